@@ -1,0 +1,30 @@
+# Packages, by their Debian names in scripts/setup.sh; docs/dependencies.md says why each.
+find_package(Threads REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(fmt 9 REQUIRED)
+find_package(CLI11 2.1 REQUIRED)
+find_package(benchmark 1.7 REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+
+find_path(OPENBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp
+  aarch64-linux-gnu/openblas-openmp openblas REQUIRED)
+find_library(OPENBLAS_LIBRARY NAMES openblas PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp
+  aarch64-linux-gnu/openblas-openmp REQUIRED)
+add_library(trainmeter_openblas INTERFACE)
+target_include_directories(trainmeter_openblas SYSTEM INTERFACE ${OPENBLAS_INCLUDE_DIR})
+target_link_libraries(trainmeter_openblas INTERFACE ${OPENBLAS_LIBRARY})
+
+set(TRAINMETER_HAS_ONEDNN OFF)
+if(TRAINMETER_ONEDNN)
+  find_package(dnnl REQUIRED)
+  set(TRAINMETER_HAS_ONEDNN ON)
+endif()
+set(TRAINMETER_HAS_MPI OFF)
+if(TRAINMETER_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI REQUIRED COMPONENTS CXX)
+  set(TRAINMETER_HAS_MPI ON)
+endif()
+if(TRAINMETER_TESTS)
+  find_package(GTest 1.12 REQUIRED)
+endif()

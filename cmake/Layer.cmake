@@ -1,0 +1,32 @@
+# The layers of the tree, and what each may see.
+#
+# A file includes a header of layer L as "L/name.hpp". Each layer's include directory holds nothing but a link called L
+# to its folder, and travels with the target trainmeter::L alone. So the link lines are the dependency rule: a layer that
+# doesn't link trainmeter::L cannot include it.
+
+add_library(trainmeter_flags INTERFACE)
+target_compile_features(trainmeter_flags INTERFACE cxx_std_20)
+target_compile_options(trainmeter_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wconversion -Wshadow -Wno-sign-conversion>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
+  $<$<BOOL:${TRAINMETER_WERROR}>:$<$<COMPILE_LANGUAGE:CXX>:-Werror>>)
+
+# trainmeter_layer(<name> SOURCES <file>... [LINK <public target>...] [PRIVATE_LINK <target>...])
+function(trainmeter_layer layer)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
+  set(include ${PROJECT_BINARY_DIR}/include/${layer})
+  file(MAKE_DIRECTORY ${include})
+  file(CREATE_LINK ${PROJECT_SOURCE_DIR}/${layer} ${include}/${layer} SYMBOLIC)
+  add_library(trainmeter_${layer} STATIC ${arg_SOURCES})
+  add_library(trainmeter::${layer} ALIAS trainmeter_${layer})
+  target_include_directories(trainmeter_${layer} PUBLIC ${include})
+  target_link_libraries(trainmeter_${layer} PUBLIC ${arg_LINK} PRIVATE trainmeter_flags ${arg_PRIVATE_LINK})
+endfunction()
+
+# trainmeter_program(<name> SOURCES <file>... LINK <target>...): a program in build/bin/.
+function(trainmeter_program name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE trainmeter_flags ${arg_LINK})
+  install(TARGETS ${name} RUNTIME DESTINATION bin)
+endfunction()
