@@ -1,0 +1,46 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// All-reduce (sum) between ranks: MPI between processes, NCCL between the GPUs that one process drives.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "kernels/dtype.hpp"
+#include "kernels/operation.hpp"
+
+namespace trainmeter {
+
+struct AllReduceProblem {
+  DType dtype = DType::fp32;
+  std::int64_t bytes = 0;  // payload of one rank; a multiple of the element size
+};
+
+// The ranks of this run. On MPI one process is one rank; with NCCL one process drives all its GPUs.
+class World {
+ public:
+  virtual ~World() = default;
+  [[nodiscard]] virtual int ranks() const = 0;  // that take part in a collective
+  [[nodiscard]] virtual int rank() const = 0;   // of this process; 0 writes the record
+  [[nodiscard]] virtual std::string how() const = 0;  // "MPI, 2 processes", "one process, 8 GPUs"
+
+  virtual void barrier() = 0;
+  virtual std::int64_t decide(std::int64_t value) = 0;  // rank 0's value, on every rank
+  virtual double slowest(double seconds) = 0;           // the largest over the ranks, on every rank
+  virtual bool all(bool value) = 0;                     // true where every rank says true
+  virtual std::unique_ptr<Operation> all_reduce(const AllReduceProblem&, const OperandOptions&) = 0;
+};
+
+// Collective over processes. Unavailable with the reason where it can't be had. MPI_Init runs at most once, MPI_Finalize
+// when the last World goes.
+std::unique_ptr<World> make_mpi_world();
+std::unique_ptr<World> make_nccl_world();  // every visible GPU, one process
+
+// Whether a launcher (mpirun, srun) started this process as one of several, and how many: from OMPI_COMM_WORLD_SIZE,
+// PMI_SIZE, SLURM_NTASKS. 1 otherwise.
+int ranks_started();
+
+}  // namespace trainmeter

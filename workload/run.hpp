@@ -1,0 +1,80 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A training run as a run file describes it (results/published/runs/<id>.json): model, system, layout, and what the source claims.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "record/strict_json.hpp"
+#include "workload/model.hpp"
+#include "workload/system.hpp"
+
+namespace trainmeter {
+
+struct Parallel {
+  std::int64_t tp = 1, pp = 1, vpp = 1, cp = 1, dp = 1, ep = 1, etp = 1, zero = 0;
+  bool sp = false;
+  std::string schedule = "1f1b";    // 1f1b interleaved zb dualpipe
+  std::int64_t microbatch_sequences = 1;
+  std::string recompute = "none";   // none selective full
+  std::vector<std::string> overlap;  // of tp dp pp ep
+};
+
+struct Published {  // what the source claims; seconds, hours, FLOP/s, fractions
+  std::optional<double> gpu_hours, wall_hours, step_time_s, tokens_per_s_per_gpu, tokens_per_day, tflops_per_gpu, slot_time_s;
+  std::optional<double> mfu, hfu, mfu_peak_flops, cost_usd;
+  std::optional<std::string> mfu_attention;  // causal full none
+};
+
+struct Stage {  // a part of a claim: a run by its id, or just its numbers
+  std::string title;
+  std::optional<std::string> run;
+  std::optional<double> gpus, wall_hours, gpu_hours, cost_usd;
+};
+
+struct Run {
+  std::string id, title;
+  std::optional<Model> model;    // absent where the run is only a sum of stages
+  std::optional<System> system;
+  std::int64_t gpus = 1;
+  std::optional<double> tokens;
+  std::optional<std::int64_t> seq_len, global_batch_sequences;
+  std::string family;
+  std::string precision = "bf16";
+  std::string attention_precision = "bf16";
+  std::optional<Parallel> parallel;
+  std::string stack = "megatron";
+  double goodput = 1;
+  std::optional<double> price_usd_per_gpu_hour;
+  Published published;
+  nlohmann::json context;  // power_cap_w, software, compiled
+  std::vector<Stage> stages;
+  nlohmann::json rl;       // checked for its keys, otherwise as read
+  std::optional<Source> source;
+};
+
+// Finds files by id below a folder of published data (results/published). Ids are file names without .json. An argument
+// that names an existing file (or ends in .json) is read as a file. BadInput where there is none, with the nearest id.
+class Library {
+ public:
+  explicit Library(std::filesystem::path published);
+  [[nodiscard]] Model model(const std::string& id_or_file) const;
+  [[nodiscard]] System system(const std::string& id_or_file) const;
+  [[nodiscard]] Run run(const std::string& id_or_file) const;
+  [[nodiscard]] std::vector<std::string> ids(const std::string& kind) const;  // models systems runs claims micro, sorted
+  [[nodiscard]] std::filesystem::path file(const std::string& kind, const std::string& id_or_file) const;
+  [[nodiscard]] const std::filesystem::path& root() const { return root_; }
+
+ private:
+  std::filesystem::path root_;
+};
+
+Run read_run(StrictObject object, const Library& library);
+
+// results/published: $TRAINMETER_DATA, else beside the program (../share/trainmeter/published, ../published), else the source tree's.
+std::filesystem::path published_data();
+
+}  // namespace trainmeter
