@@ -1,0 +1,53 @@
+# What run.sh, test.sh and gpu_suite.sh share: messages, packages, the build. Sourced, not run.
+# shellcheck shell=bash
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '\n== %s\n' "$*" >&2; }
+die() { printf '%s: %s\n' "$(basename "$0")" "$2" >&2; exit "$1"; }
+
+# Debian packages by name; docs/dependencies.md says why each.
+packages=(g++ cmake ninja-build git ca-certificates
+  libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev
+  libdnnl-dev libopenblas-openmp-dev libopenmpi-dev openmpi-bin)
+test_packages=(libgtest-dev libgmock-dev python3)
+
+# install_missing PACKAGE...: nothing where all are there, so that a set-up machine needs no network.
+install_missing() {
+  if ! command -v dpkg-query >/dev/null; then
+    printf 'Not a Debian system: install these packages (Debian names) yourself where the build misses them: %s\n' "$*" >&2
+    return
+  fi
+  local missing=() package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" = 'ii ' ] || missing+=("$package")
+  done
+  if [ ${#missing[@]} -eq 0 ]; then return; fi
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die 3 "these packages are missing and only root can install them: ${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "Installing ${#missing[@]} packages: ${missing[*]}"
+  local quiet=-qq
+  if [ -t 2 ]; then quiet=-q; fi
+  "${as_root[@]}" apt-get "$quiet" update >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$quiet" install -y --no-install-recommends "${missing[@]}" >&2
+}
+
+# build_with TARGET...: configures build/ with the default preset and builds.
+build_with() {
+  say "Building in build/"
+  cd "$root"
+  local log=build/build.log
+  mkdir -p build
+  if [ -t 2 ]; then
+    export NINJA_STATUS='[%f/%t, %e s] '
+    cmake --preset default >&2
+    cmake --build build -j "$(nproc)" --target "$@" >&2
+  else  # keep a log that is read by nobody short
+    { cmake --preset default && cmake --build build -j "$(nproc)" --target "$@"; } >"$log" 2>&1 ||
+      { tail -n 40 "$log" >&2; die 1 "the build failed; all of it is in $log"; }
+    grep -E '^-- CUDA:' "$log" >&2 || true
+  fi
+}
