@@ -4,11 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "record/strict_json.hpp"
+#include "workload/micro.hpp"
 #include "workload/model.hpp"
 #include "workload/system.hpp"
 
@@ -29,15 +32,18 @@ struct Published {  // what the source claims; seconds, hours, FLOP/s, fractions
   std::optional<std::string> mfu_attention;  // causal full none
 };
 
-struct Stage {  // a part of a claim: a run by its id, or just its numbers
+struct Run;
+
+// A part of a claim: a run (by id or inline), or just its numbers.
+struct Stage {
   std::string title;
-  std::optional<std::string> run;
-  std::optional<double> gpus, wall_hours, gpu_hours, cost_usd;
+  std::shared_ptr<const Run> run;  // null where only numbers are given
+  std::optional<double> gpus, wall_hours, gpu_hours, cost_usd;  // of the run, where it is one
 };
 
 struct Run {
   std::string id, title;
-  std::optional<Model> model;    // absent where the run is only a sum of stages
+  std::optional<Model> model;    // absent where only hours and money are claimed
   std::optional<System> system;
   std::int64_t gpus = 1;
   std::optional<double> tokens;
@@ -64,6 +70,8 @@ class Library {
   [[nodiscard]] Model model(const std::string& id_or_file) const;
   [[nodiscard]] System system(const std::string& id_or_file) const;
   [[nodiscard]] Run run(const std::string& id_or_file) const;
+  [[nodiscard]] Run claim(const std::string& id_or_file) const;  // a run file too, in claims/
+  [[nodiscard]] Micro micro(const std::string& id_or_file) const;
   [[nodiscard]] std::vector<std::string> ids(const std::string& kind) const;  // models systems runs claims micro, sorted
   [[nodiscard]] std::filesystem::path file(const std::string& kind, const std::string& id_or_file) const;
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }

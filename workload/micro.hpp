@@ -1,0 +1,42 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Micro-benchmarks that others published for one kind of GPU (results/published/micro/<id>.json): the ceiling that a claim is
+// held against, and rates to predict with where nothing was measured.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "record/strict_json.hpp"
+#include "workload/model.hpp"
+
+namespace trainmeter {
+
+// One published figure; exactly one of the three rates is there.
+struct MicroFigure {
+  std::string id;
+  std::string operation;  // gemm copy read write triad allreduce alltoall ... as in a record
+  std::string dtype;
+  std::string scaling = "none";  // none tensor block128
+  std::string backend;           // cublas, deepgemm, nccl, ...
+  std::map<std::string, std::int64_t> shape;  // gemm: m n k (and groups); collectives: bytes (payload); empty where not printed
+  std::int64_t ranks = 1;
+  std::optional<double> flops_per_s;      // per GPU
+  std::optional<double> bytes_per_s;      // per GPU: memory kernels
+  std::optional<double> bus_bytes_per_s;  // per GPU: collectives, as nccl-tests defines busbw
+  Source source;
+};
+
+struct Micro {
+  std::string id;
+  std::string system;  // id of the system file
+  std::string title;
+  std::vector<MicroFigure> figures;
+};
+
+Micro read_micro(StrictObject object);
+
+}  // namespace trainmeter
