@@ -1,4 +1,4 @@
-# Packages, by their Debian names in scripts/setup.sh; docs/dependencies.md says why each.
+# Packages, by their Debian names in scripts/common.sh; docs/dependencies.md says why each.
 find_package(Threads REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(fmt 9 REQUIRED)
@@ -16,7 +16,12 @@ target_link_libraries(trainmeter_openblas INTERFACE ${OPENBLAS_LIBRARY})
 
 set(TRAINMETER_HAS_ONEDNN OFF)
 if(TRAINMETER_ONEDNN)
-  find_package(dnnl REQUIRED)
+  # Found by hand: Debian's dnnl-config.cmake asks for OpenCL's development files, which nothing here needs.
+  find_path(ONEDNN_INCLUDE_DIR oneapi/dnnl/dnnl.hpp REQUIRED)
+  find_library(ONEDNN_LIBRARY NAMES dnnl REQUIRED)
+  add_library(DNNL::dnnl INTERFACE IMPORTED)
+  target_include_directories(DNNL::dnnl INTERFACE ${ONEDNN_INCLUDE_DIR})
+  target_link_libraries(DNNL::dnnl INTERFACE ${ONEDNN_LIBRARY})
   set(TRAINMETER_HAS_ONEDNN ON)
 endif()
 set(TRAINMETER_HAS_MPI OFF)

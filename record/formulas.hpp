@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Every formula that turns facts into rates or money, once each, with its source. Seconds, bytes, FLOP. docs/formulas.md derives them.
+// Every formula that turns facts into rates or money, once each, with its source. Seconds, bytes,
+// FLOP. docs/formulas.md derives them.
 #pragma once
 
 #include <cstdint>
@@ -8,30 +9,39 @@
 
 namespace trainmeter {
 
-// FLOPs of C[m,n] += A[m,k] B[k,n]: a multiply and an add per term. Source: LAPACK Working Note 41, appendix C.
+// FLOPs of C[m,n] += A[m,k] B[k,n]: a multiply and an add per term. Source: LAPACK Working Note 41,
+// appendix C.
 double gemm_flops(std::int64_t m, std::int64_t n, std::int64_t k);
 
 // Least bytes of that GEMM: each operand read once, the result written once.
-double gemm_bytes(std::int64_t m, std::int64_t n, std::int64_t k, double input_bytes, double output_bytes);
+double gemm_bytes(std::int64_t m, std::int64_t n, std::int64_t k, double input_bytes,
+                  double output_bytes);
 
-// Bytes one run of a memory kernel moves over arrays of `array_bytes`: copy 2 (a = b), read 1 (sum a), write 1 (a = s),
-// triad 3 (a = b + s c). Source: STREAM, which counts no write-allocate. std::invalid_argument for another kernel.
+// Bytes one run of a memory kernel moves over arrays of `array_bytes`: copy 2 (a = b), read 1 (sum
+// a), write 1 (a = s), triad 3 (a = b + s c). Source: STREAM, which counts no write-allocate.
+// std::invalid_argument for another kernel.
 double stream_bytes(std::string_view kernel, double array_bytes);
 
 // busbw = algbw x factor, where algbw = payload / time. Source: nccl-tests doc/PERFORMANCE.md.
-// allreduce 2(n-1)/n; allgather, reducescatter, alltoall (n-1)/n; broadcast, reduce, sendrecv 1. 0 for one rank.
+// allreduce 2(n-1)/n; allgather, reducescatter, alltoall (n-1)/n; broadcast, reduce, sendrecv 1. 0
+// for one rank.
 double bus_factor(std::string_view collective, std::int64_t ranks);
 
 double rate(double work, double seconds);  // work / seconds; NaN unless seconds > 0
 
-// Model FLOPs utilisation: tokens/s x model FLOPs per token / (GPUs x peak). The caller names convention and peak.
-// Source: Chowdhery et al., PaLM (2022), appendix B.
+// Model FLOPs utilisation: tokens/s x model FLOPs per token / (GPUs x peak). The caller names
+// convention and peak. Source: Chowdhery et al., PaLM (2022), appendix B.
 double mfu(double tokens_per_s, double flops_per_token, double gpus, double peak_flops);
 
-double gpu_hours(double gpus, double wall_s);                 // GPUs x hours
+double gpu_hours(double gpus, double wall_s);  // GPUs x hours
 double cost_usd(double gpu_hours, double price_usd_per_gpu_hour);
 
-// Whether `computed` agrees with `printed`, a decimal figure shown to a last digit worth `unit` (294,000 in thousands: 1000).
+// What the last digit of a printed figure is worth, from its trailing zeros: 294,000 -> 1000; 80 ->
+// 10; 3.42 -> 0.01.
+double printed_unit(double printed);
+
+// Whether `computed` agrees with `printed`, a decimal figure shown to a last digit worth `unit`
+// (294,000 in thousands: 1000).
 bool agrees_within_rounding(double computed, double printed, double unit);
 
 }  // namespace trainmeter

@@ -10,15 +10,15 @@
 namespace trainmeter {
 
 const std::vector<std::string>& dtype_names();  // fp64 fp32 tf32 fp16 bf16 fp8 fp8_e5m2 int8
-double dtype_bytes(std::string_view dtype);     // in memory; std::invalid_argument for an unknown one
+double dtype_bytes(std::string_view dtype);  // in memory; std::invalid_argument for an unknown one
 
-std::string format_seconds(double seconds);  // 12.3 us, 4.56 ms, 7.89 s, 3.2 h, 12 d
-std::string format_bytes(double bytes);      // binary, for sizes: 32 MiB
-std::string format_flops(double flops_per_s);  // decimal, for rates: 412 GFLOP/s, 1.36 TFLOP/s
+std::string format_seconds(double seconds);        // 12.3 us, 4.56 ms, 7.89 s, 3.2 h, 12 d
+std::string format_bytes(double bytes);            // binary, for sizes: 32 MiB
+std::string format_flops(double flops_per_s);      // decimal, for rates: 412 GFLOP/s, 1.36 TFLOP/s
 std::string format_bandwidth(double bytes_per_s);  // decimal: 43.1 GB/s
-std::string format_count(double count);      // 2,788,000
-std::string format_percent(double fraction);  // 38.9 %
-std::string format_usd(double usd);          // $5,576,000; cents below 100
+std::string format_count(double count);            // 2,788,000
+std::string format_percent(double fraction);       // 38.9 %
+std::string format_usd(double usd);                // $5,576,000; cents below 100
 
 std::string utc_now();  // 2026-11-24T10:15:00Z
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The measurement record: facts about a measurement, as one JSON object a line (layout: docs/record.md). Facts, not rates:
-// rates are derived by record/formulas. Units stand in the field names.
+// The measurement record: facts about a measurement, as one JSON object a line (layout:
+// docs/record.md). Facts, not rates: rates are derived by record/formulas. Units stand in the field
+// names.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +18,22 @@ inline constexpr int kRecordSchema = 1;
 
 // The device that was measured. On a CPU one process's set of cores is one device.
 struct Device {
-  std::string kind;  // "cpu" or "gpu"
-  std::string name;  // as the driver or the processor says it
-  std::int64_t count = 1;                   // devices that took part (GPUs); 1 on a CPU
-  std::int64_t sms = 0;                     // streaming multiprocessors of one; on a CPU, cores used
-  std::int64_t memory_bytes = 0;            // of one
-  std::int64_t last_level_cache_bytes = 0;  // of one
+  std::string kind;               // "cpu" or "gpu"
+  std::string name;               // as the driver or the processor says it
+  std::int64_t count = 1;         // devices that took part (GPUs); 1 on a CPU
+  std::int64_t sms = 0;           // streaming multiprocessors of one; on a CPU, cores used
+  std::int64_t memory_bytes = 0;  // of one
+  std::int64_t last_level_cache_bytes = 0;     // of one
   std::map<std::string, std::string> details;  // driver, compute capability, instruction sets, ...
 };
 
 // How samples were taken, so that two records can be compared.
 struct Discipline {
-  std::string timer;       // "steady_clock" or "cuda_events"
-  std::string data;        // "normal"
-  std::string cache;       // "rotate": operand sets beyond the last-level cache
-  double warmup_s = 0;     // least warm-up
-  double min_time_s = 0;   // least time sampled
+  std::string timer;      // "steady_clock" or "cuda_events"
+  std::string data;       // "normal"
+  std::string cache;      // "rotate": operand sets beyond the last-level cache
+  double warmup_s = 0;    // least warm-up
+  double min_time_s = 0;  // least time sampled
   std::int64_t min_samples = 0;
 };
 
@@ -51,31 +52,34 @@ struct Header {
   std::map<std::string, std::string> environment;  // allow-listed variables only
 };
 
-// One case, measured. Shape keys by operation: gemm m, n, k; memory kernels and collectives bytes (payload).
+// One case, measured. Shape keys by operation: gemm m, n, k; memory kernels and collectives bytes
+// (payload).
 struct Measurement {
   std::string session;
-  std::string name;       // gemm/fp32/onednn/m:1024/n:1024/k:1024, without Google Benchmark's suffixes
+  std::string name;  // gemm/fp32/onednn/m:1024/n:1024/k:1024, without Google Benchmark's suffixes
   std::string operation;  // gemm, fma, copy, read, write, triad, allreduce
   std::string dtype;      // fp64 fp32 tf32 fp16 bf16 fp8 fp8_e5m2 int8
   std::string backend;
   std::map<std::string, std::int64_t> shape;
   std::string layout = "none";   // gemm: nn, nt, tn
   std::string scaling = "none";  // none, tensor, block128
-  double flops = 0;              // work of one run, floating-point operations (integer ones for int8)
-  double bytes = 0;              // work of one run, bytes moved or payload
+  double flops = 0;  // work of one run, floating-point operations (integer ones for int8)
+  double bytes = 0;  // work of one run, bytes moved or payload
   std::int64_t ranks = 1;
-  std::int64_t sms = 0;          // SMs or cores it ran on
-  std::string beside = "none";   // what ran beside it
-  std::string at;                // when it was finished, ISO 8601, UTC
-  std::vector<double> time_s;    // raw samples, one run each, in the order taken
-  bool verified = false;         // compared with a reference, and within the bound
-  double error = 0;              // the error found
-  double error_bound = 0;        // and what was allowed
-  std::string check;             // how: "all elements, fp64", "Freivalds fp64 + 64 rows", ...
-  std::string failure;           // empty, or why there is no usable result (an error row: samples may be empty)
+  std::int64_t sms = 0;         // SMs or cores it ran on
+  std::string beside = "none";  // what ran beside it
+  std::string at;               // when it was finished, ISO 8601, UTC
+  std::vector<double> time_s;   // raw samples, one run each, in the order taken
+  bool verified = false;        // compared with a reference, and within the bound
+  double error = 0;             // the error found
+  double error_bound = 0;       // and what was allowed
+  std::string check;            // how: "all elements, fp64", "Freivalds fp64 + 64 rows", ...
+  std::string
+      failure;  // empty, or why there is no usable result (an error row: samples may be empty)
   std::int64_t repetition = 0;
-  std::string paired_with;       // --versus: the case its samples alternate with
-  std::vector<double> sm_clock_hz, power_w, temperature_c;  // per sample or fewer; empty where unreadable
+  std::string paired_with;  // --versus: the case its samples alternate with
+  std::vector<double> sm_clock_hz, power_w,
+      temperature_c;  // per sample or fewer; empty where unreadable
   std::vector<std::string> throttle_reasons;
 
   [[nodiscard]] bool usable() const { return failure.empty() && verified && !time_s.empty(); }
@@ -96,11 +100,12 @@ struct Record {
   [[nodiscard]] const Header& header_of(const Line& line) const { return headers.at(line.session); }
 };
 
-// Strict. A last line without its newline is dropped with a warning; any other bad line is BadInput "FILE:LINE: key: expected".
-// A file with no header line is BadInput.
+// Strict. A last line without its newline is dropped with a warning; any other bad line is BadInput
+// "FILE:LINE: key: expected". A file with no header line is BadInput.
 Record read_record(const std::filesystem::path& file);
 
-// One line of JSON without the newline (doubles round-trip; no NaN or infinity: std::invalid_argument).
+// One line of JSON without the newline (doubles round-trip; no NaN or infinity:
+// std::invalid_argument).
 std::string to_json_line(const Header& header);
 std::string to_json_line(const Measurement& measurement);
 

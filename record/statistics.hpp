@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Statistics of samples: pure functions. Empty or NaN input gives std::invalid_argument, never an invented number.
+// Statistics of samples: pure functions. Empty or NaN input gives std::invalid_argument, never an
+// invented number.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@ namespace trainmeter {
 double median(std::span<const double> samples);
 double mean(std::span<const double> samples);
 
-// Linear interpolation between order statistics, type 7 of Hyndman and Fan (1996), numpy's default. 0 <= p <= 1.
+// Linear interpolation between order statistics, type 7 of Hyndman and Fan (1996), numpy's default.
+// 0 <= p <= 1.
 double quantile(std::span<const double> samples, double p);
 
 // Median absolute deviation, not scaled.
@@ -24,9 +26,9 @@ struct Interval {
   double high = 0;
 };
 
-// Percentile bootstrap of the median (Efron and Tibshirani 1993, chapter 13): independent samples assumed. Nothing below
-// five samples: too few to say.
-std::optional<Interval> bootstrap_median(std::span<const double> samples, double confidence, std::uint64_t seed,
-                                         int resamples = 1000);
+// Percentile bootstrap of the median (Efron and Tibshirani 1993, chapter 13): independent samples
+// assumed. Nothing below five samples: too few to say.
+std::optional<Interval> bootstrap_median(std::span<const double> samples, double confidence,
+                                         std::uint64_t seed, int resamples = 1000);
 
 }  // namespace trainmeter

@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The one reader of records, as strict as the writer (writer.cpp) is plain.
+#include "record/error.hpp"
+#include "record/names.hpp"
+#include "record/record.hpp"
+#include "record/strict_json.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+namespace trainmeter {
+namespace {
+
+std::int64_t whole(StrictObject& object, const std::string& key) {
+  const std::int64_t value = object.integer(key);
+  if (value < 0) object.refuse(key, "a whole number of at least 0");
+  return value;
+}
+
+std::map<std::string, std::string> text_map(StrictObject& object, const std::string& key) {
+  const auto& value = object.raw(key);
+  if (!value.is_object()) object.refuse(key, "an object of strings");
+  std::map<std::string, std::string> out;
+  for (const auto& item : value.items()) {
+    if (!item.value().is_string()) object.refuse(key, "an object of strings");
+    out[item.key()] = item.value().get<std::string>();
+  }
+  return out;
+}
+
+std::vector<double> positive_numbers(StrictObject& object, const std::string& key) {
+  std::vector<double> values = object.numbers(key);
+  if (!std::ranges::all_of(values, [](double x) { return x > 0; })) {
+    object.refuse(key, "numbers above 0");
+  }
+  return values;
+}
+
+Device read_device(StrictObject object) {
+  Device device;
+  device.kind = object.one_of("kind", {"cpu", "gpu"});
+  device.name = object.text("name");
+  device.count = object.count("count");
+  device.sms = whole(object, "sms");
+  device.memory_bytes = whole(object, "memory_bytes");
+  device.last_level_cache_bytes = whole(object, "last_level_cache_bytes");
+  device.details = text_map(object, "details");
+  object.finish();
+  return device;
+}
+
+Discipline read_discipline(StrictObject object) {
+  Discipline discipline;
+  discipline.timer = object.text("timer");
+  discipline.data = object.text("data");
+  discipline.cache = object.text("cache");
+  discipline.warmup_s = object.non_negative("warmup_s");
+  discipline.min_time_s = object.non_negative("min_time_s");
+  discipline.min_samples = whole(object, "min_samples");
+  object.finish();
+  return discipline;
+}
+
+Header read_header(StrictObject object) {
+  if (object.count("schema") != kRecordSchema) {
+    object.refuse("schema", fmt::format("{} (the record's schema version that this program reads)",
+                                        kRecordSchema));
+  }
+  Header header;
+  (void)object.text("kind");
+  header.session = object.text("session");
+  header.program = object.text("program");
+  header.version = object.text("version");
+  header.git_revision = object.text("git_revision");
+  header.started_at = object.text("started_at");
+  header.host = object.text("host");
+  header.command = object.texts("command");
+  header.device = read_device(object.object("device"));
+  header.discipline = read_discipline(object.object("discipline"));
+  header.software = text_map(object, "software");
+  header.environment = text_map(object, "environment");
+  object.finish();
+  return header;
+}
+
+std::map<std::string, std::int64_t> read_shape(StrictObject& object) {
+  const auto& value = object.raw("shape");
+  StrictObject shape = object.object("shape");
+  std::map<std::string, std::int64_t> out;
+  for (const auto& item : value.items()) out[item.key()] = shape.count(item.key());
+  return out;
+}
+
+Measurement read_measurement(StrictObject object) {
+  Measurement m;
+  (void)object.text("kind");
+  m.session = object.text("session");
+  m.name = object.text("name");
+  m.operation = object.text("operation");
+  m.dtype = object.one_of("dtype", dtype_names());
+  m.backend = object.text("backend");
+  m.shape = read_shape(object);
+  m.layout = object.text("layout");
+  m.scaling = object.one_of("scaling", {"none", "tensor", "block128"});
+  m.flops = object.non_negative("flops");
+  m.bytes = object.non_negative("bytes");
+  m.ranks = object.count("ranks");
+  m.sms = whole(object, "sms");
+  m.beside = object.text("beside");
+  m.at = object.text("at");
+  m.repetition = whole(object, "repetition");
+  m.paired_with = object.text("paired_with");
+  m.verified = object.boolean("verified");
+  m.check = object.text("check");
+  m.failure = object.text("failure");
+  m.error =
+      object.has("error") ? object.non_negative("error") : std::numeric_limits<double>::infinity();
+  m.error_bound = object.non_negative("error_bound");
+  m.time_s = positive_numbers(object, "time_s");
+  m.sm_clock_hz = object.numbers("sm_clock_hz");
+  m.power_w = object.numbers("power_w");
+  m.temperature_c = object.numbers("temperature_c");
+  m.throttle_reasons = object.texts("throttle_reasons");
+  object.finish();
+  if (m.failure.empty() && m.time_s.empty())
+    object.refuse("time_s", "samples, or a `failure` that says why there are none");
+  return m;
+}
+
+}  // namespace
+
+Record read_record(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) {
+    throw BadInput(fmt::format("{}: is a folder; expected a record (JSON Lines)", file.string()));
+  }
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw BadInput(fmt::format("{}: cannot be read (no such file?)", file.string()));
+  Record record;
+  record.file = file;
+  std::string text;
+  for (std::size_t number = 1; std::getline(in, text); ++number) {
+    const std::string where = fmt::format("{}:{}", file.string(), number);
+    if (in.eof()) {  // no newline: a program was killed while it wrote this line
+      record.warnings.push_back(where + ": the last line was cut off in mid-write; it is left out");
+      break;
+    }
+    nlohmann::json json;
+    try {
+      json = nlohmann::json::parse(text);
+    } catch (const nlohmann::json::exception&) {
+      throw BadInput(where + ": not JSON; expected one object a line");
+    }
+    StrictObject object(json, where);
+    const std::string kind = object.one_of("kind", {"header", "measurement"});
+    if (kind == "header") {
+      Header header = read_header(object);
+      if (std::ranges::any_of(record.headers,
+                              [&](const Header& h) { return h.session == header.session; })) {
+        object.refuse("session", "a session that no earlier header has");
+      }
+      record.headers.push_back(std::move(header));
+      continue;
+    }
+    Measurement measurement = read_measurement(object);
+    const auto header = std::ranges::find(record.headers, measurement.session, &Header::session);
+    if (header == record.headers.end())
+      object.refuse("session", "the session of a header above this line");
+    record.lines.push_back({std::move(measurement),
+                            static_cast<std::size_t>(header - record.headers.begin()), number});
+  }
+  if (in.bad()) throw BadInput(fmt::format("{}: reading failed", file.string()));
+  if (record.headers.empty()) {
+    throw BadInput(fmt::format("{}: not a record: it has no header line", file.string()));
+  }
+  return record;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,228 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Strict reading of JSON objects: every refusal names file, key and what was expected.
+#include "record/strict_json.hpp"
+
+#include "record/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <numeric>
+#include <sstream>
+
+namespace trainmeter {
+namespace {
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({row[j + 1] + 1, row[j] + 1, substituted});
+    }
+  }
+  return row.back();
+}
+
+std::string shown(const nlohmann::json& value) {
+  std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+}  // namespace
+
+nlohmann::json read_json_file(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) {
+    throw BadInput(fmt::format("{}: is a folder; expected a JSON file", file.string()));
+  }
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw BadInput(fmt::format("{}: cannot be read (no such file?)", file.string()));
+  std::ostringstream text;
+  text << in.rdbuf();
+  const std::string content = text.str();
+  std::vector<std::set<std::string>> keys;
+  std::string repeated;
+  const auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    using Event = nlohmann::json::parse_event_t;
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      if (repeated.empty()) repeated = parsed.get<std::string>();
+    }
+    return true;
+  };
+  try {
+    nlohmann::json value = nlohmann::json::parse(content, watch);
+    if (!repeated.empty()) {
+      throw BadInput(
+          fmt::format("{}: {}: the key stands twice in one object", file.string(), repeated));
+    }
+    return value;
+  } catch (const nlohmann::json::parse_error& error) {
+    const std::size_t end = std::min<std::size_t>(error.byte, content.size());
+    const auto line =
+        1 + std::count(content.begin(), content.begin() + static_cast<std::ptrdiff_t>(end), '\n');
+    std::string why =
+        error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: <why>"
+    if (const auto colon = why.find(": "); colon != std::string::npos) why = why.substr(colon + 2);
+    std::ranges::replace(why, '\n', ' ');
+    throw BadInput(fmt::format("{}:{}: not JSON: {}", file.string(), line, why));
+  } catch (const nlohmann::json::exception& error) {  // a number beyond double, say
+    throw BadInput(fmt::format("{}: not JSON: {}", file.string(), error.what()));
+  }
+}
+
+std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance < best_distance && distance < candidate.size()) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+StrictObject::StrictObject(const nlohmann::json& value, std::string where, std::string path)
+    : value_(&value), where_(std::move(where)), path_(std::move(path)) {
+  if (!value.is_object()) {
+    throw BadInput(fmt::format("{}: {}expected an object, found {}", where_,
+                               path_.empty() ? "" : path_ + ": ", shown(value)));
+  }
+}
+
+std::string StrictObject::path_of(const std::string& key) const {
+  return path_.empty() ? key : path_ + "." + key;
+}
+
+void StrictObject::refuse(const std::string& key, const std::string& expected) const {
+  const auto found = value_->find(key);
+  throw BadInput(fmt::format("{}: {}: expected {}, found {}", where_, path_of(key), expected,
+                             found == value_->end() ? "nothing" : shown(*found)));
+}
+
+bool StrictObject::has(const std::string& key) {
+  known_.insert(key);
+  return value_->contains(key);
+}
+
+const nlohmann::json& StrictObject::at(const std::string& key) {
+  if (!has(key)) {
+    std::vector<std::string> keys;
+    for (const auto& item : value_->items()) keys.push_back(item.key());
+    const std::string near = nearest(key, keys);
+    throw BadInput(fmt::format("{}: {}: missing{}", where_, path_of(key),
+                               near.empty() ? "" : fmt::format(" (there is '{}')", near)));
+  }
+  return value_->at(key);
+}
+
+std::string StrictObject::text(const std::string& key) {
+  if (!at(key).is_string()) refuse(key, "a string");
+  return at(key).get<std::string>();
+}
+
+double StrictObject::number(const std::string& key) {
+  const auto& value = at(key);
+  if (!value.is_number() || !std::isfinite(value.get<double>())) refuse(key, "a number");
+  return value.get<double>();
+}
+
+double StrictObject::positive(const std::string& key) {
+  const double value = number(key);
+  if (!(value > 0)) refuse(key, "a number above 0");
+  return value;
+}
+
+double StrictObject::non_negative(const std::string& key) {
+  const double value = number(key);
+  if (!(value >= 0)) refuse(key, "a number of at least 0");
+  return value;
+}
+
+std::int64_t StrictObject::integer(const std::string& key) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53: whole numbers are exact below it
+  if (!at(key).is_number()) refuse(key, "a whole number");
+  const double value = number(key);
+  if (value != std::floor(value) || !(std::abs(value) < kExact)) refuse(key, "a whole number");
+  return static_cast<std::int64_t>(value);
+}
+
+std::int64_t StrictObject::count(const std::string& key) {
+  const std::int64_t value = integer(key);
+  if (value < 1) refuse(key, "a whole number of at least 1");
+  return value;
+}
+
+bool StrictObject::boolean(const std::string& key) {
+  if (!at(key).is_boolean()) refuse(key, "true or false");
+  return at(key).get<bool>();
+}
+
+std::string StrictObject::one_of(const std::string& key, const std::vector<std::string>& allowed) {
+  const std::string value = text(key);
+  if (std::ranges::find(allowed, value) == allowed.end()) {
+    refuse(key, fmt::format("one of {}", fmt::join(allowed, ", ")));
+  }
+  return value;
+}
+
+std::vector<std::string> StrictObject::texts(const std::string& key) {
+  const auto& value = at(key);
+  if (!value.is_array() ||
+      !std::ranges::all_of(value, [](const auto& x) { return x.is_string(); })) {
+    refuse(key, "a list of strings");
+  }
+  return value.get<std::vector<std::string>>();
+}
+
+std::vector<double> StrictObject::numbers(const std::string& key) {
+  const auto& value = at(key);
+  if (!value.is_array() || !std::ranges::all_of(value, [](const auto& x) {
+        return x.is_number() && std::isfinite(x.template get<double>());
+      })) {
+    refuse(key, "a list of numbers");
+  }
+  return value.get<std::vector<double>>();
+}
+
+StrictObject StrictObject::object(const std::string& key) {
+  return {at(key), where_, path_of(key)};
+}
+
+std::vector<StrictObject> StrictObject::objects(const std::string& key) {
+  const auto& value = at(key);
+  if (!value.is_array()) refuse(key, "a list of objects");
+  std::vector<StrictObject> out;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    out.emplace_back(value[i], where_, fmt::format("{}[{}]", path_of(key), i));
+  }
+  return out;
+}
+
+const nlohmann::json& StrictObject::raw(const std::string& key) {
+  return at(key);
+}
+
+void StrictObject::finish() const {
+  for (const auto& item : value_->items()) {
+    if (known_.contains(item.key())) continue;
+    const std::string near = nearest(item.key(), {known_.begin(), known_.end()});
+    throw BadInput(fmt::format("{}: {}: unknown key{}", where_, path_of(item.key()),
+                               near.empty() ? fmt::format(" (known: {})", fmt::join(known_, ", "))
+                                            : fmt::format(" (did you mean '{}'?)", near)));
+  }
+}
+
+}  // namespace trainmeter

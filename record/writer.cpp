@@ -1,0 +1,91 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A record's lines as JSON. The reader of the same keys is reader.cpp; docs/record.md lists them.
+#include "record/record.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <stdexcept>
+
+namespace trainmeter {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double finite(double value, const char* key) {
+  if (!std::isfinite(value)) throw std::invalid_argument(std::string(key) + " is not finite");
+  return value;
+}
+
+const std::vector<double>& finite(const std::vector<double>& values, const char* key) {
+  for (const double value : values) (void)finite(value, key);
+  return values;
+}
+
+}  // namespace
+
+std::string to_json_line(const Header& h) {
+  Json json = {{"schema", kRecordSchema},
+               {"kind", "header"},
+               {"session", h.session},
+               {"program", h.program},
+               {"version", h.version},
+               {"git_revision", h.git_revision},
+               {"started_at", h.started_at},
+               {"host", h.host},
+               {"command", h.command},
+               {"device",
+                {{"kind", h.device.kind},
+                 {"name", h.device.name},
+                 {"count", h.device.count},
+                 {"sms", h.device.sms},
+                 {"memory_bytes", h.device.memory_bytes},
+                 {"last_level_cache_bytes", h.device.last_level_cache_bytes},
+                 {"details", h.device.details}}},
+               {"discipline",
+                {{"timer", h.discipline.timer},
+                 {"data", h.discipline.data},
+                 {"cache", h.discipline.cache},
+                 {"warmup_s", finite(h.discipline.warmup_s, "warmup_s")},
+                 {"min_time_s", finite(h.discipline.min_time_s, "min_time_s")},
+                 {"min_samples", h.discipline.min_samples}}},
+               {"software", h.software},
+               {"environment", h.environment}};
+  return json.dump();
+}
+
+std::string to_json_line(const Measurement& m) {
+  Json json = {{"kind", "measurement"},
+               {"session", m.session},
+               {"name", m.name},
+               {"operation", m.operation},
+               {"dtype", m.dtype},
+               {"backend", m.backend},
+               {"shape", m.shape},
+               {"layout", m.layout},
+               {"scaling", m.scaling},
+               {"flops", finite(m.flops, "flops")},
+               {"bytes", finite(m.bytes, "bytes")},
+               {"ranks", m.ranks},
+               {"sms", m.sms},
+               {"beside", m.beside},
+               {"at", m.at},
+               {"repetition", m.repetition},
+               {"paired_with", m.paired_with},
+               {"verified", m.verified},
+               {"check", m.check},
+               {"failure", m.failure}};
+  // An error may be infinite or NaN, which JSON cannot say: then it is left out and `failure` says
+  // what was seen.
+  if (std::isfinite(m.error)) json["error"] = m.error;
+  json["error_bound"] = finite(m.error_bound, "error_bound");
+  json["time_s"] = finite(m.time_s, "time_s");
+  json["sm_clock_hz"] = finite(m.sm_clock_hz, "sm_clock_hz");
+  json["power_w"] = finite(m.power_w, "power_w");
+  json["temperature_c"] = finite(m.temperature_c, "temperature_c");
+  json["throttle_reasons"] = m.throttle_reasons;
+  return json.dump();
+}
+
+}  // namespace trainmeter

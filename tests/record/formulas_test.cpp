@@ -1,0 +1,73 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Formulas against values worked out by hand.
+#include "record/formulas.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <stdexcept>
+
+using namespace trainmeter;
+
+TEST(Formulas, GemmFlopsCountAMultiplyAndAnAdd) {
+  EXPECT_DOUBLE_EQ(gemm_flops(2, 3, 4), 48);
+  EXPECT_DOUBLE_EQ(gemm_flops(1'000'000, 1'000'000, 1'000'000),
+                   2e18);  // beyond 32 and near 64 bits
+}
+
+TEST(Formulas, GemmBytesReadBothOperandsAndWriteOnce) {
+  EXPECT_DOUBLE_EQ(gemm_bytes(2, 3, 4, 2, 4), (8 + 12) * 2 + 6 * 4);
+}
+
+TEST(Formulas, StreamBytesLeaveWriteAllocateOut) {
+  EXPECT_DOUBLE_EQ(stream_bytes("copy", 100), 200);
+  EXPECT_DOUBLE_EQ(stream_bytes("read", 100), 100);
+  EXPECT_DOUBLE_EQ(stream_bytes("write", 100), 100);
+  EXPECT_DOUBLE_EQ(stream_bytes("triad", 100), 300);
+  EXPECT_THROW(stream_bytes("add", 100), std::invalid_argument);
+}
+
+TEST(Formulas, BusFactorsAreThoseOfNcclTests) {
+  EXPECT_DOUBLE_EQ(bus_factor("allreduce", 8), 1.75);
+  EXPECT_DOUBLE_EQ(bus_factor("allreduce", 2), 1);
+  EXPECT_DOUBLE_EQ(bus_factor("allgather", 8), 0.875);
+  EXPECT_DOUBLE_EQ(bus_factor("alltoall", 4), 0.75);
+  EXPECT_DOUBLE_EQ(bus_factor("broadcast", 8), 1);
+  for (const char* name : {"allreduce", "reducescatter", "alltoall", "broadcast"}) {
+    EXPECT_DOUBLE_EQ(bus_factor(name, 1), 0) << name;
+  }
+  EXPECT_THROW(bus_factor("allreduce", 0), std::invalid_argument);
+  EXPECT_THROW(bus_factor("gossip", 2), std::invalid_argument);
+}
+
+TEST(Formulas, ARateWithoutTimeIsNotANumber) {
+  EXPECT_DOUBLE_EQ(rate(10, 2), 5);
+  EXPECT_TRUE(std::isnan(rate(10, 0)));
+  EXPECT_TRUE(std::isnan(rate(10, -1)));
+  EXPECT_TRUE(std::isnan(rate(10, NAN)));
+}
+
+TEST(Formulas,
+     MfuOfTheDeepSeekV3Step) {  // ISCA'25 table 4: 38.94 % causal, from 249.81 GFLOP/token
+  EXPECT_NEAR(mfu(272.80e9 / 86400, 249.81e9, 2048, 989e12), 0.3894, 5e-5);
+}
+
+TEST(Formulas, HoursAndDollars) {
+  EXPECT_DOUBLE_EQ(gpu_hours(512, 80 * 3600.0), 40960);
+  EXPECT_DOUBLE_EQ(cost_usd(40960, 2), 81920);
+}
+
+TEST(Formulas, PrintedFiguresShowTheirRounding) {
+  EXPECT_DOUBLE_EQ(printed_unit(294000), 1000);
+  EXPECT_DOUBLE_EQ(printed_unit(2788000), 1000);
+  EXPECT_DOUBLE_EQ(printed_unit(80), 10);
+  EXPECT_DOUBLE_EQ(printed_unit(198), 1);
+  EXPECT_DOUBLE_EQ(printed_unit(3.42), 0.01);
+  EXPECT_THROW(printed_unit(0), std::invalid_argument);
+  EXPECT_THROW(printed_unit(NAN), std::invalid_argument);
+  EXPECT_TRUE(agrees_within_rounding(40960, 41000, 1000));
+  EXPECT_TRUE(agrees_within_rounding(147500, 147000, 1000));
+  EXPECT_FALSE(agrees_within_rounding(81920, 294000, 1000));
+  EXPECT_FALSE(agrees_within_rounding(NAN, 294000, 1000));
+}
