@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The rates that an extrapolation stands on. Measured records and published micro-benchmarks come
+// through the same type, and each rate keeps where it came from and how well it fits what was asked
+// for.
+#pragma once
+
+#include "record/record.hpp"
+#include "workload/micro.hpp"
+#include "workload/run.hpp"
+#include "workload/system.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trainmeter {
+
+// A rate with its relative uncertainties (standard deviations of its logarithm).
+struct Rate {
+  double value = 0;  // FLOP/s or bytes/s, per device
+  double noise = 0;  // spread of the measurement
+  double shape = 0;  // error of taking another shape's rate; 0 where the very shape was measured
+  std::string
+      origin;  // "results/measured/x.jsonl:12" or "published: DeepGEMM README, Performance tables"
+  std::string how;  // exact, nearest shape, transferred from h100, ...
+};
+
+// One point that was measured or published.
+struct RatePoint {
+  std::string operation;  // gemm fma copy read write triad allreduce ...
+  std::string dtype, backend, layout;
+  std::int64_t m = 0, n = 0, k = 0;  // gemm; 0 where not printed
+  std::int64_t bytes = 0;            // memory kernels: an array; collectives: payload
+  std::int64_t ranks = 1;
+  double value = 0;
+  double noise = 0;
+  std::string name;  // of the case, or the published id
+  std::string origin;
+  std::string transferred;  // the system it was measured on, where that is another one
+};
+
+class RateBook {
+ public:
+  void add(const Record& record);  // usable lines that ran alone
+
+  // What others measured on `system`; where nobody did for a dtype, on a system with the same SMs
+  // and peak (bandwidths scaled by the two systems' memory bandwidth), and marked so.
+  void add_published(const Library& library, const System& system);
+
+  // At the nearest shape (distance: sum of |log ratio| of m, n, k), the best backend. Nothing where
+  // no GEMM of this dtype is known.
+  [[nodiscard]] std::optional<Rate> gemm(const std::string& dtype, std::string_view layout,
+                                         std::int64_t m, std::int64_t n, std::int64_t k) const;
+  [[nodiscard]] std::optional<Rate> memory() const;  // triad, else copy, else read: bytes/s
+  // Bus bandwidth at the nearest payload, in bytes/s.
+  [[nodiscard]] std::optional<Rate> bus(std::string_view collective, double bytes) const;
+  [[nodiscard]] std::optional<Rate> register_peak(
+      const std::string& dtype) const;  // measured fma loop
+  [[nodiscard]] std::optional<RatePoint> best_gemm(const std::string& dtype) const;  // the ceiling
+  [[nodiscard]] const std::vector<RatePoint>& points() const { return points_; }
+
+ private:
+  [[nodiscard]] double shape_error(const std::string& dtype) const;
+
+  std::vector<RatePoint> points_;
+};
+
+// The device rates of one usable measurement: FLOP/s per device for gemm and fma, bytes/s for
+// memory kernels, bus bandwidth for collectives, from the median time. Noise: 1.4826 MAD / median,
+// the standard deviation where the noise is normal.
+double rate_of(const Measurement& measurement, const Header& header);
+double noise_of(const Measurement& measurement);
+
+}  // namespace trainmeter

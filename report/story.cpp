@@ -1,0 +1,268 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Gathers the parts of a story; story_document.cpp shows them.
+#include "report/story.hpp"
+
+#include "record/error.hpp"
+#include "record/formulas.hpp"
+#include "record/names.hpp"
+#include "record/statistics.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace trainmeter {
+namespace {
+
+constexpr double kConfidence = 0.95;
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+// The device that the story is about: a GPU where one was measured.
+std::string device_kind(const std::vector<Record>& records) {
+  for (const Record& record : records) {
+    for (const Line& line : record.lines) {
+      if (line.measurement.usable() && record.header_of(line).device.kind == "gpu") return "gpu";
+    }
+  }
+  return "cpu";
+}
+
+Record only(const Record& record, const std::string& kind) {
+  Record out = record;
+  std::erase_if(out.lines,
+                [&](const Line& line) { return record.header_of(line).device.kind != kind; });
+  return out;
+}
+
+bool is_collective(const std::string& operation) {
+  return operation == "allreduce" || operation == "allgather" || operation == "reducescatter" ||
+         operation == "alltoall";
+}
+
+void find_possible(Achieved& a, const Story& story) {
+  const RatePoint& p = a.point;
+  const auto sheet = "datasheet of " + story.machine.id;
+  if (p.operation == "gemm") {
+    const auto peak = story.machine.peak_flops.find(p.dtype);
+    if (peak == story.machine.peak_flops.end()) return;
+    a.possible = peak->second;
+    a.possible_how = story.machine.kind == "gpu" ? sheet : "register loop, measured";
+  } else if (p.operation == "copy" || p.operation == "read" || p.operation == "write" ||
+             p.operation == "triad") {
+    a.possible = story.machine.memory_bytes_per_s;
+    a.possible_how = sheet;
+  } else if (p.operation == "allreduce" && story.machine.kind == "gpu") {
+    a.possible = story.machine.nvlink_bytes_per_s;
+    a.possible_how = sheet;
+  }
+}
+
+Achieved achieved_of(const Measurement& m, const Header& header, const RatePoint& point) {
+  Achieved out{.point = point,
+               .possible = {},
+               .possible_how = "",
+               .low = point.value,
+               .high = point.value,
+               .samples = m.time_s.size()};
+  if (const auto interval = bootstrap_median(m.time_s, kConfidence, 1)) {
+    Measurement at = m;  // through rate_of, so that a rate is made in one place
+    at.time_s = {interval->high};
+    out.low = rate_of(at, header);
+    at.time_s = {interval->low};
+    out.high = rate_of(at, header);
+  }
+  return out;
+}
+
+void collect_achieved(Story& story, const std::string& kind) {
+  std::map<std::tuple<std::string, std::string, std::string>, Achieved> best;
+  for (const Record& all : story.records) {
+    for (const Line& line : all.lines) {
+      const Measurement& m = line.measurement;
+      if (!m.usable()) {
+        story.failures.push_back(fmt::format("{}:{}: {}: {}", all.file.string(), line.line, m.name,
+                                             m.failure.empty() ? "not verified" : m.failure));
+      }
+    }
+    const Record record = only(all, kind);
+    RateBook book;
+    book.add(record);
+    std::size_t index = 0;
+    for (const Line& line : record.lines) {
+      const Measurement& m = line.measurement;
+      if (!m.usable() || m.beside != "none") continue;
+      const RatePoint& point = book.points().at(index++);
+      Achieved a = achieved_of(m, record.header_of(line), point);
+      find_possible(a, story);
+      const auto key = std::tuple(point.operation, point.dtype, point.backend);
+      const auto found = best.find(key);
+      if (found == best.end() || found->second.point.value < point.value)
+        best.insert_or_assign(key, a);
+      if (is_collective(point.operation)) story.collectives.push_back(std::move(a));
+    }
+  }
+  for (const char* operation : {"fma", "gemm", "copy", "read", "write", "triad", "allreduce"}) {
+    std::vector<Achieved> group;
+    for (auto& [key, a] : best) {
+      if (a.point.operation == operation) group.push_back(a);
+    }
+    // By dtype as names.hpp orders them, the fastest backend first.
+    std::ranges::stable_sort(group, [](const Achieved& x, const Achieved& y) {
+      const auto place = [](const Achieved& a) {
+        return std::ranges::find(dtype_names(), a.point.dtype);
+      };
+      return place(x) != place(y) ? place(x) < place(y) : x.point.value > y.point.value;
+    });
+    story.achieved.insert(story.achieved.end(), group.begin(), group.end());
+  }
+  std::ranges::stable_sort(story.collectives, std::ranges::less{},
+                           [](const Achieved& a) { return a.point.bytes; });
+}
+
+// The published run, carried to the measured machine: its model, tokens and batch, none of its
+// claims.
+Run here(Run run, const Story& story, const std::string& dtype) {
+  run.gpus = 1;
+  for (const Record& record : story.records) {
+    for (const Header& header : record.headers) {
+      if (header.device.kind == story.machine.kind)
+        run.gpus = std::max(run.gpus, header.device.count);
+    }
+  }
+  while (run.gpus > 1 && *run.global_batch_sequences % run.gpus != 0) --run.gpus;
+  Parallel layout;
+  layout.dp = run.gpus;
+  layout.microbatch_sequences =
+      std::max<std::int64_t>(1, (story.machine.kind == "gpu" ? 16384 : 4096) / *run.seq_len);
+  run.parallel = layout;
+  run.precision = dtype;
+  run.system = story.machine;
+  run.price_usd_per_gpu_hour.reset();
+  run.published = {};
+  run.goodput = 1;
+  return run;
+}
+
+}  // namespace
+
+System measured_system(const std::vector<Record>& records, const RateBook& rates,
+                       const Library& library, std::vector<std::string>& notes) {
+  const std::string kind = device_kind(records);
+  System out;
+  out.id = "this machine";
+  out.kind = kind;
+  for (const Record& record : records) {
+    for (const Header& header : record.headers) {
+      if (header.device.kind != kind) continue;
+      out.gpu = header.device.name;
+      out.sms = header.device.sms;
+      out.memory_bytes = static_cast<double>(header.device.memory_bytes);
+      out.gpus_per_node = std::max(out.gpus_per_node, header.device.count);
+    }
+  }
+  for (const std::string& id : library.ids("systems")) {
+    const System known = library.system(id);
+    if (kind == "gpu" && known.kind == "gpu" &&
+        lower(out.gpu).find(lower(id)) != std::string::npos) {
+      const std::int64_t here = out.gpus_per_node;
+      out = known;
+      out.gpus_per_node = std::max(here, out.gpus_per_node);
+      notes.push_back(fmt::format("peaks, links and price of {}: {} ({})", id,
+                                  known.source ? known.source->title : "",
+                                  known.source ? known.source->locator : ""));
+      return out;
+    }
+    if (kind == "cpu" && known.kind == "cpu" && known.price_usd_per_gpu_hour && known.sms > 0 &&
+        !out.price_usd_per_gpu_hour) {
+      out.price_usd_per_gpu_hour = *known.price_usd_per_gpu_hour * static_cast<double>(out.sms) /
+                                   static_cast<double>(known.sms);
+      notes.push_back(
+          fmt::format("price: {} cores of {} as rented, {} an hour ({}; --price sets yours)",
+                      out.sms, known.gpu, format_usd(*out.price_usd_per_gpu_hour),
+                      known.source ? known.source->title : id));
+    }
+  }
+  for (const std::string& dtype : dtype_names()) {
+    if (const auto peak = rates.register_peak(dtype)) out.peak_flops[dtype] = peak->value;
+  }
+  if (kind == "cpu")
+    notes.emplace_back("peaks: a loop of multiply-adds on registers, measured here on every core");
+  return out;
+}
+
+Story tell(std::vector<Record> records, const Library& library, const StoryOptions& options) {
+  Story story;
+  story.records = std::move(records);
+  for (const Record& record : story.records) {
+    story.warnings.insert(story.warnings.end(), record.warnings.begin(), record.warnings.end());
+  }
+  const std::string kind = device_kind(story.records);
+  for (const Record& record : story.records) story.rates.add(only(record, kind));
+  story.machine = measured_system(story.records, story.rates, library, story.notes);
+  collect_achieved(story, kind);
+
+  try {
+    Run run = library.run(options.run);
+    if (!run.seq_len || !run.global_batch_sequences)
+      throw BadInput("run " + run.id + ": seq_len and global_batch_sequences: expected both");
+    story.prediction_title = fmt::format("{} on this machine", run.title);
+    const std::string dtype = story.rates.best_gemm("bf16") ? "bf16" : "fp32";
+    story.prediction =
+        predict(here(run, story, dtype), story.machine, story.rates, options.predict);
+  } catch (const BadInput& error) {  // such as a record without memory bandwidth: the rest of the
+                                     // story still holds
+    story.why_no_prediction = error.what();
+  }
+  for (const std::string& id : library.ids("claims"))
+    story.verdicts.push_back(judge(library.claim(id), library));
+  return story;
+}
+
+nlohmann::ordered_json to_json(const Story& story) {
+  using Json = nlohmann::ordered_json;
+  const auto one = [](const Achieved& a) {
+    Json json = {{"name", a.point.name},
+                 {"operation", a.point.operation},
+                 {"dtype", a.point.dtype},
+                 {"backend", a.point.backend}};
+    json["unit"] =
+        a.point.operation == "gemm" || a.point.operation == "fma" ? "flop_per_s" : "bytes_per_s";
+    json["value"] = a.point.value;
+    json["low"] = a.low;
+    json["high"] = a.high;
+    json["samples"] = a.samples;
+    json["possible"] = a.possible ? Json(*a.possible) : Json(nullptr);
+    json["possible_how"] = a.possible_how;
+    json["origin"] = a.point.origin;
+    return json;
+  };
+  Json json;
+  json["records"] = Json::array();
+  for (const Record& record : story.records) json["records"].push_back(record.file.string());
+  json["machine"] = {{"id", story.machine.id},
+                     {"kind", story.machine.kind},
+                     {"name", story.machine.gpu},
+                     {"sms", story.machine.sms}};
+  json["achieved"] = Json::array();
+  for (const Achieved& a : story.achieved) json["achieved"].push_back(one(a));
+  json["collectives"] = Json::array();
+  for (const Achieved& a : story.collectives) json["collectives"].push_back(one(a));
+  json["failures"] = story.failures;
+  json["prediction"] = story.prediction ? to_json(*story.prediction) : Json(nullptr);
+  json["why_no_prediction"] = story.why_no_prediction;
+  json["claims"] = Json::array();
+  for (const Verdict& verdict : story.verdicts) json["claims"].push_back(to_json(verdict));
+  json["notes"] = story.notes;
+  json["warnings"] = story.warnings;
+  return json;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,63 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The whole story of a record: what was achieved beside what is possible, what that means for a
+// training run on this machine, and what it says about published claims.
+#pragma once
+
+#include "report/claims.hpp"
+#include "report/document.hpp"
+#include "report/predict.hpp"
+#include "report/rates.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+// The best case of one operation, dtype and backend.
+struct Achieved {
+  RatePoint point;
+  std::optional<double> possible;  // in the unit of point.value
+  std::string possible_how;        // "datasheet of h100", "register loop, measured"
+  double low = 0, high = 0;  // 95 % interval of the median's rate; equal to the rate where samples
+                             // are too few to say
+  std::size_t samples = 0;
+};
+
+struct Story {
+  std::vector<Record> records;
+  System machine;                  // the measured device as a system
+  std::vector<std::string> notes;  // how `machine` was made
+  RateBook rates;
+  std::vector<Achieved> achieved;
+  std::vector<Achieved> collectives;  // every payload, in order
+  std::vector<std::string> failures;  // error rows
+  std::vector<std::string> warnings;
+  std::optional<Prediction> prediction;
+  std::string prediction_title;
+  std::string why_no_prediction;
+  std::vector<Verdict> verdicts;
+};
+
+struct StoryOptions {
+  std::string run = "gpt2-124m-10b";  // what is carried to this machine
+  PredictOptions predict;
+};
+
+Story tell(std::vector<Record> records, const Library& library, const StoryOptions& options);
+
+// The measured device as a system: a GPU by its name from the published systems, a CPU with its
+// measured register peaks.
+System measured_system(const std::vector<Record>& records, const RateBook& rates,
+                       const Library& library, std::vector<std::string>& notes);
+
+Document to_document(const Story& story);
+Document to_document(const Prediction& prediction, const std::string& title);
+Document to_document(const std::vector<Verdict>& verdicts);
+nlohmann::ordered_json to_json(const Story& story);
+
+}  // namespace trainmeter

@@ -1,0 +1,233 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Predictions, verdicts and whole stories as documents.
+#include "record/formulas.hpp"
+#include "record/names.hpp"
+#include "report/story.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace trainmeter {
+namespace {
+
+constexpr std::size_t kRatesShown = 5;
+
+bool computes(const std::string& operation) {
+  return operation == "gemm" || operation == "fma";
+}
+
+std::string shown_rate(const RatePoint& point, double value) {
+  return computes(point.operation) ? format_flops(value) : format_bandwidth(value);
+}
+
+std::string shown_shape(const RatePoint& point) {
+  if (point.m > 0) {
+    return fmt::format("{} x {} x {}{}", point.m, point.n, point.k,
+                       point.layout == "nt" || point.layout == "none" ? "" : " " + point.layout);
+  }
+  if (point.bytes > 0)
+    return format_bytes(static_cast<double>(point.bytes)) +
+           (point.ranks > 1 ? fmt::format(", {} ranks", point.ranks) : "");
+  return "registers";
+}
+
+std::string shown_spread(const Achieved& a) {  // half the interval, against the rate
+  if (a.samples < 5) return "n/a";
+  return fmt::format("+-{:.1f} %", (a.high - a.low) / 2 / a.point.value * 100);
+}
+
+template <class F>
+std::vector<std::string> row_of(const std::string& name, const Estimate& e,
+                                const Estimate& null_model, F show) {
+  return {name, show(e.p50), show(e.p05), show(e.p95), show(null_model.p50)};
+}
+
+void append(Document& to, Document from) {
+  for (Block& block : from) to.push_back(std::move(block));
+}
+
+void add_machine(Document& out, const Story& story) {
+  Table table{{"what", "value"}, {}};
+  const Header* header = nullptr;
+  for (const Record& record : story.records) {
+    for (const Header& h : record.headers) {
+      if (h.device.kind == story.machine.kind && header == nullptr) header = &h;
+    }
+  }
+  for (const Record& record : story.records) {
+    table.rows.push_back(
+        {"record", fmt::format("{} ({} measurement{})", record.file.string(), record.lines.size(),
+                               record.lines.size() == 1 ? "" : "s")});
+  }
+  if (header != nullptr) {
+    table.rows.push_back(
+        {"device",
+         fmt::format("{}{}, {} {}, {}",
+                     header->device.count > 1 ? fmt::format("{} x ", header->device.count) : "",
+                     header->device.name, header->device.sms,
+                     story.machine.kind == "gpu" ? "SMs" : "cores",
+                     format_bytes(static_cast<double>(header->device.memory_bytes)))});
+    table.rows.push_back(
+        {"measured", fmt::format("{} on {}, trainmeter {} ({})", header->started_at, header->host,
+                                 header->version, header->git_revision)});
+  }
+  out.emplace_back(std::move(table));
+}
+
+void add_achieved(Document& out, const Story& story) {
+  out.emplace_back(Heading{2, "Achieved, beside what is possible"});
+  Table table{{"operation", "dtype", "backend", "best at", ">achieved", ">possible", ">share",
+               ">95 %", ">samples"},
+              {}};
+  for (const Achieved& a : story.achieved) {
+    table.rows.push_back({a.point.operation, a.point.dtype, a.point.backend, shown_shape(a.point),
+                          shown_rate(a.point, a.point.value),
+                          a.possible ? shown_rate(a.point, *a.possible) : "-",
+                          a.possible ? format_percent(a.point.value / *a.possible) : "-",
+                          shown_spread(a), std::to_string(a.samples)});
+  }
+  out.emplace_back(std::move(table));
+  std::vector<std::string> notes = story.notes;
+  if (!story.machine.memory_bytes_per_s)
+    notes.emplace_back("no peak is known for this machine's memory");
+  notes.emplace_back(
+      "95 %: interval of the median, by bootstrap of the samples; all-reduce as bus bandwidth; "
+      "every case was verified before it was timed");
+  out.emplace_back(Bullets{std::move(notes)});
+
+  if (story.collectives.size() > 1) {
+    out.emplace_back(Heading{2, "All-reduce by payload"});
+    Table sizes{{">payload", ">ranks", ">time", ">algorithm", ">bus"}, {}};
+    for (const Achieved& a : story.collectives) {
+      const double algorithm = a.point.value / bus_factor(a.point.operation, a.point.ranks);
+      sizes.rows.push_back({format_bytes(static_cast<double>(a.point.bytes)),
+                            std::to_string(a.point.ranks),
+                            format_seconds(static_cast<double>(a.point.bytes) / algorithm),
+                            format_bandwidth(algorithm), format_bandwidth(a.point.value)});
+    }
+    out.emplace_back(std::move(sizes));
+  }
+  if (!story.failures.empty()) {
+    out.emplace_back(Heading{2, "Failed, and counted nowhere"});
+    out.emplace_back(Bullets{story.failures});
+  }
+}
+
+}  // namespace
+
+Document to_document(const Prediction& p, const std::string& title) {
+  Document out;
+  out.emplace_back(Heading{2, title});
+  Table table{{"estimate", ">median", ">5 %", ">95 %", ">null model"}, {}};
+  const RunEstimates& e = p.estimates;
+  const RunEstimates& n = p.null_model;
+  table.rows.push_back(row_of("step time", e.step_time_s, n.step_time_s, format_seconds));
+  table.rows.push_back(row_of("MFU", e.mfu, n.mfu, format_percent));
+  table.rows.push_back(row_of("model FLOP/s per device", e.tflops_per_gpu, n.tflops_per_gpu,
+                              [](double t) { return format_flops(t * 1e12); }));
+  if (e.gpu_hours)
+    table.rows.push_back(row_of("device-hours", *e.gpu_hours, *n.gpu_hours, format_count));
+  if (e.cost_usd) table.rows.push_back(row_of("cost", *e.cost_usd, *n.cost_usd, format_usd));
+  out.emplace_back(std::move(table));
+  out.emplace_back(Paragraph{fmt::format(
+      "MFU against {}{}. Null model: {:.0f} % of that for everything.",
+      format_flops(p.mfu_peak_flops),
+      p.price_usd_per_gpu_hour
+          ? fmt::format("; cost at {} per device-hour", format_usd(*p.price_usd_per_gpu_hour))
+          : "",
+      n.mfu.p50 * 100)});
+  if (p.published_step_time_s) {
+    out.emplace_back(
+        Paragraph{fmt::format("Published: {} a step; the prediction is {:+.1f} % off.",
+                              format_seconds(*p.published_step_time_s), *p.error_pct)});
+  }
+  Table parts{{"part of a step", ">time", ">share"}, {}};
+  double total = 0;
+  for (const auto& [name, seconds] : p.breakdown_s) total += seconds;
+  for (const auto& [name, seconds] : p.breakdown_s)
+    parts.rows.push_back({name, format_seconds(seconds), format_percent(seconds / total)});
+  out.emplace_back(std::move(parts));
+  std::vector<std::string> notes;
+  for (std::size_t i = 0; i < std::min(kRatesShown, p.rates.size()); ++i) {
+    const UsedRate& used = p.rates[i];
+    const bool compute = used.what.find("memory") == std::string::npos &&
+                         used.what.find("all_") == std::string::npos;
+    notes.push_back(
+        fmt::format("{}: {} ({}; {})", used.what,
+                    compute ? format_flops(used.rate.value) : format_bandwidth(used.rate.value),
+                    used.rate.how, used.rate.origin));
+  }
+  if (p.rates.size() > kRatesShown)
+    notes.push_back(fmt::format("... and {} more rates (--format json lists them)",
+                                p.rates.size() - kRatesShown));
+  if (!p.moves_most.empty()) {
+    notes.push_back(fmt::format("moves the result most: {} ({:.0f} % of the step time alone)",
+                                p.moves_most[0].first, p.moves_most[0].second * 100));
+  }
+  for (const std::string& text : p.assumptions) notes.push_back("assumed: " + text);
+  out.emplace_back(Bullets{std::move(notes)});
+  return out;
+}
+
+Document to_document(const std::vector<Verdict>& verdicts) {
+  Document out;
+  out.emplace_back(Heading{2, "Published claims"});
+  Table table{{"claim", ">GPU-hours", ">cost", "verdict"}, {}};
+  for (const Verdict& v : verdicts) {
+    table.rows.push_back({v.title, v.gpu_hours ? format_count(*v.gpu_hours) : "-",
+                          v.cost_usd ? format_usd(*v.cost_usd) : "-", v.verdict});
+  }
+  out.emplace_back(std::move(table));
+  for (const Verdict& v : verdicts) {
+    out.emplace_back(Heading{2, v.id + ": " + v.verdict});
+    out.emplace_back(Paragraph{v.reason + "."});
+    std::vector<std::string> notes;
+    for (const Arithmetic& a : v.arithmetic) {
+      const std::string printed =
+          a.unit == "USD" ? format_usd(a.printed) : format_count(a.printed) + " " + a.unit;
+      notes.push_back(
+          fmt::format("{}; printed {}: {}", a.what, printed, a.agrees ? "agrees" : "DISAGREES"));
+    }
+    for (const Implied& i : v.implied) {
+      notes.push_back(fmt::format("{} implies {}{} per GPU: {}", i.stage,
+                                  i.upper_bound ? "at most " : "",
+                                  format_flops(i.flops_per_s_per_gpu), i.how));
+    }
+    for (const Ceiling& c : v.ceilings) {
+      notes.push_back(fmt::format("best published {} GEMM: {} ({}; {})", c.dtype,
+                                  format_flops(c.flops_per_s), c.how, c.origin));
+    }
+    for (const ClaimPrediction& p : v.predicted) {
+      const Estimate& h = *p.prediction.estimates.gpu_hours;
+      notes.push_back(
+          fmt::format("{} predicted from published rates: {} GPU-hours, {} to {} (null model {})",
+                      p.run, format_count(h.p50), format_count(h.p05), format_count(h.p95),
+                      format_count(p.prediction.null_model.gpu_hours->p50)));
+    }
+    if (v.source)
+      notes.push_back(
+          fmt::format("source: {}, {} ({})", v.source->title, v.source->locator, v.source->url));
+    out.emplace_back(Bullets{std::move(notes)});
+  }
+  return out;
+}
+
+Document to_document(const Story& story) {
+  Document out;
+  out.emplace_back(Heading{1, "trainmeter: what this machine delivers, and what that means"});
+  add_machine(out, story);
+  if (!story.warnings.empty()) out.emplace_back(Bullets{story.warnings});
+  add_achieved(out, story);
+  if (story.prediction) {
+    append(out, to_document(*story.prediction, story.prediction_title));
+  } else {
+    out.emplace_back(Heading{2, "Training on this machine"});
+    out.emplace_back(Paragraph{"No prediction: " + story.why_no_prediction});
+  }
+  append(out, to_document(story.verdicts));
+  return out;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,268 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The program `trainmeter`: doctor, report, predict, claims. Exit codes: docs/contributing.md.
+#include "record/error.hpp"
+#include "report/doctor.hpp"
+#include "report/story.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <unistd.h>
+
+namespace trainmeter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kFine = 0, kCheckFailed = 1, kBadInput = 2, kEnvironmentFailed = 4;
+
+struct Output {
+  std::string format = "text";
+  std::string file;
+
+  void options(CLI::App* command) {
+    command->add_option("--format", format, "text, md or json")
+        ->check(CLI::IsMember({"text", "md", "json"}));
+    command->add_option("-o,--output", file, "write here instead of to stdout");
+  }
+
+  void write(const Document& document, const std::function<nlohmann::ordered_json()>& json) const {
+    std::string text;
+    if (format == "json") {
+      text = json().dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    } else if (format == "md") {
+      text = to_markdown(document);
+    } else {
+      text = to_text(document, file.empty() ? style_of_stdout() : TextStyle{});
+    }
+    if (file.empty()) {
+      if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
+          std::fflush(stdout) != 0) {
+        throw EnvironmentFailed(std::string("stdout: writing failed: ") + std::strerror(errno));
+      }
+      return;
+    }
+    std::ofstream out(file, std::ios::binary);
+    if (!out) throw BadInput(file + ": cannot be written: " + std::strerror(errno));
+    if (!(out << text).flush())
+      throw EnvironmentFailed(file + ": writing failed: " + std::strerror(errno));
+  }
+};
+
+// Records as named; a folder stands for the newest record in it.
+std::vector<Record> read_records(const std::vector<std::string>& names) {
+  std::vector<Record> out;
+  for (const std::string& name : names) {
+    fs::path file = name;
+    if (std::error_code error; fs::is_directory(file, error)) {
+      std::vector<fs::path> found;
+      for (const auto& entry : fs::recursive_directory_iterator(file)) {
+        if (entry.path().extension() == ".jsonl") found.push_back(entry.path());
+      }
+      if (found.empty()) throw BadInput(name + ": no record (*.jsonl) in this folder");
+      file = *std::ranges::max_element(found, {},
+                                       [](const fs::path& f) { return fs::last_write_time(f); });
+    }
+    out.push_back(read_record(file));
+    for (const std::string& warning : out.back().warnings)
+      fmt::print(stderr, "warning: {}\n", warning);
+  }
+  return out;
+}
+
+struct ReportCommand {
+  std::vector<std::string> records;
+  std::string run = "gpt2-124m-10b";
+  std::optional<double> price;
+  Output output;
+
+  int run_it() const {
+    StoryOptions options{.run = run, .predict = {.price_usd_per_gpu_hour = price}};
+    const Library library(published_data());
+    const std::vector<std::string> names =
+        records.empty() ? std::vector<std::string>{"results/measured"} : records;
+    const Story story = tell(read_records(names), library, options);
+    output.write(to_document(story), [&] { return to_json(story); });
+    return kFine;
+  }
+};
+
+struct PredictCommand {
+  std::string run, system;
+  std::vector<std::string> rates;
+  PredictOptions options;
+  Output output;
+
+  int run_it() const {
+    const Library library(published_data());
+    const Run which = library.run(run);
+    RateBook book;
+    std::vector<std::string> notes;
+    const std::vector<Record> records = read_records(rates);
+    for (const Record& record : records) book.add(record);
+    System on;
+    if (system == "measured") {
+      if (records.empty()) throw BadInput("--system measured: needs a record (--rates)");
+      on = measured_system(records, book, library, notes);
+    } else if (!system.empty()) {
+      on = library.system(system);
+    } else if (which.system) {
+      on = *which.system;
+    } else {
+      throw BadInput(fmt::format("run {}: system: missing; name one with --system", which.id));
+    }
+    if (records.empty()) book.add_published(library, on);
+    Prediction prediction = predict(which, on, book, options);
+    for (const std::string& note : notes) prediction.assumptions.push_back(note);
+    for (const Record& record : records) {
+      for (const Header& header : record.headers) {
+        if (on.gpu == header.device.name) continue;
+        const std::string text = fmt::format("rates measured on {} are used for {} as they are",
+                                             header.device.name, on.id);
+        if (std::ranges::find(prediction.assumptions, text) == prediction.assumptions.end())
+          prediction.assumptions.push_back(text);
+      }
+    }
+    output.write(to_document(prediction, fmt::format("{} on {}", which.title, on.id)),
+                 [&] { return to_json(prediction); });
+    return kFine;
+  }
+};
+
+struct ClaimsCommand {
+  std::vector<std::string> which;
+  bool strict = false;
+  Output output;
+
+  int run_it() const {
+    const Library library(published_data());
+    std::vector<Verdict> verdicts;
+    for (const std::string& id : which.empty() ? library.ids("claims") : which) {
+      verdicts.push_back(judge(library.claim(id), library));
+    }
+    output.write(to_document(verdicts), [&] {
+      auto json = nlohmann::ordered_json::array();
+      for (const Verdict& verdict : verdicts) json.push_back(to_json(verdict));
+      return json;
+    });
+    return strict && std::ranges::any_of(verdicts, &Verdict::fails) ? kCheckFailed : kFine;
+  }
+};
+
+// "unknown argument '--fromat' (did you mean '--format'?)"
+std::string unknown_argument(const CLI::App& app, const std::string& what) {
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands({})) known.push_back(command->get_name());
+  std::vector<const CLI::App*> apps = {&app};
+  for (const CLI::App* command : app.get_subcommands()) apps.push_back(command);
+  for (const CLI::App* command : apps) {
+    for (const CLI::Option* option : command->get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+  }
+  const std::string name = what.substr(0, what.find('='));
+  const std::string near = nearest(name, known);
+  return fmt::format("unknown argument '{}'{}", name,
+                     near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near));
+}
+
+int run_program(int argc, char** argv) {
+  CLI::App app{"What a GPU node really delivers, and what training on it would cost."};
+  app.name("trainmeter");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "trainmeter " TRAINMETER_VERSION);
+
+  Output doctor_output;
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "what this machine has, what can be measured, what is missing");
+  doctor_output.options(doctor);
+
+  ReportCommand report_command;
+  CLI::App* report = app.add_subcommand("report", "the whole story of one or more records");
+  report->add_option("RECORD", report_command.records,
+                     "records, or folders (the newest record in each); default results/measured");
+  report
+      ->add_option("--run", report_command.run,
+                   "the run that is carried to the measured machine: id or file")
+      ->capture_default_str();
+  report->add_option("--price", report_command.price, "USD per device-hour")
+      ->check(CLI::PositiveNumber);
+  report_command.output.options(report);
+
+  PredictCommand predict_command;
+  CLI::App* predict = app.add_subcommand(
+      "predict", "one training run: step time, MFU, GPU-hours, cost, with ranges");
+  predict->add_option("--run", predict_command.run, "run file or id")->required();
+  predict->add_option("--rates", predict_command.rates,
+                      "records to take the rates from; default: published ones");
+  predict->add_option("--system", predict_command.system,
+                      "system id or file, or 'measured': the records' own; default: the run's");
+  predict->add_option("--price", predict_command.options.price_usd_per_gpu_hour, "USD per GPU-hour")
+      ->check(CLI::PositiveNumber);
+  predict->add_option("--samples", predict_command.options.samples, "draws")
+      ->check(CLI::Range(100, 1'000'000))
+      ->capture_default_str();
+  predict->add_option("--seed", predict_command.options.seed, "of the draws")
+      ->capture_default_str();
+  predict_command.output.options(predict);
+
+  ClaimsCommand claims_command;
+  CLI::App* claims =
+      app.add_subcommand("claims", "published claims: their arithmetic and their verdict");
+  claims->add_option("ID", claims_command.which, "ids or files; default: all published");
+  claims->add_flag("--strict", claims_command.strict,
+                   "exit 1 where a claim is contradictory or exceeds what anybody measured");
+  claims_command.output.options(claims);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
+  } catch (const CLI::ExtrasError&) {
+    const auto extras = app.remaining(true);
+    throw BadInput(unknown_argument(app, extras.empty() ? "" : extras.front()));
+  } catch (const CLI::ParseError& error) {
+    std::string what = error.what();
+    std::ranges::replace(what, '\n', ' ');
+    if (app.get_subcommands().empty()) {
+      for (int i = 1; i < argc; ++i) {
+        if (argv[i][0] != '\0') throw BadInput(unknown_argument(app, argv[i]));
+      }
+      throw BadInput("expected a command: doctor, report, predict or claims (--help says more)");
+    }
+    throw BadInput(what);
+  }
+  if (*doctor) {
+    const Examination examination = examine();
+    doctor_output.write(to_document(examination), [&] { return to_json(examination); });
+    return kFine;
+  }
+  if (*report) return report_command.run_it();
+  if (*predict) return predict_command.run_it();
+  return claims_command.run_it();
+}
+
+}  // namespace
+}  // namespace trainmeter
+
+int main(int argc, char** argv) {
+  try {
+    return trainmeter::run_program(argc, argv);
+  } catch (const trainmeter::BadInput& error) {
+    fmt::print(stderr, "trainmeter: {}\n", error.what());
+    return trainmeter::kBadInput;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "trainmeter: {}\n", error.what());
+    return trainmeter::kEnvironmentFailed;
+  }
+}
