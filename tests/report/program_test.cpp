@@ -1,0 +1,134 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The program as a user and a script meet it: output, exit codes, one clear line for each mistake.
+#include "fixtures.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+
+using namespace trainmeter;
+using testing::HasSubstr;
+
+namespace {
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+std::string slurp(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+Outcome trainmeter(const std::string& arguments) {
+  const auto stem =
+      (std::filesystem::path(testing::TempDir()) /
+       (std::string("program_") + testing::UnitTest::GetInstance()->current_test_info()->name()))
+          .string();
+  const std::string command = fmt::format("'{}/trainmeter' {} >'{}.out' 2>'{}.err'",
+                                          TRAINMETER_BIN_DIR, arguments, stem, stem);
+  const int status = std::system(command.c_str());
+  return {WEXITSTATUS(status), slurp(stem + ".out"), slurp(stem + ".err")};
+}
+
+void expect_refused(const std::string& arguments, const std::string& message) {
+  const Outcome o = trainmeter(arguments);
+  EXPECT_EQ(o.code, 2) << arguments << "\n" << o.err;
+  EXPECT_THAT(o.err, HasSubstr(message)) << arguments;
+  EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
+  EXPECT_EQ(o.out, "");
+}
+
+std::string record_file() {
+  return write_record(
+             small_cpu(),
+             std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + ".jsonl")
+      .string();
+}
+
+}  // namespace
+
+TEST(Program, ClaimsAsJson) {
+  const Outcome o = trainmeter("claims --format json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const auto claims = nlohmann::json::parse(o.out);
+  ASSERT_TRUE(claims.is_array());
+  std::map<std::string, nlohmann::json> by_id;
+  for (const auto& claim : claims) by_id[claim.at("id")] = claim;
+  EXPECT_EQ(by_id.at("deepseek-r1").at("gpu_hours"), 147000);
+  EXPECT_EQ(by_id.at("deepseek-r1").at("cost_usd"), 294000);
+  EXPECT_EQ(by_id.at("deepseek-v3").at("gpu_hours"), 2788000);
+  EXPECT_EQ(by_id.at("deepseek-v3").at("cost_usd"), 5576000);
+  EXPECT_THAT(by_id.at("r1-press").at("reason").get<std::string>(),
+              HasSubstr("$81,920, not $294,000"));
+}
+
+TEST(Program, StrictFailsOnAContradiction) {
+  EXPECT_EQ(trainmeter("claims r1-press --strict").code, 1);
+  EXPECT_EQ(trainmeter("claims deepseek-v3 --strict").code, 0);
+}
+
+TEST(Program, ReportFromARecordAlone) {
+  for (const char* format : {"text", "md", "json"}) {
+    const Outcome o = trainmeter(fmt::format("report '{}' --format {}", record_file(), format));
+    EXPECT_EQ(o.code, 0) << o.err;
+    EXPECT_THAT(o.out, HasSubstr("$81,920"));
+  }
+  const std::string target = testing::TempDir() + "/story.md";
+  EXPECT_EQ(trainmeter(fmt::format("report '{}' --format md -o '{}'", record_file(), target)).code,
+            0);
+  EXPECT_THAT(slurp(target), HasSubstr("| --- |"));
+}
+
+TEST(Program, PredictHasTheKeysThatOthersReadFor) {
+  const Outcome o = trainmeter(fmt::format(
+      "predict --run gpt2-124m-10b --rates '{}' --system measured --price 0.5 --format json",
+      record_file()));
+  ASSERT_EQ(o.code, 0) << o.err;
+  const auto json = nlohmann::json::parse(o.out);
+  for (const char* key : {"run_id", "system_id", "estimates", "null_model", "breakdown_s",
+                          "published", "error_pct", "rates", "assumptions"}) {
+    EXPECT_TRUE(json.contains(key)) << key;
+  }
+  for (const char* group : {"estimates", "null_model"}) {
+    for (const char* key : {"step_time_s", "gpu_hours", "mfu", "tflops_per_gpu", "cost_usd"}) {
+      for (const char* p : {"p05", "p50", "p95"})
+        EXPECT_GT(json.at(group).at(key).at(p).get<double>(), 0) << key;
+    }
+  }
+}
+
+TEST(Program, DoctorSaysWhatIsThere) {
+  const Outcome o = trainmeter("doctor --format json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const auto json = nlohmann::json::parse(o.out);
+  EXPECT_GE(json.at("cores").get<int>(), 1);
+  EXPECT_TRUE(json.at("gpus").is_array());
+  EXPECT_EQ(json.at("gpus").empty(), !json.at("why_no_gpu").get<std::string>().empty());
+}
+
+TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
+  expect_refused("", "expected a command");
+  expect_refused("reprot", "unknown argument 'reprot' (did you mean 'report'?)");
+  expect_refused("claims --fromat json", "unknown argument '--fromat' (did you mean '--format'?)");
+  expect_refused("claims --format yaml", "--format");
+  expect_refused("claims deepseek-r2", "deepseek-r");
+  expect_refused("report /no/such.jsonl", "/no/such.jsonl: cannot be read");
+  expect_refused("predict", "--run");
+  expect_refused("predict --run gpt2-124m-10b --price -1", "--price");
+  expect_refused("predict --run gpt2-124m-10b --samples 3", "--samples");
+  expect_refused("predict --run /no/such.json", "/no/such.json");
+  expect_refused("predict --run gpt2-124m-10b --system measured", "--rates");
+  expect_refused("claims -o /no/such/folder/x", "/no/such/folder/x");
+}
+
+TEST(Program, AFullDiskIsTheEnvironmentsFault) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "skipped: no /dev/full";
+  const std::string command =
+      fmt::format("'{}/trainmeter' claims >/dev/full 2>/dev/null", TRAINMETER_BIN_DIR);
+  EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 4);
+}

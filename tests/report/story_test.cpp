@@ -1,0 +1,71 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A story from a record alone.
+#include "report/story.hpp"
+
+#include "fixtures.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+using namespace trainmeter;
+using testing::HasSubstr;
+
+TEST(Story, TellsWhatWasAchievedBesideWhatIsPossible) {
+  const Story story = tell({small_cpu()}, published_library(), {});
+  const auto gemm = std::ranges::find_if(
+      story.achieved, [](const Achieved& a) { return a.point.operation == "gemm"; });
+  ASSERT_NE(gemm, story.achieved.end());
+  EXPECT_NEAR(*gemm->possible / 2e12, 1, 1e-9);  // the register loop
+  EXPECT_LE(gemm->low, gemm->point.value);
+  EXPECT_GE(gemm->high, gemm->point.value);
+  ASSERT_TRUE(story.prediction) << story.why_no_prediction;
+  EXPECT_EQ(story.collectives.size(), 1U);
+  EXPECT_GE(story.verdicts.size(), 3U);
+  const std::string text = to_text(to_document(story), {});
+  for (const char* expected : {"1.00 TFLOP/s", "50.0 %", "step time", "null model",
+                               "$81,920, not $294,000", "contradictory"}) {
+    EXPECT_THAT(text, HasSubstr(expected));
+  }
+  for (const char c : {'\033', '\t'}) EXPECT_EQ(text.find(c), std::string::npos);
+}
+
+TEST(Story, ShowsFailuresAndCountsThemNowhere) {
+  Record record = small_cpu();
+  Measurement wrong = gemm_at(9e12, 1024, 1024, 1024, "int8");
+  wrong.verified = false;
+  wrong.failure = "wrong result: error 3 exceeds 0.5";
+  record.lines.push_back({wrong, 0, 99});
+  const Story story = tell({record}, published_library(), {});
+  ASSERT_EQ(story.failures.size(), 1U);
+  EXPECT_THAT(story.failures[0], HasSubstr("test.jsonl:99"));
+  for (const Achieved& a : story.achieved) EXPECT_NE(a.point.dtype, "int8");
+}
+
+TEST(Story, WithoutMemoryBandwidthThereIsNoPredictionButTheRestHolds) {
+  const Story story =
+      tell({record_of({gemm_at(1e12, 512, 512, 512),
+                       measured("fma", "bf16", "registers", {{"cores", 2}}, 2e12, 1)})},
+           published_library(), {});
+  EXPECT_FALSE(story.prediction);
+  EXPECT_THAT(story.why_no_prediction, HasSubstr("no memory bandwidth"));
+  EXPECT_THAT(to_text(to_document(story), {}), HasSubstr("No prediction: "));
+  EXPECT_FALSE(story.verdicts.empty());
+}
+
+TEST(Story, AGpuIsKnownByItsName) {
+  Record record = small_cpu();
+  record.headers[0].device.kind = "gpu";
+  record.headers[0].device.name = "NVIDIA H100 80GB HBM3";
+  record.headers[0].device.sms = 132;
+  const Story story = tell({record}, published_library(), {});
+  EXPECT_EQ(story.machine.id, "h100");
+  EXPECT_THAT(story.notes.at(0), HasSubstr("h100"));
+}
+
+TEST(Story, JsonIsWhole) {
+  const auto json = to_json(tell({small_cpu()}, published_library(), {}));
+  for (const char* key : {"records", "machine", "achieved", "collectives", "prediction", "claims"})
+    EXPECT_TRUE(json.contains(key)) << key;
+  EXPECT_EQ(nlohmann::json::parse(json.dump()), json);  // no NaN turned into null
+  EXPECT_EQ(json.dump().find("null,\"low"), std::string::npos);
+}
