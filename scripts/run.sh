@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job: sets this machine up, builds, measures it, and prints what that means for whole training runs.
 #   scripts/run.sh [--out FILE.jsonl] [--price USD_PER_DEVICE_HOUR]
-# Everything but the report goes to stderr. The record lands in results/measured/local/ unless --out says otherwise.
+# Everything but the report goes to stderr. The record lands in results/measured/local/ (which git ignores) unless --out says otherwise.
 source "$(dirname "$0")/common.sh"
 
 out='' price=()
@@ -42,7 +42,7 @@ measure "$bin/gemm_bench" --models=gpt2-124m --out="$out"
 say "Measuring memory bandwidth"
 measure "$bin/memory_bench" --out="$out"
 say "Measuring all-reduce"
-gpus=$("$bin/trainmeter" doctor --format json | python3 -c 'import json,sys; print(len(json.load(sys.stdin)["gpus"]))' 2>/dev/null || echo 0)
+gpus=$("$bin/trainmeter" doctor --format json | grep -c '"compute_capability"' || true)  # one a GPU
 if [ "$gpus" -gt 1 ]; then
   measure "$bin/collective_bench" --device=gpu --out="$out"
 elif [ "$(nproc)" -gt 1 ]; then
