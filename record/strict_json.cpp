@@ -171,7 +171,7 @@ bool StrictObject::boolean(const std::string& key) {
 }
 
 std::string StrictObject::one_of(const std::string& key, const std::vector<std::string>& allowed) {
-  const std::string value = text(key);
+  std::string value = text(key);
   if (std::ranges::find(allowed, value) == allowed.end()) {
     refuse(key, fmt::format("one of {}", fmt::join(allowed, ", ")));
   }
