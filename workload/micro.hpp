@@ -1,17 +1,17 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Micro-benchmarks that others published for one kind of GPU (results/published/micro/<id>.json): the ceiling that a claim is
-// held against, and rates to predict with where nothing was measured.
+// Micro-benchmarks that others published for one kind of GPU (results/published/micro/<id>.json):
+// the ceiling that a claim is held against, and rates to predict with where nothing was measured.
 #pragma once
+
+#include "record/strict_json.hpp"
+#include "workload/model.hpp"
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "record/strict_json.hpp"
-#include "workload/model.hpp"
 
 namespace trainmeter {
 
@@ -22,7 +22,8 @@ struct MicroFigure {
   std::string dtype;
   std::string scaling = "none";  // none tensor block128
   std::string backend;           // cublas, deepgemm, nccl, ...
-  std::map<std::string, std::int64_t> shape;  // gemm: m n k (and groups); collectives: bytes (payload); empty where not printed
+  std::map<std::string, std::int64_t>
+      shape;  // gemm: m n k (and groups); collectives: bytes (payload); empty where not printed
   std::int64_t ranks = 1;
   std::optional<double> flops_per_s;      // per GPU
   std::optional<double> bytes_per_s;      // per GPU: memory kernels

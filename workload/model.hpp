@@ -1,14 +1,15 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// A transformer as a model file describes it (results/published/models/<id>.json; fields in docs/files.md).
+// A transformer as a model file describes it (results/published/models/<id>.json; fields in
+// docs/files.md).
 #pragma once
+
+#include "record/strict_json.hpp"
 
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
-
-#include "record/strict_json.hpp"
 
 namespace trainmeter {
 
@@ -20,11 +21,13 @@ enum class AttentionKind { mha, gqa, mla };
 enum class FfnKind { swiglu, gelu, relu2 };
 
 struct Mla {
-  std::int64_t q_lora_rank = 0, kv_lora_rank = 0, qk_nope_head_dim = 0, qk_rope_head_dim = 0, v_head_dim = 0;
+  std::int64_t q_lora_rank = 0, kv_lora_rank = 0, qk_nope_head_dim = 0, qk_rope_head_dim = 0,
+               v_head_dim = 0;
 };
 
 struct Moe {
-  std::int64_t experts = 0, experts_per_token = 0, shared_experts = 0, expert_ffn = 0, dense_layers = 0;
+  std::int64_t experts = 0, experts_per_token = 0, shared_experts = 0, expert_ffn = 0,
+               dense_layers = 0;
   std::optional<std::int64_t> group_limit;  // nodes that a token's experts may lie on
 };
 

@@ -1,7 +1,13 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// A training run as a run file describes it (results/published/runs/<id>.json): model, system, layout, and what the source claims.
+// A training run as a run file describes it (results/published/runs/<id>.json): model, system,
+// layout, and what the source claims.
 #pragma once
+
+#include "record/strict_json.hpp"
+#include "workload/micro.hpp"
+#include "workload/model.hpp"
+#include "workload/system.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -10,24 +16,20 @@
 #include <string>
 #include <vector>
 
-#include "record/strict_json.hpp"
-#include "workload/micro.hpp"
-#include "workload/model.hpp"
-#include "workload/system.hpp"
-
 namespace trainmeter {
 
 struct Parallel {
   std::int64_t tp = 1, pp = 1, vpp = 1, cp = 1, dp = 1, ep = 1, etp = 1, zero = 0;
   bool sp = false;
-  std::string schedule = "1f1b";    // 1f1b interleaved zb dualpipe
+  std::string schedule = "1f1b";  // 1f1b interleaved zb dualpipe
   std::int64_t microbatch_sequences = 1;
-  std::string recompute = "none";   // none selective full
+  std::string recompute = "none";    // none selective full
   std::vector<std::string> overlap;  // of tp dp pp ep
 };
 
 struct Published {  // what the source claims; seconds, hours, FLOP/s, fractions
-  std::optional<double> gpu_hours, wall_hours, step_time_s, tokens_per_s_per_gpu, tokens_per_day, tflops_per_gpu, slot_time_s;
+  std::optional<double> gpu_hours, wall_hours, step_time_s, tokens_per_s_per_gpu, tokens_per_day,
+      tflops_per_gpu, slot_time_s;
   std::optional<double> mfu, hfu, mfu_peak_flops, cost_usd;
   std::optional<std::string> mfu_attention;  // causal full none
 };
@@ -37,13 +39,13 @@ struct Run;
 // A part of a claim: a run (by id or inline), or just its numbers.
 struct Stage {
   std::string title;
-  std::shared_ptr<const Run> run;  // null where only numbers are given
+  std::shared_ptr<const Run> run;                               // null where only numbers are given
   std::optional<double> gpus, wall_hours, gpu_hours, cost_usd;  // of the run, where it is one
 };
 
 struct Run {
   std::string id, title;
-  std::optional<Model> model;    // absent where only hours and money are claimed
+  std::optional<Model> model;  // absent where only hours and money are claimed
   std::optional<System> system;
   std::int64_t gpus = 1;
   std::optional<double> tokens;
@@ -58,12 +60,13 @@ struct Run {
   Published published;
   nlohmann::json context;  // power_cap_w, software, compiled
   std::vector<Stage> stages;
-  nlohmann::json rl;       // checked for its keys, otherwise as read
+  nlohmann::json rl;  // checked for its keys, otherwise as read
   std::optional<Source> source;
 };
 
-// Finds files by id below a folder of published data (results/published). Ids are file names without .json. An argument
-// that names an existing file (or ends in .json) is read as a file. BadInput where there is none, with the nearest id.
+// Finds files by id below a folder of published data (results/published). Ids are file names
+// without .json. An argument that names an existing file (or ends in .json) is read as a file.
+// BadInput where there is none, with the nearest id.
 class Library {
  public:
   explicit Library(std::filesystem::path published);
@@ -72,8 +75,10 @@ class Library {
   [[nodiscard]] Run run(const std::string& id_or_file) const;
   [[nodiscard]] Run claim(const std::string& id_or_file) const;  // a run file too, in claims/
   [[nodiscard]] Micro micro(const std::string& id_or_file) const;
-  [[nodiscard]] std::vector<std::string> ids(const std::string& kind) const;  // models systems runs claims micro, sorted
-  [[nodiscard]] std::filesystem::path file(const std::string& kind, const std::string& id_or_file) const;
+  [[nodiscard]] std::vector<std::string> ids(
+      const std::string& kind) const;  // models systems runs claims micro, sorted
+  [[nodiscard]] std::filesystem::path file(const std::string& kind,
+                                           const std::string& id_or_file) const;
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
 
  private:
@@ -82,7 +87,8 @@ class Library {
 
 Run read_run(StrictObject object, const Library& library);
 
-// results/published: $TRAINMETER_DATA, else beside the program (../share/trainmeter/published, ../published), else the source tree's.
+// results/published: $TRAINMETER_DATA, else beside the program (../share/trainmeter/published,
+// ../published), else the source tree's.
 std::filesystem::path published_data();
 
 }  // namespace trainmeter

@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// What one training step is: FLOPs by component, and its GEMMs by shape and pass. Sources of the counts: docs/formulas.md.
+// What one training step is: FLOPs by component, and its GEMMs by shape and pass. Sources of the
+// counts: docs/formulas.md.
 #pragma once
+
+#include "workload/model.hpp"
 
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "workload/model.hpp"
 
 namespace trainmeter {
 
@@ -20,27 +21,31 @@ struct FlopOptions {
   bool mtp = false;
 };
 
-// One component of the model over all its layers: weights used by a token, and training FLOPs per token (forward, dgrad
-// and wgrad: 3 x forward).
+// One component of the model over all its layers: weights used by a token, and training FLOPs per
+// token (forward, dgrad and wgrad: 3 x forward).
 struct Component {
-  std::string name;       // attention_projections attention_core ffn shared_experts routed_experts router lm_head mtp
-  double active_params;   // 0 for the attention core
+  std::string name;      // attention_projections attention_core ffn shared_experts routed_experts
+                         // router lm_head mtp
+  double active_params;  // 0 for the attention core
   double training_flops_per_token;
-  bool low_precision;     // its GEMMs run in the run's precision; else bf16 or higher (core, head, router)
+  bool low_precision;  // its GEMMs run in the run's precision; else bf16 or higher (core, head,
+                       // router)
 };
 
 std::vector<Component> components(const Model& model, const FlopOptions& options);
-double training_flops_per_token(const Model& model, const FlopOptions& options);  // sum over components
+double training_flops_per_token(const Model& model,
+                                const FlopOptions& options);  // sum over components
 double parameters(const Model& model);         // all weights: embeddings, norms, every expert
 double active_parameters(const Model& model);  // used by one token, without the input embedding
 
 enum class Pass { fprop, dgrad, wgrad };
 std::string_view to_string(Pass pass);
 
-// One shape of GEMM in a step: C[m,n] += A[m,k] B[k,n], `groups` of it side by side (1 but for routed experts), `count`
-// times in the whole step of one GPU.
+// One shape of GEMM in a step: C[m,n] += A[m,k] B[k,n], `groups` of it side by side (1 but for
+// routed experts), `count` times in the whole step of one GPU.
 struct GemmWork {
-  std::string name;  // qkv attention_output ffn_up ffn_down expert_up expert_down shared_up shared_down q_a kv_a q_b kv_b router lm_head
+  std::string name;  // qkv attention_output ffn_up ffn_down expert_up expert_down shared_up
+                     // shared_down q_a kv_a q_b kv_b router lm_head
   Pass pass = Pass::fprop;
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t groups = 1;
@@ -48,17 +53,22 @@ struct GemmWork {
   bool low_precision = true;
 };
 
-// The GEMMs of one micro-batch of `tokens` tokens over all layers, tensor-parallel `tp` ways (columns or rows of each
-// weight divided), experts spread `ep` ways and balanced. All three passes. Routed experts: m = tokens of one local expert.
-std::vector<GemmWork> step_gemms(const Model& model, std::int64_t tokens, std::int64_t tp = 1, std::int64_t ep = 1);
+// The GEMMs of one micro-batch of `tokens` tokens over all layers, tensor-parallel `tp` ways
+// (columns or rows of each weight divided), experts spread `ep` ways and balanced. All three
+// passes. Routed experts: m = tokens of one local expert.
+std::vector<GemmWork> step_gemms(const Model& model, std::int64_t tokens, std::int64_t tp = 1,
+                                 std::int64_t ep = 1);
 
-// Least bytes that the memory-bound part of a step moves (norms, activations, residuals, softmax of the head, optimiser),
-// by name, for `tokens` tokens in elements of `element_bytes`; the optimiser once a step, for `params` weights.
+// Least bytes that the memory-bound part of a step moves (norms, activations, residuals, softmax of
+// the head, optimiser), by name, for `tokens` tokens in elements of `element_bytes`; the optimiser
+// once a step, for `params` weights.
 struct MemoryWork {
   std::string name;
   double bytes = 0;
 };
-std::vector<MemoryWork> step_memory(const Model& model, std::int64_t tokens, std::int64_t seq_len, double element_bytes);
-double optimizer_bytes(double params);  // AdamW, fp32 states: reads grad, weight, m, v; writes weight, m, v
+std::vector<MemoryWork> step_memory(const Model& model, std::int64_t tokens, std::int64_t seq_len,
+                                    double element_bytes);
+double optimizer_bytes(
+    double params);  // AdamW, fp32 states: reads grad, weight, m, v; writes weight, m, v
 
 }  // namespace trainmeter

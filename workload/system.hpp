@@ -1,15 +1,16 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// A machine as a system file describes it (results/published/systems/<id>.json). Bandwidths are one way, per GPU.
+// A machine as a system file describes it (results/published/systems/<id>.json). Bandwidths are one
+// way, per GPU.
 #pragma once
+
+#include "record/strict_json.hpp"
+#include "workload/model.hpp"
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
-
-#include "record/strict_json.hpp"
-#include "workload/model.hpp"
 
 namespace trainmeter {
 
@@ -20,7 +21,8 @@ struct System {
   std::int64_t gpus_per_node = 1;
   std::int64_t sms = 0;                      // on a CPU, cores
   std::map<std::string, double> peak_flops;  // dense, by dtype, those it has
-  std::optional<double> memory_bytes, memory_bytes_per_s, nvlink_bytes_per_s, nic_bytes_per_s, power_w;
+  std::optional<double> memory_bytes, memory_bytes_per_s, nvlink_bytes_per_s, nic_bytes_per_s,
+      power_w;
   std::optional<double> price_usd_per_gpu_hour;
   std::optional<Source> source;
 };

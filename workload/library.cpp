@@ -1,0 +1,133 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Finds and reads the published files.
+#include "record/error.hpp"
+#include "workload/run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace trainmeter {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_within(const fs::path& file, const fs::path& root) {
+  std::error_code error;
+  const fs::path relative = fs::relative(file, root, error);
+  return !error && !relative.empty() && *relative.begin() != "..";
+}
+
+// A published file is named after its id and says where its figures stand.
+template <class T>
+T checked(T value, const fs::path& file, const fs::path& root, const std::string& id,
+          bool has_source) {
+  if (!is_within(file, root)) return value;
+  if (id != file.stem().string()) {
+    throw BadInput(fmt::format("{}: id: expected '{}', as the file is named, found '{}'",
+                               file.string(), file.stem().string(), id));
+  }
+  if (!has_source) {
+    throw BadInput(
+        fmt::format("{}: source: missing; a published file needs {{title, locator, url, read_on}}",
+                    file.string()));
+  }
+  return value;
+}
+
+}  // namespace
+
+Library::Library(std::filesystem::path published) : root_(std::move(published)) {
+  if (!fs::is_directory(root_ / "systems")) {
+    throw BadInput(fmt::format(
+        "{}: no published data here (expected folders models, systems, runs, claims, micro)",
+        root_.string()));
+  }
+}
+
+std::vector<std::string> Library::ids(const std::string& kind) const {
+  std::vector<std::string> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root_ / kind, error)) {
+    if (entry.path().extension() == ".json") out.push_back(entry.path().stem().string());
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+std::filesystem::path Library::file(const std::string& kind, const std::string& id_or_file) const {
+  const fs::path named = id_or_file;
+  if (named.extension() == ".json" || named.has_parent_path()) {
+    std::error_code error;
+    if (!fs::exists(named, error))
+      throw BadInput(fmt::format("{}: cannot be read (no such file?)", id_or_file));
+    return named;
+  }
+  const std::vector<std::string> known = ids(kind);
+  if (std::ranges::find(known, id_or_file) == known.end()) {
+    const std::string near = nearest(id_or_file, known);
+    throw BadInput(fmt::format("'{}': no such file, and no such id in {}{}", id_or_file, kind,
+                               near.empty() ? fmt::format(" (there are {})", fmt::join(known, ", "))
+                                            : fmt::format(" (did you mean '{}'?)", near)));
+  }
+  return root_ / kind / (id_or_file + ".json");
+}
+
+Model Library::model(const std::string& id_or_file) const {
+  const fs::path path = file("models", id_or_file);
+  const auto json = read_json_file(path);
+  Model model = read_model(StrictObject(json, path.string()));
+  const bool sourced = model.source.has_value();
+  const std::string id = model.id;
+  return checked(std::move(model), path, root_, id, sourced);
+}
+
+System Library::system(const std::string& id_or_file) const {
+  const fs::path path = file("systems", id_or_file);
+  const auto json = read_json_file(path);
+  System system = read_system(StrictObject(json, path.string()));
+  const bool sourced = system.source.has_value();
+  const std::string id = system.id;
+  return checked(std::move(system), path, root_, id, sourced);
+}
+
+Run Library::run(const std::string& id_or_file) const {
+  const fs::path path = file("runs", id_or_file);
+  const auto json = read_json_file(path);
+  Run run = read_run(StrictObject(json, path.string()), *this);
+  const bool sourced = run.source.has_value();
+  const std::string id = run.id;
+  return checked(std::move(run), path, root_, id, sourced);
+}
+
+Run Library::claim(const std::string& id_or_file) const {
+  return run(file("claims", id_or_file).string());
+}
+
+Micro Library::micro(const std::string& id_or_file) const {
+  const fs::path path = file("micro", id_or_file);
+  const auto json = read_json_file(path);
+  Micro micro = read_micro(StrictObject(json, path.string()));
+  const std::string id = micro.id;
+  return checked(std::move(micro), path, root_, id, true);
+}
+
+std::filesystem::path published_data() {
+  if (const char* set = std::getenv("TRAINMETER_DATA"); set != nullptr && *set != '\0') return set;
+  std::error_code error;
+  const fs::path self = fs::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    const fs::path bin = self.parent_path();
+    // Installed, beside the program in a carried folder, or in a build folder of the source tree.
+    for (const char* place :
+         {"../share/trainmeter/published", "../published", "../../results/published"}) {
+      if (fs::is_directory(bin / place / "systems", error))
+        return fs::weakly_canonical(bin / place, error);
+    }
+  }
+  return TRAINMETER_PUBLISHED_DATA;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Strict reading of published micro-benchmarks.
+#include "workload/micro.hpp"
+
+#include "record/names.hpp"
+
+namespace trainmeter {
+namespace {
+
+MicroFigure read_figure(StrictObject object) {
+  MicroFigure f;
+  f.id = object.text("id");
+  f.operation = object.one_of("operation", {"gemm", "copy", "read", "write", "triad", "allreduce",
+                                            "allgather", "reducescatter", "alltoall", "sendrecv"});
+  f.dtype = object.one_of("dtype", dtype_names());
+  if (object.has("scaling")) f.scaling = object.one_of("scaling", {"none", "tensor", "block128"});
+  f.backend = object.text("backend");
+  if (object.has("shape")) {
+    StrictObject shape = object.object("shape");
+    for (const char* key : {"m", "n", "k", "groups", "bytes"}) {
+      if (shape.has(key)) f.shape[key] = shape.count(key);
+    }
+    shape.finish();
+  }
+  if (object.has("ranks")) f.ranks = object.count("ranks");
+  f.flops_per_s = object.optional(&StrictObject::positive, "flops_per_s");
+  f.bytes_per_s = object.optional(&StrictObject::positive, "bytes_per_s");
+  f.bus_bytes_per_s = object.optional(&StrictObject::positive, "bus_bytes_per_s");
+  if (f.flops_per_s.has_value() + f.bytes_per_s.has_value() + f.bus_bytes_per_s.has_value() != 1) {
+    object.refuse("flops_per_s", "exactly one of flops_per_s, bytes_per_s and bus_bytes_per_s");
+  }
+  f.source = read_source(object.object("source"));
+  object.finish();
+  return f;
+}
+
+}  // namespace
+
+Micro read_micro(StrictObject object) {
+  Micro micro;
+  micro.id = object.text("id");
+  micro.system = object.text("system");
+  micro.title = object.text("title");
+  for (StrictObject& figure : object.objects("figures"))
+    micro.figures.push_back(read_figure(figure));
+  object.finish();
+  return micro;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,197 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Strict reading of run files.
+#include "workload/run.hpp"
+
+#include "record/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace trainmeter {
+namespace {
+
+std::int64_t at_least_one(StrictObject& object, const std::string& key, std::int64_t otherwise) {
+  return object.has(key) ? object.count(key) : otherwise;
+}
+
+std::optional<double> fraction(StrictObject& object, const std::string& key) {
+  if (!object.has(key)) return std::nullopt;
+  const double value = object.positive(key);
+  if (!(value <= 1)) object.refuse(key, "a fraction above 0 and at most 1");
+  return value;
+}
+
+Parallel read_parallel(StrictObject object) {
+  Parallel p;
+  p.tp = at_least_one(object, "tp", 1);
+  p.pp = at_least_one(object, "pp", 1);
+  p.vpp = at_least_one(object, "vpp", 1);
+  p.cp = at_least_one(object, "cp", 1);
+  p.dp = at_least_one(object, "dp", 1);
+  p.ep = at_least_one(object, "ep", 1);
+  p.etp = at_least_one(object, "etp", 1);
+  p.sp = object.has("sp") && object.boolean("sp");
+  if (object.has("zero")) {
+    p.zero = object.integer("zero");
+    if (p.zero < 0 || p.zero > 3) object.refuse("zero", "0, 1, 2 or 3");
+  }
+  if (object.has("schedule"))
+    p.schedule = object.one_of("schedule", {"1f1b", "interleaved", "zb", "dualpipe"});
+  p.microbatch_sequences = at_least_one(object, "microbatch_sequences", 1);
+  if (object.has("recompute"))
+    p.recompute = object.one_of("recompute", {"none", "selective", "full"});
+  if (object.has("overlap")) {
+    p.overlap = object.texts("overlap");
+    for (const std::string& what : p.overlap) {
+      if (what != "tp" && what != "dp" && what != "pp" && what != "ep")
+        object.refuse("overlap", "a list of tp, dp, pp, ep");
+    }
+  }
+  object.finish();
+  return p;
+}
+
+Published read_claimed(StrictObject object) {
+  Published p;
+  p.gpu_hours = object.optional(&StrictObject::positive, "gpu_hours");
+  p.wall_hours = object.optional(&StrictObject::positive, "wall_hours");
+  p.step_time_s = object.optional(&StrictObject::positive, "step_time_s");
+  p.tokens_per_s_per_gpu = object.optional(&StrictObject::positive, "tokens_per_s_per_gpu");
+  p.tokens_per_day = object.optional(&StrictObject::positive, "tokens_per_day");
+  p.tflops_per_gpu = object.optional(&StrictObject::positive, "tflops_per_gpu");
+  p.slot_time_s = object.optional(&StrictObject::positive, "slot_time_s");
+  p.mfu = fraction(object, "mfu");
+  p.hfu = fraction(object, "hfu");
+  p.mfu_peak_flops = object.optional(&StrictObject::positive, "mfu_peak_flops");
+  if (object.has("mfu_attention"))
+    p.mfu_attention = object.one_of("mfu_attention", {"causal", "full", "none"});
+  p.cost_usd = object.optional(&StrictObject::positive, "cost_usd");
+  object.finish();
+  return p;
+}
+
+void check_context(StrictObject object) {
+  (void)object.optional(&StrictObject::positive, "power_cap_w");
+  (void)object.optional(&StrictObject::text, "software");
+  (void)object.optional(&StrictObject::boolean, "compiled");
+  object.finish();
+}
+
+void check_rl(StrictObject object) {
+  for (const char* key :
+       {"questions_per_step", "samples_per_question", "outputs_per_rollout", "minibatches"}) {
+    (void)object.optional(&StrictObject::count, key);
+  }
+  (void)object.optional(&StrictObject::boolean, "reference_model");
+  if (object.has("phases")) {
+    for (StrictObject& phase : object.objects("phases")) {
+      (void)phase.count("steps");
+      (void)phase.optional(&StrictObject::positive, "mean_output_tokens");
+      (void)phase.optional(&StrictObject::positive, "max_output_tokens");
+      phase.finish();
+    }
+  }
+  object.finish();
+}
+
+Stage stage_of(Run run) {
+  Stage stage{.title = run.title,
+              .run = nullptr,
+              .gpus = static_cast<double>(run.gpus),
+              .wall_hours = run.published.wall_hours,
+              .gpu_hours = run.published.gpu_hours,
+              .cost_usd = run.published.cost_usd};
+  stage.run = std::make_shared<const Run>(std::move(run));
+  return stage;
+}
+
+bool only_numbers(const nlohmann::json& stage) {
+  if (!stage.is_object()) return true;
+  // An inline run has an id; anything else is a list of numbers, and its unknown keys are refused
+  // as such.
+  return !stage.contains("id");
+}
+
+std::vector<Stage> read_stages(StrictObject& run, const Library& library) {
+  std::vector<Stage> out;
+  const auto& list = run.raw("stages");
+  if (!list.is_array() || list.empty())
+    run.refuse("stages",
+               "a list of run ids, runs, or {title, gpus, wall_hours, gpu_hours, cost_usd}");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::string path = fmt::format("{}[{}]", run.path_of("stages"), i);
+    if (list[i].is_string()) {
+      out.push_back(stage_of(library.run(list[i].get<std::string>())));
+      continue;
+    }
+    StrictObject object(list[i], run.where(), path);
+    if (!only_numbers(list[i])) {
+      out.push_back(stage_of(read_run(object, library)));
+      continue;
+    }
+    Stage stage;
+    stage.title = object.text("title");
+    stage.gpus = object.optional(&StrictObject::positive, "gpus");
+    stage.wall_hours = object.optional(&StrictObject::positive, "wall_hours");
+    stage.gpu_hours = object.optional(&StrictObject::positive, "gpu_hours");
+    stage.cost_usd = object.optional(&StrictObject::positive, "cost_usd");
+    object.finish();
+    out.push_back(std::move(stage));
+  }
+  return out;
+}
+
+}  // namespace
+
+Run read_run(StrictObject object, const Library& library) {
+  static thread_local int depth = 0;  // a run that names itself among its stages would never end
+  struct Depth {
+    Depth() { ++depth; }
+    ~Depth() { --depth; }
+  } const guard;
+  if (depth > 8) object.refuse("stages", "stages that do not name one another in a circle");
+
+  const std::vector<std::string> precisions = {"bf16", "fp16", "fp32", "fp8"};
+  Run run;
+  run.id = object.text("id");
+  run.title = object.text("title");
+  if (object.has("model")) {
+    run.model = object.raw("model").is_string() ? library.model(object.text("model"))
+                                                : read_model(object.object("model"));
+  }
+  if (object.has("system")) {
+    run.system = object.raw("system").is_string() ? library.system(object.text("system"))
+                                                  : read_system(object.object("system"));
+  }
+  run.gpus = at_least_one(object, "gpus", 1);
+  run.tokens = object.optional(&StrictObject::positive, "tokens");
+  run.seq_len = object.optional(&StrictObject::count, "seq_len");
+  run.global_batch_sequences = object.optional(&StrictObject::count, "global_batch_sequences");
+  if (object.has("family")) run.family = object.text("family");
+  if (object.has("precision")) run.precision = object.one_of("precision", precisions);
+  if (object.has("attention_precision"))
+    run.attention_precision = object.one_of("attention_precision", precisions);
+  if (object.has("parallel")) run.parallel = read_parallel(object.object("parallel"));
+  run.stack = run.parallel && run.parallel->zero == 3 ? "fsdp" : "megatron";
+  if (object.has("stack"))
+    run.stack = object.one_of("stack", {"megatron", "fsdp", "deepseek", "other"});
+  run.goodput = fraction(object, "goodput").value_or(1);
+  run.price_usd_per_gpu_hour = object.optional(&StrictObject::positive, "price_usd_per_gpu_hour");
+  if (object.has("published")) run.published = read_claimed(object.object("published"));
+  if (object.has("context")) {
+    check_context(object.object("context"));
+    run.context = object.raw("context");
+  }
+  if (object.has("stages")) run.stages = read_stages(object, library);
+  if (object.has("rl")) {
+    check_rl(object.object("rl"));
+    run.rl = object.raw("rl");
+  }
+  if (object.has("source")) run.source = read_source(object.object("source"));
+  object.finish();
+  return run;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,235 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// FLOPs, GEMM shapes and bytes of a training step. docs/flops.md derives every count.
+#include "workload/step.hpp"
+
+#include "record/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace trainmeter {
+namespace {
+
+double real(std::int64_t value) {
+  return static_cast<double>(value);
+}
+
+std::int64_t dense_layers(const Model& m) {
+  return m.moe ? m.moe->dense_layers : m.layers;
+}
+
+std::int64_t moe_layers(const Model& m) {
+  return m.layers - dense_layers(m);
+}
+
+double ffn_matrices(const Model& m) {  // gate, up, down; or up, down
+  return m.ffn_kind == FfnKind::swiglu ? 3 : 2;
+}
+
+double expert_weights(const Model& m) {
+  return ffn_matrices(m) * real(m.hidden) * real(m.moe->expert_ffn);
+}
+
+std::int64_t query_key_dim(const Model& m) {
+  return m.mla ? m.mla->qk_nope_head_dim + m.mla->qk_rope_head_dim : m.head_dim;
+}
+
+std::int64_t value_dim(const Model& m) {
+  return m.mla ? m.mla->v_head_dim : m.head_dim;
+}
+
+// Weights of one layer's attention projections.
+double attention_weights(const Model& m) {
+  const double output = real(m.heads) * real(value_dim(m)) * real(m.hidden);
+  if (!m.mla) return real(m.hidden) * real(m.heads + 2 * m.kv_heads) * real(m.head_dim) + output;
+  const Mla& a = *m.mla;
+  return real(m.hidden) * real(a.q_lora_rank) +
+         real(a.q_lora_rank) * real(m.heads) * real(query_key_dim(m)) +
+         real(m.hidden) * real(a.kv_lora_rank + a.qk_rope_head_dim) +
+         real(a.kv_lora_rank) * real(m.heads) * real(a.qk_nope_head_dim + a.v_head_dim) + output;
+}
+
+// Training FLOPs per token of one layer's attention core: scores and weighted sum, forward and
+// twice that backward.
+double attention_core_flops(const Model& m, const FlopOptions& options) {
+  if (options.attention == AttentionFlops::none) return 0;
+  const double keys =
+      real(options.seq_len) * (options.attention == AttentionFlops::causal ? 0.5 : 1);
+  return 3 * 2 * keys * real(m.heads) * real(query_key_dim(m) + value_dim(m));
+}
+
+double training_flops(double weights) {
+  return 6 * weights;  // multiply and add, for forward, dgrad and wgrad
+}
+
+std::int64_t divided(std::int64_t value, std::int64_t ways, const char* what) {
+  if (ways < 1 || value % ways != 0) {
+    throw BadInput(fmt::format("{}: {} ways do not divide {}", what, ways, value));
+  }
+  return value / ways;
+}
+
+}  // namespace
+
+std::vector<Component> components(const Model& m, const FlopOptions& options) {
+  std::vector<Component> out;
+  const auto weights = [&](const char* name, double active, bool low_precision) {
+    if (active > 0) out.push_back({name, active, training_flops(active), low_precision});
+  };
+  weights("attention_projections", real(m.layers) * attention_weights(m), true);
+  out.push_back({"attention_core", 0, real(m.layers) * attention_core_flops(m, options), false});
+  weights("ffn", real(dense_layers(m)) * ffn_matrices(m) * real(m.hidden) * real(m.ffn), true);
+  double moe_layer = 0;
+  if (m.moe) {
+    weights("shared_experts", real(moe_layers(m)) * real(m.moe->shared_experts) * expert_weights(m),
+            true);
+    weights("routed_experts",
+            real(moe_layers(m)) * real(m.moe->experts_per_token) * expert_weights(m), true);
+    const double router = real(m.hidden) * real(m.moe->experts);
+    if (options.router) weights("router", real(moe_layers(m)) * router, false);
+    moe_layer = real(m.moe->shared_experts + m.moe->experts_per_token) * expert_weights(m) + router;
+  }
+  const double head = real(m.hidden) * real(m.vocab);
+  weights("lm_head", head, false);
+  if (options.mtp && m.mtp_depth > 0) {
+    // Each depth: a projection of two hidden states to one, a layer of the last kind, the shared
+    // head (DeepSeek-V3 report, 2.2).
+    const double layer = m.moe ? moe_layer : ffn_matrices(m) * real(m.hidden) * real(m.ffn);
+    const double active = real(m.mtp_depth) * (2 * real(m.hidden) * real(m.hidden) +
+                                               attention_weights(m) + layer + head);
+    out.push_back({"mtp", active,
+                   training_flops(active) + real(m.mtp_depth) * attention_core_flops(m, options),
+                   true});
+  }
+  return out;
+}
+
+double training_flops_per_token(const Model& model, const FlopOptions& options) {
+  double sum = 0;
+  for (const Component& c : components(model, options)) sum += c.training_flops_per_token;
+  return sum;
+}
+
+double active_parameters(const Model& model) {
+  double sum = 0;
+  const FlopOptions options{.seq_len = 1, .attention = AttentionFlops::none, .router = true};
+  for (const Component& c : components(model, options)) sum += c.active_params;
+  return sum;
+}
+
+double parameters(const Model& m) {
+  const double embeddings = real(m.vocab) * real(m.hidden) * (m.tied_embeddings ? 1 : 2);
+  const double norms = (2 * real(m.layers) + 1) * real(m.hidden);
+  double layers = real(m.layers) * attention_weights(m) +
+                  real(dense_layers(m)) * ffn_matrices(m) * real(m.hidden) * real(m.ffn);
+  if (m.moe) {
+    layers +=
+        real(moe_layers(m)) * (real(m.moe->experts + m.moe->shared_experts) * expert_weights(m) +
+                               real(m.hidden) * real(m.moe->experts));
+  }
+  return embeddings + norms + layers;
+}
+
+std::string_view to_string(Pass pass) {
+  switch (pass) {
+    case Pass::fprop:
+      return "fprop";
+    case Pass::dgrad:
+      return "dgrad";
+    case Pass::wgrad:
+      return "wgrad";
+  }
+  return "";
+}
+
+std::vector<GemmWork> step_gemms(const Model& m, std::int64_t tokens, std::int64_t tp,
+                                 std::int64_t ep) {
+  if (tokens < 1) throw BadInput(fmt::format("tokens: expected at least 1, found {}", tokens));
+  std::vector<GemmWork> out;
+  // y[rows, outputs] = x[rows, inputs] W^T; dx = dy W; dW = dy^T x.
+  const auto add = [&](const char* name, std::int64_t rows, std::int64_t outputs,
+                       std::int64_t inputs, std::int64_t groups, double count, bool low_precision) {
+    if (count <= 0) return;
+    out.push_back({name, Pass::fprop, rows, outputs, inputs, groups, count, low_precision});
+    out.push_back({name, Pass::dgrad, rows, inputs, outputs, groups, count, low_precision});
+    out.push_back({name, Pass::wgrad, outputs, inputs, rows, groups, count, low_precision});
+  };
+  const double layers = real(m.layers);
+  const std::int64_t heads = divided(m.heads, tp, "tp: heads");
+  const std::int64_t up = m.ffn_kind == FfnKind::swiglu ? 2 : 1;  // gate and up as one GEMM
+  if (m.mla) {
+    const Mla& a = *m.mla;
+    // The low-rank projections down are small and kept whole on every tensor-parallel rank; their
+    // tokens are divided.
+    const std::int64_t rows = divided(tokens, tp, "tp: tokens");
+    add("q_a", rows, a.q_lora_rank, m.hidden, 1, layers, true);
+    add("kv_a", rows, a.kv_lora_rank + a.qk_rope_head_dim, m.hidden, 1, layers, true);
+    add("q_b", tokens, heads * query_key_dim(m), a.q_lora_rank, 1, layers, true);
+    add("kv_b", tokens, heads * (a.qk_nope_head_dim + a.v_head_dim), a.kv_lora_rank, 1, layers,
+        true);
+  } else {
+    const std::int64_t qkv = divided((m.heads + 2 * m.kv_heads) * m.head_dim, tp, "tp: qkv");
+    add("qkv", tokens, qkv, m.hidden, 1, layers, true);
+  }
+  add("attention_output", tokens, m.hidden, heads * value_dim(m), 1, layers, true);
+  if (dense_layers(m) > 0) {
+    const std::int64_t ffn = divided(m.ffn, tp, "tp: ffn");
+    add("ffn_up", tokens, up * ffn, m.hidden, 1, real(dense_layers(m)), true);
+    add("ffn_down", tokens, m.hidden, ffn, 1, real(dense_layers(m)), true);
+  }
+  if (m.moe) {
+    const Moe& e = *m.moe;
+    if (e.shared_experts > 0) {
+      const std::int64_t shared =
+          divided(e.shared_experts * e.expert_ffn, tp, "tp: shared experts");
+      add("shared_up", tokens, up * shared, m.hidden, 1, real(moe_layers(m)), true);
+      add("shared_down", tokens, m.hidden, shared, 1, real(moe_layers(m)), true);
+    }
+    add("router", divided(tokens, tp, "tp: tokens"), e.experts, m.hidden, 1, real(moe_layers(m)),
+        false);
+    // `ep` GPUs send their tokens to the experts that lie on this one, evenly; tp ranks share the
+    // tokens.
+    const std::int64_t local = divided(e.experts, ep, "ep: experts");
+    const double each =
+        real(tokens) * real(e.experts_per_token) * real(ep) / real(e.experts) / real(tp);
+    const std::int64_t rows = std::max<std::int64_t>(1, std::llround(each));
+    const double count = real(moe_layers(m)) * each /
+                         real(rows);  // the work stays exact where the rows don't divide
+    add("expert_up", rows, up * e.expert_ffn, m.hidden, local, count, true);
+    add("expert_down", rows, m.hidden, e.expert_ffn, local, count, true);
+  }
+  const double head_share = real(m.vocab) / real(tp);
+  const std::int64_t columns = std::max<std::int64_t>(1, std::llround(head_share));
+  add("lm_head", tokens, columns, m.hidden, 1, head_share / real(columns), false);
+  return out;
+}
+
+std::vector<MemoryWork> step_memory(const Model& m, std::int64_t tokens, std::int64_t /*seq_len*/,
+                                    double element_bytes) {
+  const double t = real(tokens) * element_bytes;
+  const double h = real(m.hidden);
+  const double activation =
+      m.ffn_kind == FfnKind::swiglu ? 8 : 5;  // elements moved per element of the FFN's width
+  double width = real(dense_layers(m)) * real(m.ffn);
+  if (m.moe)
+    width += real(moe_layers(m)) * real(m.moe->shared_experts + m.moe->experts_per_token) *
+             real(m.moe->expert_ffn);
+  std::vector<MemoryWork> out = {{"embedding", t * 4 * h},
+                                 {"residual_and_norm", t * h * (real(m.layers) * 16 + 5)},
+                                 {"activation", t * activation * width},
+                                 {"loss", t * 3 * real(m.vocab)}};
+  if (m.moe) {
+    out.push_back(
+        {"expert_permute", t * h * real(moe_layers(m)) * 4 * real(m.moe->experts_per_token + 1)});
+  }
+  return out;
+}
+
+double optimizer_bytes(double params) {
+  return params * 7 * 4;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,35 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Strict reading of system files.
+#include "workload/system.hpp"
+
+#include "record/names.hpp"
+
+namespace trainmeter {
+
+System read_system(StrictObject object) {
+  System s;
+  s.id = object.text("id");
+  if (object.has("kind")) s.kind = object.one_of("kind", {"gpu", "cpu"});
+  s.gpu = object.text("gpu");
+  if (object.has("gpus_per_node")) s.gpus_per_node = object.count("gpus_per_node");
+  if (object.has("sms")) s.sms = object.count("sms");
+  if (object.has("peak_flops")) {
+    StrictObject peaks = object.object("peak_flops");
+    for (const std::string& dtype : dtype_names()) {
+      if (peaks.has(dtype)) s.peak_flops[dtype] = peaks.positive(dtype);
+    }
+    peaks.finish();
+  }
+  s.memory_bytes = object.optional(&StrictObject::positive, "memory_bytes");
+  s.memory_bytes_per_s = object.optional(&StrictObject::positive, "memory_bytes_per_s");
+  s.nvlink_bytes_per_s = object.optional(&StrictObject::positive, "nvlink_bytes_per_s");
+  s.nic_bytes_per_s = object.optional(&StrictObject::positive, "nic_bytes_per_s");
+  s.power_w = object.optional(&StrictObject::positive, "power_w");
+  s.price_usd_per_gpu_hour = object.optional(&StrictObject::positive, "price_usd_per_gpu_hour");
+  if (object.has("source")) s.source = read_source(object.object("source"));
+  object.finish();
+  return s;
+}
+
+}  // namespace trainmeter
