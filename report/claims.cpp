@@ -227,9 +227,7 @@ Verdict judge(const Run& claim, const Library& library) {
                  stage_price, stage.cost_usd);
   }
   // Stages on different numbers of GPUs have no common GPUs x hours.
-  const auto gpus = claim.published.wall_hours
-                        ? std::optional<double>(static_cast<double>(claim.gpus))
-                        : std::nullopt;
+  const std::optional<double> gpus = static_cast<double>(claim.gpus);
   add_products(out.arithmetic, "", gpus, claim.published.wall_hours, out.gpu_hours, price,
                out.cost_usd);
 

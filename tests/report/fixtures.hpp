@@ -8,6 +8,7 @@
 #include "workload/run.hpp"
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>

@@ -19,7 +19,7 @@ using testing::HasSubstr;
 namespace {
 
 Run gpt2() {
-  Run run = published_library().run("gpt2-124m-10b");
+  trainmeter::Run run = published_library().run("gpt2-124m-10b");
   run.gpus = 1;
   Parallel layout;
   layout.microbatch_sequences = 4;
@@ -62,7 +62,7 @@ std::string refusal(const std::function<void()>& action) {
 }  // namespace
 
 TEST(Predict, PartsAreWorkOverRate) {
-  const Run run = gpt2();
+  const trainmeter::Run run = gpt2();
   const Prediction p = predict(run, small_system(), small_book(), {});
   const auto tokens = static_cast<double>(*run.seq_len * *run.global_batch_sequences);
   double linear = 0, core = 0;
@@ -84,7 +84,7 @@ TEST(Predict, PartsAreWorkOverRate) {
 }
 
 TEST(Predict, EstimatesBelongTogether) {
-  const Run run = gpt2();
+  const trainmeter::Run run = gpt2();
   const Prediction p = predict(run, small_system(), small_book(), {.price_usd_per_gpu_hour = 3});
   const RunEstimates& e = p.estimates;
   const auto tokens = static_cast<double>(*run.seq_len * *run.global_batch_sequences);
@@ -108,7 +108,7 @@ TEST(Predict, TheSeedFixesTheResult) {
 }
 
 TEST(Predict, PriceOfTheOptionBeforeTheRunsBeforeTheSystems) {
-  Run run = gpt2();
+  trainmeter::Run run = gpt2();
   System system = small_system();
   EXPECT_FALSE(predict(run, system, small_book(), {}).estimates.cost_usd);
   system.price_usd_per_gpu_hour = 1;
@@ -139,7 +139,7 @@ TEST(Predict, MissingRatesAndKeysAreNamed) {
   no_memory.add(record_of({gemm_at(1e12, 512, 512, 512)}));
   EXPECT_THAT(refusal([&] { (void)predict(gpt2(), small_system(), no_memory, {}); }),
               HasSubstr("no memory bandwidth"));
-  Run no_length = gpt2();
+  trainmeter::Run no_length = gpt2();
   no_length.seq_len.reset();
   EXPECT_THAT(refusal([&] { (void)predict(no_length, small_system(), small_book(), {}); }),
               HasSubstr("seq_len: missing"));
@@ -161,7 +161,7 @@ TEST(Predict, AnotherDtypeStandsInAndSaysSo) {
 
 TEST(Predict, PublishedStepOfDeepSeekV3) {
   const Library library = published_library();
-  const Run run = library.run("deepseek-v3-step");
+  const trainmeter::Run run = library.run("deepseek-v3-step");
   RateBook book;
   book.add_published(library, *run.system);
   const Prediction p = predict(run, *run.system, book, {});
@@ -173,7 +173,7 @@ TEST(Predict, PublishedStepOfDeepSeekV3) {
 }
 
 TEST(Predict, EveryKindOfPublishedFigureComesToTheSameStep) {
-  Run run = published_library().run("deepseek-v3-step");
+  trainmeter::Run run = published_library().run("deepseek-v3-step");
   const double tokens = 15360.0 * 4096;
   const double flops = training_flops_per_token(*run.model, {.seq_len = 4096});
   const auto step = [&](Published published) {

@@ -24,7 +24,7 @@ std::string slurp(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-Outcome trainmeter(const std::string& arguments) {
+Outcome run_program(const std::string& arguments) {
   const auto stem =
       (std::filesystem::path(testing::TempDir()) /
        (std::string("program_") + testing::UnitTest::GetInstance()->current_test_info()->name()))
@@ -36,7 +36,7 @@ Outcome trainmeter(const std::string& arguments) {
 }
 
 void expect_refused(const std::string& arguments, const std::string& message) {
-  const Outcome o = trainmeter(arguments);
+  const Outcome o = run_program(arguments);
   EXPECT_EQ(o.code, 2) << arguments << "\n" << o.err;
   EXPECT_THAT(o.err, HasSubstr(message)) << arguments;
   EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
@@ -53,7 +53,7 @@ std::string record_file() {
 }  // namespace
 
 TEST(Program, ClaimsAsJson) {
-  const Outcome o = trainmeter("claims --format json");
+  const Outcome o = run_program("claims --format json");
   ASSERT_EQ(o.code, 0) << o.err;
   const auto claims = nlohmann::json::parse(o.out);
   ASSERT_TRUE(claims.is_array());
@@ -68,24 +68,24 @@ TEST(Program, ClaimsAsJson) {
 }
 
 TEST(Program, StrictFailsOnAContradiction) {
-  EXPECT_EQ(trainmeter("claims r1-press --strict").code, 1);
-  EXPECT_EQ(trainmeter("claims deepseek-v3 --strict").code, 0);
+  EXPECT_EQ(run_program("claims r1-press --strict").code, 1);
+  EXPECT_EQ(run_program("claims deepseek-v3 --strict").code, 0);
 }
 
 TEST(Program, ReportFromARecordAlone) {
   for (const char* format : {"text", "md", "json"}) {
-    const Outcome o = trainmeter(fmt::format("report '{}' --format {}", record_file(), format));
+    const Outcome o = run_program(fmt::format("report '{}' --format {}", record_file(), format));
     EXPECT_EQ(o.code, 0) << o.err;
     EXPECT_THAT(o.out, HasSubstr("$81,920"));
   }
   const std::string target = testing::TempDir() + "/story.md";
-  EXPECT_EQ(trainmeter(fmt::format("report '{}' --format md -o '{}'", record_file(), target)).code,
+  EXPECT_EQ(run_program(fmt::format("report '{}' --format md -o '{}'", record_file(), target)).code,
             0);
   EXPECT_THAT(slurp(target), HasSubstr("| --- |"));
 }
 
 TEST(Program, PredictHasTheKeysThatOthersReadFor) {
-  const Outcome o = trainmeter(fmt::format(
+  const Outcome o = run_program(fmt::format(
       "predict --run gpt2-124m-10b --rates '{}' --system measured --price 0.5 --format json",
       record_file()));
   ASSERT_EQ(o.code, 0) << o.err;
@@ -103,7 +103,7 @@ TEST(Program, PredictHasTheKeysThatOthersReadFor) {
 }
 
 TEST(Program, DoctorSaysWhatIsThere) {
-  const Outcome o = trainmeter("doctor --format json");
+  const Outcome o = run_program("doctor --format json");
   ASSERT_EQ(o.code, 0) << o.err;
   const auto json = nlohmann::json::parse(o.out);
   EXPECT_GE(json.at("cores").get<int>(), 1);
