@@ -24,7 +24,6 @@ endif()
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 90-virtual)  # newer GPUs compile the PTX on first use
 endif()
-set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)  # so a program starts, and says why, where no driver is
 enable_language(CUDA)
 set(TRAINMETER_HAS_CUDA ON)

@@ -1,16 +1,17 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// All-reduce (sum) between ranks: MPI between processes, NCCL between the GPUs that one process drives.
+// All-reduce (sum) between ranks: MPI between processes, NCCL between the GPUs that one process
+// drives.
 #pragma once
+
+#include "kernels/dtype.hpp"
+#include "kernels/operation.hpp"
 
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-
-#include "kernels/dtype.hpp"
-#include "kernels/operation.hpp"
 
 namespace trainmeter {
 
@@ -23,8 +24,8 @@ struct AllReduceProblem {
 class World {
  public:
   virtual ~World() = default;
-  [[nodiscard]] virtual int ranks() const = 0;  // that take part in a collective
-  [[nodiscard]] virtual int rank() const = 0;   // of this process; 0 writes the record
+  [[nodiscard]] virtual int ranks() const = 0;        // that take part in a collective
+  [[nodiscard]] virtual int rank() const = 0;         // of this process; 0 writes the record
   [[nodiscard]] virtual std::string how() const = 0;  // "MPI, 2 processes", "one process, 8 GPUs"
 
   virtual void barrier() = 0;
@@ -34,13 +35,13 @@ class World {
   virtual std::unique_ptr<Operation> all_reduce(const AllReduceProblem&, const OperandOptions&) = 0;
 };
 
-// Collective over processes. Unavailable with the reason where it can't be had. MPI_Init runs at most once, MPI_Finalize
-// when the last World goes.
+// Collective over processes. Unavailable with the reason where it can't be had. MPI_Init runs at
+// most once, MPI_Finalize when the last World goes.
 std::unique_ptr<World> make_mpi_world();
 std::unique_ptr<World> make_nccl_world();  // every visible GPU, one process
 
-// Whether a launcher (mpirun, srun) started this process as one of several, and how many: from OMPI_COMM_WORLD_SIZE,
-// PMI_SIZE, SLURM_NTASKS. 1 otherwise.
+// Whether a launcher (mpirun, srun) started this process as one of several, and how many: from
+// OMPI_COMM_WORLD_SIZE, PMI_SIZE, SLURM_STEP_NUM_TASKS. 1 otherwise.
 int ranks_started();
 
 }  // namespace trainmeter

@@ -3,19 +3,19 @@
 // C[m,n] = A[m,k] B[k,n], C row-major, and its implementations as siblings.
 #pragma once
 
+#include "kernels/dtype.hpp"
+#include "kernels/operation.hpp"
+
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include "kernels/dtype.hpp"
-#include "kernels/operation.hpp"
-
 namespace trainmeter {
 
-// How the operands lie in memory, row-major. nn: A is m x k, B is k x n. nt (fprop, y = x W^T): B is stored n x k.
-// tn (wgrad): A is stored k x m, B is k x n.
+// How the operands lie in memory, row-major. nn: A is m x k, B is k x n. nt (fprop, y = x W^T): B
+// is stored n x k. tn (wgrad): A is stored k x m, B is k x n.
 enum class Layout { nn, nt, tn };
 std::string_view to_string(Layout layout);
 
@@ -33,7 +33,8 @@ std::int64_t output_size_of(DType input);  // bytes of one element of C
 struct GemmBackend {
   std::string_view name;  // onednn, openblas, cublaslt
   DeviceKind device;
-  // Empty where it can run here, else the reason ("oneDNN: bf16 needs AVX-512 bf16 or AMX", "no CUDA device: driver not found").
+  // Empty where it can run here, else the reason ("oneDNN: bf16 needs AVX-512 bf16 or AMX", "no
+  // CUDA device: driver not found").
   std::string (*why_not)(const GemmProblem&);
   // Throws Unavailable where it can't, std::invalid_argument for sizes below 1.
   std::unique_ptr<Operation> (*make)(const GemmProblem&, const OperandOptions&);

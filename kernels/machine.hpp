@@ -12,16 +12,18 @@ namespace trainmeter {
 
 struct CpuInfo {
   std::string name;
-  int cores = 1;                       // that this process may run on (affinity and cgroup quota)
+  int cores = 1;  // that this process may run on (affinity and cgroup quota)
   std::vector<int> core_ids;
   std::int64_t last_level_cache_bytes = 0;
-  std::int64_t memory_bytes = 0;       // total, or the cgroup's limit where smaller
+  std::int64_t memory_bytes = 0;  // total, or the cgroup's limit where smaller
   std::int64_t memory_available_bytes = 0;
-  std::vector<std::string> instruction_sets;  // of those that matter: avx2 avx512f avx512_bf16 avx512_vnni amx_bf16 ...
+  std::vector<std::string>
+      instruction_sets;  // of those that matter: avx2 avx512f avx512_bf16 avx512_vnni amx_bf16 ...
 };
 CpuInfo cpu_info();
 
-// One thread of the OpenMP pool on each core, in order, and so for the pools of oneDNN and OpenBLAS, which are the same.
+// One thread of the OpenMP pool on each core, in order, and so for the pools of oneDNN and
+// OpenBLAS, which are the same.
 void pin_threads(const CpuInfo& cpu);
 
 struct GpuInfo {
@@ -33,7 +35,7 @@ struct GpuInfo {
   std::int64_t memory_bytes = 0;
   std::int64_t memory_free_bytes = 0;
   std::int64_t l2_bytes = 0;
-  int driver_version = 0;   // as CUDA says it: 13000 is 13.0
+  int driver_version = 0;  // as CUDA says it: 13000 is 13.0
   int runtime_version = 0;
 };
 
@@ -44,7 +46,8 @@ struct Gpus {
 };
 Gpus gpus();
 
-// Libraries built in, with their versions: {"oneDNN", "2.6.3"}, {"cuBLASLt", "13.0"}, {"compiler", "gcc 12.2.0"}, ...
+// Libraries built in, with their versions: {"oneDNN", "2.6.3"}, {"cuBLASLt", "13.0"}, {"compiler",
+// "gcc 12.2.0"}, ...
 std::map<std::string, std::string> library_versions();
 
 }  // namespace trainmeter

@@ -1,16 +1,17 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Memory kernels over arrays of `array_bytes` each: copy (a = b), read (sum of a), write (a = s), triad (a = b + s c).
+// Memory kernels over arrays of `array_bytes` each: copy (a = b), read (sum of a), write (a = s),
+// triad (a = b + s c).
 #pragma once
+
+#include "kernels/dtype.hpp"
+#include "kernels/operation.hpp"
 
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-
-#include "kernels/dtype.hpp"
-#include "kernels/operation.hpp"
 
 namespace trainmeter {
 
@@ -19,8 +20,8 @@ std::string_view to_string(MemoryKernel kernel);
 
 struct MemoryProblem {
   MemoryKernel kernel = MemoryKernel::copy;
-  DType dtype = DType::fp64;      // fp64 or fp32
-  std::int64_t array_bytes = 0;   // of each array; a multiple of 4096
+  DType dtype = DType::fp64;     // fp64 or fp32
+  std::int64_t array_bytes = 0;  // of each array; a multiple of 4096
 };
 
 struct MemoryBackend {

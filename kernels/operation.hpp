@@ -11,7 +11,8 @@ namespace trainmeter {
 
 enum class DeviceKind { cpu, gpu };
 
-// This machine lacks what was asked for (no device, too little memory, an instruction set): exit code 3, with the reason.
+// This machine lacks what was asked for (no device, too little memory, an instruction set): exit
+// code 3, with the reason.
 class Unavailable : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -25,9 +26,9 @@ struct Check {
   std::string how;  // "all elements, fp64"
 };
 
-// An operation prepared on one device with fixed operands of random data, ready to run again and again. It owns its
-// operands: `sets` copies, so that a caller may rotate over more memory than the caches hold.
-// Not thread-safe: one thread prepares, runs and destroys it.
+// An operation prepared on one device with fixed operands of random data, ready to run again and
+// again. It owns its operands: `sets` copies, so that a caller may rotate over more memory than the
+// caches hold. Not thread-safe: one thread prepares, runs and destroys it.
 class Operation {
  public:
   Operation() = default;
@@ -35,11 +36,12 @@ class Operation {
   Operation(const Operation&) = delete;  // owns device memory and library handles
   Operation& operator=(const Operation&) = delete;
 
-  // Runs once on operand set `set` (0 <= set < sets()). CPU: returns when the result is there. GPU: queued on stream().
-  // Allocates nothing and searches for nothing.
+  // Runs once on operand set `set` (0 <= set < sets()). CPU: returns when the result is there. GPU:
+  // queued on stream(). Allocates nothing and searches for nothing.
   virtual void run(int set) = 0;
 
-  // Poisons the output of set 0, fills fresh state where the operation changes its input, runs, and compares.
+  // Poisons the output of set 0, fills fresh state where the operation changes its input, runs, and
+  // compares.
   virtual Check verify() = 0;
 
   [[nodiscard]] virtual int sets() const = 0;
@@ -50,12 +52,14 @@ class Operation {
 
 // How operands are made.
 struct OperandOptions {
-  std::int64_t rotate_bytes = 0;  // make enough sets that their operands exceed this (3 x the last-level cache); 0: one set
-  std::uint64_t seed = 1;         // of the N(0,1) data
+  std::int64_t rotate_bytes =
+      0;  // make enough sets that their operands exceed this (3 x the last-level cache); 0: one set
+  std::uint64_t seed = 1;  // of the N(0,1) data
 };
 
-// Enough sets that sets x bytes_per_set >= rotate_bytes, at least 1, at most what `available_bytes` holds.
-// Unavailable ("needs 12.3 GiB, 8.0 GiB is free") where not even one set fits.
-int sets_for(std::int64_t bytes_per_set, const OperandOptions& options, std::int64_t available_bytes);
+// Enough sets that sets x bytes_per_set >= rotate_bytes, at least 1, at most what `available_bytes`
+// holds. Unavailable ("needs 12.3 GiB, 8.0 GiB is free") where not even one set fits.
+int sets_for(std::int64_t bytes_per_set, const OperandOptions& options,
+             std::int64_t available_bytes);
 
 }  // namespace trainmeter

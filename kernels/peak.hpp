@@ -1,14 +1,15 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// What the arithmetic units can do at most: a loop of independent multiply-adds on registers, on every core of the CPU. A
-// virtual machine hides its clock, so this measured ceiling stands where a GPU has its datasheet.
+// What the arithmetic units can do at most: a loop of independent multiply-adds on registers, on
+// every core of the CPU. A virtual machine hides its clock, so this measured ceiling stands where a
+// GPU has its datasheet.
 #pragma once
-
-#include <memory>
-#include <string>
 
 #include "kernels/dtype.hpp"
 #include "kernels/operation.hpp"
+
+#include <memory>
+#include <string>
 
 namespace trainmeter {
 

@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// One case of a benchmark program: what is measured, how much work it is, and how to prepare it.
+#pragma once
+
+#include "kernels/operation.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+struct Case {
+  std::string name;  // gemm/fp32/onednn/m:1024/n:1024/k:1024
+  std::string operation;
+  std::string dtype;
+  std::string backend;
+  std::map<std::string, std::int64_t> shape;
+  std::string layout = "none";
+  double flops = 0;         // of one run
+  double bytes = 0;         // of one run
+  double memory_bytes = 0;  // that its operands take at least
+  std::function<std::unique_ptr<Operation>()> make;
+};
+
+// What a case list was asked for and cannot have here, one reason each ("gemm/fp8: ...").
+struct CaseList {
+  std::vector<Case> cases;
+  std::vector<std::string> left_out;
+};
+
+}  // namespace trainmeter

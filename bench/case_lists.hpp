@@ -1,0 +1,21 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What each program measures, by default and by its flags; the most telling cases first.
+#pragma once
+
+#include "bench/case.hpp"
+#include "bench/options.hpp"
+#include "bench/target.hpp"
+#include "kernels/collective.hpp"
+
+namespace trainmeter {
+
+// Each throws BadInput for what is wrong on every machine, and Unavailable for sizes asked for that
+// this one has no memory for.
+CaseList gemm_cases(const Options& options, const Target& target);
+CaseList memory_cases(const Options& options, const Target& target);
+
+// `world` is null where the cases are only listed.
+CaseList collective_cases(const Options& options, const Target& target, World* world);
+
+}  // namespace trainmeter

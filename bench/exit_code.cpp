@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Errors to exit codes.
+#include "bench/exit_code.hpp"
+
+#include "kernels/operation.hpp"
+#include "record/error.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <stdexcept>
+
+namespace trainmeter {
+
+Failure failure_in_flight() {
+  try {
+    throw;
+  } catch (const BadInput& error) {
+    return {kBadUsage, error.what()};
+  } catch (const Unavailable& error) {
+    return {kUnavailable, error.what()};
+  } catch (const std::bad_alloc&) {
+    return {kUnavailable, "not enough memory"};
+  } catch (const std::exception& error) {  // EnvironmentFailed, or a library's own error
+    return {kEnvironmentFailed, error.what()};
+  }
+}
+
+int run_program(const std::string& program, const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (...) {
+    const Failure failure = failure_in_flight();
+    if (launched_rank() == 0) fmt::print(stderr, "{}: {}\n", program, failure.text);
+    return failure.code;
+  }
+}
+
+int launched_rank() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+    if (const char* value = std::getenv(name)) return std::atoi(value);
+  }
+  return 0;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,30 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The exit codes of the benchmark programs, and the one place that makes them out of errors.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace trainmeter {
+
+inline constexpr int kFine = 0;
+inline constexpr int kCheckFailed = 1;        // a wrong result
+inline constexpr int kBadUsage = 2;           // wrong on every machine
+inline constexpr int kUnavailable = 3;        // this machine lacks what was asked for
+inline constexpr int kEnvironmentFailed = 4;  // disk full, dead rank
+
+// The exit code of the error in flight, and its text. Call it in a catch block.
+struct Failure {
+  int code = kFine;
+  std::string text;
+};
+Failure failure_in_flight();
+
+// Runs a program's body. An error becomes "PROGRAM: text" on stderr (of rank 0 alone) and its code.
+int run_program(const std::string& program, const std::function<int()>& body);
+
+// This process's rank as its launcher says it (mpirun, srun), before MPI starts. 0 without one.
+int launched_rank();
+
+}  // namespace trainmeter

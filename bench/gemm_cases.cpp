@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// GEMM: the peak of the registers (CPU), the shapes of models' steps, squares, or one's own shapes.
+#include "bench/case_lists.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/peak.hpp"
+#include "record/formulas.hpp"
+#include "workload/run.hpp"
+#include "workload/step.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <tuple>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+struct Shape {
+  std::int64_t m, n, k;
+  Layout layout;
+};
+
+// What training computes in, so that is what a model's shapes are measured in.
+constexpr DType kTrainingTypes[] = {DType::bf16, DType::fp32, DType::fp16, DType::tf32, DType::fp8};
+constexpr DType kAllTypes[] = {DType::bf16, DType::fp32, DType::fp16, DType::tf32,
+                               DType::fp64, DType::int8, DType::fp8,  DType::fp8_e5m2};
+
+std::string name_of(const GemmProblem& problem, std::string_view backend) {
+  std::string name = fmt::format("gemm/{}/{}/m:{}/n:{}/k:{}", to_string(problem.dtype), backend,
+                                 problem.m, problem.n, problem.k);
+  if (problem.layout != Layout::nt) name += fmt::format("/layout:{}", to_string(problem.layout));
+  return name;
+}
+
+double memory_of(const GemmProblem& p) {
+  const auto m = static_cast<double>(p.m), n = static_cast<double>(p.n),
+             k = static_cast<double>(p.k);
+  return (m * k + k * n) * static_cast<double>(size_of(p.dtype)) +
+         m * n * static_cast<double>(output_size_of(p.dtype));
+}
+
+Case make_case(const GemmProblem& problem, const GemmBackend& backend, const Target& target) {
+  Case made;
+  made.name = name_of(problem, backend.name);
+  made.operation = "gemm";
+  made.dtype = to_string(problem.dtype);
+  made.backend = backend.name;
+  made.shape = {{"m", problem.m}, {"n", problem.n}, {"k", problem.k}};
+  made.layout = to_string(problem.layout);
+  made.flops = gemm_flops(problem.m, problem.n, problem.k);
+  made.bytes =
+      gemm_bytes(problem.m, problem.n, problem.k, static_cast<double>(size_of(problem.dtype)),
+                 static_cast<double>(output_size_of(problem.dtype)));
+  made.memory_bytes = memory_of(problem);
+  made.make = [problem, make = backend.make, rotate = target.rotate_bytes] {
+    return make(problem, {.rotate_bytes = rotate});
+  };
+  return made;
+}
+
+class Builder {
+ public:
+  Builder(const Options& options, const Target& target) : options_(options), target_(target) {}
+
+  enum class TooLarge { refuse, leave_out };
+
+  void add(const std::vector<Shape>& shapes, std::vector<DType> dtypes, TooLarge too_large) {
+    if (!options_.dtypes.empty()) {
+      dtypes.clear();
+      for (const std::string& name : options_.dtypes) dtypes.push_back(*dtype_from(name));
+    }
+    for (const Shape& shape : shapes) {
+      for (const DType dtype : dtypes) {
+        add({.m = shape.m, .n = shape.n, .k = shape.k, .dtype = dtype, .layout = shape.layout},
+            too_large);
+      }
+    }
+  }
+
+  void add_peaks() {
+    for (const DType dtype : {DType::fp32, DType::bf16, DType::fp64, DType::int8}) {
+      const PeakProblem problem{.dtype = dtype};
+      if (!why_no_peak(problem).empty() || !wanted(dtype)) continue;
+      Case made;
+      made.name = fmt::format("fma/{}/registers/cores:{}", to_string(dtype), target_.device.sms);
+      made.operation = "fma";
+      made.dtype = to_string(dtype);
+      made.backend = "registers";
+      made.shape = {{"cores", target_.device.sms}};
+      made.flops = peak_flops_of_one_run(problem);
+      made.make = [problem] { return make_peak(problem); };
+      list_.cases.push_back(std::move(made));
+    }
+  }
+
+  CaseList take() {
+    // Backends that can't are said only where the element type was asked for.
+    if (!options_.dtypes.empty()) {
+      list_.left_out.insert(list_.left_out.end(), reasons_.begin(), reasons_.end());
+    }
+    return std::move(list_);
+  }
+
+ private:
+  [[nodiscard]] bool wanted(DType dtype) const {
+    if (options_.dtypes.empty()) return true;
+    for (const std::string& name : options_.dtypes) {
+      if (name == to_string(dtype)) return true;
+    }
+    return false;
+  }
+
+  void add(const GemmProblem& problem, TooLarge too_large) {
+    bool here = false;
+    for (const GemmBackend& backend : gemm_backends()) {
+      if (backend.device != target_.kind) continue;
+      here = true;
+      if (const std::string why = backend.why_not(problem); !why.empty()) {
+        reasons_.insert(fmt::format("{} by {}: {}", to_string(problem.dtype), backend.name, why));
+        continue;
+      }
+      Case made = make_case(problem, backend, target_);
+      if (made.memory_bytes > static_cast<double>(target_.memory_available_bytes)) {
+        try {
+          require_memory(made.name, made.memory_bytes, target_);
+        } catch (const Unavailable& error) {
+          if (too_large == TooLarge::refuse) throw;
+          list_.left_out.emplace_back(error.what());
+          continue;
+        }
+      }
+      if (names_.insert(made.name).second) list_.cases.push_back(std::move(made));
+    }
+    if (!here) reasons_.insert("no GEMM implementation for this device was built in");
+  }
+
+  const Options& options_;
+  const Target& target_;
+  CaseList list_;
+  std::set<std::string> names_;
+  std::set<std::string> reasons_;
+};
+
+Layout layout_of(Pass pass) {
+  switch (pass) {
+    case Pass::fprop:
+      return Layout::nt;  // y = x W^T
+    case Pass::dgrad:
+      return Layout::nn;  // dx = dy W
+    case Pass::wgrad:
+      return Layout::tn;  // dW = dy^T x
+  }
+  return Layout::nt;
+}
+
+std::vector<Shape> model_shapes(const Options& options, const Target& target) {
+  const std::int64_t tokens = options.tokens.value_or(target.kind == DeviceKind::gpu ? 8192 : 1024);
+  std::vector<Shape> shapes;
+  std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t, Layout>> seen;
+  const Library library(published_data());
+  for (const std::string& id : options.models) {
+    for (const GemmWork& work : step_gemms(library.model(id), tokens)) {
+      const Layout layout = layout_of(work.pass);
+      if (work.m < 1 || !seen.insert({work.m, work.n, work.k, layout}).second) continue;
+      shapes.push_back({work.m, work.n, work.k, layout});
+    }
+  }
+  return shapes;
+}
+
+std::vector<Shape> own_shapes(const Options& options) {
+  std::vector<Shape> shapes;
+  const std::vector<std::string> layouts =
+      options.layouts.empty() ? std::vector<std::string>{"nt"} : options.layouts;
+  for (const std::int64_t m : options.m) {
+    for (const std::int64_t n : options.n) {
+      for (const std::int64_t k : options.k) {
+        for (const std::string& layout : layouts) {
+          shapes.push_back({m, n, k,
+                            layout == "nn"   ? Layout::nn
+                            : layout == "tn" ? Layout::tn
+                                             : Layout::nt});
+        }
+      }
+    }
+  }
+  return shapes;
+}
+
+std::vector<Shape> squares(const Target& target) {
+  const std::vector<std::int64_t> edges = target.kind == DeviceKind::gpu
+                                              ? std::vector<std::int64_t>{8192, 4096, 2048, 1024}
+                                              : std::vector<std::int64_t>{2048, 1024, 512};
+  std::vector<Shape> shapes;
+  for (const std::int64_t edge : edges) shapes.push_back({edge, edge, edge, Layout::nt});
+  return shapes;
+}
+
+}  // namespace
+
+CaseList gemm_cases(const Options& options, const Target& target) {
+  const std::vector<DType> all(std::begin(kAllTypes), std::end(kAllTypes));
+  const std::vector<DType> training(std::begin(kTrainingTypes), std::end(kTrainingTypes));
+  Builder builder(options, target);
+  builder.add(own_shapes(options), all, Builder::TooLarge::refuse);
+  const bool own = !options.m.empty();
+  if (!own && target.kind == DeviceKind::cpu) builder.add_peaks();
+  builder.add(model_shapes(options, target), training, Builder::TooLarge::leave_out);
+  if (!own) builder.add(squares(target), all, Builder::TooLarge::leave_out);
+  return builder.take();
+}
+
+}  // namespace trainmeter

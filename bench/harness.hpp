@@ -1,0 +1,44 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Runs a program's cases under Google Benchmark and writes the record. With a world, rank 0 does so
+// and the other ranks follow it case by case.
+#pragma once
+
+#include "bench/case.hpp"
+#include "bench/options.hpp"
+#include "bench/runner.hpp"
+#include "bench/target.hpp"
+#include "kernels/collective.hpp"
+#include "record/record.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+struct Job {
+  Options options;
+  Target target;
+  CaseList list;
+  World* world = nullptr;
+  std::unique_ptr<Timer> timer;
+  std::function<int()> interrupted_by = [] { return 0; };  // the signal's number
+};
+
+// The exit code. Throws BadInput, Unavailable, EnvironmentFailed; OutOfStep where ranks can't go
+// on.
+int run_job(Job job);
+
+// --versus: each case of another backend beside the same case of `backend`. BadInput where the
+// program doesn't know the backend at all.
+std::vector<Plan> pair_cases(const std::vector<Case>& cases, const std::string& backend);
+
+// Whether the record holds `repetitions` usable measurements of the plan, of the same device and as
+// many ranks, taken in the same way.
+bool is_finished(const Plan& plan, const Record& record, const Header& now, std::int64_t ranks,
+                 int repetitions);
+
+}  // namespace trainmeter

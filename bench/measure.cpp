@@ -1,0 +1,185 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The measuring loop, for one operation or several in turn.
+#include "bench/measure.hpp"
+
+#include "record/statistics.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <numeric>
+
+namespace trainmeter {
+namespace {
+
+// A sample must span this many steps of the clock, so that reading it costs below 1 %.
+constexpr double kLeastSteps = 100;
+constexpr std::int64_t kMaxBatch = 100'000;
+constexpr std::int64_t kMaxRound = 1'000;  // samples; a GPU timer holds two events for each
+
+class Loop {
+ public:
+  Loop(std::span<Operation* const> operations, Timer& timer, const Rules& rules, World* world,
+       const std::function<bool()>& stop)
+      : timer_(timer), rules_(rules), world_(world), stop_(stop) {
+    for (Operation* operation : operations) series_.emplace_back(*operation);
+  }
+
+  Measured run() {
+    if (!go_on()) return finish(true);
+    for (Series& series : series_) series.run_s = timer_.take(series.rotation, 1, 1).front();
+    // The first run is slower than those to come, so the batch is looked at again when warm.
+    return finish(!(choose_batches() && warm_up() && choose_batches() && sample()));
+  }
+
+ private:
+  struct Series {
+    explicit Series(Operation& operation) : rotation(operation) {}
+    Rotation rotation;
+    std::int64_t batch = 1;
+    double run_s = 0;  // estimate
+    double total_s = 0;
+    std::vector<double> time_s;
+  };
+
+  [[nodiscard]] std::int64_t decide(std::int64_t count) const {
+    return world_ == nullptr ? count : world_->decide(count);
+  }
+  [[nodiscard]] bool go_on() const {
+    const bool mine = !stop_();
+    return world_ == nullptr ? mine : world_->all(mine);
+  }
+
+  bool choose_batches() {
+    for (Series& series : series_) {
+      if (!choose_batch(series)) return false;
+    }
+    return true;
+  }
+
+  // As many runs a sample as it takes to span enough steps of the clock.
+  bool choose_batch(Series& series) {
+    const double least_s = kLeastSteps * timer_.resolution_s();
+    for (;;) {
+      const auto now = static_cast<double>(series.batch);
+      std::int64_t next = series.batch;
+      if (!(series.run_s * now >= least_s)) {
+        const double wanted = series.run_s > 0 ? std::ceil(least_s / series.run_s) : kMaxBatch;
+        next = static_cast<std::int64_t>(std::clamp(wanted, 2 * now, 10 * now));
+      }
+      next = decide(std::min(next, kMaxBatch));
+      if (next == series.batch) return true;
+      series.batch = next;
+      if (!go_on()) return false;
+      series.run_s = timer_.take(series.rotation, 1, series.batch).front();
+    }
+  }
+
+  // Samples of one round: what fits in `seconds` together for all series.
+  [[nodiscard]] std::int64_t samples_in(double seconds) const {
+    double one_s = 0;
+    for (const Series& series : series_) one_s += series.run_s * static_cast<double>(series.batch);
+    const double fit = one_s > 0 ? seconds / one_s : kMaxRound;
+    return static_cast<std::int64_t>(std::clamp(fit, 1.0, static_cast<double>(kMaxRound)));
+  }
+
+  // Takes `count` samples of every series, in turn where there are several. The times go to `out`.
+  void take(std::int64_t count, std::vector<std::vector<double>>& out) {
+    out.assign(series_.size(), {});
+    const std::int64_t turns = series_.size() == 1 ? 1 : count;
+    for (std::int64_t turn = 0; turn < turns; ++turn) {
+      for (std::size_t i = 0; i < series_.size(); ++i) {
+        Series& series = series_[i];
+        const auto times = timer_.take(series.rotation, count / turns, series.batch);
+        out[i].insert(out[i].end(), times.begin(), times.end());
+      }
+    }
+  }
+
+  bool warm_up() {
+    std::vector<std::vector<double>> round;
+    std::vector<double> last(series_.size(), std::numeric_limits<double>::quiet_NaN());
+    double spent_s = 0;
+    for (;;) {
+      if (!go_on()) return false;
+      take(decide(samples_in(rules_.warmup_s / 4)), round);
+      bool settled = true;
+      for (std::size_t i = 0; i < series_.size(); ++i) {
+        Series& series = series_[i];
+        series.run_s = median(round[i]);
+        // NaN, in the first round, is not settled.
+        settled = settled && std::abs(series.run_s - last[i]) < rules_.settled * last[i];
+        last[i] = series.run_s;
+        spent_s += static_cast<double>(series.batch) *
+                   std::accumulate(round[i].begin(), round[i].end(), 0.0);
+      }
+      const bool enough = spent_s >= rules_.warmup_s && settled;
+      const bool too_long = spent_s >= rules_.max_warmup_s;
+      if (decide(enough || too_long ? 1 : 0) == 1) {
+        settled_ = settled;
+        return true;
+      }
+    }
+  }
+
+  // How many samples the next round takes; 0: all have enough.
+  [[nodiscard]] std::int64_t missing() const {
+    std::int64_t most = 0;
+    for (const Series& series : series_) {
+      const auto have = static_cast<std::int64_t>(series.time_s.size());
+      std::int64_t want = rules_.min_samples - have;
+      if (series.total_s < rules_.min_time_s) {
+        const double sample_s = series.run_s * static_cast<double>(series.batch);
+        const double more = std::ceil((rules_.min_time_s - series.total_s) / sample_s);
+        const auto limit = static_cast<double>(rules_.max_samples);
+        want = std::max(want, static_cast<std::int64_t>(more < limit ? more : limit));
+        want = std::max<std::int64_t>(want, 1);
+      }
+      most = std::max(most, std::min(want, rules_.max_samples - have));
+    }
+    return std::min(most, samples_in(rules_.round_s));
+  }
+
+  bool sample() {
+    std::vector<std::vector<double>> round;
+    while (const std::int64_t count = decide(missing())) {
+      if (!go_on()) return false;
+      take(count, round);
+      for (std::size_t i = 0; i < series_.size(); ++i) {
+        Series& series = series_[i];
+        series.time_s.insert(series.time_s.end(), round[i].begin(), round[i].end());
+        series.total_s += static_cast<double>(series.batch) *
+                          std::accumulate(round[i].begin(), round[i].end(), 0.0);
+      }
+    }
+    return true;
+  }
+
+  Measured finish(bool interrupted) {
+    Measured measured;
+    measured.settled = settled_;
+    measured.interrupted = interrupted;
+    for (Series& series : series_) {
+      measured.of.push_back({.time_s = std::move(series.time_s), .runs_per_sample = series.batch});
+    }
+    return measured;
+  }
+
+  std::vector<Series> series_;
+  Timer& timer_;
+  const Rules& rules_;
+  World* world_;
+  const std::function<bool()>& stop_;
+  bool settled_ = false;
+};
+
+}  // namespace
+
+Measured measure(std::span<Operation* const> operations, Timer& timer, const Rules& rules,
+                 World* world, const std::function<bool()>& stop) {
+  return Loop(operations, timer, rules, world, stop).run();
+}
+
+}  // namespace trainmeter

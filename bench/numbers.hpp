@@ -1,0 +1,19 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Numbers and lists on a command line, read strictly: BadInput names the flag and what it expects.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+std::int64_t parse_count(const std::string& flag, const std::string& text,
+                         std::int64_t most);  // 1 to most
+double parse_non_negative(const std::string& flag, const std::string& text);
+std::vector<std::string> parse_list(const std::string& flag, const std::string& text);  // a,b,c
+std::vector<std::int64_t> parse_counts(const std::string& flag, const std::string& text,
+                                       std::int64_t most);
+
+}  // namespace trainmeter

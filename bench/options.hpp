@@ -1,0 +1,46 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The command line of a benchmark program: our flags, and Google Benchmark's.
+#pragma once
+
+#include "bench/google_flags.hpp"
+#include "bench/measure.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+enum class Program { gemm, memory, collective };
+std::string program_name(Program program);  // gemm_bench
+
+struct Options {
+  Program program = Program::gemm;
+  std::vector<std::string> command;  // as it was given
+  std::string device = "auto";       // auto, gpu, cpu
+  std::string out;                   // the record; empty: none is written
+  bool resume = false;
+  std::optional<double> max_seconds;
+  std::string versus;
+  std::vector<std::string> dtypes;  // empty: the default ones
+
+  std::vector<std::string> models;  // gemm
+  std::optional<std::int64_t> tokens;
+  std::vector<std::int64_t> m, n, k;
+  std::vector<std::string> layouts;
+
+  std::vector<std::int64_t> bytes;  // memory: of one array; collective: payload
+
+  GoogleFlags google;
+  bool help = false;  // `help_text` is to be printed, and nothing else done
+  std::string help_text;
+
+  [[nodiscard]] Rules rules() const;
+};
+
+// BadInput, in one line, for anything that isn't right.
+Options read_options(Program program, const std::vector<std::string>& command);
+
+}  // namespace trainmeter

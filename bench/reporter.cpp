@@ -1,0 +1,87 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Forwards to Google Benchmark's own reporters.
+#include "bench/reporter.hpp"
+
+#include <string>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+// The console prints 0.21 TFLOP/s as "210m": base units let it choose G or T.
+void use_base_units(benchmark::UserCounters& counters) {
+  const std::pair<const char*, std::pair<const char*, double>> renamed[] = {
+      {"TFLOP/s", {"FLOP/s", 1e12}}, {"GB/s", {"B/s", 1e9}}, {"bus_GB/s", {"bus_B/s", 1e9}}};
+  for (const auto& [from, to] : renamed) {
+    const auto found = counters.find(from);
+    if (found == counters.end()) continue;
+    counters[to.first] = benchmark::Counter(found->second.value * to.second);
+    counters.erase(from);
+  }
+}
+
+std::unique_ptr<benchmark::BenchmarkReporter> google_reporter(const std::string& format) {
+  if (format == "json") return std::make_unique<benchmark::JSONReporter>();
+  if (format == "csv") {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored \
+    "-Wdeprecated-declarations"  // announced, but still a documented flag
+    return std::make_unique<benchmark::CSVReporter>();
+#pragma GCC diagnostic pop
+  }
+  return std::make_unique<benchmark::ConsoleReporter>(benchmark::ConsoleReporter::OO_None);
+}
+
+}  // namespace
+
+Reporter::Reporter(std::shared_ptr<benchmark::BenchmarkReporter> inner, Progress& progress,
+                   const std::string& format)
+    : inner_(std::move(inner)),
+      progress_(progress),
+      for_people_(format == "console"),
+      hold_errors_(format == "csv") {}
+
+bool Reporter::ReportContext(const Context& context) {
+  inner_->SetOutputStream(&GetOutputStream());
+  inner_->SetErrorStream(&GetErrorStream());
+  return inner_->ReportContext(context);
+}
+
+void Reporter::ReportRuns(const std::vector<Run>& runs) {
+  std::vector<Run> shown = std::move(held_);
+  held_.clear();
+  for (const Run& run : runs) {
+    if (run.error_occurred && run.error_message == kLeftOut) continue;
+    shown.push_back(run);
+    if (for_people_) use_base_units(shown.back().counters);
+    if (!run.error_occurred) hold_errors_ = false;
+  }
+  if (hold_errors_) {
+    held_ = std::move(shown);
+    return;
+  }
+  if (shown.empty()) return;
+  progress_.clear();
+  inner_->ReportRuns(shown);
+  GetOutputStream().flush();
+}
+
+void Reporter::Finalize() {
+  progress_.clear();
+  if (!held_.empty()) inner_->ReportRuns(held_);
+  inner_->Finalize();
+}
+
+std::unique_ptr<Reporter> display_reporter(const GoogleFlags& flags, Progress& progress) {
+  // Google Benchmark keeps its default reporter for the life of the program.
+  std::shared_ptr<benchmark::BenchmarkReporter> google(benchmark::CreateDefaultDisplayReporter(),
+                                                       [](benchmark::BenchmarkReporter*) {});
+  return std::make_unique<Reporter>(std::move(google), progress, flags.format);
+}
+
+std::unique_ptr<Reporter> file_reporter(const GoogleFlags& flags, Progress& progress) {
+  return std::make_unique<Reporter>(google_reporter(flags.out_format), progress, flags.out_format);
+}
+
+}  // namespace trainmeter

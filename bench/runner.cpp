@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Prepare, verify, measure: in that order, and never a time of a wrong result.
+#include "bench/runner.hpp"
+
+#include "bench/exit_code.hpp"
+#include "bench/monitor.hpp"
+#include "record/names.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+constexpr double kTelemetryPeriod = 0.05;  // seconds; a GPU's own sensors are no faster
+
+void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
+  row.verified = check.ok && ok_everywhere;
+  row.error = check.error;
+  row.error_bound = check.bound;
+  row.check = check.how;
+  if (!check.ok) {
+    row.failure = fmt::format("wrong result: error {:.3g}, allowed {:.3g} ({})", check.error,
+                              check.bound, check.how);
+  } else if (!ok_everywhere) {
+    row.failure = "wrong result on another rank";
+  }
+}
+
+}  // namespace
+
+Runner::Runner(const Target& target, const Rules& rules, std::unique_ptr<Timer> timer, World* world,
+               std::function<bool()> stop)
+    : target_(target),
+      rules_(rules),
+      timer_(std::move(timer)),
+      world_(world),
+      stop_(std::move(stop)) {
+  if (target.kind == DeviceKind::gpu) {
+    telemetry_ = std::make_unique<Telemetry>(target.device.details.at("uuid"));
+  }
+}
+
+bool Runner::all(bool mine) const {
+  return world_ == nullptr ? mine : world_->all(mine);
+}
+
+Measurement Runner::row_of(const Case& what) const {
+  Measurement row;
+  row.name = what.name;
+  row.operation = what.operation;
+  row.dtype = what.dtype;
+  row.backend = what.backend;
+  row.shape = what.shape;
+  row.layout = what.layout;
+  row.flops = what.flops;
+  row.bytes = what.bytes;
+  row.ranks = world_ == nullptr ? 1 : world_->ranks();
+  row.sms = target_.device.sms;
+  return row;
+}
+
+Outcome Runner::run(const Plan& plan) {
+  if (world_ == nullptr || world_->ranks() == 1) return run_in_step(plan);
+  try {
+    return run_in_step(plan);
+  } catch (...) {
+    throw OutOfStep(
+        fmt::format("rank {}: {}: {}", world_->rank(), plan.main.name, failure_in_flight().text));
+  }
+}
+
+Outcome Runner::run_in_step(const Plan& plan) {
+  Outcome outcome;
+  std::vector<const Case*> cases = {&plan.main};
+  if (plan.versus) cases.push_back(&*plan.versus);
+  for (const Case* one : cases) outcome.rows.push_back(row_of(*one));
+  if (plan.versus) {
+    outcome.rows[0].paired_with = plan.versus->name;
+    outcome.rows[1].paired_with = plan.main.name;
+  }
+  const auto finished = [&](int code) {
+    for (Measurement& row : outcome.rows) row.at = utc_now();
+    outcome.code = code;
+    return std::move(outcome);
+  };
+  const auto interrupted = [&] {
+    outcome.rows.clear();
+    outcome.interrupted = true;
+    return std::move(outcome);
+  };
+
+  std::vector<std::unique_ptr<Operation>> operations;
+  std::string why;
+  try {
+    for (const Case* one : cases) operations.push_back(one->make());
+  } catch (...) {
+    const Failure failure = failure_in_flight();
+    if (failure.code != kUnavailable) throw;
+    why = failure.text;
+  }
+  if (!all(why.empty())) {
+    for (Measurement& row : outcome.rows) {
+      row.failure = why.empty() ? "another rank could not prepare it" : why;
+    }
+    return finished(kUnavailable);
+  }
+
+  bool right = true;
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    if (!all(!stop_())) return interrupted();
+    const Check check = operations[i]->verify();
+    note_check(check, all(check.ok), outcome.rows[i]);
+    right = right && outcome.rows[i].verified;
+  }
+  if (!right) {  // the right one of a pair wasn't measured, so it has nothing to say
+    std::erase_if(outcome.rows, [](const Measurement& row) { return row.verified; });
+    return finished(kCheckFailed);
+  }
+
+  std::vector<Operation*> measured_operations;
+  for (const auto& operation : operations) measured_operations.push_back(operation.get());
+  std::optional<Monitor> monitor;
+  if (telemetry_) {
+    monitor.emplace([this] { return telemetry_->read(); }, kTelemetryPeriod);
+  }
+  Measured measured = measure(measured_operations, *timer_, rules_, world_, stop_);
+  if (measured.interrupted) return interrupted();
+  if (monitor) {
+    const auto watched = monitor->stop();
+    for (Measurement& row : outcome.rows) note_telemetry(watched, row);
+  }
+  outcome.settled = measured.settled;
+  outcome.runs_per_sample = measured.of.front().runs_per_sample;
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    outcome.rows[i].time_s = std::move(measured.of[i].time_s);
+  }
+  return finished(kFine);
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Runs one case: prepares it, checks its result, then measures it. With a world every rank does so
+// in step.
+#pragma once
+
+#include "bench/case.hpp"
+#include "bench/measure.hpp"
+#include "bench/target.hpp"
+#include "bench/timer.hpp"
+#include "kernels/collective.hpp"
+#include "kernels/telemetry.hpp"
+#include "record/record.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+namespace trainmeter {
+
+// A case, and with --versus the one its samples alternate with.
+struct Plan {
+  Case main;
+  std::optional<Case> versus;
+};
+
+struct Outcome {
+  std::vector<Measurement> rows;  // finished ones: `main` first. None where interrupted
+  int code = 0;                   // exit_code.hpp: kFine, kCheckFailed, kUnavailable
+  bool interrupted = false;
+  bool settled = true;
+  std::int64_t runs_per_sample = 1;  // of `main`
+};
+
+// A rank failed in the middle of a case: the others wait in a collective that will not come. The
+// program must end without MPI_Finalize, for its launcher to end them.
+class OutOfStep : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class Runner {
+ public:
+  Runner(const Target& target, const Rules& rules, std::unique_ptr<Timer> timer, World* world,
+         std::function<bool()> stop);
+  Outcome run(const Plan& plan);
+
+ private:
+  Outcome run_in_step(const Plan& plan);
+  [[nodiscard]] bool all(bool mine) const;
+  [[nodiscard]] Measurement row_of(const Case& what) const;
+
+  Target target_;
+  Rules rules_;
+  std::unique_ptr<Timer> timer_;
+  World* world_;
+  std::function<bool()> stop_;
+  std::unique_ptr<Telemetry> telemetry_;  // of a GPU
+};
+
+}  // namespace trainmeter

@@ -1,0 +1,95 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The two timers.
+#include "bench/timer.hpp"
+
+#include "kernels/gpu_timer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+class CpuTimer : public Timer {
+ public:
+  CpuTimer(Clock clock, World* world) : clock_(std::move(clock)), world_(world) {}
+
+  std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override {
+    std::vector<double> times;
+    times.reserve(static_cast<std::size_t>(samples));
+    for (std::int64_t sample = 0; sample < samples; ++sample) {
+      if (world_ != nullptr) world_->barrier();
+      const double start = clock_.now_s();
+      for (std::int64_t run = 0; run < batch; ++run) rotation.run();
+      times.push_back((clock_.now_s() - start) / static_cast<double>(batch));
+    }
+    if (world_ != nullptr) {  // afterwards, so that the agreeing isn't between two samples
+      for (double& time : times) time = world_->slowest(time);
+    }
+    return times;
+  }
+  [[nodiscard]] double resolution_s() const override { return clock_.resolution_s; }
+
+ private:
+  Clock clock_;
+  World* world_;
+};
+
+// Launches that one run queues at most: a split-k GEMM adds its parts in a second one.
+constexpr std::int64_t kKernelsPerRun = 2;
+
+class GpuSampler : public Timer {
+ public:
+  std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override {
+    void* const stream = rotation.operation->stream();
+    if (timer_ == nullptr || stream != stream_) {
+      timer_ = std::make_unique<GpuTimer>(stream);
+      stream_ = stream;
+    }
+    const auto launch = [&](int) {
+      for (std::int64_t run = 0; run < batch; ++run) rotation.run();
+    };
+    std::vector<double> times =
+        timer_->time(static_cast<int>(samples), launch, static_cast<int>(kKernelsPerRun * batch));
+    for (double& time : times) time /= static_cast<double>(batch);
+    return times;
+  }
+  // CUDA's documentation of cudaEventElapsedTime: "a resolution of around 0.5 microseconds".
+  [[nodiscard]] double resolution_s() const override { return 0.5e-6; }
+
+ private:
+  std::unique_ptr<GpuTimer> timer_;
+  void* stream_ = nullptr;
+};
+
+}  // namespace
+
+Clock steady_clock() {
+  const auto origin = std::chrono::steady_clock::now();
+  Clock clock;
+  clock.now_s = [origin] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - origin).count();
+  };
+  double smallest = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < 1000; ++i) {
+    const double first = clock.now_s();
+    double second = first;
+    while (!(second > first)) second = clock.now_s();
+    smallest = std::min(smallest, second - first);
+  }
+  clock.resolution_s = smallest;
+  return clock;
+}
+
+std::unique_ptr<Timer> make_cpu_timer(Clock clock, World* world) {
+  return std::make_unique<CpuTimer>(std::move(clock), world);
+}
+
+std::unique_ptr<Timer> make_gpu_timer() {
+  return std::make_unique<GpuSampler>();
+}
+
+}  // namespace trainmeter

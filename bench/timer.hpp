@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Takes samples of an operation: with a clock of this machine on a CPU, with events on a GPU.
+#pragma once
+
+#include "kernels/collective.hpp"
+#include "kernels/operation.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+struct Clock {
+  std::function<double()> now_s;
+  double resolution_s = 0;  // the smallest step seen
+};
+Clock steady_clock();  // measures its own resolution
+
+// An operation and the run that comes next: runs rotate over the operand sets.
+struct Rotation {
+  explicit Rotation(Operation& rotated) : operation(&rotated) {}
+  void run() { operation->run(static_cast<int>(next++ % operation->sets())); }
+
+  Operation* operation;
+  std::int64_t next = 0;
+};
+
+class Timer {
+ public:
+  Timer() = default;
+  virtual ~Timer() = default;
+  Timer(const Timer&) = delete;  // may own device events
+  Timer& operator=(const Timer&) = delete;
+
+  // `samples` times in seconds per run; each sample is `batch` runs, divided by their number.
+  virtual std::vector<double> take(Rotation& rotation, std::int64_t samples,
+                                   std::int64_t batch) = 0;
+  [[nodiscard]] virtual double resolution_s() const = 0;
+};
+
+// With a world, each sample starts behind a barrier and is the slowest rank's time.
+std::unique_ptr<Timer> make_cpu_timer(Clock clock, World* world);
+std::unique_ptr<Timer> make_gpu_timer();  // Unavailable without CUDA, at the first sample
+
+}  // namespace trainmeter

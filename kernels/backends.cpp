@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The implementations that this build holds.
+#include "kernels/backends.hpp"
+
+#include <vector>
+
+namespace trainmeter {
+
+std::span<const GemmBackend> gemm_backends() {
+  static const std::vector<GemmBackend> backends = {
+#if TRAINMETER_HAS_ONEDNN
+    onednn_gemm_backend(),
+#endif
+    openblas_gemm_backend(),
+#if TRAINMETER_HAS_CUDA
+    cublaslt_gemm_backend(),
+#endif
+  };
+  return backends;
+}
+
+std::span<const MemoryBackend> memory_backends() {
+  static const std::vector<MemoryBackend> backends = {
+    openmp_memory_backend(),
+    openmp_nt_memory_backend(),
+#if TRAINMETER_HAS_CUDA
+    cuda_memory_backend(),
+#endif
+  };
+  return backends;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,20 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Every implementation, one function each, for the tables of backends.cpp. Those of the CUDA part
+// exist only where it is built (TRAINMETER_HAS_CUDA), oneDNN's only with oneDNN.
+#pragma once
+
+#include "kernels/gemm.hpp"
+#include "kernels/memory.hpp"
+
+namespace trainmeter {
+
+GemmBackend onednn_gemm_backend();
+GemmBackend openblas_gemm_backend();
+GemmBackend cublaslt_gemm_backend();
+
+MemoryBackend openmp_memory_backend();
+MemoryBackend openmp_nt_memory_backend();
+MemoryBackend cuda_memory_backend();
+
+}  // namespace trainmeter

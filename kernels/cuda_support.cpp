@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Errors and resources of CUDA.
+#include "kernels/cuda_support.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+std::string gib(std::int64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) / (1024.0 * 1024 * 1024));
+  return text;
+}
+
+}  // namespace
+
+std::string why_no_gpu() {
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code == cudaErrorInsufficientDriver) {
+    int driver = 0;
+    (void)cudaDriverGetVersion(&driver);
+    (void)cudaGetLastError();
+    return driver == 0 ? "no CUDA device: driver not found"
+                       : "no CUDA device: the driver is older than this build's CUDA runtime";
+  }
+  if (code != cudaSuccess) {
+    (void)cudaGetLastError();  // not to be met again by the next call
+    return std::string("no CUDA device: ") + cudaGetErrorString(code);
+  }
+  return count > 0 ? "" : "no CUDA device: the driver finds none";
+}
+
+void cuda_check(cudaError_t code, const char* what) {
+  if (code == cudaSuccess) return;
+  (void)cudaGetLastError();
+  const std::string text =
+      std::string(what) + ": " + cudaGetErrorName(code) + ": " + cudaGetErrorString(code);
+  if (code == cudaErrorMemoryAllocation || code == cudaErrorNoDevice ||
+      code == cudaErrorInsufficientDriver) {
+    throw Unavailable(text);
+  }
+  throw std::runtime_error(text);
+}
+
+std::int64_t device_bytes_free() {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  cuda_check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  const std::size_t reserve = total / 20;
+  return static_cast<std::int64_t>(free - std::min(free, reserve));
+}
+
+DeviceBuffer::DeviceBuffer(std::int64_t bytes) : bytes_(bytes) {
+  const cudaError_t code = cudaMalloc(&data_, static_cast<std::size_t>(bytes));
+  if (code == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    throw Unavailable("needs " + gib(bytes) + " of GPU memory, " + gib(device_bytes_free()) +
+                      " is free");
+  }
+  cuda_check(code, "cudaMalloc");
+}
+
+DeviceBuffer::~DeviceBuffer() {
+  (void)cudaFree(data_);
+}
+
+DeviceBuffer::DeviceBuffer(DeviceBuffer&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+void DeviceBuffer::copy_from_host(const void* host) {
+  cuda_check(cudaMemcpy(data_, host, static_cast<std::size_t>(bytes_), cudaMemcpyHostToDevice),
+             "copy to the GPU");
+}
+
+void DeviceBuffer::copy_to_host(void* host) const {
+  cuda_check(cudaMemcpy(host, data_, static_cast<std::size_t>(bytes_), cudaMemcpyDeviceToHost),
+             "copy from the GPU");
+}
+
+void DeviceBuffer::fill_bytes(int value) {
+  cuda_check(cudaMemset(data_, value, static_cast<std::size_t>(bytes_)), "cudaMemset");
+  cuda_check(cudaDeviceSynchronize(), "cudaMemset");
+}
+
+CudaStream::CudaStream() {
+  cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+}
+
+CudaStream::~CudaStream() {
+  if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
+}
+
+CudaStream::CudaStream(CudaStream&& other) noexcept
+    : stream_(std::exchange(other.stream_, nullptr)) {}
+
+void CudaStream::wait() const {
+  cuda_check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+CudaEvent::CudaEvent(bool timed) {
+  cuda_check(cudaEventCreateWithFlags(&event_, timed ? cudaEventDefault : cudaEventDisableTiming),
+             "cudaEventCreate");
+}
+
+CudaEvent::~CudaEvent() {
+  if (event_ != nullptr) (void)cudaEventDestroy(event_);
+}
+
+CudaEvent::CudaEvent(CudaEvent&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
+
+}  // namespace trainmeter

@@ -1,0 +1,71 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What every CUDA file needs: errors as exceptions, memory, streams and events that free
+// themselves.
+#pragma once
+
+#include "kernels/operation.hpp"
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <string>
+
+namespace trainmeter {
+
+// Empty where there is a usable device, else "no CUDA device: ..." with the driver's reason.
+std::string why_no_gpu();
+
+// Throws where `code` is an error: Unavailable for no device and no memory, else std::runtime_error
+// "what: name: text".
+void cuda_check(cudaError_t code, const char* what);
+
+std::int64_t
+device_bytes_free();  // on the current device, less 5 % that the driver and libraries need
+
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  explicit DeviceBuffer(
+      std::int64_t bytes);  // Unavailable "needs 12.3 GiB of GPU memory, 8.0 GiB is free"
+  ~DeviceBuffer();
+  DeviceBuffer(DeviceBuffer&& other) noexcept;
+  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept;
+
+  [[nodiscard]] void* data() const { return data_; }
+  [[nodiscard]] std::int64_t bytes() const { return bytes_; }
+  void copy_from_host(const void* host);
+  void copy_to_host(void* host) const;
+  void fill_bytes(int value);  // synchronous
+
+ private:
+  void* data_ = nullptr;
+  std::int64_t bytes_ = 0;
+};
+
+class CudaStream {
+ public:
+  CudaStream();
+  ~CudaStream();
+  CudaStream(CudaStream&& other) noexcept;
+  CudaStream& operator=(CudaStream&&) = delete;
+  [[nodiscard]] cudaStream_t get() const { return stream_; }
+  void wait() const;  // until everything queued is done
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+class CudaEvent {
+ public:
+  explicit CudaEvent(bool timed);
+  ~CudaEvent();
+  CudaEvent(CudaEvent&& other) noexcept;
+  CudaEvent& operator=(CudaEvent&&) = delete;
+  [[nodiscard]] cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+}  // namespace trainmeter

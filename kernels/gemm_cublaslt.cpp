@@ -1,0 +1,244 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// GEMM by cuBLASLt: fp64, fp32, tf32, fp16, bf16. Accumulates in fp32 (fp64 in fp64).
+//
+// cuBLAS is column-major. A row-major matrix is its own transpose in column-major, and (A B)^T =
+// B^T A^T: so our B goes first.
+#include "kernels/backends.hpp"
+#include "kernels/cuda_support.hpp"
+#include "kernels/gemm_operands.hpp"
+#include "kernels/random.hpp"
+#include "kernels/verify.hpp"
+
+#include <cublasLt.h>
+
+#include <array>
+#include <limits>
+#include <memory>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+constexpr std::int64_t kWorkspaceBytes =
+    64LL << 20;  // what cuBLAS recommends for Hopper is 32 MiB; more never hurts a choice
+constexpr int kCandidates = 32;  // algorithms that the heuristic proposes and we time
+constexpr int kTrials = 5;       // runs of each, the shortest counts
+
+void check(cublasStatus_t status, const char* what) {
+  if (status != CUBLAS_STATUS_SUCCESS) {
+    throw std::runtime_error(std::string(what) + ": " + cublasLtGetStatusName(status));
+  }
+}
+
+struct Types {
+  cudaDataType_t element;
+  cublasComputeType_t compute;
+  cudaDataType_t scale;
+};
+
+Types types_of(DType type) {
+  switch (type) {
+    case DType::fp64:
+      return {CUDA_R_64F, CUBLAS_COMPUTE_64F, CUDA_R_64F};
+    case DType::fp32:  // pedantic: never TF32 in its place
+      return {CUDA_R_32F, CUBLAS_COMPUTE_32F_PEDANTIC, CUDA_R_32F};
+    case DType::tf32:
+      return {CUDA_R_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F};
+    case DType::fp16:
+      return {CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F};
+    case DType::bf16:
+      return {CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUDA_R_32F};
+    default:
+      throw Unavailable("cuBLASLt: " + std::string(to_string(type)) + " is not built in");
+  }
+}
+
+std::string why_not(const GemmProblem& p) {
+  if (p.dtype == DType::fp8 || p.dtype == DType::fp8_e5m2 || p.dtype == DType::int8) {
+    return "cuBLASLt: " + std::string(to_string(p.dtype)) + " is not built in";
+  }
+  return why_no_gpu();
+}
+
+struct HandleDeleter {
+  void operator()(cublasLtContext* handle) const { (void)cublasLtDestroy(handle); }
+};
+struct DescriptorDeleter {
+  void operator()(cublasLtMatmulDescOpaque_t* d) const { (void)cublasLtMatmulDescDestroy(d); }
+  void operator()(cublasLtMatrixLayoutOpaque_t* l) const { (void)cublasLtMatrixLayoutDestroy(l); }
+  void operator()(cublasLtMatmulPreferenceOpaque_t* p) const {
+    (void)cublasLtMatmulPreferenceDestroy(p);
+  }
+};
+using Handle = std::unique_ptr<cublasLtContext, HandleDeleter>;
+using Descriptor = std::unique_ptr<cublasLtMatmulDescOpaque_t, DescriptorDeleter>;
+using MatrixLayout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, DescriptorDeleter>;
+using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, DescriptorDeleter>;
+
+MatrixLayout matrix_layout(cudaDataType_t type, std::int64_t rows, std::int64_t columns) {
+  cublasLtMatrixLayout_t layout = nullptr;
+  check(cublasLtMatrixLayoutCreate(&layout, type, static_cast<std::uint64_t>(rows),
+                                   static_cast<std::uint64_t>(columns), rows),
+        "cublasLtMatrixLayoutCreate");
+  return MatrixLayout(layout);
+}
+
+class CublasLtGemm final : public Operation {
+ public:
+  CublasLtGemm(const GemmProblem& problem, const OperandOptions& options)
+      : problem_(problem), seed_(options.seed), workspace_(kWorkspaceBytes) {
+    const std::int64_t bytes = gemm_bytes_of_one_set(problem);
+    make_operands(sets_for(bytes, options, device_bytes_free()));
+    describe();
+    choose_algorithm();
+  }
+
+  void run(int set) override { check(launch(algorithm_, set), "cublasLtMatmul"); }
+
+  Check verify() override {
+    Set& operands = sets_.front();
+    operands.c.fill_bytes(0xFF);  // all ones is NaN in every format here
+    run(0);
+    stream_.wait();
+    std::vector<std::byte> a(static_cast<std::size_t>(operands.a.bytes()));
+    std::vector<std::byte> b(static_cast<std::size_t>(operands.b.bytes()));
+    std::vector<std::byte> c(static_cast<std::size_t>(operands.c.bytes()));
+    operands.a.copy_to_host(a.data());
+    operands.b.copy_to_host(b.data());
+    operands.c.copy_to_host(c.data());
+    return verify_gemm(problem_, a.data(), b.data(), c.data(), seed_);
+  }
+
+  [[nodiscard]] int sets() const override { return static_cast<int>(sets_.size()); }
+  [[nodiscard]] void* stream() const override { return stream_.get(); }
+
+ private:
+  struct Set {
+    DeviceBuffer a, b, c;
+  };
+
+  void make_operands(int sets) {
+    const std::int64_t size = size_of(problem_.dtype);
+    const std::int64_t a_count = problem_.m * problem_.k;
+    const std::int64_t b_count = problem_.k * problem_.n;
+    std::vector<std::byte> host(static_cast<std::size_t>(std::max(a_count, b_count) * size));
+    for (int set = 0; set < sets; ++set) {
+      Set made{DeviceBuffer(a_count * size), DeviceBuffer(b_count * size),
+               DeviceBuffer(problem_.m * problem_.n * output_size_of(problem_.dtype))};
+      fill_random(host.data(), a_count, problem_.dtype, operand_seed(seed_, set, 0));
+      made.a.copy_from_host(host.data());
+      fill_random(host.data(), b_count, problem_.dtype, operand_seed(seed_, set, 1));
+      made.b.copy_from_host(host.data());
+      sets_.push_back(std::move(made));
+    }
+  }
+
+  void describe() {
+    const GemmProblem& p = problem_;
+    const Types types = types_of(p.dtype);
+    cublasLtHandle_t handle = nullptr;
+    check(cublasLtCreate(&handle), "cublasLtCreate");
+    handle_.reset(handle);
+    cublasLtMatmulDesc_t descriptor = nullptr;
+    check(cublasLtMatmulDescCreate(&descriptor, types.compute, types.scale),
+          "cublasLtMatmulDescCreate");
+    descriptor_.reset(descriptor);
+    const cublasOperation_t first = p.layout == Layout::nt ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasOperation_t second = p.layout == Layout::tn ? CUBLAS_OP_T : CUBLAS_OP_N;
+    check(cublasLtMatmulDescSetAttribute(descriptor, CUBLASLT_MATMUL_DESC_TRANSA, &first,
+                                         sizeof first),
+          "TRANSA");
+    check(cublasLtMatmulDescSetAttribute(descriptor, CUBLASLT_MATMUL_DESC_TRANSB, &second,
+                                         sizeof second),
+          "TRANSB");
+    // Stored row-major r x c is column-major c x r.
+    b_layout_ = p.layout == Layout::nt ? matrix_layout(types.element, p.k, p.n)
+                                       : matrix_layout(types.element, p.n, p.k);
+    a_layout_ = p.layout == Layout::tn ? matrix_layout(types.element, p.m, p.k)
+                                       : matrix_layout(types.element, p.k, p.m);
+    c_layout_ = matrix_layout(types.element, p.n, p.m);
+  }
+
+  cublasStatus_t launch(const cublasLtMatmulAlgo_t& algorithm, int set) {
+    const double one_double = 1;
+    const double zero_double = 0;
+    const float one_float = 1;
+    const float zero_float = 0;
+    const bool wide = problem_.dtype == DType::fp64;
+    const void* alpha = wide ? static_cast<const void*>(&one_double) : &one_float;
+    const void* beta = wide ? static_cast<const void*>(&zero_double) : &zero_float;
+    const Set& s = sets_[static_cast<std::size_t>(set)];
+    return cublasLtMatmul(handle_.get(), descriptor_.get(), alpha, s.b.data(), b_layout_.get(),
+                          s.a.data(), a_layout_.get(), beta, s.c.data(), c_layout_.get(),
+                          s.c.data(), c_layout_.get(), &algorithm, workspace_.data(),
+                          static_cast<std::size_t>(kWorkspaceBytes), stream_.get());
+  }
+
+  // The heuristic's first proposal is often not the fastest; each is timed on the real operands.
+  void choose_algorithm() {
+    cublasLtMatmulPreference_t preference = nullptr;
+    check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
+    const Preference owner(preference);
+    const std::uint64_t workspace = kWorkspaceBytes;
+    check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                               &workspace, sizeof workspace),
+          "MAX_WORKSPACE_BYTES");
+    std::array<cublasLtMatmulHeuristicResult_t, kCandidates> found{};
+    int count = 0;
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        handle_.get(), descriptor_.get(), b_layout_.get(), a_layout_.get(), c_layout_.get(),
+        c_layout_.get(), preference, kCandidates, found.data(), &count);
+    if (status != CUBLAS_STATUS_SUCCESS || count == 0) {
+      throw Unavailable("cuBLASLt: no algorithm for " + std::string(to_string(problem_.dtype)) +
+                        " " + std::string(to_string(problem_.layout)) + " at this shape");
+    }
+    const CudaEvent start(true);
+    const CudaEvent stop(true);
+    float best = std::numeric_limits<float>::infinity();
+    for (int i = 0; i < count; ++i) {
+      const cublasLtMatmulAlgo_t& candidate = found[static_cast<std::size_t>(i)].algo;
+      if (found[static_cast<std::size_t>(i)].state != CUBLAS_STATUS_SUCCESS) continue;
+      if (launch(candidate, 0) != CUBLAS_STATUS_SUCCESS) continue;  // and warm
+      for (int trial = 0; trial < kTrials; ++trial) {
+        cuda_check(cudaEventRecord(start.get(), stream_.get()), "cudaEventRecord");
+        check(launch(candidate, trial % sets()), "cublasLtMatmul");
+        cuda_check(cudaEventRecord(stop.get(), stream_.get()), "cudaEventRecord");
+        cuda_check(cudaEventSynchronize(stop.get()), "cublasLtMatmul");
+        float milliseconds = 0;
+        cuda_check(cudaEventElapsedTime(&milliseconds, start.get(), stop.get()),
+                   "cudaEventElapsedTime");
+        if (milliseconds < best) {
+          best = milliseconds;
+          algorithm_ = candidate;
+        }
+      }
+    }
+    if (!(best < std::numeric_limits<float>::infinity()))
+      throw Unavailable("cuBLASLt: every algorithm refused this shape");
+  }
+
+  GemmProblem problem_;
+  std::uint64_t seed_;
+  CudaStream stream_;
+  DeviceBuffer workspace_;
+  std::vector<Set> sets_;
+  Handle handle_;
+  Descriptor descriptor_;
+  MatrixLayout a_layout_, b_layout_, c_layout_;
+  cublasLtMatmulAlgo_t algorithm_{};
+};
+
+std::unique_ptr<Operation> make(const GemmProblem& problem, const OperandOptions& options) {
+  (void)gemm_bytes_of_one_set(problem);  // refuses sizes below 1 before anything else
+  if (const std::string reason = why_not(problem); !reason.empty()) throw Unavailable(reason);
+  return std::make_unique<CublasLtGemm>(problem, options);
+}
+
+}  // namespace
+
+GemmBackend cublaslt_gemm_backend() {
+  return {"cublaslt", DeviceKind::gpu, why_not, make};
+}
+
+}  // namespace trainmeter

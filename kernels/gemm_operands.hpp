@@ -1,0 +1,45 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A, B and C of a GEMM in host memory, filled, poisoned and checked: what every GEMM of the CPU
+// needs beside its one library call.
+#pragma once
+
+#include "kernels/gemm.hpp"
+#include "kernels/host_buffer.hpp"
+#include "kernels/operation.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace trainmeter {
+
+// A + B + C in bytes; std::invalid_argument for sizes below 1. Sizes whose product leaves 64 bits
+// give the largest integer, which no machine holds.
+std::int64_t gemm_bytes_of_one_set(const GemmProblem& problem);
+
+// A GEMM on the CPU. A library's class adds multiply().
+class HostGemm : public Operation {
+ public:
+  HostGemm(const GemmProblem& problem, const OperandOptions& options);
+
+  void run(int set) final;
+  Check verify() final;
+  [[nodiscard]] int sets() const final { return static_cast<int>(operands_.size()); }
+
+ protected:
+  [[nodiscard]] const GemmProblem& problem() const { return problem_; }
+  virtual void multiply(const void* a, const void* b, void* c) = 0;
+
+ private:
+  struct Set {
+    HostBuffer a;
+    HostBuffer b;
+    HostBuffer c;
+  };
+
+  GemmProblem problem_;
+  std::uint64_t seed_;
+  std::vector<Set> operands_;
+};
+
+}  // namespace trainmeter

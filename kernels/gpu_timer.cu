@@ -1,0 +1,92 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The timer's holding kernel and its events.
+#include "kernels/cuda_support.hpp"
+#include "kernels/gpu_timer.hpp"
+
+#include <algorithm>
+
+namespace trainmeter {
+namespace {
+
+// Events and launches queued behind one hold. The driver's queue takes about a thousand; a launch
+// that blocks while the stream is held would wait for us while we wait for it, so we stay well
+// below.
+constexpr int kQueued = 512;
+constexpr int kMostRuns = 128;
+
+// Spins until the host sets *go, or for 10 s, so that a host that died cannot hang the GPU.
+__global__ void hold(const volatile int* go) {
+  const long long limit_ns = 10'000'000'000LL;
+  long long start = 0;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(start));
+  while (*go == 0) {
+    long long now = 0;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    if (now - start > limit_ns) return;
+    __nanosleep(100);
+  }
+}
+
+}  // namespace
+
+struct GpuTimer::State {
+  cudaStream_t stream = nullptr;
+  int* go = nullptr;              // in pinned host memory that the GPU reads
+  std::vector<CudaEvent> events;  // two a launch
+};
+
+GpuTimer::GpuTimer(void* stream) : state_(std::make_unique<State>()) {
+  if (const std::string reason = why_no_gpu(); !reason.empty()) throw Unavailable(reason);
+  state_->stream = static_cast<cudaStream_t>(stream);
+  cuda_check(cudaHostAlloc(reinterpret_cast<void**>(&state_->go), sizeof(int), cudaHostAllocMapped),
+             "cudaHostAlloc");
+  for (int i = 0; i < 2 * kMostRuns; ++i) state_->events.emplace_back(true);
+}
+
+GpuTimer::~GpuTimer() {
+  if (state_ == nullptr || state_->go == nullptr) return;
+  *static_cast<volatile int*>(state_->go) = 1;
+  (void)cudaStreamSynchronize(state_->stream);
+  (void)cudaFreeHost(state_->go);
+}
+
+std::vector<double> GpuTimer::time(int runs, const std::function<void(int)>& launch, int kernels) {
+  std::vector<double> times;
+  times.reserve(static_cast<std::size_t>(std::max(runs, 0)));
+  volatile int* const go = state_->go;
+  // A run of very many launches hides its own overhead, and can't be held.
+  const bool held = kernels + 2 <= kQueued;
+  const int together = held ? std::min(kMostRuns, kQueued / (kernels + 2)) : 1;
+  for (int first = 0; first < runs; first += together) {
+    const int count = std::min(together, runs - first);
+    *go = held ? 0 : 1;
+    hold<<<1, 1, 0, state_->stream>>>(state_->go);
+    cuda_check(cudaGetLastError(), "holding kernel");
+    try {
+      for (int i = 0; i < count; ++i) {
+        const auto at = static_cast<std::size_t>(2 * i);
+        cuda_check(cudaEventRecord(state_->events[at].get(), state_->stream), "cudaEventRecord");
+        launch(first + i);
+        cuda_check(cudaEventRecord(state_->events[at + 1].get(), state_->stream),
+                   "cudaEventRecord");
+      }
+    } catch (...) {
+      *go = 1;
+      throw;
+    }
+    *go = 1;
+    cuda_check(cudaStreamSynchronize(state_->stream), "timed launches");
+    for (int i = 0; i < count; ++i) {
+      const auto at = static_cast<std::size_t>(2 * i);
+      float milliseconds = 0;
+      cuda_check(cudaEventElapsedTime(&milliseconds, state_->events[at].get(),
+                                      state_->events[at + 1].get()),
+                 "cudaEventElapsedTime");
+      times.push_back(static_cast<double>(milliseconds) * 1e-3);
+    }
+  }
+  return times;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,32 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Times launches on a GPU stream one by one, with the launch overhead hidden.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace trainmeter {
+
+// A kernel that waits for the host holds the stream while launches are queued behind it, an event
+// before and after each; then the host lets go and the GPU runs them back to back. So a time holds
+// the launch itself and no waiting for the host.
+class GpuTimer {
+ public:
+  explicit GpuTimer(
+      void* stream);  // a cudaStream_t of the current device. Unavailable without a device
+  ~GpuTimer();
+  GpuTimer(const GpuTimer&) = delete;  // owns events and mapped memory
+  GpuTimer& operator=(const GpuTimer&) = delete;
+
+  // Calls launch(0) ... launch(runs - 1), each queueing `kernels` launches on the stream; seconds
+  // of each. std::runtime_error where CUDA reports an error.
+  std::vector<double> time(int runs, const std::function<void(int)>& launch, int kernels = 1);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace trainmeter

@@ -1,0 +1,254 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Memory kernels of the CPU: each thread of the OpenMP pool works on the pages that it touched
+// first. Two variants, ordinary and non-temporal stores.
+#include "kernels/backends.hpp"
+#include "kernels/host_buffer.hpp"
+#include "kernels/memory_loops.hpp"
+#include "kernels/random.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <omp.h>
+#include <stdexcept>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+constexpr std::int64_t kPage = 4096;
+constexpr double kFactor = 3.25;  // s of write and triad
+
+int arrays_of(MemoryKernel kernel) {
+  switch (kernel) {
+    case MemoryKernel::read:
+    case MemoryKernel::write:
+      return 1;
+    case MemoryKernel::copy:
+      return 2;
+    case MemoryKernel::triad:
+      return 3;
+  }
+  throw std::invalid_argument("no such memory kernel");
+}
+
+class OpenMpMemory final : public Operation {
+ public:
+  OpenMpMemory(const MemoryProblem& problem, const OperandOptions& options, MemoryLoops loops)
+      : problem_(problem),
+        loops_(loops),
+        threads_(omp_get_max_threads()),
+        sums_(static_cast<std::size_t>(threads_)) {
+    const int arrays = arrays_of(problem.kernel);
+    const std::int64_t available = host_bytes_for_operands();
+    if (problem.array_bytes > std::numeric_limits<std::int64_t>::max() / arrays) {
+      throw Unavailable("arrays of " + std::to_string(problem.array_bytes) +
+                        " bytes are beyond any memory");
+    }
+    sets_ = sets_for(problem.array_bytes * arrays, options, available);
+    const auto pattern = [this](auto value) {
+      for (std::size_t i = 0; i < pattern_.size(); i += sizeof value) {
+        std::memcpy(pattern_.data() + i, &value, sizeof value);
+      }
+    };
+    if (problem.dtype == DType::fp64) {
+      pattern(kFactor);
+    } else {
+      pattern(static_cast<float>(kFactor));
+    }
+    for (int i = 0; i < sets_ * arrays; ++i) {
+      buffers_.emplace_back(problem.array_bytes);
+      touch(buffers_.back());
+      fill_random(buffers_.back().data(), count(), problem.dtype,
+                  operand_seed(options.seed, i / arrays, i % arrays));
+      if (problem.kernel == MemoryKernel::read) make_whole(buffers_.back());
+    }
+  }
+
+  void run(int set) override {
+    // a, then b, then c
+    const auto first = static_cast<std::size_t>(set * arrays_of(problem_.kernel));
+#pragma omp parallel num_threads(threads_)
+    {
+      const auto [begin, end] = part_of(omp_get_thread_num());
+      if (problem_.dtype == DType::fp64) {
+        work<double>(first, begin, end);
+      } else {
+        work<float>(first, begin, end);
+      }
+    }
+  }
+
+  Check verify() override {
+    if (problem_.kernel == MemoryKernel::read) {
+      std::fill(sums_.begin(), sums_.end(), Sum{std::numeric_limits<double>::quiet_NaN()});
+    } else {
+      // All bits set is a NaN of either type.
+      std::memset(buffers_[0].data(), 0xff, static_cast<std::size_t>(problem_.array_bytes));
+    }
+    run(0);
+    return problem_.dtype == DType::fp64 ? compare<double>() : compare<float>();
+  }
+
+  [[nodiscard]] int sets() const override {
+    return sets_;
+  }
+
+ private:
+  struct alignas(64) Sum {  // a line each: threads don't share
+    double value = 0;
+  };
+
+  [[nodiscard]] std::int64_t count() const {
+    return problem_.array_bytes / size_of(problem_.dtype);
+  }
+
+  // Whole pages, as equal as can be.
+  [[nodiscard]] std::pair<std::int64_t, std::int64_t> part_of(int thread) const {
+    const std::int64_t pages = problem_.array_bytes / kPage;
+    return {pages * thread / threads_ * kPage, pages * (thread + 1) / threads_ * kPage};
+  }
+
+  void touch(const HostBuffer& buffer) const {
+#pragma omp parallel num_threads(threads_)
+    {
+      const auto [begin, end] = part_of(omp_get_thread_num());
+      std::memset(buffer.as<char>() + begin, 0, static_cast<std::size_t>(end - begin));
+    }
+  }
+
+  // Whole numbers, so that every order of summing gives exactly the same and one line too few or
+  // too many shows.
+  void make_whole(const HostBuffer& buffer) const {
+    const auto round = [&](auto* data) {
+#pragma omp parallel for schedule(static)
+      for (std::int64_t i = 0; i < count(); ++i) data[i] = std::nearbyint(4 * data[i]);
+    };
+    if (problem_.dtype == DType::fp64) {
+      round(buffer.as<double>());
+    } else {
+      round(buffer.as<float>());
+    }
+  }
+
+  template <class T>
+  void work(std::size_t first, std::int64_t begin, std::int64_t end) {
+    char* a = buffers_[first].as<char>() + begin;
+    const auto input = [&](std::size_t i) { return buffers_[first + i].as<char>() + begin; };
+    const std::int64_t bytes = end - begin;
+    const std::int64_t elements = bytes / static_cast<std::int64_t>(sizeof(T));
+    switch (problem_.kernel) {
+      case MemoryKernel::copy:
+        return loops_.copy(a, input(1), bytes);
+      case MemoryKernel::write:
+        return loops_.write(a, pattern_.data(), bytes);
+      case MemoryKernel::read:
+        sums_[static_cast<std::size_t>(omp_get_thread_num())].value =
+            sum_of(reinterpret_cast<const T*>(a), elements);
+        return;
+      case MemoryKernel::triad:
+        if constexpr (std::is_same_v<T, double>) {
+          loops_.triad_fp64(reinterpret_cast<T*>(a), reinterpret_cast<const T*>(input(1)),
+                            reinterpret_cast<const T*>(input(2)), kFactor, elements);
+        } else {
+          loops_.triad_fp32(reinterpret_cast<T*>(a), reinterpret_cast<const T*>(input(1)),
+                            reinterpret_cast<const T*>(input(2)), static_cast<T>(kFactor),
+                            elements);
+        }
+        return;
+    }
+  }
+
+  template <class T>
+  [[nodiscard]] Check compare() const {
+    const T* a = buffers_[0].as<T>();
+    if (problem_.kernel == MemoryKernel::read) {
+      std::int64_t expected = 0;
+#pragma omp parallel for schedule(static) reduction(+ : expected)
+      for (std::int64_t i = 0; i < count(); ++i) expected += static_cast<std::int64_t>(a[i]);
+      double sum = 0;
+      for (const Sum& part : sums_) sum += part.value;
+      const double error = std::abs(sum - static_cast<double>(expected));
+      return {error < 0.5, error, 0.5, "sum of whole numbers, exact"};
+    }
+    // In units of what rounding explains: a product and a sum, or a fused one. Copies are exact.
+    constexpr double kRoundoff = std::numeric_limits<T>::epsilon() / 2;
+    const T* b = problem_.kernel == MemoryKernel::write ? a : buffers_[1].as<T>();
+    const T* c = problem_.kernel == MemoryKernel::triad ? buffers_[2].as<T>() : b;
+    double worst = 0;
+#pragma omp parallel for schedule(static) reduction(max : worst)
+    for (std::int64_t i = 0; i < count(); ++i) {
+      double expected = kFactor;
+      double allowed = kRoundoff;  // of copy and write: any value between 0 and a difference
+      if (problem_.kernel == MemoryKernel::copy) {
+        expected = static_cast<double>(b[i]);
+        allowed = std::numeric_limits<double>::min();
+      } else if (problem_.kernel == MemoryKernel::triad) {
+        const double product = kFactor * static_cast<double>(c[i]);
+        expected = static_cast<double>(b[i]) + product;
+        allowed = 4 * kRoundoff * (std::abs(product) + std::abs(static_cast<double>(b[i]))) +
+                  std::numeric_limits<T>::min();
+      }
+      const double error = std::abs(static_cast<double>(a[i]) - expected) / allowed;
+      worst =
+          std::max(worst, std::isfinite(error) ? error : std::numeric_limits<double>::infinity());
+    }
+    return {worst < 1, worst, 1, "all elements"};
+  }
+
+  MemoryProblem problem_;
+  MemoryLoops loops_;
+  int threads_;
+  int sets_ = 0;
+  std::vector<HostBuffer> buffers_;
+  std::vector<Sum> sums_;  // of each thread, of the last read
+  alignas(64) std::array<char, 64> pattern_{};
+};
+
+void check(const MemoryProblem& problem) {
+  if (problem.array_bytes < kPage || problem.array_bytes % kPage != 0) {
+    throw std::invalid_argument("array_bytes is a positive multiple of 4096, not " +
+                                std::to_string(problem.array_bytes));
+  }
+}
+
+std::string why_not(const MemoryProblem& problem) {
+  if (problem.dtype == DType::fp64 || problem.dtype == DType::fp32) return "";
+  return "OpenMP: memory kernels are in fp64 and fp32, not " +
+         std::string(to_string(problem.dtype));
+}
+
+std::string why_not_nt(const MemoryProblem& problem) {
+  if (problem.kernel == MemoryKernel::read) return "OpenMP: read stores nothing";
+  if (non_temporal_loops().copy == nullptr) {
+    return "OpenMP: non-temporal stores need an x86 processor with SSE2";
+  }
+  return why_not(problem);
+}
+
+std::unique_ptr<Operation> make(const MemoryProblem& problem, const OperandOptions& options) {
+  check(problem);
+  if (std::string reason = why_not(problem); !reason.empty()) throw Unavailable(reason);
+  return std::make_unique<OpenMpMemory>(problem, options, plain_loops());
+}
+
+std::unique_ptr<Operation> make_nt(const MemoryProblem& problem, const OperandOptions& options) {
+  check(problem);
+  if (std::string reason = why_not_nt(problem); !reason.empty()) throw Unavailable(reason);
+  return std::make_unique<OpenMpMemory>(problem, options, non_temporal_loops());
+}
+
+}  // namespace
+
+MemoryBackend openmp_memory_backend() {
+  return {"openmp", DeviceKind::cpu, why_not, make};
+}
+
+MemoryBackend openmp_nt_memory_backend() {
+  return {"openmp_nt", DeviceKind::cpu, why_not_nt, make_nt};
+}
+
+}  // namespace trainmeter

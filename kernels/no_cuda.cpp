@@ -1,0 +1,31 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What a build without CUDA says where a GPU is asked for.
+#include "kernels/collective.hpp"
+#include "kernels/gpu_timer.hpp"
+#include "kernels/machine.hpp"
+
+namespace trainmeter {
+
+Gpus gpus() {
+  return {.devices = {}, .why_none = "built without CUDA"};
+}
+
+std::unique_ptr<World> make_nccl_world() {
+  throw Unavailable("NCCL: built without CUDA");
+}
+
+struct GpuTimer::State {};
+
+GpuTimer::GpuTimer(void* /*stream*/) {
+  throw Unavailable("built without CUDA");
+}
+
+GpuTimer::~GpuTimer() = default;
+
+std::vector<double> GpuTimer::time(int /*runs*/, const std::function<void(int)>& /*launch*/,
+                                   int /*kernels*/) {
+  throw Unavailable("built without CUDA");
+}
+
+}  // namespace trainmeter

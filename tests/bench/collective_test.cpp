@@ -1,0 +1,101 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// collective_bench under mpirun: one record whatever the number of ranks, and all ranks end
+// together.
+#include "record/record.hpp"
+
+#include "subprocess.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace trainmeter {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string mpirun(int ranks) {
+  const std::string as_root = ::geteuid() == 0 ? "--allow-run-as-root " : "";
+  return "mpirun " + as_root + "--oversubscribe -n " + std::to_string(ranks) + " ";
+}
+
+const std::string kBrief =
+    "collective_bench --device=cpu --benchmark_min_time=0.02 --benchmark_min_warmup_time=0.01 ";
+
+class CollectiveTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::system("command -v mpirun >/dev/null 2>&1") != 0) {
+      GTEST_SKIP() << "skipped: no mpirun";
+    }
+  }
+  Folder folder_;
+};
+
+TEST_F(CollectiveTest, OneRecordForAnyNumberOfRanks) {
+  for (const int ranks : {2, 3}) {
+    const std::string file = folder_ / (std::to_string(ranks) + ".jsonl");
+    const Said said = run(mpirun(ranks) + kBrief + "--bytes=1024,1048576 --out=" + file);
+    ASSERT_EQ(said.code, 0) << said.err;
+    const Record record = read_record(file);
+    EXPECT_EQ(record.headers.size(), 1U);
+    ASSERT_EQ(record.lines.size(), 2U);
+    for (const Line& line : record.lines) {
+      EXPECT_TRUE(line.measurement.usable()) << line.measurement.failure;
+      EXPECT_EQ(line.measurement.ranks, ranks);
+      EXPECT_EQ(line.measurement.backend, "mpi");
+      EXPECT_GE(line.measurement.time_s.size(), 10U);
+    }
+    // Rank 0 alone prints.
+    const std::size_t first = said.out.find("bytes:1048576");
+    ASSERT_NE(first, std::string::npos) << said.out;
+    EXPECT_EQ(said.out.find("bytes:1048576", first + 1), std::string::npos) << said.out;
+  }
+}
+
+TEST_F(CollectiveTest, RanksFollowRankZerosChoiceAndOrder) {
+  const std::string file = folder_ / "r.jsonl";
+  const std::string command = mpirun(2) + kBrief + "--bytes=1024,4096,16384 --resume --out=" + file;
+  ASSERT_EQ(run(command + " --benchmark_filter=4096").code, 0);
+  const Said said =
+      run(command + " --benchmark_enable_random_interleaving --benchmark_repetitions=2");
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_EQ(read_record(file).lines.size(), 1U + 6U);
+  // Other ranks than before: nothing is finished.
+  ASSERT_EQ(run(mpirun(3) + kBrief + "--bytes=4096 --resume --out=" + file).code, 0);
+  EXPECT_EQ(read_record(file).lines.size(), 8U);
+}
+
+TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
+  Said said = run(mpirun(2) + "collective_bench --device=cpu --devcie=x");
+  EXPECT_EQ(said.code, 2) << said.err;
+  const std::size_t first = said.err.find("unknown flag");
+  ASSERT_NE(first, std::string::npos) << said.err;
+  EXPECT_EQ(said.err.find("unknown flag", first + 1), std::string::npos) << said.err;
+  // These are found by rank 0 alone, with the others waiting for it.
+  said = run(mpirun(2) + kBrief + "--benchmark_filter=no_such_case");
+  EXPECT_EQ(said.code, 2) << said.err;
+  said = run(mpirun(2) + kBrief + "--out=/proc/no/such.jsonl");
+  EXPECT_EQ(said.code, 2) << said.err;
+  said = run(mpirun(2) + kBrief + "--bytes=1024 --out=/dev/full");
+  EXPECT_EQ(said.code, 4) << said.err;
+  said = run(mpirun(2) + "collective_bench --device=gpu");
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("one process drives all GPUs"));
+}
+
+TEST_F(CollectiveTest, AnInterruptEndsEveryRankAndKeepsFinishedWork) {
+  const std::string file = folder_ / "r.jsonl";
+  const Said said =
+      run_and_signal(mpirun(2) + "collective_bench --device=cpu --bytes=1048576,2097152,4194304 " +
+                         "--benchmark_min_time=1.5 --out=" + file,
+                     "TERM", file);
+  EXPECT_NE(said.code, 0) << said.err;
+  const Record record = read_record(file);
+  EXPECT_GE(record.lines.size(), 1U);
+  EXPECT_LT(record.lines.size(), 3U);
+}
+
+}  // namespace
+}  // namespace trainmeter

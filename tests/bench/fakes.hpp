@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// An operation that moves a fake clock instead of working, so that the loop's decisions can be
+// tested to the last sample.
+#pragma once
+
+#include "bench/timer.hpp"
+#include "kernels/operation.hpp"
+
+#include <functional>
+#include <vector>
+
+namespace trainmeter {
+
+struct FakeTime {
+  double now_s = 0;
+  Clock clock(double resolution_s) {
+    return {.now_s = [this] { return now_s; }, .resolution_s = resolution_s};
+  }
+};
+
+class FakeOperation : public Operation {
+ public:
+  // `cost_s(i)` is what run number i takes.
+  FakeOperation(FakeTime& time, std::function<double(std::int64_t)> cost_s, int sets = 1)
+      : time_(time), cost_s_(std::move(cost_s)), sets_(sets) {}
+
+  void run(int set) override {
+    time_.now_s += cost_s_(static_cast<std::int64_t>(ran.size()));
+    ran.push_back(set);
+    if (on_run) on_run();
+  }
+  Check verify() override { return check; }
+  [[nodiscard]] int sets() const override { return sets_; }
+
+  std::vector<int> ran;  // the operand set of each run
+  Check check{.ok = true, .error = 0, .bound = 1, .how = "fake"};
+  std::function<void()> on_run;
+
+ private:
+  FakeTime& time_;
+  std::function<double(std::int64_t)> cost_s_;
+  int sets_;
+};
+
+inline bool never() {
+  return false;
+}
+
+}  // namespace trainmeter

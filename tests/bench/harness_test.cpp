@@ -1,0 +1,235 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A job from its cases to the record and the exit code, with operations that only move a clock.
+#include "bench/harness.hpp"
+
+#include "bench/exit_code.hpp"
+#include "bench/monitor.hpp"
+#include "bench/session.hpp"
+#include "record/error.hpp"
+
+#include "fakes.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <unistd.h>
+
+namespace trainmeter {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class HarnessTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    file_ = std::filesystem::temp_directory_path() /
+            ("harness_test-" + std::to_string(::getpid()) + ".jsonl");
+    std::filesystem::remove(file_);
+  }
+  void TearDown() override { std::filesystem::remove(file_); }
+
+  Case fake_case(const std::string& backend, Check check = {.ok = true, .bound = 1, .how = "fake"},
+                 double cost_s = 1e-3) {
+    Case made;
+    made.name = "gemm/fp32/" + backend + "/m:1/n:1/k:1";
+    made.operation = "gemm";
+    made.dtype = "fp32";
+    made.backend = backend;
+    made.shape = {{"m", 1}, {"n", 1}, {"k", 1}};
+    made.layout = "nt";
+    made.flops = 2;
+    made.bytes = 12;
+    made.make = [this, check, cost_s] {
+      ++made_;
+      auto operation =
+          std::make_unique<FakeOperation>(time_, [cost_s](std::int64_t) { return cost_s; });
+      operation->check = check;
+      operation->on_run = [this] {
+        if (on_run_) on_run_();
+      };
+      return operation;
+    };
+    return made;
+  }
+
+  Job job(std::vector<Case> cases, std::vector<std::string> words = {}) {
+    words.insert(words.begin(), {"gemm_bench", "--out=" + file_.string()});
+    Job made;
+    made.options = read_options(Program::gemm, words);
+    made.target.device = {.kind = "cpu", .name = "fake", .sms = 2, .details = {}};
+    made.list.cases = std::move(cases);
+    made.timer = make_cpu_timer(time_.clock(1e-8), nullptr);
+    return made;
+  }
+
+  [[nodiscard]] std::vector<std::string> recorded() const {
+    std::vector<std::string> names;
+    for (const Line& line : read_record(file_).lines) names.push_back(line.measurement.name);
+    return names;
+  }
+
+  FakeTime time_;
+  std::filesystem::path file_;
+  std::function<void()> on_run_;
+  int made_ = 0;
+};
+
+TEST_F(HarnessTest, WritesARecordThatReadsBack) {
+  EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")})), kFine);
+  const Record record = read_record(file_);
+  ASSERT_EQ(record.headers.size(), 1U);
+  EXPECT_EQ(record.headers[0].program, "gemm_bench");
+  EXPECT_EQ(record.headers[0].git_revision, git_revision());
+  EXPECT_EQ(record.headers[0].discipline.timer, "steady_clock");
+  ASSERT_EQ(record.lines.size(), 2U);
+  const Measurement& row = record.lines[0].measurement;
+  EXPECT_EQ(row.name, "gemm/fp32/a/m:1/n:1/k:1");
+  EXPECT_TRUE(row.usable());
+  EXPECT_NEAR(static_cast<double>(row.time_s.size()), 200, 1);
+  EXPECT_NEAR(row.time_s.front(), 1e-3, 1e-9);
+  EXPECT_EQ(row.sms, 2);
+  EXPECT_EQ(row.check, "fake");
+}
+
+TEST_F(HarnessTest, AWrongResultIsAnErrorRowAndExitCode1AndIsNotTimed) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(run_job(job({fake_case("wrong", {.ok = false, .error = 3, .bound = 1, .how = "fake"}),
+                         fake_case("nan", {.ok = false, .error = nan, .bound = 1, .how = "fake"}),
+                         fake_case("right")})),
+            kCheckFailed);
+  const Record record = read_record(file_);
+  ASSERT_EQ(record.lines.size(), 3U);
+  EXPECT_FALSE(record.lines[0].measurement.usable());
+  EXPECT_THAT(record.lines[0].measurement.failure, HasSubstr("wrong result: error 3, allowed 1"));
+  EXPECT_TRUE(record.lines[0].measurement.time_s.empty());
+  EXPECT_FALSE(record.lines[1].measurement.usable());
+  EXPECT_TRUE(record.lines[2].measurement.usable());
+}
+
+TEST_F(HarnessTest, ACaseThatCannotBePreparedIsAnErrorRowAndExitCode3) {
+  Case lacking = fake_case("lacking");
+  lacking.make = []() -> std::unique_ptr<Operation> { throw Unavailable("needs a moon"); };
+  EXPECT_EQ(run_job(job({lacking, fake_case("a")})), kUnavailable);
+  const Record record = read_record(file_);
+  ASSERT_EQ(record.lines.size(), 2U);
+  EXPECT_EQ(record.lines[0].measurement.failure, "needs a moon");
+  EXPECT_TRUE(record.lines[1].measurement.usable());
+}
+
+TEST_F(HarnessTest, AWrongResultOutweighsALack) {
+  Case lacking = fake_case("lacking");
+  lacking.make = []() -> std::unique_ptr<Operation> { throw Unavailable("needs a moon"); };
+  const Case wrong = fake_case("wrong", {.ok = false, .error = 3, .bound = 1, .how = "fake"});
+  EXPECT_EQ(run_job(job({lacking, wrong})), kCheckFailed);
+  EXPECT_EQ(run_job(job({wrong, lacking})), kCheckFailed);
+}
+
+TEST_F(HarnessTest, FailuresInMidRunEndTheProgram) {
+  Case broken = fake_case("broken");
+  broken.make = []() -> std::unique_ptr<Operation> { throw EnvironmentFailed("disk full"); };
+  EXPECT_THROW(run_job(job({fake_case("a"), broken, fake_case("b")})), EnvironmentFailed);
+  EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1"));  // finished work stays
+}
+
+TEST_F(HarnessTest, ResumeSkipsWhatIsFinishedInTheSameWay) {
+  EXPECT_EQ(run_job(job({fake_case("a")})), kFine);
+  EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")}, {"--resume"})), kFine);
+  EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1", "gemm/fp32/b/m:1/n:1/k:1"));
+  EXPECT_EQ(made_, 2);
+  EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")}, {"--resume"})), kFine);
+  EXPECT_EQ(made_, 2);
+  // Another discipline, another device or more repetitions: not finished.
+  EXPECT_EQ(run_job(job({fake_case("a")}, {"--resume", "--benchmark_min_time=0.3"})), kFine);
+  EXPECT_EQ(made_, 3);
+  Job other = job({fake_case("a")}, {"--resume"});
+  other.target.device.name = "another";
+  EXPECT_EQ(run_job(std::move(other)), kFine);
+  EXPECT_EQ(made_, 4);
+}
+
+TEST_F(HarnessTest, ResumeTriesFailedCasesAgain) {
+  const Case wrong = fake_case("a", {.ok = false, .error = 3, .bound = 1, .how = "fake"});
+  EXPECT_EQ(run_job(job({wrong})), kCheckFailed);
+  EXPECT_EQ(run_job(job({fake_case("a")}, {"--resume"})), kFine);
+  EXPECT_EQ(recorded().size(), 2U);
+}
+
+TEST_F(HarnessTest, RepetitionsAreRowsOfTheirOwn) {
+  EXPECT_EQ(run_job(job({fake_case("a")}, {"--benchmark_repetitions=3"})), kFine);
+  const Record record = read_record(file_);
+  ASSERT_EQ(record.lines.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(record.lines[i].measurement.repetition, static_cast<std::int64_t>(i));
+  }
+}
+
+TEST_F(HarnessTest, MaxSecondsStartsNoMoreCases) {
+  EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")}, {"--max_seconds=0"})), kFine);
+  EXPECT_TRUE(recorded().empty());
+  EXPECT_EQ(made_, 0);
+}
+
+TEST_F(HarnessTest, AnInterruptKeepsFinishedWorkAndAbandonsTheCaseInHand) {
+  int signal = 0;
+  Job interrupted = job({fake_case("a"), fake_case("b"), fake_case("c")});
+  interrupted.interrupted_by = [&signal] { return signal; };
+  on_run_ = [&] {
+    if (made_ == 2) signal = SIGINT;
+  };
+  EXPECT_EQ(run_job(std::move(interrupted)), 130);
+  EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1"));
+  EXPECT_EQ(made_, 2);
+}
+
+TEST_F(HarnessTest, VersusWritesBothSidesOfAPair) {
+  EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")}, {"--versus=b"})), kFine);
+  const Record record = read_record(file_);
+  ASSERT_EQ(record.lines.size(), 2U);
+  EXPECT_EQ(record.lines[0].measurement.paired_with, "gemm/fp32/b/m:1/n:1/k:1");
+  EXPECT_EQ(record.lines[1].measurement.paired_with, "gemm/fp32/a/m:1/n:1/k:1");
+  EXPECT_EQ(record.lines[0].measurement.time_s.size(), record.lines[1].measurement.time_s.size());
+  EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")}, {"--versus=b", "--resume"})), kFine);
+  EXPECT_EQ(recorded().size(), 2U);
+}
+
+TEST_F(HarnessTest, ThePairOfAWrongResultIsNotRecorded) {
+  const Case wrong = fake_case("b", {.ok = false, .error = 3, .bound = 1, .how = "fake"});
+  EXPECT_EQ(run_job(job({fake_case("a"), wrong}, {"--versus=b"})), kCheckFailed);
+  EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/b/m:1/n:1/k:1"));
+}
+
+TEST(Monitor, KeepsWhatTheDeviceTells) {
+  Monitor monitor(
+      [] {
+        return TelemetrySample{.sm_clock_hz = 1.5e9,
+                               .power_w = std::nullopt,
+                               .temperature_c = 40,
+                               .throttle_reasons = {"sw_power_cap"}};
+      },
+      1e-3);
+  ::usleep(20'000);
+  const auto samples = monitor.stop();
+  ASSERT_GE(samples.size(), 2U);
+  Measurement row;
+  note_telemetry(samples, row);
+  EXPECT_EQ(row.sm_clock_hz.size(), samples.size());
+  EXPECT_TRUE(row.power_w.empty());
+  EXPECT_THAT(row.throttle_reasons, ElementsAre("sw_power_cap"));
+}
+
+TEST_F(HarnessTest, RefusesWhatCannotBeMeant) {
+  EXPECT_THROW(run_job(job({fake_case("a")}, {"--benchmark_filter=nothing"})), BadInput);
+  EXPECT_THROW(run_job(job({fake_case("a")}, {"--versus=nothing"})), BadInput);
+  EXPECT_THROW(run_job(job({fake_case("a")}, {"--versus=a"})), Unavailable);
+  EXPECT_THROW(run_job(job({})), Unavailable);
+  EXPECT_FALSE(std::filesystem::exists(file_));
+}
+
+}  // namespace
+}  // namespace trainmeter

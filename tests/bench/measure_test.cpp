@@ -1,0 +1,216 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The measuring loop under a fake clock: how long it warms up, how much it samples, when it stops.
+#include "bench/measure.hpp"
+
+#include "record/statistics.hpp"
+
+#include "fakes.hpp"
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+constexpr double kResolution = 1e-8;  // of the fake clock; a sample must span 1 us
+
+Rules rules() {
+  return {.warmup_s = 0.1, .max_warmup_s = 1, .min_time_s = 0.2, .min_samples = 10};
+}
+
+Measured measure_one(FakeTime& time, FakeOperation& operation, const Rules& given,
+                     const std::function<bool()>& stop = never) {
+  const auto timer = make_cpu_timer(time.clock(kResolution), nullptr);
+  std::array<Operation*, 1> operations = {&operation};
+  return measure(operations, *timer, given, nullptr, stop);
+}
+
+double sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+TEST(Measure, SamplesUntilBothTimeAndCountAreThere) {
+  FakeTime time;
+  FakeOperation fast(time, [](std::int64_t) { return 1e-3; });
+  const Measured measured = measure_one(time, fast, rules());
+  ASSERT_EQ(measured.of.size(), 1U);
+  EXPECT_NEAR(static_cast<double>(measured.of[0].time_s.size()), 200, 1);  // 0.2 s of 1 ms
+  EXPECT_GE(sum(measured.of[0].time_s), 0.2 - 1e-9);
+  EXPECT_EQ(measured.of[0].runs_per_sample, 1);
+  EXPECT_TRUE(measured.settled);
+  EXPECT_FALSE(measured.interrupted);
+
+  FakeOperation slow(time, [](std::int64_t) { return 0.5; });
+  EXPECT_EQ(measure_one(time, slow, rules()).of[0].time_s.size(), 10U);  // 5 s: the count decides
+}
+
+TEST(Measure, ZeroLeastTimeTakesTheLeastSamples) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t) { return 1e-3; });
+  Rules brief = rules();
+  brief.min_time_s = 0;
+  EXPECT_EQ(measure_one(time, operation, brief).of[0].time_s.size(), 10U);
+}
+
+TEST(Measure, StopsAtMostSamples) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t) { return 1e-4; });
+  Rules few = rules();
+  few.max_samples = 37;
+  EXPECT_EQ(measure_one(time, operation, few).of[0].time_s.size(), 37U);
+}
+
+TEST(Measure, WarmsUpForItsLeastTimeAndKeepsNoneOfIt) {
+  FakeTime time;
+  constexpr std::int64_t kSlowRuns = 15;  // 75 ms of 5 ms, then 1 ms
+  FakeOperation operation(time, [](std::int64_t run) { return run < kSlowRuns ? 5e-3 : 1e-3; });
+  const Measured measured = measure_one(time, operation, rules());
+  EXPECT_GE(time.now_s - sum(measured.of[0].time_s), 0.1);
+  EXPECT_NEAR(quantile(measured.of[0].time_s, 1), 1e-3, 1e-9);
+  EXPECT_NEAR(quantile(measured.of[0].time_s, 0), 1e-3, 1e-9);
+}
+
+TEST(Measure, WarmsUpLongerWhileTheTimesDrift) {
+  FakeTime time;  // each run 6 % faster than the one before, down to 1 ms
+  const auto drifting = [](std::int64_t run) {
+    return std::max(1e-3, 50e-3 * std::pow(0.94, static_cast<double>(run)));
+  };
+  FakeOperation operation(time, drifting);
+  const Measured measured = measure_one(time, operation, rules());
+  EXPECT_GT(time.now_s - sum(measured.of[0].time_s), 0.3);
+  EXPECT_TRUE(measured.settled);
+}
+
+TEST(Measure, GivesUpWarmingUpWhatNeverSettlesAndSaysSo) {
+  FakeTime time;
+  FakeOperation wild(time, [](std::int64_t run) { return 0.03 * (run % 2 == 0 ? 1 : 2); });
+  const Measured measured = measure_one(time, wild, rules());
+  EXPECT_FALSE(measured.settled);
+  const double warmup_s = time.now_s - sum(measured.of[0].time_s);
+  EXPECT_GE(warmup_s, 1.0);
+  EXPECT_LT(warmup_s, 1.2);
+}
+
+TEST(Measure, BatchesRunsThatTheClockCannotResolve) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t) { return 2e-8; });
+  const Measured measured = measure_one(time, operation, rules());
+  EXPECT_GE(measured.of[0].runs_per_sample, 50);  // 1 us / 20 ns
+  EXPECT_LE(measured.of[0].runs_per_sample, 110);
+  EXPECT_NEAR(median(measured.of[0].time_s), 2e-8, 1e-11);
+  EXPECT_LE(measured.of[0].time_s.size(), 10'000U);
+}
+
+TEST(Measure, BatchIsBoundedWhereTheClockStandsStill) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t run) { return run > 150'000 ? 1e-3 : 0.0; });
+  Rules brief = rules();
+  brief.min_samples = 1;
+  EXPECT_EQ(measure_one(time, operation, brief).of[0].runs_per_sample, 100'000);
+}
+
+TEST(Measure, RotatesOverAllOperandSets) {
+  FakeTime time;
+  FakeOperation operation(
+      time, [](std::int64_t) { return 1e-3; }, 3);
+  (void)measure_one(time, operation, rules());
+  ASSERT_GT(operation.ran.size(), 100U);
+  for (std::size_t i = 0; i < operation.ran.size(); ++i) {
+    ASSERT_EQ(operation.ran[i], static_cast<int>(i % 3));
+  }
+}
+
+TEST(Measure, StopsPromptlyWhenToldTo) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t) { return 1e-3; });
+  Rules lasting = rules();
+  lasting.min_time_s = 1000;
+  const Measured measured =
+      measure_one(time, operation, lasting, [&] { return time.now_s >= 0.5; });
+  EXPECT_TRUE(measured.interrupted);
+  EXPECT_LT(time.now_s, 0.5 + 2 * lasting.round_s);
+}
+
+TEST(Measure, AlternatesTwoOperationsSampleBySample) {
+  FakeTime time;
+  std::vector<char> order;
+  FakeOperation a(time, [](std::int64_t) { return 1e-3; });
+  FakeOperation b(time, [](std::int64_t) { return 3e-3; });
+  a.on_run = [&] { order.push_back('a'); };
+  b.on_run = [&] { order.push_back('b'); };
+  const auto timer = make_cpu_timer(time.clock(kResolution), nullptr);
+  std::array<Operation*, 2> operations = {&a, &b};
+  const Measured measured = measure(operations, *timer, rules(), nullptr, never);
+  ASSERT_EQ(measured.of.size(), 2U);
+  EXPECT_EQ(measured.of[0].time_s.size(), measured.of[1].time_s.size());
+  EXPECT_GE(sum(measured.of[0].time_s), 0.2 - 1e-9);  // the faster one has enough too
+  EXPECT_NEAR(median(measured.of[1].time_s), 3e-3, 1e-9);
+  for (std::size_t i = 0; i < order.size(); ++i) ASSERT_EQ(order[i], i % 2 == 0 ? 'a' : 'b') << i;
+}
+
+// Rank 1 of 2, as it would see rank 0's decisions: it follows them whatever its own times say.
+class FollowingWorld : public World {
+ public:
+  [[nodiscard]] int ranks() const override { return 2; }
+  [[nodiscard]] int rank() const override { return 1; }
+  [[nodiscard]] std::string how() const override { return "fake"; }
+  void barrier() override { ++barriers; }
+  std::int64_t decide(std::int64_t value) override { return decision ? decision(value) : value; }
+  double slowest(double seconds) override { return std::max(seconds, 2e-3); }
+  bool all(bool value) override { return value && !other_stops; }
+  std::unique_ptr<Operation> all_reduce(const AllReduceProblem&, const OperandOptions&) override {
+    return nullptr;
+  }
+
+  std::int64_t barriers = 0;
+  bool other_stops = false;
+  std::function<std::int64_t(std::int64_t)> decision;
+};
+
+TEST(Measure, ASampleIsTheSlowestRanksTimeBehindABarrier) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t) { return 1e-3; });
+  FollowingWorld world;
+  const auto timer = make_cpu_timer(time.clock(kResolution), &world);
+  std::array<Operation*, 1> operations = {&operation};
+  const Measured measured = measure(operations, *timer, rules(), &world, never);
+  EXPECT_DOUBLE_EQ(median(measured.of[0].time_s), 2e-3);
+  EXPECT_EQ(world.barriers, static_cast<std::int64_t>(operation.ran.size()));
+}
+
+TEST(Measure, CountsAreRankZerosAndAnyRankCanStopAll) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t) { return 1e-3; });
+  FollowingWorld world;
+  // What rank 0 sent: batch 1; 3 samples of warm-up, enough; still batch 1; 4 samples, 4 samples,
+  // no more.
+  std::vector<std::int64_t> sent = {1, 3, 1, 1, 4, 4, 0};
+  std::size_t next = 0;
+  world.decision = [&](std::int64_t) { return sent.at(next++); };
+  const auto timer = make_cpu_timer(time.clock(kResolution), &world);
+  std::array<Operation*, 1> operations = {&operation};
+  EXPECT_EQ(measure(operations, *timer, rules(), &world, never).of[0].time_s.size(), 8U);
+  EXPECT_EQ(next, sent.size());
+
+  world.other_stops = true;
+  world.decision = nullptr;
+  EXPECT_TRUE(measure(operations, *timer, rules(), &world, never).interrupted);
+}
+
+TEST(SteadyClock, KnowsItsResolution) {
+  const Clock clock = steady_clock();
+  EXPECT_GT(clock.resolution_s, 0);
+  EXPECT_LT(clock.resolution_s, 1e-3);
+  const double before_s = clock.now_s();
+  EXPECT_LE(before_s, clock.now_s());
+}
+
+}  // namespace
+}  // namespace trainmeter

@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The command line: what is accepted, and the one line that each mistake gives.
+#include "bench/options.hpp"
+
+#include "bench/exit_code.hpp"
+#include "bench/numbers.hpp"
+#include "bench/progress.hpp"
+#include "bench/session.hpp"
+#include "kernels/operation.hpp"
+#include "record/error.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <new>
+#include <stdexcept>
+
+namespace trainmeter {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Options read(std::vector<std::string> words, Program program = Program::gemm) {
+  words.insert(words.begin(), program_name(program));
+  return read_options(program, words);
+}
+
+std::string mistake(const std::vector<std::string>& words, Program program = Program::gemm) {
+  try {
+    (void)read(words, program);
+  } catch (const BadInput& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Options, Defaults) {
+  const Options options = read({});
+  EXPECT_EQ(options.device, "auto");
+  EXPECT_EQ(options.google.repetitions, 1);
+  EXPECT_DOUBLE_EQ(options.rules().min_time_s, 0.2);
+  EXPECT_EQ(options.rules().min_samples, 10);
+  EXPECT_EQ(options.rules().max_samples, 10'000);
+}
+
+TEST(Options, ReadsOurFlags) {
+  const Options options =
+      read({"--device=cpu", "--models=gpt2-124m,deepseek-v3", "--tokens=2048", "--out=a.jsonl",
+            "--resume", "--max_seconds=1.5", "--versus=openblas", "--m=1,2", "--n", "3", "--k=4",
+            "--layout=tn,nn", "--dtype=fp32,bf16"});
+  EXPECT_EQ(options.device, "cpu");
+  EXPECT_THAT(options.models, ElementsAre("gpt2-124m", "deepseek-v3"));
+  EXPECT_EQ(options.tokens, 2048);
+  EXPECT_EQ(options.out, "a.jsonl");
+  EXPECT_TRUE(options.resume);
+  EXPECT_DOUBLE_EQ(options.max_seconds.value_or(0), 1.5);
+  EXPECT_EQ(options.versus, "openblas");
+  EXPECT_THAT(options.m, ElementsAre(1, 2));
+  EXPECT_THAT(options.n, ElementsAre(3));
+  EXPECT_THAT(options.layouts, ElementsAre("tn", "nn"));
+  EXPECT_THAT(options.dtypes, ElementsAre("fp32", "bf16"));
+}
+
+TEST(Options, ReadsGooglesFlags) {
+  for (const char* text : {"--benchmark_min_time=0.5", "--benchmark_min_time=0.5s"}) {
+    EXPECT_DOUBLE_EQ(read({text}).rules().min_time_s, 0.5) << text;
+  }
+  EXPECT_DOUBLE_EQ(read({"--benchmark_min_warmup_time=3"}).rules().warmup_s, 3);
+  EXPECT_GE(read({"--benchmark_min_warmup_time=3"}).rules().max_warmup_s, 3);
+  const Options options = read({"--benchmark_list_tests", "--benchmark_format=json",
+                                "--benchmark_repetitions=3", "--benchmark_context=a=b"});
+  EXPECT_TRUE(options.google.list_tests);
+  EXPECT_EQ(options.google.format, "json");
+  EXPECT_EQ(options.google.repetitions, 3);
+  EXPECT_THAT(
+      options.google.forward,
+      ElementsAre("--benchmark_list_tests", "--benchmark_format=json", "--benchmark_context=a=b"));
+  EXPECT_FALSE(read({"--benchmark_list_tests=false"}).google.list_tests);
+}
+
+TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
+  const std::vector<std::pair<std::string, std::string>> mistakes = {
+      {"--devcie=cpu", "unknown flag '--devcie' (did you mean '--device'?)"},
+      {"--benchmark_filtr=x",
+       "unknown flag '--benchmark_filtr' (did you mean '--benchmark_filter'?)"},
+      {"--device=tpu", "--device: 'tpu': expected one of auto, gpu, cpu"},
+      {"--max_seconds=-1", "--max_seconds: '-1': expected a number of at least 0"},
+      {"--max_seconds=nan", "--max_seconds: 'nan': expected a number of at least 0"},
+      {"--m=1,2", "--m, --n and --k: expected all three"},
+      {"--m=-5", "--m: -5: expected at least 1"},
+      {"--m=0", "--m: 0: expected at least 1"},
+      {"--m=abc", "--m: 'abc': expected a whole number"},
+      {"--m=1.5", "--m: '1.5': expected a whole number"},
+      {"--m=99999999999999999999", "expected at most"},
+      {"--m=1,,2", "--m: '1,,2': expected values between commas"},
+      {"--layout=nt", "--layout: expected together with --m, --n and --k"},
+      {"--layout=tt", "--layout: 'tt': expected one of nt, nn, tn"},
+      {"--dtype=fp31", "--dtype: 'fp31': expected one of fp64"},
+      {"--tokens=5", "--tokens: expected together with --models"},
+      {"--resume", "--resume: expected together with --out"},
+      {"stray", "unexpected argument 'stray'"},
+      {"--benchmark_filter", "--benchmark_filter: expected --benchmark_filter=VALUE"},
+      {"--benchmark_filter=[", "not a regular expression"},
+      {"--benchmark_format=xml", "expected one of console, json, csv"},
+      {"--benchmark_repetitions=0", "--benchmark_repetitions: 0: expected at least 1"},
+      {"--benchmark_min_time=soon", "--benchmark_min_time: 'soon': expected a number"},
+      {"--benchmark_min_time=-1", "expected a number of at least 0"},
+      {"--benchmark_list_tests=maybe", "expected true or false"},
+      {"--benchmark_context=a", "expected KEY=VALUE"},
+      {"--benchmark_out=/no/such/folder/x.json", "/no/such/folder/x.json: cannot be written"},
+  };
+  for (const auto& [words, text] : mistakes) {
+    const std::string found = mistake({words});
+    EXPECT_THAT(found, HasSubstr(text)) << words;
+    EXPECT_EQ(found.find('\n'), std::string::npos) << words;
+  }
+  EXPECT_THAT(mistake({"--m=4"}, Program::memory), HasSubstr("unknown flag '--m'"));
+  EXPECT_THAT(mistake({"--bytes=0"}, Program::memory),
+              HasSubstr("--bytes: 0: expected at least 1"));
+}
+
+TEST(Options, HelpShowsOursAndGooglesFlags) {
+  const Options options = read({"--help"});
+  EXPECT_TRUE(options.help);
+  for (const char* flag : {"--device", "--models", "--versus", "--resume", "--benchmark_filter",
+                           "--benchmark_out_format", "--benchmark_time_unit"}) {
+    EXPECT_THAT(options.help_text, HasSubstr(flag));
+  }
+}
+
+TEST(NameFilter, MatchesWithAndWithoutGooglesSuffix) {
+  const std::string name = "gemm/fp32/onednn/m:512/n:512/k:512";
+  EXPECT_TRUE(NameFilter("").matches(name));
+  EXPECT_TRUE(NameFilter("all").matches(name));
+  EXPECT_TRUE(NameFilter("k:512$").matches(name));
+  EXPECT_TRUE(NameFilter("manual_time$").matches(name));
+  EXPECT_TRUE(NameFilter("fp32|bf16").matches(name));
+  EXPECT_FALSE(NameFilter("-fp32").matches(name));
+  EXPECT_FALSE(NameFilter("fp64").matches(name));
+}
+
+TEST(ExitCode, EachErrorHasItsOwn) {
+  const auto code = [](const std::function<int()>& body) { return run_program("test", body); };
+  EXPECT_EQ(code([] { return 0; }), 0);
+  EXPECT_EQ(code([]() -> int { throw BadInput("x"); }), 2);
+  EXPECT_EQ(code([]() -> int { throw Unavailable("x"); }), 3);
+  EXPECT_EQ(code([]() -> int { throw std::bad_alloc(); }), 3);
+  EXPECT_EQ(code([]() -> int { throw EnvironmentFailed("x"); }), 4);
+  EXPECT_EQ(code([]() -> int { throw std::runtime_error("x"); }), 4);
+}
+
+TEST(Progress, SaysWhereItIsAndHowLong) {
+  EXPECT_EQ(progress_line(0, 4, 0, "a"), "1/4  0 %  a");
+  EXPECT_EQ(progress_line(1, 4, 10, "b"), "2/4  25 %  about 30 s left  b");
+  EXPECT_EQ(progress_line(1, 4, 100, "c"), "2/4  25 %  about 5 min left  c");
+}
+
+TEST(Session, KeepsOnlyAllowedVariables) {
+  const char* const variables[] = {"OMP_NUM_THREADS=2", "HOME=/root", "API_TOKEN=x",
+                                   "SLURM_JOB_ID=7",    "NOTHING",    nullptr};
+  const auto found = allowed_environment(variables);
+  EXPECT_EQ(found.size(), 2U);
+  EXPECT_EQ(found.at("OMP_NUM_THREADS"), "2");
+  EXPECT_EQ(found.at("SLURM_JOB_ID"), "7");
+}
+
+TEST(Session, KnowsRevisionAndVersion) {
+  EXPECT_FALSE(git_revision().empty());
+  EXPECT_THAT(std::string(program_version()), ::testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+"));
+}
+
+}  // namespace
+}  // namespace trainmeter

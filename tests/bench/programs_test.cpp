@@ -1,0 +1,227 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The real programs on this machine's CPU: flags, exit codes, records.
+#include "kernels/machine.hpp"
+#include "record/record.hpp"
+
+#include "subprocess.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+const std::string kSmallGemm = "gemm_bench --device=cpu --m=64 --n=48 --k=32 --dtype=fp32 ";
+const std::string kBrief = "--benchmark_min_time=0.01 --benchmark_min_warmup_time=0.01 ";
+
+std::size_t lines_in(const std::string& text) {
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+TEST(Programs, BadUsageIsExitCode2AndOneLine) {
+  for (const std::string command : {"gemm_bench --devcie=cpu",
+                                    "gemm_bench --benchmark_filtr=x",
+                                    "gemm_bench --m=-1 --n=1 --k=1",
+                                    "gemm_bench --m=0 --n=1 --k=1",
+                                    "gemm_bench --m=ten --n=1 --k=1",
+                                    "gemm_bench --m=4",
+                                    "gemm_bench --dtype=fp31",
+                                    "gemm_bench --device=abacus",
+                                    "gemm_bench --models=no-such-model",
+                                    "gemm_bench --device=cpu --benchmark_filter=no_such_case",
+                                    "gemm_bench --resume",
+                                    "gemm_bench --device=cpu --out=/proc/no/such.jsonl",
+                                    "gemm_bench --benchmark_out=/no/such/folder.json",
+                                    "gemm_bench --benchmark_format=xml",
+                                    "gemm_bench --device=cpu --versus=abacus",
+                                    "memory_bench --device=cpu --bytes=-4096",
+                                    "memory_bench --device=cpu --bytes=100",
+                                    "memory_bench --device=cpu --dtype=int8",
+                                    "collective_bench --device=cpu",
+                                    "collective_bench --device=cpu --bytes=2"}) {
+    const Said said = run(command);
+    EXPECT_EQ(said.code, 2) << command << "\n" << said.err;
+    EXPECT_EQ(lines_in(said.err), 1U) << command << "\n" << said.err;
+    EXPECT_EQ(said.out, "") << command;
+  }
+}
+
+TEST(Programs, BadUsageNamesTheRemedy) {
+  EXPECT_THAT(run("gemm_bench --devcie=cpu").err, HasSubstr("did you mean '--device'?"));
+  EXPECT_THAT(run("collective_bench --device=cpu").err, HasSubstr("mpirun -n 2 collective_bench"));
+}
+
+TEST(Programs, WhatThisMachineLacksIsExitCode3WithTheReason) {
+  Said said = run("gemm_bench --device=cpu --m=4000000 --n=4000000 --k=4000000 --dtype=fp32");
+  EXPECT_EQ(said.code, 3) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("needs"));
+  EXPECT_THAT(said.err, HasSubstr("is free"));
+  EXPECT_EQ(lines_in(said.err), 1U) << said.err;
+  said = run("memory_bench --device=cpu --bytes=1125899906842624");
+  EXPECT_EQ(said.code, 3) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("needs"));
+  said = run("gemm_bench --device=cpu --m=64 --n=64 --k=64 --dtype=fp8");
+  EXPECT_EQ(said.code, 3) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("nothing to measure"));
+}
+
+TEST(Programs, AskingForAGpuWithoutOneIsExitCode3) {
+  const std::string why = gpus().why_none;
+  if (why.empty()) GTEST_SKIP() << "skipped: there is a GPU";
+  for (const std::string program : {"gemm_bench", "memory_bench", "collective_bench"}) {
+    const Said said = run(program + " --device=gpu");
+    EXPECT_EQ(said.code, 3) << said.err;
+    EXPECT_THAT(said.err, HasSubstr(why)) << program;
+    EXPECT_EQ(lines_in(said.err), 1U) << said.err;
+  }
+}
+
+TEST(Programs, HelpShowsAllFlags) {
+  for (const std::string program : {"gemm_bench", "memory_bench", "collective_bench"}) {
+    const Said said = run(program + " --help");
+    EXPECT_EQ(said.code, 0);
+    EXPECT_THAT(said.out, HasSubstr("--max_seconds"));
+    EXPECT_THAT(said.out, HasSubstr("--benchmark_filter"));
+  }
+}
+
+TEST(Programs, ListTestsShowsNamesAndMeasuresNothing) {
+  const Folder folder;
+  Said said = run("gemm_bench --device=cpu --benchmark_list_tests --benchmark_filter=512 --out=" +
+                  (folder / "r.jsonl"));
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("gemm/fp32/onednn/m:512/n:512/k:512"));
+  EXPECT_THAT(said.out, Not(HasSubstr("1024")));
+  EXPECT_FALSE(std::filesystem::exists(folder / "r.jsonl"));
+  said = run("gemm_bench --device=cpu --benchmark_list_tests --models=gpt2-124m --tokens=256");
+  EXPECT_THAT(said.out, HasSubstr("/m:256/n:2304/k:768/"));           // qkv, forward
+  EXPECT_THAT(said.out, HasSubstr("/m:256/n:768/k:2304/layout:nn"));  // its data gradient
+  EXPECT_THAT(said.out, HasSubstr("/k:256/layout:tn"));               // and weight gradient
+  EXPECT_THAT(said.out, HasSubstr("fma/fp32/registers/cores:"));
+  said = run("memory_bench --device=cpu --benchmark_list_tests --bytes=4096");
+  EXPECT_THAT(said.out, HasSubstr("copy/fp64/openmp/bytes:4096"));
+  EXPECT_THAT(said.out, HasSubstr("triad/fp64/openmp_nt/bytes:4096"));
+  said = run("collective_bench --device=cpu --benchmark_list_tests");
+  EXPECT_THAT(said.out, HasSubstr("allreduce/fp32/mpi/bytes:1048576"));
+}
+
+TEST(Programs, WriteARecordAndGooglesOutput) {
+  const Folder folder;
+  const Said said =
+      run(kSmallGemm + kBrief + "--benchmark_filter=onednn --benchmark_format=json " +
+          "--benchmark_out=" + (folder / "g.json") + " --out=" + (folder / "r.jsonl"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  const std::string name = "gemm/fp32/onednn/m:64/n:48/k:32";
+  for (const std::string& text : {said.out, read_text(folder / "g.json")}) {
+    const auto json = nlohmann::json::parse(text);
+    ASSERT_EQ(json.at("benchmarks").size(), 1U);
+    const auto& row = json.at("benchmarks").at(0);
+    EXPECT_EQ(row.at("name"), name + "/iterations:1/manual_time");
+    EXPECT_GT(row.at("TFLOP/s").get<double>(), 0);
+    EXPECT_GE(row.at("samples").get<double>(), 10);
+    EXPECT_GT(row.at("real_time").get<double>(), 0);
+  }
+  const Record record = read_record(folder / "r.jsonl");
+  ASSERT_EQ(record.lines.size(), 1U);
+  const Measurement& row = record.lines[0].measurement;
+  EXPECT_EQ(row.name, name);
+  EXPECT_TRUE(row.usable()) << row.failure;
+  EXPECT_GE(row.time_s.size(), 10U);
+  EXPECT_DOUBLE_EQ(row.flops, 2.0 * 64 * 48 * 32);
+  EXPECT_EQ(record.headers[0].device.kind, "cpu");
+  EXPECT_EQ(record.headers[0].device.sms, row.sms);
+  EXPECT_FALSE(record.headers[0].software.empty());
+}
+
+TEST(Programs, EveryFormatOfGoogleBenchmarkWorks) {
+  for (const std::string format : {"console", "json", "csv"}) {
+    const Folder folder;
+    const Said said =
+        run(kSmallGemm + kBrief + "--benchmark_repetitions=2 --benchmark_format=" + format +
+            " --benchmark_out_format=" + format +
+            " --benchmark_time_unit=ms --benchmark_counters_tabular " +
+            "--benchmark_context=note=hello --benchmark_min_warmup_time=0.05s " +
+            "--benchmark_out=" + (folder / "g"));
+    ASSERT_EQ(said.code, 0) << said.err;
+    for (const std::string& text : {said.out, read_text(folder / "g")}) {
+      EXPECT_THAT(text, HasSubstr("gemm/fp32/openblas/m:64/n:48/k:32")) << format;
+      EXPECT_THAT(text, HasSubstr("_median")) << format;
+    }
+  }
+}
+
+TEST(Programs, ResumeSkipsFinishedCases) {
+  const Folder folder;
+  const std::string command = kSmallGemm + kBrief + "--resume --out=" + (folder / "r.jsonl");
+  EXPECT_EQ(run(command + " --benchmark_filter=onednn").code, 0);
+  Said said = run(command);
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, Not(HasSubstr("onednn")));
+  EXPECT_THAT(said.out, HasSubstr("openblas"));
+  said = run(command);
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_EQ(said.out, "");
+  EXPECT_THAT(said.err, HasSubstr("all 2 cases are finished"));
+  EXPECT_EQ(read_record(folder / "r.jsonl").lines.size(), 2U);
+}
+
+TEST(Programs, VersusAlternates) {
+  const Folder folder;
+  const Said said = run(kSmallGemm + kBrief +
+                        "--versus=openblas --benchmark_format=json --out=" + (folder / "r.jsonl"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("speed_vs_openblas"));
+  const Record record = read_record(folder / "r.jsonl");
+  ASSERT_EQ(record.lines.size(), 2U);
+  EXPECT_EQ(record.lines[0].measurement.paired_with, record.lines[1].measurement.name);
+}
+
+TEST(Programs, MaxSecondsSaysHowManyWereLeftOut) {
+  const Said said = run(kSmallGemm + "--max_seconds=0");
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("2 left out (--max_seconds)"));
+}
+
+TEST(Programs, AnInterruptKeepsFinishedWork) {
+  for (const auto& [signal, code] : {std::pair{"INT", 130}, std::pair{"TERM", 143}}) {
+    const Folder folder;
+    const Said said = run_and_signal(
+        "gemm_bench --device=cpu --m=512 --n=512 --k=512,513 --dtype=fp32 --benchmark_format=json "
+        "--benchmark_filter=onednn --benchmark_min_time=1.5 --out=" +
+            (folder / "r.jsonl"),
+        signal, folder / "r.jsonl");
+    EXPECT_EQ(said.code, code) << said.err;
+    EXPECT_THAT(said.err, HasSubstr("1 measured, interrupted"));
+    EXPECT_EQ(read_record(folder / "r.jsonl").lines.size(), 1U);
+    EXPECT_EQ(nlohmann::json::parse(said.out).at("benchmarks").size(), 1U);  // valid to the end
+  }
+}
+
+TEST(Programs, AFullDiskIsExitCode4) {
+  const Said said = run(kSmallGemm + kBrief + "--out=/dev/full");
+  EXPECT_EQ(said.code, 4) << said.err;
+}
+
+TEST(Programs, MemoryBenchMeasuresEveryKernel) {
+  const Folder folder;
+  const Said said =
+      run("memory_bench --device=cpu --bytes=1048576 " + kBrief + "--out=" + (folder / "r.jsonl"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  std::vector<std::string> operations;
+  for (const Line& line : read_record(folder / "r.jsonl").lines) {
+    EXPECT_TRUE(line.measurement.usable()) << line.measurement.failure;
+    if (line.measurement.backend == "openmp") operations.push_back(line.measurement.operation);
+  }
+  EXPECT_THAT(operations, ::testing::UnorderedElementsAre("copy", "read", "write", "triad"));
+}
+
+}  // namespace
+}  // namespace trainmeter
