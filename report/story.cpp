@@ -127,6 +127,11 @@ void collect_achieved(Story& story, const std::string& kind) {
                            [](const Achieved& a) { return a.point.bytes; });
 }
 
+// As many tokens as gemm_bench --models measures its shapes with.
+std::int64_t micro_batch_tokens(const System& machine) {
+  return machine.kind == "gpu" ? 8192 : 1024;
+}
+
 // The published run, carried to the measured machine: its model, tokens and batch, none of its
 // claims.
 Run here(Run run, const Story& story, const std::string& dtype) {
@@ -141,7 +146,7 @@ Run here(Run run, const Story& story, const std::string& dtype) {
   Parallel layout;
   layout.dp = run.gpus;
   layout.microbatch_sequences =
-      std::max<std::int64_t>(1, (story.machine.kind == "gpu" ? 16384 : 4096) / *run.seq_len);
+      std::max<std::int64_t>(1, micro_batch_tokens(story.machine) / *run.seq_len);
   run.parallel = layout;
   run.precision = dtype;
   run.system = story.machine;
@@ -163,7 +168,7 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
     for (const Header& header : record.headers) {
       if (header.device.kind != kind) continue;
       out.gpu = header.device.name;
-      out.sms = header.device.sms;
+      out.sms = std::max(out.sms, header.device.sms);  // a rank's share is not the machine
       out.memory_bytes = static_cast<double>(header.device.memory_bytes);
       out.gpus_per_node = std::max(out.gpus_per_node, header.device.count);
     }

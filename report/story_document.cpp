@@ -134,7 +134,7 @@ Document to_document(const Prediction& p, const std::string& title) {
   out.emplace_back(Paragraph{fmt::format(
       "MFU against {}{}. Null model: {:.0f} % of that for everything.",
       format_flops(p.mfu_peak_flops),
-      p.price_usd_per_gpu_hour
+      p.price_usd_per_gpu_hour && e.cost_usd
           ? fmt::format("; cost at {} per device-hour", format_usd(*p.price_usd_per_gpu_hour))
           : "",
       n.mfu.p50 * 100)});

@@ -1,0 +1,44 @@
+# cmake --install gives a tree that works: programs, published data, docs. With TRAINMETER_PORTABLE the folder holds the programs'
+# libraries too and may be copied to a machine that has none of them.
+include(GNUInstallDirs)
+add_custom_target(all_programs DEPENDS trainmeter gemm_bench memory_bench collective_bench)
+install(DIRECTORY results/published DESTINATION ${CMAKE_INSTALL_DATADIR}/trainmeter)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+if(NOT TRAINMETER_PORTABLE)
+  # Libraries outside the loader's path (OpenBLAS's OpenMP variant, CUDA's) are found where the build found them.
+  set_target_properties(trainmeter gemm_bench memory_bench collective_bench PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  return()
+endif()
+
+option(TRAINMETER_PORTABLE_CUDA_LIBS "Put cuBLASLt and NCCL (hundreds of MB) into the portable folder; OFF: found in /usr/local/cuda" ON)
+set(portable_programs trainmeter gemm_bench memory_bench collective_bench)
+if(TARGET kernels_gpu_test)
+  list(APPEND portable_programs kernels_gpu_test)
+  install(TARGETS kernels_gpu_test RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+foreach(program IN LISTS portable_programs)
+  set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib:/usr/local/cuda/lib64")
+  # The old kind of path holds for the libraries' own libraries too (libgfortran of OpenBLAS, say).
+  target_link_options(${program} PRIVATE -Wl,--disable-new-dtags)
+endforeach()
+install(PROGRAMS scripts/gpu_suite.sh DESTINATION ${CMAKE_INSTALL_BINDIR})
+# What every Linux with a matching kernel brings itself stays out: the C library and the loader, and the driver's libraries.
+set(stays_out "^ld-linux" "^libc\\.so" "^libm\\.so" "^libdl\\.so" "^librt\\.so" "^libpthread\\.so" "^libcuda\\.so" "^libnvidia-ml\\.so")
+if(NOT TRAINMETER_PORTABLE_CUDA_LIBS)
+  list(APPEND stays_out "^libcublas" "^libnccl")
+endif()
+list(JOIN CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES ";" cuda_folders)
+install(CODE "
+  file(GET_RUNTIME_DEPENDENCIES
+    EXECUTABLES \"$<TARGET_FILE:trainmeter>\" \"$<TARGET_FILE:gemm_bench>\" \"$<TARGET_FILE:memory_bench>\" \"$<TARGET_FILE:collective_bench>\"
+    RESOLVED_DEPENDENCIES_VAR libraries UNRESOLVED_DEPENDENCIES_VAR missing
+    DIRECTORIES \"${cuda_folders}\" /usr/local/cuda/lib64 PRE_EXCLUDE_REGEXES \"${stays_out}\")
+  if(missing)
+    message(FATAL_ERROR \"portable: not found: \${missing}\")
+  endif()
+  foreach(library IN LISTS libraries)
+    file(INSTALL \"\${library}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib\" FOLLOW_SYMLINK_CHAIN)
+  endforeach()
+")

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Everything worth measuring on a GPU, most valuable first, within 8 minutes: correctness of every GPU implementation, 30 s of
+# warm-up, GEMM, memory, all-reduce; one record and its report.
+#   scripts/gpu_suite.sh [--bin DIR] [--seconds N]
+# Programs: --bin, $TRAINMETER_BIN, the folder this script lies in, or build/bin. Output: $OUT, else results/.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+bin=${TRAINMETER_BIN:-} seconds=440
+while [ $# -gt 0 ]; do
+  case $1 in
+    --bin) bin=${2:?"--bin needs a folder"}; shift 2 ;;
+    --seconds) seconds=${2:?"--seconds needs a number"}; shift 2 ;;
+    -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) printf "gpu_suite.sh: unknown argument '%s' (try --help)\n" "$1" >&2; exit 2 ;;
+  esac
+done
+if [ -z "$bin" ]; then
+  for folder in "$here" "$here/../build/bin" "$here/../build-cuda/bin" "$here/../build-portable/trainmeter/bin"; do
+    if [ -x "$folder/gemm_bench" ]; then bin=$folder; break; fi
+  done
+fi
+[ -x "$bin/gemm_bench" ] || { printf 'gpu_suite.sh: no programs found: build first, or name their folder with --bin\n' >&2; exit 2; }
+bin=$(cd "$bin" && pwd)
+
+say() { printf '\n== %s (%d s left)\n' "$*" "$((seconds - SECONDS))" >&2; }
+gpus=$("$bin/trainmeter" doctor --format json | grep -c '"compute_capability"' || true)  # one a GPU
+if [ "$gpus" -eq 0 ]; then
+  "$bin/trainmeter" doctor >&2
+  printf 'skipped: no CUDA device\n' >&2
+  exit 3
+fi
+out=${OUT:-$here/../results}
+mkdir -p "$out"
+record=$out/gpu_suite_$(date -u +%Y%m%dT%H%M%S).jsonl
+
+status=0
+say "Correctness of every GPU implementation"
+for test in "$bin/kernels_gpu_test" "$bin/../tests/kernels_gpu_test"; do
+  if [ -x "$test" ]; then "$test" --gtest_brief=1 >&2 || status=1; break; fi
+done
+
+# The measurements go on after a wrong result: each case verifies itself, and a wrong one becomes an error row.
+measure() {  # measure SECONDS COMMAND...
+  local budget=$1; shift
+  if [ $((seconds - SECONDS)) -lt "$budget" ]; then budget=$((seconds - SECONDS)); fi
+  if [ "$budget" -lt 5 ]; then printf 'left out, no time: %s\n' "$*" >&2; return; fi
+  local code=0
+  "$@" --device=gpu --max_seconds="$budget" >&2 || code=$?
+  case $code in 0 | 3) ;; 1) status=1 ;; *) printf 'exit code %d: %s\n' "$code" "$*" >&2; status=$code ;; esac
+}
+
+say "30 s of warm-up, so that the clocks are those of a busy card"
+measure 60 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --benchmark_min_time=30 --out="$out/warm_up.jsonl"
+say "GEMM: squares"
+measure 120 "$bin/gemm_bench" --out="$record"
+say "Memory bandwidth"
+measure 40 "$bin/memory_bench" --out="$record"
+if [ "$gpus" -gt 1 ]; then
+  say "All-reduce"
+  measure 60 "$bin/collective_bench" --out="$record"
+fi
+say "GEMM: shapes of DeepSeek-V3 and GPT-2"
+measure 150 "$bin/gemm_bench" --models=deepseek-v3,gpt2-124m --out="$record" --resume
+
+say "Report"
+"$bin/trainmeter" report "$record" -o "$record.txt" && cat "$record.txt"
+printf '\nrecord: %s\n' "$record" >&2
+exit "$status"

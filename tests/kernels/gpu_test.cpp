@@ -1,0 +1,162 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Every GPU implementation over dtypes, layouts and odd shapes; without a GPU, that each says so
+// and nothing else happens.
+#include "kernels/collective.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/gpu_timer.hpp"
+#include "kernels/machine.hpp"
+#include "kernels/memory.hpp"
+#include "kernels/telemetry.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+using namespace trainmeter;
+
+#define NEEDS_GPU()                                 \
+  if (gpus().devices.empty()) {                     \
+    std::puts("skipped: no CUDA device");           \
+    GTEST_SKIP() << "skipped: " << gpus().why_none; \
+  }
+
+namespace {
+
+const GemmBackend& cublaslt() {
+  return *std::ranges::find(gemm_backends(), std::string_view("cublaslt"), &GemmBackend::name);
+}
+
+const MemoryBackend& cuda_memory() {
+  return *std::ranges::find(memory_backends(), std::string_view("cuda"), &MemoryBackend::name);
+}
+
+struct Shape {
+  std::int64_t m, n, k;
+};
+
+}  // namespace
+
+TEST(Gpu, GemmIsRightInEveryTypeLayoutAndShape) {
+  NEEDS_GPU();
+  for (const DType type : {DType::fp64, DType::fp32, DType::tf32, DType::fp16, DType::bf16}) {
+    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+      for (const Shape s : {Shape{256, 256, 256}, Shape{8, 24, 40}, Shape{1000, 504, 328},
+                            Shape{2048, 1024, 4096}}) {
+        const auto gemm = cublaslt().make({s.m, s.n, s.k, type, layout}, {});
+        const Check check = gemm->verify();
+        EXPECT_TRUE(check.ok) << to_string(type) << " " << to_string(layout) << " " << s.m << "x"
+                              << s.n << "x" << s.k << ": error " << check.error << ", bound "
+                              << check.bound;
+      }
+    }
+  }
+}
+
+TEST(Gpu, MemoryKernelsMoveEveryElement) {
+  NEEDS_GPU();
+  for (const DType type : {DType::fp64, DType::fp32}) {
+    for (const MemoryKernel kernel :
+         {MemoryKernel::copy, MemoryKernel::read, MemoryKernel::write, MemoryKernel::triad}) {
+      for (const std::int64_t bytes : {4096LL, 4096LL * 333, 64LL << 20}) {
+        const Check check = cuda_memory().make({kernel, type, bytes}, {})->verify();
+        EXPECT_TRUE(check.ok) << to_string(kernel) << " " << to_string(type) << " " << bytes << ": "
+                              << check.error << " of " << check.bound;
+      }
+    }
+  }
+}
+
+TEST(Gpu, OperandsRotate) {
+  NEEDS_GPU();
+  const auto copy =
+      cuda_memory().make({MemoryKernel::copy, DType::fp64, 1 << 20}, {.rotate_bytes = 64 << 20});
+  EXPECT_GE(copy->sets(), 32);
+  for (int set = 0; set < copy->sets(); ++set) copy->run(set);
+  EXPECT_TRUE(copy->verify().ok);
+}
+
+TEST(Gpu, TimesGrowWithTheWork) {  // ratios within one run only
+  NEEDS_GPU();
+  const auto one = cuda_memory().make({MemoryKernel::copy, DType::fp64, 256LL << 20}, {});
+  const auto four = cuda_memory().make({MemoryKernel::copy, DType::fp64, 1024LL << 20}, {});
+  GpuTimer short_timer(one->stream());
+  GpuTimer long_timer(four->stream());
+  auto a = short_timer.time(21, [&](int) { one->run(0); });
+  auto b = long_timer.time(21, [&](int) { four->run(0); });
+  std::ranges::sort(a);
+  std::ranges::sort(b);
+  EXPECT_GT(a[0], 0);
+  EXPECT_GT(b[10] / a[10], 2);
+  EXPECT_LT(b[10] / a[10], 8);
+}
+
+TEST(Gpu, TheTimerHoldsMoreRunsThanItQueues) {
+  NEEDS_GPU();
+  const auto copy = cuda_memory().make({MemoryKernel::copy, DType::fp64, 1 << 20}, {});
+  GpuTimer timer(copy->stream());
+  EXPECT_EQ(timer.time(1000, [&](int) { copy->run(0); }).size(), 1000U);
+  const auto batched = timer.time(
+      3,
+      [&](int) {
+        for (int i = 0; i < 2000; ++i) copy->run(0);
+      },
+      2000);
+  EXPECT_EQ(batched.size(), 3U);
+}
+
+TEST(Gpu, TelemetryReadsTheClock) {
+  NEEDS_GPU();
+  const TelemetrySample sample = Telemetry(gpus().devices.front().uuid).read();
+  if (!sample.sm_clock_hz) {
+    std::puts("skipped: NVML is not there");
+    GTEST_SKIP();
+  }
+  EXPECT_GT(*sample.sm_clock_hz, 1e8);
+  EXPECT_LT(*sample.sm_clock_hz, 5e9);
+}
+
+TEST(Gpu, AllReduceIsExact) {
+  NEEDS_GPU();
+  if (gpus().devices.size() < 2) {
+    std::puts("skipped: one GPU");
+    GTEST_SKIP();
+  }
+  const auto world = make_nccl_world();
+  for (const DType type : {DType::fp32, DType::fp64, DType::fp16, DType::bf16}) {
+    for (const std::int64_t bytes : {8LL, 4096LL, 16LL << 20}) {
+      EXPECT_TRUE(world->all_reduce({type, bytes}, {})->verify().ok)
+          << to_string(type) << " " << bytes;
+    }
+  }
+}
+
+TEST(WithoutGpu, EveryPartSaysWhy) {
+  if (!gpus().devices.empty()) GTEST_SKIP() << "there is a GPU";
+  const std::string why = gpus().why_none;
+  EXPECT_EQ(why.rfind("no CUDA device: ", 0), 0U) << why;
+  EXPECT_EQ(cublaslt().why_not({64, 64, 64, DType::bf16, Layout::nt}), why);
+  EXPECT_THROW(cublaslt().make({64, 64, 64, DType::bf16, Layout::nt}, {}), Unavailable);
+  EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 4096}, {}), Unavailable);
+  EXPECT_THROW(make_nccl_world(), Unavailable);
+  EXPECT_THROW(GpuTimer(nullptr), Unavailable);
+}
+
+TEST(WithoutGpu, ArgumentsAreCheckedFirst) {
+  EXPECT_THROW(cublaslt().make({0, 64, 64, DType::bf16, Layout::nt}, {}), std::invalid_argument);
+  EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 100}, {}),
+               std::invalid_argument);
+  EXPECT_NE(cublaslt().why_not({64, 64, 64, DType::fp8, Layout::nt}), "");
+  EXPECT_NE(cuda_memory().why_not({MemoryKernel::copy, DType::bf16, 4096}), "");
+}
+
+TEST(WithoutGpu, TelemetryIsEmptyAndQuiet) {
+  const TelemetrySample sample = Telemetry("").read();
+  EXPECT_FALSE(sample.sm_clock_hz || sample.power_w || sample.temperature_c);
+  EXPECT_TRUE(sample.throttle_reasons.empty());
+  EXPECT_EQ(throttle_reasons(0x4 | 0x40),
+            (std::vector<std::string>{"sw_power_cap", "hw_thermal_slowdown"}));
+  EXPECT_TRUE(throttle_reasons(0x1).empty());  // idle is no slow-down
+}
