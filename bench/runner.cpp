@@ -137,6 +137,7 @@ Outcome Runner::run_in_step(const Plan& plan) {
   outcome.runs_per_sample = measured.of.front().runs_per_sample;
   for (std::size_t i = 0; i < operations.size(); ++i) {
     outcome.rows[i].time_s = std::move(measured.of[i].time_s);
+    outcome.rows[i].runs_per_sample = measured.of[i].runs_per_sample;
   }
   return finished(kFine);
 }

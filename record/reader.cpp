@@ -122,6 +122,7 @@ Measurement read_measurement(StrictObject object) {
       object.has("error") ? object.non_negative("error") : std::numeric_limits<double>::infinity();
   m.error_bound = object.non_negative("error_bound");
   m.time_s = positive_numbers(object, "time_s");
+  m.runs_per_sample = object.count("runs_per_sample");
   m.sm_clock_hz = object.numbers("sm_clock_hz");
   m.power_w = object.numbers("power_w");
   m.temperature_c = object.numbers("temperature_c");

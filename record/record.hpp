@@ -69,11 +69,13 @@ struct Measurement {
   std::int64_t sms = 0;         // SMs or cores it ran on
   std::string beside = "none";  // what ran beside it
   std::string at;               // when it was finished, ISO 8601, UTC
-  std::vector<double> time_s;   // raw samples, one run each, in the order taken
-  bool verified = false;        // compared with a reference, and within the bound
-  double error = 0;             // the error found
-  double error_bound = 0;       // and what was allowed
-  std::string check;            // how: "all elements, fp64", "Freivalds fp64 + 64 rows", ...
+  std::vector<double> time_s;   // raw samples: seconds of one run, in the order taken
+  std::int64_t runs_per_sample =
+      1;  // above 1 (runs too short for the clock) a sample is the mean of that many
+  bool verified = false;   // compared with a reference, and within the bound
+  double error = 0;        // the error found
+  double error_bound = 0;  // and what was allowed
+  std::string check;       // how: "all elements, fp64", "Freivalds fp64 + 64 rows", ...
   std::string
       failure;  // empty, or why there is no usable result (an error row: samples may be empty)
   std::int64_t repetition = 0;

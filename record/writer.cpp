@@ -81,6 +81,7 @@ std::string to_json_line(const Measurement& m) {
   if (std::isfinite(m.error)) json["error"] = m.error;
   json["error_bound"] = finite(m.error_bound, "error_bound");
   json["time_s"] = finite(m.time_s, "time_s");
+  json["runs_per_sample"] = m.runs_per_sample;
   json["sm_clock_hz"] = finite(m.sm_clock_hz, "sm_clock_hz");
   json["power_w"] = finite(m.power_w, "power_w");
   json["temperature_c"] = finite(m.temperature_c, "temperature_c");

@@ -46,6 +46,7 @@ inline Measurement sample_measurement(const std::string& session = "gemm_bench-1
   m.sms = 2;
   m.at = "2026-11-24T10:00:01Z";
   m.time_s = {0.001, 0.1 + 0.2, 1.0 / 3};
+  m.runs_per_sample = 3;
   m.verified = true;
   m.error = 1.25e-7;
   m.error_bound = 1e-5;
