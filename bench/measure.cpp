@@ -29,7 +29,7 @@ class Loop {
 
   Measured run() {
     if (!go_on()) return finish(true);
-    for (Series& series : series_) series.run_s = timer_.take(series.rotation, 1, 1).front();
+    for (Series& series : series_) series.run_s = take(series, 1).front();
     // The first run is slower than those to come, so the batch is looked at again when warm.
     return finish(!(choose_batches() && warm_up() && choose_batches() && sample()));
   }
@@ -39,7 +39,8 @@ class Loop {
     explicit Series(Operation& operation) : rotation(operation) {}
     Rotation rotation;
     std::int64_t batch = 1;
-    double run_s = 0;  // estimate
+    double run_s = 0;     // estimate
+    double sample_s = 0;  // on the wall, with all that is around the runs: barriers, queueing
     double total_s = 0;
     std::vector<double> time_s;
   };
@@ -73,16 +74,25 @@ class Loop {
       if (next == series.batch) return true;
       series.batch = next;
       if (!go_on()) return false;
-      series.run_s = timer_.take(series.rotation, 1, series.batch).front();
+      series.run_s = take(series, 1).front();
     }
   }
 
-  // Samples of one round: what fits in `seconds` together for all series.
+  // Samples of one round: what fits in `seconds` of the wall clock together for all series.
   [[nodiscard]] std::int64_t samples_in(double seconds) const {
     double one_s = 0;
-    for (const Series& series : series_) one_s += series.run_s * static_cast<double>(series.batch);
+    for (const Series& series : series_) one_s += series.sample_s;
     const double fit = one_s > 0 ? seconds / one_s : kMaxRound;
     return static_cast<std::int64_t>(std::clamp(fit, 1.0, static_cast<double>(kMaxRound)));
+  }
+
+  std::vector<double> take(Series& series, std::int64_t count) {
+    const double start_s = timer_.now_s();
+    std::vector<double> times = timer_.take(series.rotation, count, series.batch);
+    const double wall_s = timer_.now_s() - start_s;
+    series.sample_s = wall_s / static_cast<double>(count);
+    wall_s_ += wall_s;
+    return times;
   }
 
   // Takes `count` samples of every series, in turn where there are several. The times go to `out`.
@@ -91,8 +101,7 @@ class Loop {
     const std::int64_t turns = series_.size() == 1 ? 1 : count;
     for (std::int64_t turn = 0; turn < turns; ++turn) {
       for (std::size_t i = 0; i < series_.size(); ++i) {
-        Series& series = series_[i];
-        const auto times = timer_.take(series.rotation, count / turns, series.batch);
+        const auto times = take(series_[i], count / turns);
         out[i].insert(out[i].end(), times.begin(), times.end());
       }
     }
@@ -101,7 +110,7 @@ class Loop {
   bool warm_up() {
     std::vector<std::vector<double>> round;
     std::vector<double> last(series_.size(), std::numeric_limits<double>::quiet_NaN());
-    double spent_s = 0;
+    wall_s_ = 0;
     for (;;) {
       if (!go_on()) return false;
       take(decide(samples_in(rules_.warmup_s / 4)), round);
@@ -112,11 +121,9 @@ class Loop {
         // NaN, in the first round, is not settled.
         settled = settled && std::abs(series.run_s - last[i]) < rules_.settled * last[i];
         last[i] = series.run_s;
-        spent_s += static_cast<double>(series.batch) *
-                   std::accumulate(round[i].begin(), round[i].end(), 0.0);
       }
-      const bool enough = spent_s >= rules_.warmup_s && settled;
-      const bool too_long = spent_s >= rules_.max_warmup_s;
+      const bool enough = wall_s_ >= rules_.warmup_s && settled;
+      const bool too_long = wall_s_ >= rules_.max_warmup_s;
       if (decide(enough || too_long ? 1 : 0) == 1) {
         settled_ = settled;
         return true;
@@ -126,11 +133,13 @@ class Loop {
 
   // How many samples the next round takes; 0: all have enough.
   [[nodiscard]] std::int64_t missing() const {
+    const double most_wall_s =
+        rules_.max_overhead * rules_.min_time_s * static_cast<double>(series_.size());
     std::int64_t most = 0;
     for (const Series& series : series_) {
       const auto have = static_cast<std::int64_t>(series.time_s.size());
       std::int64_t want = rules_.min_samples - have;
-      if (series.total_s < rules_.min_time_s) {
+      if (series.total_s < rules_.min_time_s && wall_s_ < most_wall_s) {
         const double sample_s = series.run_s * static_cast<double>(series.batch);
         const double more = std::ceil((rules_.min_time_s - series.total_s) / sample_s);
         const auto limit = static_cast<double>(rules_.max_samples);
@@ -144,6 +153,7 @@ class Loop {
 
   bool sample() {
     std::vector<std::vector<double>> round;
+    wall_s_ = 0;
     while (const std::int64_t count = decide(missing())) {
       if (!go_on()) return false;
       take(count, round);
@@ -172,6 +182,7 @@ class Loop {
   const Rules& rules_;
   World* world_;
   const std::function<bool()>& stop_;
+  double wall_s_ = 0;  // spent in this phase
   bool settled_ = false;
 };
 

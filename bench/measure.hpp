@@ -20,6 +20,7 @@ struct Rules {
   double max_warmup_s = 1.0;  // and most, where the times don't settle; one run may exceed it
   double settled = 0.05;      // relative change of the median between two rounds of warm-up
   double min_time_s = 0.2;
+  double max_overhead = 5;  // on the wall at most this many times min_time_s, min_samples apart
   std::int64_t min_samples = 10;
   std::int64_t max_samples = 10'000;
   double round_s = 0.05;  // one round of samples; between rounds the loop looks at `stop`

@@ -32,6 +32,7 @@ class CpuTimer : public Timer {
     return times;
   }
   [[nodiscard]] double resolution_s() const override { return clock_.resolution_s; }
+  [[nodiscard]] double now_s() const override { return clock_.now_s(); }
 
  private:
   Clock clock_;
@@ -59,6 +60,10 @@ class GpuSampler : public Timer {
   }
   // CUDA's documentation of cudaEventElapsedTime: "a resolution of around 0.5 microseconds".
   [[nodiscard]] double resolution_s() const override { return 0.5e-6; }
+  [[nodiscard]] double now_s() const override {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  }
 
  private:
   std::unique_ptr<GpuTimer> timer_;

@@ -40,6 +40,7 @@ class Timer {
   virtual std::vector<double> take(Rotation& rotation, std::int64_t samples,
                                    std::int64_t batch) = 0;
   [[nodiscard]] virtual double resolution_s() const = 0;
+  [[nodiscard]] virtual double now_s() const = 0;  // the wall clock
 };
 
 // With a world, each sample starts behind a barrier and is the slowest rank's time.

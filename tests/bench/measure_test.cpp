@@ -185,6 +185,28 @@ TEST(Measure, ASampleIsTheSlowestRanksTimeBehindABarrier) {
   EXPECT_EQ(world.barriers, static_cast<std::int64_t>(operation.ran.size()));
 }
 
+// Barriers between processes that share a core take far longer than what is measured between them.
+class SlowBarriers : public FollowingWorld {
+ public:
+  explicit SlowBarriers(FakeTime& time) : time_(time) {}
+  void barrier() override { time_.now_s += 0.01; }
+  double slowest(double seconds) override { return seconds; }
+
+ private:
+  FakeTime& time_;
+};
+
+TEST(Measure, TimeAroundTheSamplesIsBoundedToo) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t) { return 1e-5; });
+  SlowBarriers world(time);
+  const auto timer = make_cpu_timer(time.clock(kResolution), &world);
+  std::array<Operation*, 1> operations = {&operation};
+  const Measured measured = measure(operations, *timer, rules(), &world, never);
+  EXPECT_NEAR(static_cast<double>(measured.of[0].time_s.size()), 100, 5);  // 5 x 0.2 s of 10 ms
+  EXPECT_LT(time.now_s, 1.5);
+}
+
 TEST(Measure, CountsAreRankZerosAndAnyRankCanStopAll) {
   FakeTime time;
   FakeOperation operation(time, [](std::int64_t) { return 1e-3; });
