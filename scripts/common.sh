@@ -35,18 +35,20 @@ install_missing() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$quiet" install -y --no-install-recommends "${missing[@]}" >&2
 }
 
-# build_with TARGET...: configures build/ with the default preset and builds.
+# build_with TESTS TARGET...: configures build/ with the default preset, tests ON or OFF, and builds.
 build_with() {
+  local tests=-DTRAINMETER_TESTS=$1
+  shift
   say "Building in build/"
   cd "$root"
   local log=build/build.log
   mkdir -p build
   if [ -t 2 ]; then
     export NINJA_STATUS='[%f/%t, %e s] '
-    cmake --preset default >&2
+    cmake --preset default "$tests" >&2
     cmake --build build -j "$(nproc)" --target "$@" >&2
   else  # keep a log that is read by nobody short
-    { cmake --preset default && cmake --build build -j "$(nproc)" --target "$@"; } >"$log" 2>&1 ||
+    { cmake --preset default "$tests" && cmake --build build -j "$(nproc)" --target "$@"; } >"$log" 2>&1 ||
       { tail -n 40 "$log" >&2; die 1 "the build failed; all of it is in $log"; }
     grep -E '^-- CUDA:' "$log" >&2 || true
   fi

@@ -16,7 +16,7 @@ done
 case $out in '' | /*) ;; *) out=$PWD/$out ;; esac
 
 install_missing "${packages[@]}"
-build_with all_programs
+build_with OFF all_programs
 cd "$root"
 bin=build/bin
 : "${out:=results/measured/local/$(hostname)/$(date -u +%Y%m%dT%H%M%S)-$(git rev-parse --short HEAD 2>/dev/null || echo unknown).jsonl}"
@@ -48,7 +48,7 @@ if [ "$gpus" -gt 1 ]; then
 elif [ "$(nproc)" -gt 1 ]; then
   ranks=$(nproc); [ "$ranks" -le 8 ] || ranks=8
   as_root=(); [ "$(id -u)" -ne 0 ] || as_root=(--allow-run-as-root)
-  measure mpirun "${as_root[@]}" -n "$ranks" "$bin/collective_bench" --device=cpu --out="$out"
+  measure mpirun "${as_root[@]}" -n "$ranks" "$bin/collective_bench" --device=cpu --benchmark_color=false --out="$out"
 else
   printf 'one core and no second GPU: nothing to reduce between\n' >&2
 fi

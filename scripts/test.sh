@@ -6,7 +6,7 @@ source "$(dirname "$0")/common.sh"
 exclude=(-LE long)
 if [ "${1:-}" = --all ]; then exclude=(); shift; fi
 install_missing "${packages[@]}" "${test_packages[@]}"
-build_with all
+build_with ON all
 say "Testing"
 cd "$root"
 exec ctest --test-dir build --output-on-failure --no-tests=error -j "$(nproc)" "${exclude[@]}" "$@"
