@@ -14,6 +14,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 case $out in '' | /*) ;; *) out=$PWD/$out ;; esac
+out=${out#"$root"/}  # shorter in the report: everything below runs in $root
 
 install_missing "${packages[@]}"
 build_with OFF all_programs

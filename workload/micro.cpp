@@ -4,18 +4,19 @@
 #include "workload/micro.hpp"
 
 #include "record/names.hpp"
+#include "workload/limits.hpp"
 
 namespace trainmeter {
 namespace {
 
 MicroFigure read_figure(StrictObject object) {
   MicroFigure f;
-  f.id = object.text("id");
+  f.id = filled(object, "id");
   f.operation = object.one_of("operation", {"gemm", "copy", "read", "write", "triad", "allreduce",
                                             "allgather", "reducescatter", "alltoall", "sendrecv"});
   f.dtype = object.one_of("dtype", dtype_names());
   if (object.has("scaling")) f.scaling = object.one_of("scaling", {"none", "tensor", "block128"});
-  f.backend = object.text("backend");
+  f.backend = filled(object, "backend");
   if (object.has("shape")) {
     StrictObject shape = object.object("shape");
     for (const char* key : {"m", "n", "k", "groups", "bytes"}) {
@@ -39,7 +40,7 @@ MicroFigure read_figure(StrictObject object) {
 
 Micro read_micro(StrictObject object) {
   Micro micro;
-  micro.id = object.text("id");
+  micro.id = filled(object, "id");
   micro.system = object.text("system");
   micro.title = object.text("title");
   for (StrictObject& figure : object.objects("figures"))

@@ -4,6 +4,7 @@
 #include "workload/run.hpp"
 
 #include "record/error.hpp"
+#include "workload/limits.hpp"
 
 #include <fmt/format.h>
 
@@ -13,7 +14,7 @@ namespace trainmeter {
 namespace {
 
 std::int64_t at_least_one(StrictObject& object, const std::string& key, std::int64_t otherwise) {
-  return object.has(key) ? object.count(key) : otherwise;
+  return object.has(key) ? bounded(object, key, 1, kMaxRunSize) : otherwise;
 }
 
 std::optional<double> fraction(StrictObject& object, const std::string& key) {
@@ -53,6 +54,19 @@ Parallel read_parallel(StrictObject object) {
   return p;
 }
 
+// The layout must fit the GPUs: a `dp` that says otherwise would be passed over in silence.
+void check_layout(StrictObject object, const Parallel& p, std::int64_t gpus) {
+  const double one_model =
+      static_cast<double>(p.tp) * static_cast<double>(p.pp) * static_cast<double>(p.cp);
+  const auto all = static_cast<double>(gpus);
+  if (!(one_model <= all)) {
+    object.refuse("tp", fmt::format("tp x pp x cp of at most the run's {} GPUs", gpus));
+  }
+  if (object.has("dp") && one_model * static_cast<double>(p.dp) != all) {
+    object.refuse("dp", fmt::format("tp x pp x cp x dp = the run's {} GPUs", gpus));
+  }
+}
+
 Published read_claimed(StrictObject object) {
   Published p;
   p.gpu_hours = object.optional(&StrictObject::positive, "gpu_hours");
@@ -88,8 +102,11 @@ void check_rl(StrictObject object) {
   if (object.has("phases")) {
     for (StrictObject& phase : object.objects("phases")) {
       (void)phase.count("steps");
-      (void)phase.optional(&StrictObject::positive, "mean_output_tokens");
-      (void)phase.optional(&StrictObject::positive, "max_output_tokens");
+      const auto mean = phase.optional(&StrictObject::positive, "mean_output_tokens");
+      const auto most = phase.optional(&StrictObject::positive, "max_output_tokens");
+      if (mean && most && !(*mean <= *most)) {
+        phase.refuse("mean_output_tokens", "at most `max_output_tokens`");
+      }
       phase.finish();
     }
   }
@@ -155,8 +172,8 @@ Run read_run(StrictObject object, const Library& library) {
 
   const std::vector<std::string> precisions = {"bf16", "fp16", "fp32", "fp8"};
   Run run;
-  run.id = object.text("id");
-  run.title = object.text("title");
+  run.id = filled(object, "id");
+  run.title = filled(object, "title");
   if (object.has("model")) {
     run.model = object.raw("model").is_string() ? library.model(object.text("model"))
                                                 : read_model(object.object("model"));
@@ -167,13 +184,19 @@ Run read_run(StrictObject object, const Library& library) {
   }
   run.gpus = at_least_one(object, "gpus", 1);
   run.tokens = object.optional(&StrictObject::positive, "tokens");
-  run.seq_len = object.optional(&StrictObject::count, "seq_len");
-  run.global_batch_sequences = object.optional(&StrictObject::count, "global_batch_sequences");
+  if (run.tokens && !(*run.tokens <= kMaxTokens)) object.refuse("tokens", "at most 1e18");
+  if (object.has("seq_len")) run.seq_len = bounded(object, "seq_len", 1, kMaxRunSize);
+  if (object.has("global_batch_sequences")) {
+    run.global_batch_sequences = bounded(object, "global_batch_sequences", 1, kMaxRunSize);
+  }
   if (object.has("family")) run.family = object.text("family");
   if (object.has("precision")) run.precision = object.one_of("precision", precisions);
   if (object.has("attention_precision"))
     run.attention_precision = object.one_of("attention_precision", precisions);
-  if (object.has("parallel")) run.parallel = read_parallel(object.object("parallel"));
+  if (object.has("parallel")) {
+    run.parallel = read_parallel(object.object("parallel"));
+    check_layout(object.object("parallel"), *run.parallel, run.gpus);
+  }
   run.stack = run.parallel && run.parallel->zero == 3 ? "fsdp" : "megatron";
   if (object.has("stack"))
     run.stack = object.one_of("stack", {"megatron", "fsdp", "deepseek", "other"});

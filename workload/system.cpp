@@ -4,16 +4,18 @@
 #include "workload/system.hpp"
 
 #include "record/names.hpp"
+#include "workload/limits.hpp"
 
 namespace trainmeter {
 
 System read_system(StrictObject object) {
   System s;
-  s.id = object.text("id");
+  s.id = filled(object, "id");
   if (object.has("kind")) s.kind = object.one_of("kind", {"gpu", "cpu"});
-  s.gpu = object.text("gpu");
-  if (object.has("gpus_per_node")) s.gpus_per_node = object.count("gpus_per_node");
-  if (object.has("sms")) s.sms = object.count("sms");
+  s.gpu = filled(object, "gpu");
+  if (object.has("gpus_per_node"))
+    s.gpus_per_node = bounded(object, "gpus_per_node", 1, kMaxRunSize);
+  if (object.has("sms")) s.sms = bounded(object, "sms", 1, kMaxRunSize);
   if (object.has("peak_flops")) {
     StrictObject peaks = object.object("peak_flops");
     for (const std::string& dtype : dtype_names()) {
