@@ -25,16 +25,19 @@ foreach(program IN LISTS portable_programs)
 endforeach()
 install(PROGRAMS scripts/gpu_suite.sh DESTINATION ${CMAKE_INSTALL_BINDIR})
 # What every Linux with a matching kernel brings itself stays out: the C library and the loader, and the driver's libraries.
-set(stays_out "^ld-linux" "^libc\\.so" "^libm\\.so" "^libdl\\.so" "^librt\\.so" "^libpthread\\.so" "^libcuda\\.so" "^libnvidia-ml\\.so")
+set(stays_out "^ld-linux" "^libc[.]so" "^libm[.]so" "^libdl[.]so" "^librt[.]so" "^libpthread[.]so" "^libcuda[.]so" "^libnvidia-ml[.]so")
 if(NOT TRAINMETER_PORTABLE_CUDA_LIBS)
   list(APPEND stays_out "^libcublas" "^libnccl")
 endif()
-list(JOIN CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES ";" cuda_folders)
+list(TRANSFORM stays_out REPLACE "(.+)" "\"\\1\"" OUTPUT_VARIABLE quoted)
+list(JOIN quoted " " quoted)
+list(JOIN CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES " " cuda_folders)
 install(CODE "
   file(GET_RUNTIME_DEPENDENCIES
     EXECUTABLES \"$<TARGET_FILE:trainmeter>\" \"$<TARGET_FILE:gemm_bench>\" \"$<TARGET_FILE:memory_bench>\" \"$<TARGET_FILE:collective_bench>\"
     RESOLVED_DEPENDENCIES_VAR libraries UNRESOLVED_DEPENDENCIES_VAR missing
-    DIRECTORIES \"${cuda_folders}\" /usr/local/cuda/lib64 PRE_EXCLUDE_REGEXES \"${stays_out}\")
+    DIRECTORIES ${cuda_folders} /usr/local/cuda/lib64
+    PRE_EXCLUDE_REGEXES ${quoted})
   if(missing)
     message(FATAL_ERROR \"portable: not found: \${missing}\")
   endif()
