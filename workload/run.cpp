@@ -131,6 +131,16 @@ bool only_numbers(const nlohmann::json& stage) {
   return !stage.contains("id");
 }
 
+// What an id in a run file stands for; a refusal names the place of the id too.
+template <class Find>
+auto referred(const std::string& place, Find find) {
+  try {
+    return find();
+  } catch (const BadInput& error) {
+    throw BadInput(fmt::format("{}: {}", place, error.what()));
+  }
+}
+
 std::vector<Stage> read_stages(StrictObject& run, const Library& library) {
   std::vector<Stage> out;
   const auto& list = run.raw("stages");
@@ -140,7 +150,8 @@ std::vector<Stage> read_stages(StrictObject& run, const Library& library) {
   for (std::size_t i = 0; i < list.size(); ++i) {
     const std::string path = fmt::format("{}[{}]", run.path_of("stages"), i);
     if (list[i].is_string()) {
-      out.push_back(stage_of(library.run(list[i].get<std::string>())));
+      out.push_back(stage_of(referred(run.where() + ": " + path,
+                                      [&] { return library.run(list[i].get<std::string>()); })));
       continue;
     }
     StrictObject object(list[i], run.where(), path);
@@ -175,12 +186,16 @@ Run read_run(StrictObject object, const Library& library) {
   run.id = filled(object, "id");
   run.title = filled(object, "title");
   if (object.has("model")) {
-    run.model = object.raw("model").is_string() ? library.model(object.text("model"))
-                                                : read_model(object.object("model"));
+    run.model = object.raw("model").is_string()
+                    ? referred(object.where() + ": model",
+                               [&] { return library.model(object.text("model")); })
+                    : read_model(object.object("model"));
   }
   if (object.has("system")) {
-    run.system = object.raw("system").is_string() ? library.system(object.text("system"))
-                                                  : read_system(object.object("system"));
+    run.system = object.raw("system").is_string()
+                     ? referred(object.where() + ": system",
+                                [&] { return library.system(object.text("system")); })
+                     : read_system(object.object("system"));
   }
   run.gpus = at_least_one(object, "gpus", 1);
   run.tokens = object.optional(&StrictObject::positive, "tokens");

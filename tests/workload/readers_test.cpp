@@ -8,7 +8,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <functional>
+#include <iterator>
 
 using namespace trainmeter;
 using nlohmann::json;
@@ -80,6 +82,12 @@ TEST(ModelFile, Refuses) {
                        json::parse(R"({"experts": 4, "experts_per_token": 8, "expert_ffn": 9})"))),
               HasSubstr("moe.experts_per_token: expected at most `experts`, found 8"));
   EXPECT_THAT(model_refusal(with(kModel, "/mtp_depth", -1)), HasSubstr("mtp_depth"));
+  EXPECT_THAT(model_refusal(with(kModel, "/hidden", 9007199254740990)),
+              HasSubstr("hidden: expected a whole number of at most 100000000, found"));
+  EXPECT_THAT(model_refusal(with(kModel, "/id", " ")),
+              HasSubstr("id: expected a string that isn't empty"));
+  EXPECT_THAT(model_refusal(with(kModel, "/tied_embeddings", "yes")),
+              HasSubstr("tied_embeddings: expected true or false, found \"yes\""));
   json no_vocab = kModel;
   no_vocab.erase("vocab");
   EXPECT_EQ(model_refusal(no_vocab), "m.json: vocab: missing");
@@ -93,6 +101,18 @@ TEST(RunFile, ReadsIdsAndInlineObjects) {
   EXPECT_EQ(read_run(StrictObject(inlined, "r.json"), library()).model->id, "m");
   const json sharded = with(kRun, "/parallel", json::parse(R"({"zero": 3})"));
   EXPECT_EQ(read_run(StrictObject(sharded, "r.json"), library()).stack, "fsdp");
+}
+
+TEST(RunFile, TheExampleInTheDocsReads) {
+  std::ifstream in(std::filesystem::path(TRAINMETER_SOURCE_DIR) / "docs" / "files.md");
+  const std::string page{std::istreambuf_iterator<char>(in), {}};
+  const auto start = page.find("```json\n");
+  ASSERT_NE(start, std::string::npos);
+  const auto end = page.find("```", start + 8);
+  const json example = json::parse(page.substr(start + 8, end - start - 8));
+  const trainmeter::Run run = read_run(StrictObject(example, "docs/files.md"), library());
+  EXPECT_EQ(run.system->id, "h100");
+  EXPECT_EQ(run.model->layers, 32);
 }
 
 TEST(RunFile, StagesAreIdsRunsOrNumbers) {
@@ -112,8 +132,11 @@ TEST(RunFile, StagesAreIdsRunsOrNumbers) {
 TEST(RunFile, Refuses) {
   EXPECT_EQ(run_refusal(with(kRun, "/sequence_len", 1)),
             "r.json: sequence_len: unknown key (did you mean 'seq_len'?)");
-  EXPECT_THAT(run_refusal(with(kRun, "/model", "gpt3-124m")),
-              HasSubstr("did you mean 'gpt2-124m'?"));
+  EXPECT_EQ(run_refusal(with(kRun, "/model", "gpt3-124m")),
+            "r.json: model: 'gpt3-124m': no such file, and no such id in models (did you mean "
+            "'gpt2-124m'?)");
+  EXPECT_THAT(run_refusal(with(kRun, "/stages", json::array({"deepseek-r1-zer"}))),
+              HasSubstr("r.json: stages[0]: 'deepseek-r1-zer': no such file"));
   EXPECT_THAT(run_refusal(with(kRun, "/system", "h801")), HasSubstr("did you mean 'h"));
   EXPECT_THAT(run_refusal(with(kRun, "/tokens", -5)),
               HasSubstr("tokens: expected a number above 0, found -5"));
@@ -136,6 +159,46 @@ TEST(RunFile, Refuses) {
               HasSubstr("seq_len: expected a whole number, found null"));
 }
 
+TEST(RunFile, RefusesALayoutThatDoesNotFitItsGpus) {
+  const auto layout = [](const char* text) {
+    return run_refusal(with(kRun, "/parallel", json::parse(text)));
+  };
+  EXPECT_EQ(layout(R"({"tp": 2, "dp": 4})"), "nothing was refused");
+  EXPECT_EQ(layout(R"({"tp": 2})"), "nothing was refused");  // dp follows
+  EXPECT_THAT(layout(R"({"tp": 2, "dp": 3})"),
+              HasSubstr("parallel.dp: expected tp x pp x cp x dp = the run's 8 GPUs, found 3"));
+  EXPECT_THAT(layout(R"({"tp": 4, "pp": 4})"),
+              HasSubstr("parallel.tp: expected tp x pp x cp of at most the run's 8 GPUs"));
+  EXPECT_THAT(layout(R"({"tp": 9007199254740990, "pp": 9007199254740990})"),
+              HasSubstr("parallel.tp: expected a whole number of at most 1000000000"));
+}
+
+TEST(RunFile, RefusesAbsurdSizes) {
+  EXPECT_THAT(run_refusal(with(kRun, "/tokens", 1e300)),
+              HasSubstr("tokens: expected at most 1e18"));
+  EXPECT_THAT(run_refusal(with(kRun, "/gpus", 9007199254740990)),
+              HasSubstr("gpus: expected a whole number of at most 1000000000"));
+  EXPECT_THAT(run_refusal(with(kRun, "/rl", json::parse(R"({"phases": [{"steps": 1,
+    "mean_output_tokens": 9, "max_output_tokens": 2}]})"))),
+              HasSubstr("rl.phases[0].mean_output_tokens: expected at most `max_output_tokens`"));
+}
+
+TEST(SourceOfAFile, Refuses) {
+  const auto source = [](const char* key, const char* value) {
+    json whole =
+        json::parse(R"({"title": "t", "locator": "l", "url": "u", "read_on": "2026-11-24"})");
+    whole[key] = value;
+    return run_refusal(with(kRun, "/source", whole));
+  };
+  EXPECT_EQ(source("locator", "table 1"), "nothing was refused");
+  EXPECT_THAT(source("locator", ""),
+              HasSubstr("source.locator: expected a string that isn't empty"));
+  EXPECT_THAT(source("url", " "), HasSubstr("source.url: expected a string that isn't empty"));
+  EXPECT_THAT(source("read_on", "yesterday"),
+              HasSubstr("source.read_on: expected a date such as 2026-11-24"));
+  EXPECT_THAT(source("page", "3"), HasSubstr("source.page: unknown key"));
+}
+
 TEST(SystemFile, Refuses) {
   EXPECT_THAT(system_refusal(R"({"id": "s", "gpu": "x", "peak_flops": {"fp4": 1}})"),
               HasSubstr("peak_flops.fp4: unknown key"));
@@ -151,6 +214,14 @@ TEST(MicroFile, ExactlyOneRate) {
   const json figure = json::parse(
       R"({"id": "m", "system": "h100", "title": "t", "figures": [{"id": "f", "operation": "gemm",
     "dtype": "bf16", "backend": "x", "source": {"title": "t", "locator": "l", "url": "u", "read_on": "2026-11-24"}}]})");
-  EXPECT_THAT(refusal([&] { (void)read_micro(StrictObject(figure, "m.json")); }),
+  const auto refused = [](const json& value) {
+    return refusal([&] { (void)read_micro(StrictObject(value, "m.json")); });
+  };
+  EXPECT_THAT(refused(figure), HasSubstr("figures[0].flops_per_s: expected exactly one"));
+  json one = with(figure, "/figures/0/flops_per_s", 1e12);
+  EXPECT_EQ(refused(one), "nothing was refused");
+  EXPECT_THAT(refused(with(one, "/figures/0/bytes_per_s", 1)),
               HasSubstr("figures[0].flops_per_s: expected exactly one"));
+  one["figures"][0].erase("source");
+  EXPECT_THAT(refused(one), HasSubstr("figures[0].source: missing"));
 }
