@@ -99,25 +99,18 @@ void add_sum(std::vector<Arithmetic>& out, const Run& claim, std::optional<doubl
 // output as long as allowed. A token costs a forward pass to generate, a training pass, and one
 // more forward where a reference model scores it.
 std::optional<double> rl_flops_at_most(const Run& run) {
-  const auto& rl = run.rl;
-  if (!rl.is_object() || !rl.contains("phases") || !rl.contains("questions_per_step") ||
-      !rl.contains("samples_per_question")) {
-    return std::nullopt;
-  }
-  const double outputs =
-      rl.at("questions_per_step").get<double>() * rl.at("samples_per_question").get<double>();
-  const bool reference =
-      rl.contains("reference_model") &&
-      (!rl.at("reference_model").is_boolean() || rl.at("reference_model").get<bool>());
-  const double passes = 1 + 1.0 / 3 + (reference ? 1.0 / 3 : 0);  // training is three forwards
+  if (!run.rl || run.rl->phases.empty()) return std::nullopt;
+  const Rl& rl = *run.rl;
+  const auto outputs = static_cast<double>(rl.questions_per_step * rl.samples_per_question);
+  const double passes =
+      1 + 1.0 / 3 + (rl.reference_model ? 1.0 / 3 : 0);  // training is three forwards
   double flops = 0;
-  for (const auto& phase : rl.at("phases")) {
-    const bool mean = phase.contains("mean_output_tokens");
-    if (!phase.contains("steps") || (!mean && !phase.contains("max_output_tokens")))
-      return std::nullopt;
-    const double length = phase.at(mean ? "mean_output_tokens" : "max_output_tokens").get<double>();
-    flops += phase.at("steps").get<double>() * outputs * length * passes *
-             training_flops_per_token(*run.model, {.seq_len = static_cast<std::int64_t>(length)});
+  for (const RlPhase& phase : rl.phases) {
+    const auto length =
+        phase.mean_output_tokens ? phase.mean_output_tokens : phase.max_output_tokens;
+    if (!length) return std::nullopt;
+    flops += phase.steps * outputs * *length * passes *
+             training_flops_per_token(*run.model, {.seq_len = static_cast<std::int64_t>(*length)});
   }
   return flops;
 }
@@ -156,11 +149,11 @@ std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtyp
 }
 
 void add_work(Verdict& out, const Run& run, std::optional<double> hours, const RateBook& book,
-              const System& system) {
+              const System& system, const Knowledge& knowledge) {
   if (const auto implied = implied_by(run, hours)) out.implied.push_back(*implied);
   if (!run.model) return;
   try {
-    Prediction prediction = predict(run, system, book, {});
+    Prediction prediction = predict(run, system, book, knowledge, {});
     if (prediction.estimates.gpu_hours) {
       out.predicted.push_back({run.id, std::move(prediction)});
     } else {
@@ -236,12 +229,14 @@ Verdict judge(const Run& claim, const Library& library) {
     if (!system && stage.run) system = stage.run->system;
   }
   if (system) {
+    const Knowledge knowledge = load_knowledge(library);
     RateBook book;
     book.add_published(library, *system);
-    if (claim.model) add_work(out, claim, out.gpu_hours, book, *system);
+    if (claim.model) add_work(out, claim, out.gpu_hours, book, *system, knowledge);
     for (const Stage& stage : claim.stages) {
       if (stage.run)
-        add_work(out, *stage.run, stage.gpu_hours, book, stage.run->system.value_or(*system));
+        add_work(out, *stage.run, stage.gpu_hours, book, stage.run->system.value_or(*system),
+                 knowledge);
     }
     std::vector<std::string> dtypes;
     for (const Implied& implied : out.implied) dtypes.push_back(implied.precision);

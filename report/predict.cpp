@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Samples the step-time model (step_model.hpp) and turns step times into hours, MFU and money.
+// Samples the step-time model (step_time.hpp) over everything uncertain, and turns step times into
+// hours, MFU and money.
 #include "report/predict.hpp"
 
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/statistics.hpp"
-#include "report/step_model.hpp"
+#include "report/normal.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
@@ -20,17 +21,24 @@ namespace trainmeter {
 namespace {
 
 constexpr double kNullMfu = 0.40;
+
 Estimate estimate_of(const std::vector<double>& values) {
   return {quantile(values, 0.05), quantile(values, 0.5), quantile(values, 0.95)};
 }
 
-double mfu_peak(const Run& run, const System& system, const RateBook& book) {
-  if (run.published.mfu_peak_flops) return *run.published.mfu_peak_flops;
-  for (const std::string& dtype : {std::string("bf16"), run.precision, std::string("fp32")}) {
+std::optional<double> peak_of(const std::string& first, const Run& run, const System& system,
+                              const RateBook& book) {
+  for (const std::string& dtype : {first, run.precision, std::string("fp32")}) {
     if (const auto found = system.peak_flops.find(dtype); found != system.peak_flops.end())
       return found->second;
     if (const auto measured = book.register_peak(dtype)) return measured->value;
   }
+  return std::nullopt;
+}
+
+double mfu_peak(const Run& run, const System& system, const RateBook& book) {
+  if (run.published.mfu_peak_flops) return *run.published.mfu_peak_flops;
+  if (const auto peak = peak_of("bf16", run, system, book)) return *peak;
   throw BadInput(fmt::format("system {}: peak_flops: no bf16 or {} peak, so MFU has no denominator",
                              system.id, run.precision));
 }
@@ -80,55 +88,191 @@ std::optional<double> published_step_time(const Run& run, double peak_flops) {
   if (p.tokens_per_day) return tokens / *p.tokens_per_day * 86400;
   if (p.tflops_per_gpu) return tokens * flops / (*p.tflops_per_gpu * 1e12 * gpus);
   if (p.mfu) return tokens * flops / (*p.mfu * peak_flops * gpus);
+  if (p.hfu) {  // hardware FLOPs: forward, twice that backward, and a forward that is repeated
+    const bool again = run.parallel && run.parallel->recompute == "full";
+    return tokens * flops * (again ? 4.0 / 3 : 1) / (*p.hfu * peak_flops * gpus);
+  }
   if (p.gpu_hours && run.tokens)
     return *p.gpu_hours * 3600 * run.goodput / gpus * tokens / *run.tokens;
   return std::nullopt;
 }
 
-Prediction predict(const Run& run, const System& system, const RateBook& book,
-                   const PredictOptions& options) {
-  const auto need = [&](bool there, const char* key) {
-    if (!there)
-      throw BadInput(fmt::format("run {}: {}: missing; a prediction needs it", run.id, key));
+std::optional<double> null_step_s(const Run& run, const System& system, const RateBook& book) {
+  const auto peak = peak_of("bf16", run, system, book);
+  if (!peak) return std::nullopt;
+  const auto tokens = static_cast<double>(*run.global_batch_sequences * *run.seq_len);
+  return tokens * training_flops_per_token(*run.model, {.seq_len = *run.seq_len}) /
+         (kNullMfu * *peak * static_cast<double>(run.gpus));
+}
+
+double central_step_s(const std::vector<Candidate>& candidates, const FactorValues& factors) {
+  double log_time = 0;
+  for (const Candidate& c : candidates) {
+    log_time += c.weight * std::log(step_time(c.bill, factors).total_s);
+  }
+  return std::exp(log_time);
+}
+
+Knowledge load_knowledge(const Library& library) {
+  return {read_factors(library.root() / "factors.json"),
+          read_calibration(library.root() / "calibration.json")};
+}
+
+namespace {
+
+// The inputs of one draw beside the factors.
+enum Extra { kGemmNoise, kGemmShape, kMemoryNoise, kForm, kLayout, kExtras };
+constexpr std::array<const char*, kExtras> kExtraNames = {
+    "spread of the GEMM measurements", "GEMM shapes that were not measured",
+    "spread of the memory measurements", "form of the model", "what the run doesn't print"};
+
+struct Sampled {
+  std::vector<double> step, slot_ratio;
+  std::vector<std::vector<double>> inputs;  // by factor, then extras: one value a draw
+};
+
+Sampled sample(const std::vector<Candidate>& candidates, const Belief& belief,
+               const FactorValues& centre, const PredictOptions& options) {
+  std::vector<StepSampler> samplers;
+  std::vector<double> base;
+  for (const Candidate& c : candidates) {
+    samplers.emplace_back(c.bill, centre);
+    base.push_back(std::log(samplers.back()(centre, {})));
+  }
+  const NormalSampler factors_of(belief.log_mean, belief.log_covariance);
+  std::mt19937_64 random(options.seed);
+  std::normal_distribution<double> normal;
+  std::uniform_real_distribution<double> uniform;
+  Sampled out;
+  out.inputs.resize(kFactors + kExtras);
+  for (int i = 0; i < options.samples; ++i) {
+    FactorValues logs = factors_of(random);
+    double u = uniform(random);
+    std::size_t which = 0;
+    while (which + 1 < candidates.size() && u > candidates[which].weight) {
+      u -= candidates[which].weight;
+      ++which;
+    }
+    const Bill& bill = candidates[which].bill;
+    std::array<double, kExtras> extra{};
+    for (std::size_t e = 0; e < kLayout; ++e) extra[e] = normal(random);
+    extra[kLayout] = base[which];
+    FactorValues values{};
+    for (std::size_t f = 0; f < kFactors; ++f) values[f] = std::exp(logs[f]);
+    const Spread spread{
+        .gemm = std::exp(bill.gemm_noise * extra[kGemmNoise] + bill.gemm_shape * extra[kGemmShape]),
+        .memory = std::exp(bill.memory_noise * extra[kMemoryNoise])};
+    const double form = std::exp(belief.form_sigma * extra[kForm]);
+    out.step.push_back(samplers[which](values, spread) * form);
+    out.slot_ratio.push_back(out.step.back() / std::exp(base[which]));
+    for (std::size_t f = 0; f < kFactors; ++f) out.inputs[f].push_back(logs[f]);
+    for (std::size_t e = 0; e < kExtras; ++e) out.inputs[kFactors + e].push_back(extra[e]);
+  }
+  return out;
+}
+
+// Squared correlation of each input with log step time: its share of the variance where the model
+// is near linear in logarithms, as a sum of products is.
+std::vector<std::pair<std::string, double>> sensitivities(const Sampled& sampled) {
+  std::vector<double> logs;
+  for (const double t : sampled.step) logs.push_back(std::log(t));
+  const double centre = mean(logs);
+  double variance = 0;
+  for (const double l : logs) variance += (l - centre) * (l - centre);
+  std::vector<std::pair<std::string, double>> out;
+  for (std::size_t i = 0; i < sampled.inputs.size(); ++i) {
+    const std::vector<double>& x = sampled.inputs[i];
+    const double x_centre = mean(x);
+    double xx = 0;
+    double xy = 0;
+    for (std::size_t d = 0; d < x.size(); ++d) {
+      xx += (x[d] - x_centre) * (x[d] - x_centre);
+      xy += (x[d] - x_centre) * (logs[d] - centre);
+    }
+    constexpr double kLeastShare = 0.01;
+    const double share = xx * variance > 0 ? xy * xy / (xx * variance) : 0;
+    if (share >= kLeastShare) {
+      out.emplace_back(
+          i < kFactors ? std::string(to_string(static_cast<Factor>(i))) : kExtraNames[i - kFactors],
+          share);
+    }
+  }
+  std::ranges::stable_sort(out, std::ranges::greater{}, &std::pair<std::string, double>::second);
+  return out;
+}
+
+nlohmann::ordered_json printed_figures(const Published& p) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  const auto put = [&](const char* key, const auto& value) {
+    if (value) out[key] = *value;
   };
-  need(run.model.has_value(), "model");
-  need(run.seq_len.has_value(), "seq_len");
-  need(run.global_batch_sequences.has_value(), "global_batch_sequences");
+  put("gpu_hours", p.gpu_hours);
+  put("wall_hours", p.wall_hours);
+  put("step_time_s", p.step_time_s);
+  put("tokens_per_s_per_gpu", p.tokens_per_s_per_gpu);
+  put("tokens_per_day", p.tokens_per_day);
+  put("tflops_per_gpu", p.tflops_per_gpu);
+  put("slot_time_s", p.slot_time_s);
+  put("mfu", p.mfu);
+  put("hfu", p.hfu);
+  put("cost_usd", p.cost_usd);
+  return out;
+}
+
+void explain(Prediction& out, const Run& run, const std::vector<Candidate>& candidates,
+             const FactorValues& centre) {
+  const Candidate& likeliest = candidates.front();
+  const StepTime step = step_time(likeliest.bill, centre);
+  out.breakdown_s = step.breakdown_s;
+  out.rates = likeliest.bill.rates;
+  for (UsedRate& used : out.rates) used.share /= step.total_s;
+  std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
+  out.assumptions = likeliest.bill.assumptions;
+  if (candidates.size() > 1) {
+    out.assumptions.push_back(
+        fmt::format("what the run doesn't print is sampled over {} plausible layouts, likeliest:",
+                    candidates.size()));
+  }
+  for (const std::string& note : likeliest.notes) out.assumptions.push_back(note);
+  if (run.goodput < 1) {
+    out.assumptions.push_back(
+        fmt::format("goodput {:.2f}: share of wall time that trains", run.goodput));
+  }
+}
+
+FactorValues values_of(const Belief& belief) {
+  FactorValues out{};
+  for (std::size_t f = 0; f < kFactors; ++f) out[f] = std::exp(belief.log_mean[f]);
+  return out;
+}
+
+}  // namespace
+
+double median_shift(const std::vector<Candidate>& candidates, const Belief& belief,
+                    const PredictOptions& options) {
+  const FactorValues centre = values_of(belief);
+  return std::log(median(sample(candidates, belief, centre, options).step) /
+                  central_step_s(candidates, centre));
+}
+
+Prediction predict(const Run& run, const System& system, const RateBook& book,
+                   const Knowledge& knowledge, const PredictOptions& options) {
   if (options.samples < 100) throw BadInput("--samples: expected at least 100");
+  const Belief& belief = knowledge.calibration.for_family(run.family);
+  const FactorValues centre = values_of(belief);
+  const std::vector<Candidate> ways = candidates(run, system, book, knowledge.factors.medians());
 
   Prediction out;
   out.run_id = run.id;
   out.system_id = system.id;
-  const std::vector<Part> parts = step_parts(run, system, book, out);
-
-  const Draw centre = middle_draw();
-  const double total = step_time(parts, centre);
-  for (const Part& part : parts) out.breakdown_s.emplace_back(part.name, part_time(part, centre));
-  for (UsedRate& used : out.rates) used.share /= total;
-  std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
-
-  std::mt19937_64 random(options.seed);
-  std::normal_distribution<double> normal;
-  std::uniform_real_distribution<double> uniform;
-  std::vector<Draw> draws(static_cast<std::size_t>(options.samples));
-  for (auto& draw : draws) {
-    for (std::size_t i = 0; i < kInputs; ++i)
-      draw[i] = i < kInPlace ? normal(random) : uniform(random);
+  explain(out, run, ways, centre);
+  const Sampled sampled = sample(ways, belief, centre, options);
+  out.moves_most = sensitivities(sampled);
+  if (ways.front().bill.layout.pp > 1) {
+    const double slot = step_time(ways.front().bill, centre).slot_s;
+    const Estimate ratio = estimate_of(sampled.slot_ratio);
+    out.slot_time_s = Estimate{slot * ratio.p05, slot * ratio.p50, slot * ratio.p95};
   }
-  std::vector<double> times;
-  for (const auto& draw : draws) times.push_back(step_time(parts, draw));
-  for (std::size_t i = 0; i < kInputs; ++i) {  // one input at a time
-    std::vector<double> alone;
-    for (const auto& draw : draws) {
-      Draw only = centre;
-      only[i] = draw[i];
-      alone.push_back(step_time(parts, only));
-    }
-    const Estimate e = estimate_of(alone);
-    if (e.p95 > e.p05) out.moves_most.emplace_back(kInputNames[i], (e.p95 - e.p05) / e.p50);
-  }
-  std::ranges::stable_sort(out.moves_most, std::ranges::greater{},
-                           &std::pair<std::string, double>::second);
 
   RunFacts facts{};
   facts.tokens_per_step = static_cast<double>(*run.global_batch_sequences * *run.seq_len);
@@ -144,32 +288,16 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
   out.price_usd_per_gpu_hour = facts.price;
   out.flops_per_step = facts.tokens_per_step * facts.flops_per_token;
   out.mfu_peak_flops = facts.peak;
-  out.estimates = estimates_from(times, facts);
-  const double null_time = out.flops_per_step / (kNullMfu * facts.peak * facts.gpus);
-  out.null_model = estimates_from({null_time}, facts);
+  out.estimates = estimates_from(sampled.step, facts);
+  if (const auto null_time = null_step_s(run, system, book)) {
+    out.null_model = estimates_from({*null_time}, facts);
+  }
   if (const auto published = published_step_time(run, facts.peak)) {
     out.published_step_time_s = published;
     out.error_pct = (out.estimates.step_time_s.p50 / *published - 1) * 100;
   }
   if (!facts.price) out.assumptions.emplace_back("no price is known: give --price for the cost");
-  if (run.goodput < 1)
-    out.assumptions.push_back(
-        fmt::format("goodput {:.2f}: share of wall time that trains", run.goodput));
-
-  const auto put = [&](const char* key, const auto& value) {
-    if (value) out.published[key] = *value;
-  };
-  const Published& p = run.published;
-  put("gpu_hours", p.gpu_hours);
-  put("wall_hours", p.wall_hours);
-  put("step_time_s", p.step_time_s);
-  put("tokens_per_s_per_gpu", p.tokens_per_s_per_gpu);
-  put("tokens_per_day", p.tokens_per_day);
-  put("tflops_per_gpu", p.tflops_per_gpu);
-  put("mfu", p.mfu);
-  put("hfu", p.hfu);
-  put("cost_usd", p.cost_usd);
-  if (out.published.is_null()) out.published = nlohmann::ordered_json::object();
+  out.published = printed_figures(run.published);
   return out;
 }
 
@@ -197,6 +325,7 @@ nlohmann::ordered_json to_json(const Prediction& p) {
                                  {"system_id", p.system_id},
                                  {"estimates", to_json(p.estimates)},
                                  {"null_model", to_json(p.null_model)}};
+  if (p.slot_time_s) json["slot_time_s"] = to_json(*p.slot_time_s);
   json["breakdown_s"] = nlohmann::ordered_json::object();
   for (const auto& [name, seconds] : p.breakdown_s) json["breakdown_s"][name] = seconds;
   json["published"] = p.published;
@@ -213,7 +342,7 @@ nlohmann::ordered_json to_json(const Prediction& p) {
   }
   json["moves_most"] = nlohmann::ordered_json::array();
   for (const auto& [name, width] : p.moves_most)
-    json["moves_most"].push_back({{"input", name}, {"relative_width", width}});
+    json["moves_most"].push_back({{"input", name}, {"variance_share", width}});
   json["assumptions"] = p.assumptions;
   json["price_usd_per_gpu_hour"] =
       p.price_usd_per_gpu_hour ? nlohmann::ordered_json(*p.price_usd_per_gpu_hour) : nullptr;

@@ -4,13 +4,14 @@
 // docs/extrapolation.md explains the model.
 #pragma once
 
+#include "report/candidates.hpp"
+#include "report/factors.hpp"
 #include "report/rates.hpp"
 #include "workload/run.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,26 +24,22 @@ struct Estimate {
 
 struct RunEstimates {
   Estimate step_time_s;
-  Estimate mfu;                       // 0..1, causal attention exact, against mfu_peak_flops
-  Estimate tflops_per_gpu;            // model TFLOP/s
+  Estimate mfu;                       // 0..1, in the run's convention, against mfu_peak_flops
+  Estimate tflops_per_gpu;            // model TFLOP/s in the same convention
   std::optional<Estimate> gpu_hours;  // where the run names its tokens
   std::optional<Estimate> cost_usd;   // where a price is known too
-};
-
-struct UsedRate {
-  std::string what;  // "qkv fprop 4096x2304x768 bf16"
-  Rate rate;
-  double share = 0;  // of the step
 };
 
 struct Prediction {
   std::string run_id, system_id;
   RunEstimates estimates;
-  RunEstimates null_model;  // 40 % of the dense peak for everything, in exact causal FLOPs
-  std::vector<std::pair<std::string, double>>
-      breakdown_s;  // of the step with every input at its middle; adds up to it
-  std::vector<std::pair<std::string, double>>
-      moves_most;  // input, relative width of the step's 90 % interval that it alone causes
+  RunEstimates null_model;              // see null_step_s
+  std::optional<Estimate> slot_time_s;  // one micro-batch forward and backward in the median stage,
+                                        // where there is a pipeline
+  // Of the step in the likeliest layout with every input at its middle; adds up to that step.
+  std::vector<std::pair<std::string, double>> breakdown_s;
+  // Input, share of the variance of log step time that it explains by itself.
+  std::vector<std::pair<std::string, double>> moves_most;
   std::optional<double> published_step_time_s;  // what the source's figure comes to
   std::optional<double> error_pct;              // of the step time against it
   nlohmann::ordered_json published;
@@ -53,21 +50,42 @@ struct Prediction {
   double mfu_peak_flops = 0;  // the denominator
 };
 
+// What is known besides rates: the factors' priors, and what published steps say about them.
+struct Knowledge {
+  FactorTable factors;
+  Calibration calibration;
+};
+Knowledge load_knowledge(const Library& library);
+
 struct PredictOptions {
   std::optional<double> price_usd_per_gpu_hour;  // before the run's, before the system's
-  int samples = 4000;
+  int samples = 1000;
   std::uint64_t seed = 1;
 };
 
-// BadInput where the run lacks what a prediction needs, or no rate is known for it.
+// BadInput where the run lacks what a prediction needs, its layout is impossible or doesn't fit, or
+// no rate is known for it. A run is never predicted with factors that its own family took part in.
 Prediction predict(const Run& run, const System& system, const RateBook& rates,
-                   const PredictOptions& options);
+                   const Knowledge& knowledge, const PredictOptions& options);
+
+// The step without sampling: the geometric mean over the candidates, every factor at its median.
+double central_step_s(const std::vector<Candidate>& candidates, const FactorValues& factors);
+
+// log(median of the sampled step time / central_step_s at the belief's means): what skewed inputs
+// and maxima add.
+double median_shift(const std::vector<Candidate>& candidates, const Belief& belief,
+                    const PredictOptions& options);
+
+// 40 % of the dense bf16 peak for everything, in exact causal FLOPs without router and MTP. Nothing
+// where the system has no bf16 peak (fp32 on a CPU without bf16).
+std::optional<double> null_step_s(const Run& run, const System& system, const RateBook& book);
 
 nlohmann::ordered_json to_json(const Prediction& prediction);
 nlohmann::ordered_json to_json(const Estimate& estimate);
 
 // The step time in seconds that a published figure comes to: of step_time_s, tokens_per_s_per_gpu,
-// tokens_per_day, tflops_per_gpu, mfu, gpu_hours, the first there is.
+// tokens_per_day, tflops_per_gpu, mfu, hfu, gpu_hours, the first there is. hfu counts a second
+// forward pass where the layout recomputes.
 std::optional<double> published_step_time(const Run& run, double peak_flops);
 
 }  // namespace trainmeter

@@ -32,8 +32,11 @@ struct Rate {
 struct RatePoint {
   std::string operation;  // gemm fma copy read write triad allreduce ...
   std::string dtype, backend, layout;
-  std::int64_t m = 0, n = 0, k = 0;  // gemm; 0 where not printed
-  std::int64_t bytes = 0;            // memory kernels: an array; collectives: payload
+  std::int64_t m = 0, n = 0, k = 0;        // gemm; 0 where not printed
+  std::int64_t bytes = 0;                  // memory kernels: an array; collectives: payload
+  std::int64_t groups = 1;                 // gemm: side by side
+  std::int64_t seq_len = 0, head_dim = 0;  // attention
+  bool causal = true;
   std::int64_t ranks = 1;
   double value = 0;
   double noise = 0;
@@ -50,10 +53,19 @@ class RateBook {
   // and peak (bandwidths scaled by the two systems' memory bandwidth), and marked so.
   void add_published(const Library& library, const System& system);
 
-  // At the nearest shape (distance: sum of |log ratio| of m, n, k), the best backend. Nothing where
-  // no GEMM of this dtype is known.
+  // The device whose rates these are: its SMs and bandwidth shape the curve between known shapes.
+  void describe(const System& system) { device_ = system; }
+
+  // `groups` GEMMs of one shape, FLOP/s: the very shape where it is known, else the curve
+  // (report/gemm_curve.hpp) times what the shapes around it reach of it. The best backend. Nothing
+  // where no GEMM of this dtype is known.
   [[nodiscard]] std::optional<Rate> gemm(const std::string& dtype, std::string_view layout,
-                                         std::int64_t m, std::int64_t n, std::int64_t k) const;
+                                         std::int64_t m, std::int64_t n, std::int64_t k,
+                                         std::int64_t groups = 1) const;
+  // FLOP/s of the causal attention core, counted as its makers do (half the square; backward 2.5 x
+  // forward): `backend`'s at the nearest head width, interpolated between sequence lengths.
+  [[nodiscard]] std::optional<Rate> attention(bool forward, const std::string& backend,
+                                              std::int64_t seq_len, std::int64_t head_dim) const;
   [[nodiscard]] std::optional<Rate> memory() const;  // triad, else copy, else read: bytes/s
   // Bus bandwidth at the nearest payload, in bytes/s.
   [[nodiscard]] std::optional<Rate> bus(std::string_view collective, double bytes) const;
@@ -63,9 +75,15 @@ class RateBook {
   [[nodiscard]] const std::vector<RatePoint>& points() const { return points_; }
 
  private:
-  [[nodiscard]] double shape_error(const std::string& dtype) const;
+  struct Known;  // a shape with what it reaches of the curve
+  [[nodiscard]] std::vector<Known> known_shapes(const std::string& dtype,
+                                                std::string_view layout) const;
+  static Known interpolated(const std::vector<Known>& known, double m, double n, double k,
+                            const RatePoint* left_out);
+  static double shape_error(const std::vector<Known>& known);
 
   std::vector<RatePoint> points_;
+  System device_;
 };
 
 // The device rates of one usable measurement: FLOP/s per device for gemm and fma, bytes/s for

@@ -212,6 +212,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   const std::string kind = device_kind(story.records);
   for (const Record& record : story.records) story.rates.add(only(record, kind));
   story.machine = measured_system(story.records, story.rates, library, story.notes);
+  story.rates.describe(story.machine);
   collect_achieved(story, kind);
 
   try {
@@ -220,8 +221,8 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
       throw BadInput("run " + run.id + ": seq_len and global_batch_sequences: expected both");
     story.prediction_title = fmt::format("{} on this machine", run.title);
     const std::string dtype = story.rates.best_gemm("bf16") ? "bf16" : "fp32";
-    story.prediction =
-        predict(here(run, story, dtype), story.machine, story.rates, options.predict);
+    story.prediction = predict(here(run, story, dtype), story.machine, story.rates,
+                               load_knowledge(library), options.predict);
   } catch (const BadInput& error) {  // such as a record without memory bandwidth: the rest of the
                                      // story still holds
     story.why_no_prediction = error.what();

@@ -1,9 +1,11 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The program `trainmeter`: doctor, report, predict, claims. Exit codes: docs/contributing.md.
+// The program `trainmeter`: doctor, report, predict, validate, claims. Exit codes:
+// docs/contributing.md.
 #include "record/error.hpp"
 #include "report/doctor.hpp"
 #include "report/story.hpp"
+#include "report/validate.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -23,6 +25,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kFine = 0, kCheckFailed = 1, kBadInput = 2, kEnvironmentFailed = 4;
+
+void write_file(const std::string& file, const std::string& text) {
+  std::ofstream out(file, std::ios::binary);
+  if (!out) throw BadInput(file + ": cannot be written: " + std::strerror(errno));
+  if (!(out << text).flush())
+    throw EnvironmentFailed(file + ": writing failed: " + std::strerror(errno));
+}
 
 struct Output {
   std::string format = "text";
@@ -50,10 +59,7 @@ struct Output {
       }
       return;
     }
-    std::ofstream out(file, std::ios::binary);
-    if (!out) throw BadInput(file + ": cannot be written: " + std::strerror(errno));
-    if (!(out << text).flush())
-      throw EnvironmentFailed(file + ": writing failed: " + std::strerror(errno));
+    write_file(file, text);
   }
 };
 
@@ -119,8 +125,9 @@ struct PredictCommand {
     } else {
       throw BadInput(fmt::format("run {}: system: missing; name one with --system", which.id));
     }
+    book.describe(on);
     if (records.empty()) book.add_published(library, on);
-    Prediction prediction = predict(which, on, book, options);
+    Prediction prediction = predict(which, on, book, load_knowledge(library), options);
     for (const std::string& note : notes) prediction.assumptions.push_back(note);
     for (const Record& record : records) {
       for (const Header& header : record.headers) {
@@ -154,6 +161,23 @@ struct ClaimsCommand {
       return json;
     });
     return strict && std::ranges::any_of(verdicts, &Verdict::fails) ? kCheckFailed : kFine;
+  }
+};
+
+struct ValidateCommand {
+  ValidateOptions options;
+  std::string calibration;
+  Output output;
+
+  int run_it() const {
+    const Library library(published_data());
+    if (!calibration.empty()) {
+      write_file(calibration, to_json_text(fit_again(library)));
+      return kFine;
+    }
+    const Validation validation = validate(library, options);
+    output.write(to_document(validation), [&] { return to_json(validation); });
+    return kFine;
   }
 };
 
@@ -222,6 +246,22 @@ int run_program(int argc, char** argv) {
                    "exit 1 where a claim is contradictory or exceeds what anybody measured");
   claims_command.output.options(claims);
 
+  ValidateCommand validate_command;
+  CLI::App* validate_app = app.add_subcommand(
+      "validate", "every published run: published, predicted, error, null model");
+  validate_app->add_option("--samples", validate_command.options.samples, "draws a run")
+      ->check(CLI::Range(100, 1'000'000))
+      ->capture_default_str();
+  validate_app->add_option("--seed", validate_command.options.seed, "of the draws")
+      ->capture_default_str();
+  validate_app
+      ->add_option("--threads", validate_command.options.threads,
+                   "threads; the result is the same for any number")
+      ->check(CLI::Range(1, 1024));
+  validate_app->add_option("--calibrate", validate_command.calibration,
+                           "fit the factors to the published runs again, write them here, and end");
+  validate_command.output.options(validate_app);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
@@ -238,7 +278,8 @@ int run_program(int argc, char** argv) {
       for (int i = 1; i < argc; ++i) {
         if (argv[i][0] != '\0') throw BadInput(unknown_argument(app, argv[i]));
       }
-      throw BadInput("expected a command: doctor, report, predict or claims (--help says more)");
+      throw BadInput(
+          "expected a command: doctor, report, predict, validate or claims (--help says more)");
     }
     throw BadInput(what);
   }
@@ -249,6 +290,7 @@ int run_program(int argc, char** argv) {
   }
   if (*report) return report_command.run_it();
   if (*predict) return predict_command.run_it();
+  if (*validate_app) return validate_command.run_it();
   return claims_command.run_it();
 }
 

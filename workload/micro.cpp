@@ -12,16 +12,19 @@ namespace {
 MicroFigure read_figure(StrictObject object) {
   MicroFigure f;
   f.id = filled(object, "id");
-  f.operation = object.one_of("operation", {"gemm", "copy", "read", "write", "triad", "allreduce",
-                                            "allgather", "reducescatter", "alltoall", "sendrecv"});
+  f.operation =
+      object.one_of("operation", {"gemm", "copy", "read", "write", "triad", "allreduce",
+                                  "allgather", "reducescatter", "alltoall", "sendrecv", "attention",
+                                  "attention_forward", "attention_backward"});
   f.dtype = object.one_of("dtype", dtype_names());
   if (object.has("scaling")) f.scaling = object.one_of("scaling", {"none", "tensor", "block128"});
   f.backend = filled(object, "backend");
   if (object.has("shape")) {
     StrictObject shape = object.object("shape");
-    for (const char* key : {"m", "n", "k", "groups", "bytes"}) {
+    for (const char* key : {"m", "n", "k", "groups", "bytes", "seq_len", "head_dim"}) {
       if (shape.has(key)) f.shape[key] = shape.count(key);
     }
+    if (shape.has("causal")) f.shape["causal"] = bounded(shape, "causal", 0, 1);
     shape.finish();
   }
   if (object.has("ranks")) f.ranks = object.count("ranks");

@@ -24,28 +24,33 @@ std::optional<double> fraction(StrictObject& object, const std::string& key) {
   return value;
 }
 
+std::optional<std::int64_t> some(StrictObject& object, const std::string& key) {
+  if (!object.has(key)) return std::nullopt;
+  return bounded(object, key, 1, kMaxRunSize);
+}
+
 Parallel read_parallel(StrictObject object) {
   Parallel p;
   p.tp = at_least_one(object, "tp", 1);
   p.pp = at_least_one(object, "pp", 1);
-  p.vpp = at_least_one(object, "vpp", 1);
   p.cp = at_least_one(object, "cp", 1);
-  p.dp = at_least_one(object, "dp", 1);
   p.ep = at_least_one(object, "ep", 1);
   p.etp = at_least_one(object, "etp", 1);
-  p.sp = object.has("sp") && object.boolean("sp");
+  p.vpp = some(object, "vpp");
+  p.dp = some(object, "dp");
+  p.microbatch_sequences = some(object, "microbatch_sequences");
+  p.sp = object.optional(&StrictObject::boolean, "sp");
   if (object.has("zero")) {
     p.zero = object.integer("zero");
-    if (p.zero < 0 || p.zero > 3) object.refuse("zero", "0, 1, 2 or 3");
+    if (*p.zero < 0 || *p.zero > 3) object.refuse("zero", "0, 1, 2 or 3");
   }
   if (object.has("schedule"))
     p.schedule = object.one_of("schedule", {"1f1b", "interleaved", "zb", "dualpipe"});
-  p.microbatch_sequences = at_least_one(object, "microbatch_sequences", 1);
   if (object.has("recompute"))
     p.recompute = object.one_of("recompute", {"none", "selective", "full"});
   if (object.has("overlap")) {
     p.overlap = object.texts("overlap");
-    for (const std::string& what : p.overlap) {
+    for (const std::string& what : *p.overlap) {
       if (what != "tp" && what != "dp" && what != "pp" && what != "ep")
         object.refuse("overlap", "a list of tp, dp, pp, ep");
     }
@@ -62,7 +67,7 @@ void check_layout(StrictObject object, const Parallel& p, std::int64_t gpus) {
   if (!(one_model <= all)) {
     object.refuse("tp", fmt::format("tp x pp x cp of at most the run's {} GPUs", gpus));
   }
-  if (object.has("dp") && one_model * static_cast<double>(p.dp) != all) {
+  if (p.dp && one_model * static_cast<double>(*p.dp) != all) {
     object.refuse("dp", fmt::format("tp x pp x cp x dp = the run's {} GPUs", gpus));
   }
 }
@@ -86,31 +91,37 @@ Published read_claimed(StrictObject object) {
   return p;
 }
 
-void check_context(StrictObject object) {
-  (void)object.optional(&StrictObject::positive, "power_cap_w");
-  (void)object.optional(&StrictObject::text, "software");
-  (void)object.optional(&StrictObject::boolean, "compiled");
+Context read_context(StrictObject object) {
+  Context c;
+  c.power_cap_w = object.optional(&StrictObject::positive, "power_cap_w");
+  c.software = object.optional(&StrictObject::text, "software");
+  c.compiled = object.optional(&StrictObject::boolean, "compiled");
   object.finish();
+  return c;
 }
 
-void check_rl(StrictObject object) {
-  for (const char* key :
-       {"questions_per_step", "samples_per_question", "outputs_per_rollout", "minibatches"}) {
-    (void)object.optional(&StrictObject::count, key);
-  }
-  (void)object.optional(&StrictObject::boolean, "reference_model");
+Rl read_rl(StrictObject object) {
+  Rl rl;
+  rl.questions_per_step = at_least_one(object, "questions_per_step", 1);
+  rl.samples_per_question = at_least_one(object, "samples_per_question", 1);
+  rl.outputs_per_rollout = some(object, "outputs_per_rollout");
+  rl.minibatches = some(object, "minibatches");
+  if (object.has("reference_model")) rl.reference_model = object.boolean("reference_model");
   if (object.has("phases")) {
     for (StrictObject& phase : object.objects("phases")) {
-      (void)phase.count("steps");
-      const auto mean = phase.optional(&StrictObject::positive, "mean_output_tokens");
-      const auto most = phase.optional(&StrictObject::positive, "max_output_tokens");
-      if (mean && most && !(*mean <= *most)) {
+      RlPhase p{.steps = static_cast<double>(bounded(phase, "steps", 1, kMaxRunSize))};
+      p.mean_output_tokens = phase.optional(&StrictObject::positive, "mean_output_tokens");
+      p.max_output_tokens = phase.optional(&StrictObject::positive, "max_output_tokens");
+      if (p.mean_output_tokens && p.max_output_tokens &&
+          !(*p.mean_output_tokens <= *p.max_output_tokens)) {
         phase.refuse("mean_output_tokens", "at most `max_output_tokens`");
       }
       phase.finish();
+      rl.phases.push_back(p);
     }
   }
   object.finish();
+  return rl;
 }
 
 Stage stage_of(Run run) {
@@ -183,6 +194,7 @@ Run read_run(StrictObject object, const Library& library) {
 
   const std::vector<std::string> precisions = {"bf16", "fp16", "fp32", "fp8"};
   Run run;
+  run.file = object.where();
   run.id = filled(object, "id");
   run.title = filled(object, "title");
   if (object.has("model")) {
@@ -218,15 +230,9 @@ Run read_run(StrictObject object, const Library& library) {
   run.goodput = fraction(object, "goodput").value_or(1);
   run.price_usd_per_gpu_hour = object.optional(&StrictObject::positive, "price_usd_per_gpu_hour");
   if (object.has("published")) run.published = read_claimed(object.object("published"));
-  if (object.has("context")) {
-    check_context(object.object("context"));
-    run.context = object.raw("context");
-  }
+  if (object.has("context")) run.context = read_context(object.object("context"));
   if (object.has("stages")) run.stages = read_stages(object, library);
-  if (object.has("rl")) {
-    check_rl(object.object("rl"));
-    run.rl = object.raw("rl");
-  }
+  if (object.has("rl")) run.rl = read_rl(object.object("rl"));
   if (object.has("source")) run.source = read_source(object.object("source"));
   object.finish();
   return run;

@@ -18,13 +18,35 @@
 
 namespace trainmeter {
 
+// The layout as the file gives it. What is absent was not printed: workload/layout.hpp lists the
+// plausible ways to fill it in.
 struct Parallel {
-  std::int64_t tp = 1, pp = 1, vpp = 1, cp = 1, dp = 1, ep = 1, etp = 1, zero = 0;
-  bool sp = false;
-  std::string schedule = "1f1b";  // 1f1b interleaved zb dualpipe
-  std::int64_t microbatch_sequences = 1;
-  std::string recompute = "none";    // none selective full
-  std::vector<std::string> overlap;  // of tp dp pp ep
+  std::int64_t tp = 1, pp = 1, cp = 1, ep = 1, etp = 1;
+  std::optional<std::int64_t> vpp, dp, zero, microbatch_sequences;
+  std::optional<bool> sp;
+  std::optional<std::string> schedule;              // 1f1b interleaved zb dualpipe
+  std::optional<std::string> recompute;             // none selective full
+  std::optional<std::vector<std::string>> overlap;  // of tp dp pp ep
+};
+
+struct RlPhase {
+  double steps = 0;
+  std::optional<double> mean_output_tokens, max_output_tokens;
+};
+
+// An RL stage: every step asks `questions_per_step` questions `samples_per_question` times; outputs
+// are generated `outputs_per_rollout` at a time and trained on in `minibatches` updates.
+struct Rl {
+  std::int64_t questions_per_step = 1, samples_per_question = 1;
+  std::optional<std::int64_t> outputs_per_rollout, minibatches;
+  bool reference_model = true;  // its logits too are computed for every output (GRPO's KL term)
+  std::vector<RlPhase> phases;
+};
+
+struct Context {  // how a published figure was taken, where printed
+  std::optional<double> power_cap_w;
+  std::optional<std::string> software;
+  std::optional<bool> compiled;
 };
 
 struct Published {  // what the source claims; seconds, hours, FLOP/s, fractions
@@ -44,6 +66,7 @@ struct Stage {
 };
 
 struct Run {
+  std::string file;  // for messages: where it was read from
   std::string id, title;
   std::optional<Model> model;  // absent where only hours and money are claimed
   std::optional<System> system;
@@ -58,9 +81,9 @@ struct Run {
   double goodput = 1;
   std::optional<double> price_usd_per_gpu_hour;
   Published published;
-  nlohmann::json context;  // power_cap_w, software, compiled
+  Context context;
   std::vector<Stage> stages;
-  nlohmann::json rl;  // checked for its keys, otherwise as read
+  std::optional<Rl> rl;
   std::optional<Source> source;
 };
 

@@ -17,6 +17,28 @@ double real(std::int64_t value) {
   return static_cast<double>(value);
 }
 
+// Training FLOPs per token of one layer's attention core: scores and weighted sum, forward and
+// twice that backward.
+double attention_core_flops(const Model& m, const FlopOptions& options) {
+  if (options.attention == AttentionFlops::none) return 0;
+  const double keys =
+      real(options.seq_len) * (options.attention == AttentionFlops::causal ? 0.5 : 1);
+  return 3 * 2 * keys * real(m.heads) * real(query_key_dim(m) + value_dim(m));
+}
+
+double training_flops(double weights) {
+  return 6 * weights;  // multiply and add, for forward, dgrad and wgrad
+}
+
+std::int64_t divided(std::int64_t value, std::int64_t ways, const char* what) {
+  if (ways < 1 || value % ways != 0) {
+    throw BadInput(fmt::format("{}: {} ways do not divide {}", what, ways, value));
+  }
+  return value / ways;
+}
+
+}  // namespace
+
 std::int64_t dense_layers(const Model& m) {
   return m.moe ? m.moe->dense_layers : m.layers;
 }
@@ -51,28 +73,6 @@ double attention_weights(const Model& m) {
          real(m.hidden) * real(a.kv_lora_rank + a.qk_rope_head_dim) +
          real(a.kv_lora_rank) * real(m.heads) * real(a.qk_nope_head_dim + a.v_head_dim) + output;
 }
-
-// Training FLOPs per token of one layer's attention core: scores and weighted sum, forward and
-// twice that backward.
-double attention_core_flops(const Model& m, const FlopOptions& options) {
-  if (options.attention == AttentionFlops::none) return 0;
-  const double keys =
-      real(options.seq_len) * (options.attention == AttentionFlops::causal ? 0.5 : 1);
-  return 3 * 2 * keys * real(m.heads) * real(query_key_dim(m) + value_dim(m));
-}
-
-double training_flops(double weights) {
-  return 6 * weights;  // multiply and add, for forward, dgrad and wgrad
-}
-
-std::int64_t divided(std::int64_t value, std::int64_t ways, const char* what) {
-  if (ways < 1 || value % ways != 0) {
-    throw BadInput(fmt::format("{}: {} ways do not divide {}", what, ways, value));
-  }
-  return value / ways;
-}
-
-}  // namespace
 
 std::vector<Component> components(const Model& m, const FlopOptions& options) {
   std::vector<Component> out;
@@ -145,86 +145,116 @@ std::string_view to_string(Pass pass) {
   return "";
 }
 
-std::vector<GemmWork> step_gemms(const Model& m, std::int64_t tokens, std::int64_t tp,
-                                 std::int64_t ep) {
-  if (tokens < 1) throw BadInput(fmt::format("tokens: expected at least 1, found {}", tokens));
-  std::vector<GemmWork> out;
+namespace {
+
+class GemmList {
+ public:
   // y[rows, outputs] = x[rows, inputs] W^T; dx = dy W; dW = dy^T x.
-  const auto add = [&](const char* name, std::int64_t rows, std::int64_t outputs,
-                       std::int64_t inputs, std::int64_t groups, double count, bool low_precision) {
-    if (count <= 0) return;
-    out.push_back({name, Pass::fprop, rows, outputs, inputs, groups, count, low_precision});
-    out.push_back({name, Pass::dgrad, rows, inputs, outputs, groups, count, low_precision});
-    out.push_back({name, Pass::wgrad, outputs, inputs, rows, groups, count, low_precision});
-  };
-  const double layers = real(m.layers);
+  void add(const char* name, std::int64_t rows, std::int64_t outputs, std::int64_t inputs,
+           bool low_precision = true, std::int64_t groups = 1, double count = 1) {
+    list.push_back({name, Pass::fprop, rows, outputs, inputs, groups, count, low_precision});
+    list.push_back({name, Pass::dgrad, rows, inputs, outputs, groups, count, low_precision});
+    list.push_back({name, Pass::wgrad, outputs, inputs, rows, groups, count, low_precision});
+  }
+  std::vector<GemmWork> list;
+};
+
+void add_attention(GemmList& out, const Model& m, std::int64_t tokens, std::int64_t tp) {
   const std::int64_t heads = divided(m.heads, tp, "tp: heads");
-  const std::int64_t up = m.ffn_kind == FfnKind::swiglu ? 2 : 1;  // gate and up as one GEMM
   if (m.mla) {
     const Mla& a = *m.mla;
     // The low-rank projections down are small and kept whole on every tensor-parallel rank; their
     // tokens are divided.
     const std::int64_t rows = divided(tokens, tp, "tp: tokens");
-    add("q_a", rows, a.q_lora_rank, m.hidden, 1, layers, true);
-    add("kv_a", rows, a.kv_lora_rank + a.qk_rope_head_dim, m.hidden, 1, layers, true);
-    add("q_b", tokens, heads * query_key_dim(m), a.q_lora_rank, 1, layers, true);
-    add("kv_b", tokens, heads * (a.qk_nope_head_dim + a.v_head_dim), a.kv_lora_rank, 1, layers,
-        true);
+    out.add("q_a", rows, a.q_lora_rank, m.hidden);
+    out.add("kv_a", rows, a.kv_lora_rank + a.qk_rope_head_dim, m.hidden);
+    out.add("q_b", tokens, heads * query_key_dim(m), a.q_lora_rank);
+    out.add("kv_b", tokens, heads * (a.qk_nope_head_dim + a.v_head_dim), a.kv_lora_rank);
   } else {
-    const std::int64_t qkv = divided((m.heads + 2 * m.kv_heads) * m.head_dim, tp, "tp: qkv");
-    add("qkv", tokens, qkv, m.hidden, 1, layers, true);
+    out.add("qkv", tokens, divided((m.heads + 2 * m.kv_heads) * m.head_dim, tp, "tp: qkv"),
+            m.hidden);
   }
-  add("attention_output", tokens, m.hidden, heads * value_dim(m), 1, layers, true);
-  if (dense_layers(m) > 0) {
-    const std::int64_t ffn = divided(m.ffn, tp, "tp: ffn");
-    add("ffn_up", tokens, up * ffn, m.hidden, 1, real(dense_layers(m)), true);
-    add("ffn_down", tokens, m.hidden, ffn, 1, real(dense_layers(m)), true);
-  }
-  if (m.moe) {
-    const Moe& e = *m.moe;
-    if (e.shared_experts > 0) {
-      const std::int64_t shared =
-          divided(e.shared_experts * e.expert_ffn, tp, "tp: shared experts");
-      add("shared_up", tokens, up * shared, m.hidden, 1, real(moe_layers(m)), true);
-      add("shared_down", tokens, m.hidden, shared, 1, real(moe_layers(m)), true);
-    }
-    add("router", divided(tokens, tp, "tp: tokens"), e.experts, m.hidden, 1, real(moe_layers(m)),
-        false);
-    // `ep` GPUs send their tokens to the experts that lie on this one, evenly; tp ranks share the
-    // tokens.
-    const std::int64_t local = divided(e.experts, ep, "ep: experts");
-    const double each =
-        real(tokens) * real(e.experts_per_token) * real(ep) / real(e.experts) / real(tp);
-    const std::int64_t rows = std::max<std::int64_t>(1, std::llround(each));
-    const double count = real(moe_layers(m)) * each /
-                         real(rows);  // the work stays exact where the rows don't divide
-    add("expert_up", rows, up * e.expert_ffn, m.hidden, local, count, true);
-    add("expert_down", rows, m.hidden, e.expert_ffn, local, count, true);
-  }
-  const double head_share = real(m.vocab) / real(tp);
-  const std::int64_t columns = std::max<std::int64_t>(1, std::llround(head_share));
-  add("lm_head", tokens, columns, m.hidden, 1, head_share / real(columns), false);
-  return out;
+  out.add("attention_output", tokens, m.hidden, heads * value_dim(m));
 }
 
-std::vector<MemoryWork> step_memory(const Model& m, std::int64_t tokens, std::int64_t /*seq_len*/,
-                                    double element_bytes) {
-  const double t = real(tokens) * element_bytes;
-  const double h = real(m.hidden);
-  const double activation =
-      m.ffn_kind == FfnKind::swiglu ? 8 : 5;  // elements moved per element of the FFN's width
-  double width = real(dense_layers(m)) * real(m.ffn);
-  if (m.moe)
-    width += real(moe_layers(m)) * real(m.moe->shared_experts + m.moe->experts_per_token) *
-             real(m.moe->expert_ffn);
-  std::vector<MemoryWork> out = {{"embedding", t * 4 * h},
-                                 {"residual_and_norm", t * h * (real(m.layers) * 16 + 5)},
-                                 {"activation", t * activation * width},
-                                 {"loss", t * 3 * real(m.vocab)}};
-  if (m.moe) {
-    out.push_back(
-        {"expert_permute", t * h * real(moe_layers(m)) * 4 * real(m.moe->experts_per_token + 1)});
+std::int64_t up_projections(const Model& m) {  // gate and up as one GEMM
+  return m.ffn_kind == FfnKind::swiglu ? 2 : 1;
+}
+
+void add_experts(GemmList& out, const Model& m, std::int64_t tokens, std::int64_t tp,
+                 std::int64_t ep) {
+  const Moe& e = *m.moe;
+  const std::int64_t up = up_projections(m);
+  if (e.shared_experts > 0) {
+    const std::int64_t shared = divided(e.shared_experts * e.expert_ffn, tp, "tp: shared experts");
+    out.add("shared_up", tokens, up * shared, m.hidden);
+    out.add("shared_down", tokens, m.hidden, shared);
   }
+  out.add("router", divided(tokens, tp, "tp: tokens"), e.experts, m.hidden, false);
+  // `ep` GPUs send their tokens to the experts that lie on this one, evenly; tp ranks share the
+  // tokens.
+  const std::int64_t local = divided(e.experts, ep, "ep: experts");
+  const double each =
+      real(tokens) * real(e.experts_per_token) * real(ep) / real(e.experts) / real(tp);
+  const std::int64_t rows = std::max<std::int64_t>(1, std::llround(each));
+  const double count = each / real(rows);  // the work stays exact where the rows don't divide
+  out.add("expert_up", rows, up * e.expert_ffn, m.hidden, true, local, count);
+  out.add("expert_down", rows, m.hidden, e.expert_ffn, true, local, count);
+}
+
+void add_ffn(GemmList& out, const Model& m, std::int64_t tokens, std::int64_t tp) {
+  const std::int64_t ffn = divided(m.ffn, tp, "tp: ffn");
+  out.add("ffn_up", tokens, up_projections(m) * ffn, m.hidden);
+  out.add("ffn_down", tokens, m.hidden, ffn);
+}
+
+void add_head(GemmList& out, const Model& m, std::int64_t tokens, std::int64_t tp) {
+  const double share = real(m.vocab) / real(tp);
+  const std::int64_t columns = std::max<std::int64_t>(1, std::llround(share));
+  out.add("lm_head", tokens, columns, m.hidden, false, 1, share / real(columns));
+}
+
+}  // namespace
+
+std::vector<GemmWork> layer_gemms(const Model& m, GemmGroup group, std::int64_t tokens,
+                                  std::int64_t tp, std::int64_t ep) {
+  if (tokens < 1) throw BadInput(fmt::format("tokens: expected at least 1, found {}", tokens));
+  GemmList out;
+  if (group == GemmGroup::mtp) {
+    // Two hidden states to one, a layer of the last kind, the shared head.
+    out.add("mtp_projection", tokens, m.hidden, 2 * m.hidden);
+  }
+  if (group != GemmGroup::head) add_attention(out, m, tokens, tp);
+  if (group == GemmGroup::moe || (group == GemmGroup::mtp && m.moe)) {
+    add_experts(out, m, tokens, tp, ep);
+  } else if (group != GemmGroup::head) {
+    add_ffn(out, m, tokens, tp);
+  }
+  if (group == GemmGroup::head || group == GemmGroup::mtp) add_head(out, m, tokens, tp);
+  return out.list;
+}
+
+std::vector<GemmWork> step_gemms(const Model& m, std::int64_t tokens, std::int64_t tp,
+                                 std::int64_t ep) {
+  std::vector<GemmWork> out;
+  const auto add = [&](GemmGroup group, std::int64_t times) {
+    if (times < 1) return;
+    for (GemmWork work : layer_gemms(m, group, tokens, tp, ep)) {
+      work.count *= real(times);
+      const auto same = std::ranges::find_if(out, [&](const GemmWork& w) {
+        return w.name == work.name && w.pass == work.pass && w.m == work.m && w.n == work.n &&
+               w.k == work.k;
+      });
+      if (same == out.end()) {
+        out.push_back(std::move(work));
+      } else {
+        same->count += work.count;
+      }
+    }
+  };
+  add(GemmGroup::dense, dense_layers(m));
+  add(GemmGroup::moe, moe_layers(m));
+  add(GemmGroup::head, 1);
   return out;
 }
 

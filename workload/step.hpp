@@ -53,22 +53,29 @@ struct GemmWork {
   bool low_precision = true;
 };
 
+// The GEMMs of one layer, or of the head, for one micro-batch: all three passes, `count` 1 (for
+// experts as below). BadInput where `tp` or `ep` don't divide what they should.
+enum class GemmGroup { dense, moe, head, mtp };
+std::vector<GemmWork> layer_gemms(const Model& model, GemmGroup group, std::int64_t tokens,
+                                  std::int64_t tp = 1, std::int64_t ep = 1);
+
+// Widths of one attention head.
+std::int64_t query_key_dim(const Model& model);
+std::int64_t value_dim(const Model& model);
+std::int64_t dense_layers(const Model& model);
+std::int64_t moe_layers(const Model& model);
+double attention_weights(const Model& model);  // of one layer's projections
+double ffn_matrices(const Model& model);       // 3 with a gate, else 2
+double expert_weights(const Model& model);     // of one expert
+
 // The GEMMs of one micro-batch of `tokens` tokens over all layers, tensor-parallel `tp` ways
 // (columns or rows of each weight divided), experts spread `ep` ways and balanced. All three
 // passes. Routed experts: m = tokens of one local expert.
 std::vector<GemmWork> step_gemms(const Model& model, std::int64_t tokens, std::int64_t tp = 1,
                                  std::int64_t ep = 1);
 
-// Least bytes that the memory-bound part of a step moves (norms, activations, residuals, softmax of
-// the head, optimiser), by name, for `tokens` tokens in elements of `element_bytes`; the optimiser
-// once a step, for `params` weights.
-struct MemoryWork {
-  std::string name;
-  double bytes = 0;
-};
-std::vector<MemoryWork> step_memory(const Model& model, std::int64_t tokens, std::int64_t seq_len,
-                                    double element_bytes);
-double optimizer_bytes(
-    double params);  // AdamW, fp32 states: reads grad, weight, m, v; writes weight, m, v
+// Bytes that AdamW moves for `params` weights with fp32 states: reads gradient, weight, m, v;
+// writes weight, m, v.
+double optimizer_bytes(double params);
 
 }  // namespace trainmeter

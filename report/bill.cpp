@@ -1,0 +1,432 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The bill of a step: every item of the work list at its rate alone.
+#include "record/error.hpp"
+#include "record/formulas.hpp"
+#include "record/names.hpp"
+#include "report/gemm_curve.hpp"
+#include "report/step_time.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+namespace trainmeter {
+namespace {
+
+double real(std::int64_t value) {
+  return static_cast<double>(value);
+}
+
+bool named(const System& system, std::initializer_list<const char*> names) {
+  return std::ranges::any_of(
+      names, [&](const char* name) { return system.gpu.find(name) != std::string::npos; });
+}
+
+bool is_hopper(const System& s) {
+  return s.kind == "gpu" &&
+         named(s, {"H100", "H200", "H800", "H20", "B200", "B300", "GB200", "GB300"});
+}
+// Megatron's fp16 runs on Ampere date from before FlashAttention (2022).
+constexpr const char* kUnfused = "unfused";
+
+bool is_ampere(const System& s) {
+  return s.kind == "gpu" && named(s, {"A100", "A800"});
+}
+
+// In place, where nothing of the kernel was measured or published for the device: FlashAttention
+// class kernels reach this share of the best GEMM rate of their dtype (H100: 540 to 620 of 795
+// TFLOP/s forward, 450 to 520 backward).
+constexpr double kAttentionOfGemm = 0.65;
+// A ring collective's start inside a node, from the H200 sweep in micro/h200.json: 1 MiB takes 46
+// us, of which 4 are wire.
+constexpr double kCollectiveStart = 30e-6;
+// MAMF of six GPUs, bf16 and fp8: 0.71 to 0.87 of the peak (micro/*.json).
+constexpr double kGemmOfPeak = 0.78;
+// A ring with one GPU a node goes through one NIC: NCCL opens 2 to 4 channels for it, of the 8 to
+// 16 that rings over all GPUs and NICs of a node have.
+constexpr double kOneNicChannels = 0.25;
+constexpr double kMemoryShare = 0.87;    // copy on an H100: 2,903 of 3,350 GB/s (micro/h100.json)
+constexpr double kReferencePower = 700;  // watts of the cards that the Hopper factors are about
+// Sustained rate against a power cap: dynamic power goes with the clock times voltage squared, and
+// voltage falls with the clock, so the rate goes with about the square root of the cap.
+constexpr double kPowerExponent = 0.5;
+
+class Biller {
+ public:
+  Biller(const Run& run, const System& system, const RateBook& book, const Layout& layout,
+         const Stack& stack)
+      : run_(run), system_(system), book_(book) {
+    bill_.layout = layout;
+    bill_.stack = stack;
+    low_ = dtype_known(run.precision);
+    high_ = run.precision == "fp8" ? dtype_known("bf16") : low_;
+    auto memory = book.memory();
+    if (!memory && system.kind == "gpu" && system.memory_bytes_per_s) {
+      memory = Rate{.value = kMemoryShare * *system.memory_bytes_per_s,
+                    .noise = 0.05,
+                    .shape = 0,
+                    .origin = "system " + system.id,
+                    .how = "datasheet"};
+      assume(fmt::format("memory bandwidth: {:.2f} of the datasheet's", kMemoryShare));
+    }
+    if (!memory) {
+      throw BadInput(
+          fmt::format("run {}: no memory bandwidth is known for {}: give a record with --rates "
+                      "(memory_bench measures it)",
+                      run.id, system.id));
+    }
+    memory_ = *memory;
+  }
+
+  Bill build() {
+    const Model& m = *run_.model;
+    choose_factors();
+    bill_.stages = stage_contents(m, bill_.layout);
+    const WorkOptions options{
+        .precision = run_.precision, .stack = run_.stack, .gpus_per_node = system_.gpus_per_node};
+    std::map<LayerKind, double> counts;
+    for (const StageContent& s : bill_.stages) {
+      if (s.embedding) counts[LayerKind::embedding] += 1;
+      if (s.head) counts[LayerKind::head] += 1;
+      counts[LayerKind::dense] += real(s.dense);
+      counts[LayerKind::moe] += real(s.moe);
+      counts[LayerKind::mtp] += real(s.mtp);
+    }
+    for (const auto& [kind, count] : counts) {
+      if (count < 1) continue;
+      uses_ = count * real(bill_.layout.microbatches) / real(bill_.layout.pp);
+      bill_.layers[kind] = layer(layer_work(m, kind, bill_.layout, options));
+    }
+    once_a_step();
+    finish_spread();
+    bill_.doublings =
+        std::log2(std::max(1.0, real(bill_.layout.gpus) / real(system_.gpus_per_node)));
+    return std::move(bill_);
+  }
+
+ private:
+  void assume(std::string text) {
+    if (std::ranges::find(bill_.assumptions, text) == bill_.assumptions.end()) {
+      bill_.assumptions.push_back(std::move(text));
+    }
+  }
+
+  void choose_factors() {
+    const bool fp8 = low_ == "fp8";
+    bill_.gemm = is_hopper(system_)   ? (fp8 ? Factor::gemm_hopper_fp8 : Factor::gemm_hopper)
+                 : is_ampere(system_) ? Factor::gemm_ampere
+                                      : Factor::gemm_other;
+    bill_.gemm_high = is_hopper(system_) ? Factor::gemm_hopper : bill_.gemm;
+    const auto cap = run_.context.power_cap_w ? run_.context.power_cap_w : system_.power_w;
+    if (is_hopper(system_) && cap && *cap < kReferencePower) {
+      power_ = std::pow(*cap / kReferencePower, kPowerExponent);
+      assume(
+          fmt::format("power cap of {:.0f} W: GEMM rates x {:.2f}, the cap's ratio to {:.0f} W to "
+                      "the power {:.1f}",
+                      *cap, power_, kReferencePower, kPowerExponent));
+    }
+    if (named(system_, {"B200", "B300"}))
+      assume("in-place factors of Hopper are used for Blackwell");
+  }
+
+  // The dtype that stands in for one nobody measured here, the nearest in width first.
+  std::string dtype_known(const std::string& wanted) {
+    static const std::map<std::string, std::vector<std::string>> kStandIns = {
+        {"fp8", {"fp8", "bf16", "fp16", "tf32", "fp32"}},
+        {"bf16", {"bf16", "fp16", "tf32", "fp32"}},
+        {"fp16", {"fp16", "bf16", "tf32", "fp32"}},
+        {"fp32", {"fp32", "tf32"}}};
+    if (!book_.best_gemm(wanted) && system_.kind == "gpu" && system_.peak_flops.contains(wanted)) {
+      assume(fmt::format("no {} GEMM rate is known for {}: {:.2f} of the datasheet's peak", wanted,
+                         system_.id, kGemmOfPeak));
+      return wanted;
+    }
+    for (const std::string& dtype : kStandIns.at(wanted)) {
+      if (!book_.best_gemm(dtype)) continue;
+      if (dtype != wanted) {
+        assume(fmt::format("no {} GEMM rate is known for this device: {} is used in its place",
+                           wanted, dtype));
+      }
+      return dtype;
+    }
+    throw BadInput(
+        fmt::format("run {}: no {} GEMM rate is known for {}: give a record with --rates "
+                    "(gemm_bench measures it)",
+                    run_.id, wanted, system_.id));
+  }
+
+  void use(const std::string& what, const Rate& rate, double seconds) {
+    bill_.rates.push_back({what, rate, seconds * uses_});
+  }
+
+  Rate gemm_rate(const std::string& dtype, const char* layout, const GemmWork& work) const {
+    if (const auto known = book_.gemm(dtype, layout, work.m, work.n, work.k, work.groups)) {
+      return *known;
+    }
+    const double peak = system_.peak_flops.at(dtype);
+    return {.value = peak * kGemmOfPeak *
+                     gemm_share(system_, dtype, work.m, work.n, work.k, work.groups, peak),
+            .noise = 0.05,
+            .shape = 0.1,
+            .origin = "system " + system_.id,
+            .how = "datasheet"};
+  }
+
+  double best_gemm(const std::string& dtype) const {
+    if (const auto best = book_.best_gemm(dtype)) return best->value;
+    return system_.peak_flops.at(dtype) * kGemmOfPeak;
+  }
+
+  void gemm(LayerBill& out, const GemmWork& work) {
+    const std::string& dtype = work.low_precision ? low_ : high_;
+    const char* layout = work.pass == Pass::fprop ? "nt" : work.pass == Pass::dgrad ? "nn" : "tn";
+    const Rate rate = gemm_rate(dtype, layout, work);
+    const double seconds =
+        work.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) / (rate.value * power_);
+    SlotBill& slot = work.pass == Pass::fprop   ? out.forward
+                     : work.pass == Pass::dgrad ? out.backward_input
+                                                : out.weight;
+    const Work kind = work.groups > 1       ? Work::grouped
+                      : !work.low_precision ? Work::gemm_high
+                                            : Work::gemm;
+    slot.work[static_cast<std::size_t>(kind)] += seconds;
+    // Full recomputation runs the forward GEMMs again; FSDP's selective policy every other one.
+    use(fmt::format("{} {} {}{}x{}x{} {}", work.name, to_string(work.pass),
+                    work.groups > 1 ? fmt::format("{} x ", work.groups) : "", work.m, work.n,
+                    work.k, dtype),
+        rate, seconds);
+    noise_ += seconds * uses_ * rate.noise;
+    shape_ += seconds * uses_ * rate.shape;
+    gemm_s_ += seconds * uses_;
+  }
+
+  Rate attention_rate(bool forward, const Core& core) {
+    if (const auto known =
+            book_.attention(forward, bill_.stack.attention, core.seq_len, core.head_dim)) {
+      return *known;
+    }
+    const std::string dtype = dtype_known(run_.attention_precision == "fp8" ? "fp8"
+                                          : run_.precision == "fp8"         ? "bf16"
+                                                                            : run_.precision);
+    const auto point = book_.best_gemm(dtype);
+    assume(
+        fmt::format("no attention kernel is known for this device: {:.2f} of the best {} GEMM rate",
+                    kAttentionOfGemm, dtype));
+    return Rate{.value = best_gemm(dtype) * kAttentionOfGemm,
+                .noise = point ? point->noise : 0.05,
+                .shape = 0.15,
+                .origin = point ? point->origin : "system " + system_.id,
+                .how = fmt::format("best {} GEMM x {:.2f}", dtype, kAttentionOfGemm)};
+  }
+
+  void attention(LayerBill& out, const Core& core) {
+    if (!(core.forward_flops > 0)) return;
+    if (bill_.stack.attention == kUnfused) {
+      unfused(out, core);
+      return;
+    }
+    const Rate forward = attention_rate(true, core);
+    const Rate backward = attention_rate(false, core);
+    const double f = core.forward_flops / (forward.value * power_);
+    const double b = core.backward_flops / (backward.value * power_);
+    out.forward.work[static_cast<std::size_t>(Work::attention)] += f;
+    out.backward_input.work[static_cast<std::size_t>(Work::attention)] += b;
+    use("attention core forward", forward, f);
+    use("attention core backward", backward, b);
+  }
+
+  // Before FlashAttention: batched GEMMs over the full square, and the scores through memory:
+  // written, scaled, masked and normalised in one kernel, dropped out, read (13 bytes each forward,
+  // 18 backward, in 16 bits).
+  void unfused(LayerBill& out, const Core& core) {
+    const std::string dtype = dtype_known(run_.precision);
+    const double gemm_rate = best_gemm(dtype) * kAttentionOfGemm;
+    const double scores =
+        core.forward_flops / (real(query_key_dim(*run_.model) + value_dim(*run_.model)));
+    // forward_flops = 2 x (s / 2) x tokens x heads x (d_qk + d_v), so `scores` is tokens x heads x
+    // s.
+    const double forward = 2 * core.forward_flops / gemm_rate + 13 * scores / memory_.value;
+    const double backward = 4 * core.forward_flops / gemm_rate + 18 * scores / memory_.value;
+    const auto attention = static_cast<std::size_t>(Work::attention);
+    out.forward.work[attention] += forward;
+    out.backward_input.work[attention] += backward;
+    if (bill_.layout.recompute == "selective") out.backward_input.work[attention] += forward;
+    use("attention core, scores in memory", memory_, forward + backward);
+    assume("attention with its scores in memory: this stack dates from before fused kernels");
+  }
+
+  void traffic(LayerBill& out, const Traffic& t) {
+    const double seconds = t.bytes / memory_.value;
+    const bool experts = t.name == "expert_permute" || t.name == "router";
+    SlotBill& slot = t.half == Half::forward ? out.forward : out.backward_input;
+    slot.work[static_cast<std::size_t>(experts ? Work::expert_traffic : Work::traffic)] += seconds;
+    memory_s_ += seconds * uses_;
+  }
+
+  CommBill comm(const Collective& c) {
+    CommBill out{.name = c.name, .hidden = c.hidden};
+    if (c.group == "tp") out.interference = Factor::tensor_interference;
+    const double times = c.count;
+    if (c.node_bytes > 0) {
+      const auto known = book_.bus(c.operation, c.payload_bytes);
+      if (known && c.ranks <= system_.gpus_per_node && system_.kind != "gpu") {
+        out.node_s = times * c.node_bytes / known->value;  // measured here, at this size
+      } else if (system_.nvlink_bytes_per_s) {
+        out.node_s = times * c.node_bytes / *system_.nvlink_bytes_per_s;
+        out.fixed_s = times * kCollectiveStart;
+      } else {
+        assume(fmt::format("{} is left out: no link bandwidth is known for it", c.name));
+      }
+    }
+    if (c.network_bytes > 0) {
+      if (c.ranks_on_node == 1) out.channels = kOneNicChannels;
+      if (system_.nic_bytes_per_s) {
+        out.network_s = times * c.network_bytes / *system_.nic_bytes_per_s;
+      } else {
+        assume(fmt::format("{} is left out: no network bandwidth is known for it", c.name));
+      }
+      if (c.operation != "alltoall" && c.operation != "sendrecv")
+        out.hops = times * (real(c.ranks) - 1);
+    }
+    return out;
+  }
+
+  LayerBill layer(const LayerWork& work) {
+    LayerBill out;
+    for (const GemmWork& g : work.gemms) gemm(out, g);
+    attention(out, work.core);
+    for (const Traffic& t : work.traffic) traffic(out, t);
+    for (const Collective& c : work.collectives) {
+      (c.half == Half::forward ? out.forward : out.backward_input).comm.push_back(comm(c));
+    }
+    if (work.kind == LayerKind::moe || (work.kind == LayerKind::mtp && run_.model->moe)) {
+      out.forward.host = 1.0 / 3;
+      out.backward_input.host = 2.0 / 3;
+      if (run_.stack == "deepseek") out.forward.host = out.backward_input.host = 0;
+    }
+    if (bill_.layout.recompute == "selective") selective(out);
+    return out;
+  }
+
+  // Norms and activation functions again; with FSDP every other GEMM too (torchtitan's policy);
+  // MLA's projections up in DeepSeek's stack are left to the margin.
+  void selective(LayerBill& out) const {
+    SlotBill& again = out.backward_input;
+    const auto of = [](Work w) { return static_cast<std::size_t>(w); };
+    again.work[of(Work::traffic)] += 0.5 * out.forward.work[of(Work::traffic)];
+    if (run_.stack == "fsdp") again.work[of(Work::gemm)] += 0.5 * out.forward.work[of(Work::gemm)];
+  }
+
+  void once_a_step() {
+    const Layout& l = bill_.layout;
+    StageWeights most;
+    for (std::int64_t rank = 0; rank < l.pp; ++rank) {  // the fullest rank sets the pace
+      StageWeights held;
+      for (std::size_t v = 0; v < bill_.stages.size(); ++v) {
+        if (static_cast<std::int64_t>(v) % l.pp != rank) continue;
+        const StageWeights s = stage_weights(*run_.model, l, bill_.stages[v]);
+        held.common += s.common;
+        held.routed += s.routed;
+      }
+      if (held.common + held.routed > most.common + most.routed) most = held;
+    }
+    const bool sharded_layers = l.zero == 3 || (l.zero == 2 && run_.stack == "fsdp");
+    double owned = 0;
+    for (const bool routed : {false, true}) {
+      const double held = routed ? most.routed : most.common;
+      const std::int64_t ranks = replicas(l, routed);
+      owned += l.zero >= 1 ? held / real(ranks) : held;
+      if (sharded_layers || ranks < 2 || !(held > 0)) continue;
+      const std::int64_t on_node = replicas_on_node(l, routed, system_.gpus_per_node);
+      add_once(bill_.gradients, held * 4, ranks, on_node,
+               l.zero >= 1 ? "reducescatter" : "allreduce");
+      if (l.zero >= 1) add_once(bill_.weights, held * 2, ranks, on_node, "allgather");
+    }
+    uses_ = 1;
+    bill_.optimizer_s = optimizer_bytes(owned) / memory_.value;
+    use("optimizer, memory bandwidth", memory_, bill_.optimizer_s);
+    memory_s_ += bill_.optimizer_s;
+  }
+
+  void add_once(CommBill& out, double payload, std::int64_t ranks, std::int64_t on_node,
+                const char* operation) {
+    Collective c{.name = "dp_gradients",
+                 .operation = operation,
+                 .payload_bytes = payload,
+                 .ranks = ranks,
+                 .ranks_on_node = on_node};
+    place_bytes(c);
+    const CommBill one = comm(c);
+    out.node_s += one.node_s;
+    out.network_s += one.network_s;
+    out.hops += one.hops;
+    out.fixed_s += one.fixed_s;
+    out.channels = one.channels;
+  }
+
+  void finish_spread() {
+    if (gemm_s_ > 0) {
+      bill_.gemm_noise = noise_ / gemm_s_;
+      bill_.gemm_shape = shape_ / gemm_s_;
+    }
+    bill_.memory_noise = memory_.noise;
+    uses_ = 1;
+    use("memory-bound kernels, memory bandwidth", memory_, memory_s_);
+  }
+
+  const Run& run_;
+  const System& system_;
+  const RateBook& book_;
+  Bill bill_;
+  std::string low_, high_;
+  Rate memory_;
+  double power_ = 1;
+  double uses_ = 1;  // of the layer at hand, in one step of one GPU
+  double noise_ = 0, shape_ = 0, gemm_s_ = 0, memory_s_ = 0;
+};
+
+// Of a NeMo container's version ("NeMo container 25.11"); 0 where the software isn't one.
+double nemo_year(const Run& run) {
+  const std::string software = run.context.software.value_or("");
+  if (software.find("NeMo") == std::string::npos) return 0;
+  const auto digit = software.find_first_of("0123456789");
+  return digit == std::string::npos ? 0 : std::atof(software.c_str() + digit);
+}
+
+}  // namespace
+
+std::vector<Stack> stacks_of(const Run& run, const System& system) {
+  Stack one;
+  const bool ampere = is_ampere(system);
+  one.fused = run.stack != "fsdp" || run.context.compiled.value_or(false);
+  const auto with = [&](const char* kernel) {
+    Stack out = one;
+    out.attention = kernel;
+    out.attention_factor =
+        out.attention == "flash-attention-2" ? Factor::attention_flash2 : Factor::attention_fused;
+    return out;
+  };
+  if (run.stack == "deepseek" && system.sms > 0) {
+    constexpr double kCommunicationSms = 20;  // DeepSeek-V3 report, 3.2.2
+    one.compute_sms = 1 - kCommunicationSms / static_cast<double>(system.sms);
+    return {with("flash-attention-3")};  // their kernel isn't public: the best that is
+  }
+  if (ampere && run.stack == "megatron" && run.precision == "fp16") return {with(kUnfused)};
+  // FSDP here is plain PyTorch, whose attention is FlashAttention-2 or older.
+  if (ampere || run.stack == "fsdp") return {with("flash-attention-2")};
+  // Transformer Engine on Hopper had FlashAttention-2, and in 2024 changed to cuDNN's kernel.
+  // Stacks of a laboratory's own are taken to have the best there is.
+  constexpr double kSurelyCudnn = 25;  // year of a NeMo container
+  if (run.stack != "megatron" || nemo_year(run) >= kSurelyCudnn) return {with("cudnn")};
+  return {with("cudnn"), with("flash-attention-2")};
+}
+
+Bill make_bill(const Run& run, const System& system, const RateBook& book, const Layout& layout,
+               const Stack& stack) {
+  return Biller(run, system, book, layout, stack).build();
+}
+
+}  // namespace trainmeter

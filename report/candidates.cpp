@@ -1,0 +1,127 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Lists, filters and weighs.
+#include "report/candidates.hpp"
+
+#include "record/error.hpp"
+#include "workload/memory_fit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+// A layout is refused where it needs this much more than there is: the datasheet's 80 GB are 85.5e9
+// bytes to the driver, and the count of activations is within some 10 %.
+constexpr double kMemoryMargin = 1.2;
+
+// Whether two choices differ in recomputation alone.
+bool same_but_recompute(const Layout& a, const Layout& b) {
+  return a.microbatch_sequences == b.microbatch_sequences && a.vpp == b.vpp &&
+         a.schedule == b.schedule && a.overlap_tp == b.overlap_tp;
+}
+
+// Somebody timed a step of it.
+bool ran(const Run& run) {
+  const Published& p = run.published;
+  return p.step_time_s || p.tokens_per_s_per_gpu || p.tokens_per_day || p.tflops_per_gpu || p.mfu ||
+         p.hfu;
+}
+
+std::vector<Choice> fitting(const Run& run, const System& system) {
+  std::vector<Choice> all = layouts(run);
+  if (!system.memory_bytes || system.kind != "gpu" || !run.parallel) return all;
+  const MemoryOptions options{.precision = run.precision, .stack = run.stack};
+  std::vector<Choice> out;
+  std::string least_refusal;
+  double least = 0;
+  Choice leanest;
+  for (Choice& choice : all) {
+    const MemoryNeed need = memory_need(*run.model, choice.layout, options);
+    if (!fits(need, *system.memory_bytes * kMemoryMargin)) {
+      if (least_refusal.empty() || need.total() < least) {
+        least = need.total();
+        least_refusal = refusal(need, *system.memory_bytes);
+        leanest = choice;
+      }
+      continue;
+    }
+    // layouts() lists the least recomputation first.
+    const bool less_fits = std::ranges::any_of(
+        out, [&](const Choice& other) { return same_but_recompute(other.layout, choice.layout); });
+    if (!less_fits) out.push_back(std::move(choice));
+  }
+  if (out.empty() && ran(run)) {
+    leanest.notes.push_back("by our count it doesn't fit, but it ran: " + least_refusal);
+    return {leanest};
+  }
+  if (out.empty()) {
+    throw BadInput(fmt::format("{}: parallel: doesn't fit {}: {}",
+                               run.file.empty() ? "run " + run.id : run.file, system.id,
+                               least_refusal));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<Candidate> candidates(const Run& run, const System& system, const RateBook& book,
+                                  const FactorValues& factors) {
+  std::vector<Candidate> out;
+  std::vector<double> times;
+  for (const Choice& choice : fitting(run, system)) {
+    const std::vector<Stack> stacks = stacks_of(run, system);
+    for (const Stack& stack : stacks) {
+      Candidate c{.bill = make_bill(run, system, book, choice.layout, stack),
+                  .weight = choice.weight,
+                  .notes = choice.notes};
+      if (stacks.size() > 1) {
+        c.notes.push_back("attention kernel isn't printed: " + stack.attention + " assumed");
+      }
+      times.push_back(step_time(c.bill, factors).total_s);
+      out.push_back(std::move(c));
+    }
+  }
+  // What a stack could overlap and which kernels it had were no choice of whoever ran it: each
+  // answer keeps its weight.
+  const auto given = [&](std::size_t i) {
+    return std::pair(out[i].bill.layout.overlap_tp, out[i].bill.stack.attention);
+  };
+  std::set<std::pair<bool, std::string>> answers;
+  for (std::size_t i = 0; i < out.size(); ++i) answers.insert(given(i));
+  for (const auto& answer : answers) {
+    double fastest = std::numeric_limits<double>::infinity();
+    double prior = 0;
+    double sum = 0;
+    const auto each = [&](const auto& action) {
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        if (given(i) == answer) action(i);
+      }
+    };
+    each([&](std::size_t i) { fastest = std::min(fastest, times[i]); });
+    each([&](std::size_t i) { prior = std::max(prior, out[i].weight); });
+    each([&](std::size_t i) {
+      out[i].weight *= std::exp2(-(times[i] / fastest - 1) / kTuning);
+      sum += out[i].weight;
+    });
+    each([&](std::size_t i) { out[i].weight *= prior / sum; });
+  }
+  double sum = 0;
+  for (const Candidate& c : out) sum += c.weight;
+  for (Candidate& c : out) c.weight /= sum;
+  constexpr double kNegligible = 0.01;
+  std::erase_if(out, [](const Candidate& c) { return c.weight < kNegligible; });
+  sum = 0;
+  for (const Candidate& c : out) sum += c.weight;
+  for (Candidate& c : out) c.weight /= sum;
+  std::ranges::stable_sort(out, std::ranges::greater{}, &Candidate::weight);
+  return out;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,28 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The plausible ways a run may have been laid out, each with its bill, where the run file leaves
+// something open.
+#pragma once
+
+#include "report/step_time.hpp"
+
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+struct Candidate {
+  Bill bill;
+  double weight = 1;  // all add up to 1
+  std::vector<std::string> notes;
+};
+
+// What fits the system's memory, with the least recomputation that fits where that isn't printed.
+// Whoever ran it chose among the fast ones: a candidate's weight halves with every kTuning by which
+// `factors` make it slower than the fastest. BadInput where nothing fits (names the largest part)
+// or an input is missing.
+constexpr double kTuning = 0.05;
+std::vector<Candidate> candidates(const Run& run, const System& system, const RateBook& book,
+                                  const FactorValues& factors);
+
+}  // namespace trainmeter

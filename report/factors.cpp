@@ -1,0 +1,146 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Reads factors and calibrations.
+#include "report/factors.hpp"
+
+#include "record/error.hpp"
+#include "record/strict_json.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace trainmeter {
+namespace {
+
+constexpr std::array<std::string_view, kFactors> kNames = {"gemm_hopper",
+                                                           "gemm_hopper_fp8",
+                                                           "gemm_ampere",
+                                                           "gemm_other",
+                                                           "grouped_gemm",
+                                                           "attention_fused",
+                                                           "attention_flash2",
+                                                           "traffic_fused",
+                                                           "traffic_eager",
+                                                           "traffic_experts",
+                                                           "node_links",
+                                                           "network_links",
+                                                           "hop_latency_s",
+                                                           "node_interference",
+                                                           "network_interference",
+                                                           "tensor_interference",
+                                                           "experts_host_s",
+                                                           "step_overhead_s",
+                                                           "jitter"};
+
+constexpr double kSigmasOf90Percent = 3.2897;  // between the 5 % and 95 % quantiles of a normal
+
+Belief read_belief(StrictObject object) {
+  Belief out;
+  const std::vector<double> mean = object.numbers("log_mean");
+  if (mean.size() != kFactors) object.refuse("log_mean", fmt::format("{} numbers", kFactors));
+  std::ranges::copy(mean, out.log_mean.begin());
+  out.log_covariance = object.numbers("log_covariance");
+  if (out.log_covariance.size() != kFactors * kFactors) {
+    object.refuse("log_covariance", fmt::format("{} numbers", kFactors * kFactors));
+  }
+  out.form_sigma = object.non_negative("form_sigma");
+  if (object.has("family")) (void)object.text("family");
+  object.finish();
+  return out;
+}
+
+nlohmann::ordered_json rounded(const auto& values) {
+  auto out = nlohmann::ordered_json::array();
+  for (const double v : values) out.push_back(std::stod(fmt::format("{:.6g}", v)));
+  return out;
+}
+
+std::string line(const Belief& belief) {
+  nlohmann::ordered_json json;
+  json["log_mean"] = rounded(belief.log_mean);
+  json["log_covariance"] = rounded(belief.log_covariance);
+  json["form_sigma"] = std::stod(fmt::format("{:.6g}", belief.form_sigma));
+  return json.dump();
+}
+
+}  // namespace
+
+std::string_view to_string(Factor factor) {
+  return kNames[static_cast<std::size_t>(factor)];
+}
+
+double FactorPrior::log_sigma() const {
+  return std::log(high / low) / kSigmasOf90Percent;
+}
+
+FactorValues FactorTable::medians() const {
+  FactorValues out{};
+  for (std::size_t i = 0; i < kFactors; ++i) out[i] = priors[i].median;
+  return out;
+}
+
+FactorTable read_factors(const std::filesystem::path& file) {
+  const nlohmann::json json = read_json_file(file);
+  StrictObject object(json, file.string());
+  FactorTable out;
+  for (std::size_t i = 0; i < kFactors; ++i) {
+    StrictObject one = object.object(std::string(kNames[i]));
+    FactorPrior& prior = out.priors[i];
+    prior.median = one.positive("median");
+    prior.low = one.positive("low");
+    prior.high = one.positive("high");
+    prior.why = one.text("why");
+    if (!(prior.low < prior.median)) one.refuse("low", "less than median");
+    if (!(prior.median < prior.high)) one.refuse("high", "more than median");
+    one.finish();
+  }
+  object.finish();
+  return out;
+}
+
+Belief prior_belief(const FactorTable& table) {
+  Belief out;
+  out.log_covariance.assign(kFactors * kFactors, 0);
+  for (std::size_t i = 0; i < kFactors; ++i) {
+    out.log_mean[i] = std::log(table.priors[i].median);
+    out.log_covariance[i * kFactors + i] = std::pow(table.priors[i].log_sigma(), 2);
+  }
+  out.form_sigma = 0.12;  // before any row was looked at
+  return out;
+}
+
+const Belief& Calibration::for_family(const std::string& family) const {
+  const auto found = std::ranges::find(without, family, &std::pair<std::string, Belief>::first);
+  return found == without.end() ? all : found->second;
+}
+
+Calibration read_calibration(const std::filesystem::path& file) {
+  const nlohmann::json json = read_json_file(file);
+  StrictObject object(json, file.string());
+  Calibration out;
+  (void)object.texts("factors");
+  out.all = read_belief(object.object("all"));
+  for (StrictObject& one : object.objects("without")) {
+    std::string family = one.text("family");
+    out.without.emplace_back(std::move(family), read_belief(one));
+  }
+  object.finish();
+  return out;
+}
+
+std::string to_json_text(const Calibration& calibration) {
+  std::string out = "{\n  \"factors\": " +
+                    nlohmann::json(std::vector<std::string>(kNames.begin(), kNames.end())).dump() +
+                    ",\n";
+  out += "  \"all\": " + line(calibration.all) + ",\n  \"without\": [\n";
+  for (std::size_t i = 0; i < calibration.without.size(); ++i) {
+    const auto& [family, belief] = calibration.without[i];
+    out += "    {\"family\": " + nlohmann::json(family).dump() + ", " + line(belief).substr(1);
+    out += i + 1 < calibration.without.size() ? ",\n" : "\n";
+  }
+  return out + "  ]\n}\n";
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,87 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The named factors between a kernel measured alone and the same kernel in a training step, and the
+// other constants that no kernel measurement gives. Each has a median, a 90 % range and the reason
+// for both (results/published/factors.json); what published steps of other families say about them
+// is in results/published/calibration.json (report/calibrate.hpp).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trainmeter {
+
+enum class Factor : std::size_t {
+  gemm_hopper,           // rate in place / rate alone, bf16 and fp16
+  gemm_hopper_fp8,       // the same in fp8
+  gemm_ampere,           // the same on Ampere
+  gemm_other,            // the same on any other device
+  grouped_gemm,          // a grouped GEMM's rate / that of one GEMM of the same work, on top
+  attention_fused,       // rate in place / published rate of the kernel: the stack's own fused one
+  attention_flash2,      // the same of FlashAttention-2 or what an FSDP stack had before it
+  traffic_fused,         // bytes that memory-bound kernels move / least bytes; fused kernels
+  traffic_eager,         // the same, a kernel an operation
+  traffic_experts,       // the same of permutation and routing
+  node_links,            // bandwidth of collectives inside a node / nominal, one way
+  network_links,         // the same between nodes
+  hop_latency_s,         // of a ring's step between two GPUs
+  node_interference,     // compute time lost per second of communication over NVLink under it
+  network_interference,  // the same over NICs
+  tensor_interference,   // the same of tensor-parallel traffic interleaved with its GEMMs
+  experts_host_s,        // host time of one MoE layer, forward and backward
+  step_overhead_s,       // once a step: optimizer launches, logging, data
+  jitter,                // share that a step grows by with every doubling of the nodes
+};
+inline constexpr std::size_t kFactors = static_cast<std::size_t>(Factor::jitter) + 1;
+
+std::string_view to_string(Factor factor);
+
+using FactorValues = std::array<double, kFactors>;
+inline double& at(FactorValues& values, Factor f) {
+  return values[static_cast<std::size_t>(f)];
+}
+inline double at(const FactorValues& values, Factor f) {
+  return values[static_cast<std::size_t>(f)];
+}
+
+// Log-normal: `low` and `high` hold 90 % of it.
+struct FactorPrior {
+  double median = 1, low = 1, high = 1;
+  std::string why;
+  [[nodiscard]] double log_sigma() const;
+};
+
+struct FactorTable {
+  std::array<FactorPrior, kFactors> priors;
+  [[nodiscard]] FactorValues medians() const;
+};
+
+// Reads factors.json: every factor must be there, low < median < high. BadInput otherwise.
+FactorTable read_factors(const std::filesystem::path& file);
+
+// A joint log-normal belief about all factors: mean and covariance of their logarithms, and the
+// standard deviation of what the model's form leaves unexplained in log step time.
+struct Belief {
+  FactorValues log_mean{};
+  std::vector<double> log_covariance;  // kFactors x kFactors, row by row
+  double form_sigma = 0;
+};
+
+Belief prior_belief(const FactorTable& table);
+
+// What each family's exclusion leaves: `all`, and one belief without each family.
+struct Calibration {
+  Belief all;
+  std::vector<std::pair<std::string, Belief>> without;
+  // The belief that `family` had no part in.
+  [[nodiscard]] const Belief& for_family(const std::string& family) const;
+};
+
+Calibration read_calibration(const std::filesystem::path& file);
+std::string to_json_text(const Calibration& calibration);
+
+}  // namespace trainmeter

@@ -1,0 +1,261 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Prices a bill and puts its slots in order.
+#include "report/step_time.hpp"
+
+#include "record/statistics.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace trainmeter {
+namespace {
+
+struct Priced {  // one slot of one layer
+  double compute = 0;
+  double hidden = 0;  // communication that runs under compute
+  double lost = 0;    // compute time that it costs
+  double exposed = 0;
+  double host = 0;
+  std::array<double, kWorks> work{};
+
+  void add(const Priced& other, double times) {
+    compute += other.compute * times;
+    hidden += other.hidden * times;
+    lost += other.lost * times;
+    exposed += other.exposed * times;
+    host += other.host * times;
+    for (std::size_t i = 0; i < kWorks; ++i) work[i] += other.work[i] * times;
+  }
+};
+
+struct PricedComm {
+  double time = 0;
+  double lost = 0;  // compute time lost to it where it runs under compute
+};
+
+PricedComm price(const CommBill& c, const FactorValues& f) {
+  const double node = c.node_s / at(f, Factor::node_links) + c.fixed_s;
+  const double network =
+      c.network_s / at(f, Factor::network_links) + c.hops * at(f, Factor::hop_latency_s);
+  return {std::max(node, network), node * at(f, c.interference) +
+                                       network * c.channels * at(f, Factor::network_interference)};
+}
+
+class Pricer {
+ public:
+  Pricer(const Bill& bill, const FactorValues& factors, const Spread& spread)
+      : bill_(bill), f_(factors) {
+    const double gemm = at(f_, bill.gemm) * spread.gemm * bill.stack.compute_sms;
+    const double high = at(f_, bill.gemm_high) * spread.gemm * bill.stack.compute_sms;
+    const double traffic =
+        at(f_, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager) / spread.memory;
+    per_work_ = {1 / gemm,
+                 1 / high,
+                 1 / (gemm * at(f_, Factor::grouped_gemm)),
+                 1 / (at(f_, bill.stack.attention_factor) * bill.stack.compute_sms),
+                 traffic,
+                 at(f_, Factor::traffic_experts) / spread.memory};
+  }
+
+  [[nodiscard]] Priced operator()(const SlotBill& slot) const {
+    Priced out;
+    for (std::size_t i = 0; i < kWorks; ++i) {
+      out.work[i] = slot.work[i] * per_work_[i];
+      out.compute += out.work[i];
+    }
+    for (const CommBill& c : slot.comm) {
+      const PricedComm comm = price(c, f_);
+      (c.hidden ? out.hidden : out.exposed) += comm.time;
+      if (c.hidden) out.lost += comm.lost;
+    }
+    out.host = slot.host * at(f_, Factor::experts_host_s);
+    return out;
+  }
+
+  // Communication under compute costs compute a share of its own time, and shows where it is
+  // longer. Communication with SMs of its own costs no more than those.
+  [[nodiscard]] double together(const Priced& p) const {
+    const double lost = bill_.stack.compute_sms < 1 ? 0 : p.lost;
+    return std::max({p.compute + lost, p.hidden, p.host - p.exposed}) + p.exposed;
+  }
+
+  // A slot with nothing beside it, in a stack that hides communication under the other direction.
+  [[nodiscard]] double alone(const Priced& p) const {
+    if (bill_.layout.schedule != "dualpipe") return together(p);
+    return std::max(p.compute + p.hidden, p.host - p.exposed) + p.exposed;
+  }
+
+ private:
+  const Bill& bill_;
+  const FactorValues& f_;
+  std::array<double, kWorks> per_work_{};
+};
+
+struct Chunk {  // one virtual stage
+  Priced forward, backward_input, weight;
+};
+
+struct Priced3 {
+  std::vector<Chunk> chunks;
+  PipelineProblem problem;
+};
+
+Priced3 price_chunks(const Bill& bill, const Pricer& pricer) {
+  std::map<LayerKind, Chunk> kinds;
+  for (const auto& [kind, layer] : bill.layers) {
+    kinds[kind] = {pricer(layer.forward), pricer(layer.backward_input), pricer(layer.weight)};
+  }
+  Priced3 out;
+  const Layout& l = bill.layout;
+  for (const StageContent& content : bill.stages) {
+    Chunk chunk;
+    const auto add = [&](LayerKind kind, std::int64_t times) {
+      if (times < 1) return;
+      const Chunk& layer = kinds.at(kind);
+      const auto n = static_cast<double>(times);
+      chunk.forward.add(layer.forward, n);
+      chunk.backward_input.add(layer.backward_input, n);
+      chunk.weight.add(layer.weight, n);
+      // Full recomputation repeats the forward pass of the layers before their backward pass.
+      if (l.recompute == "full" && kind != LayerKind::head && kind != LayerKind::embedding) {
+        Priced again = layer.forward;
+        again.hidden = again.lost = 0;  // gathered weights are used twice
+        chunk.backward_input.add(again, n);
+      }
+    };
+    add(LayerKind::embedding, content.embedding ? 1 : 0);
+    add(LayerKind::dense, content.dense);
+    add(LayerKind::moe, content.moe);
+    add(LayerKind::mtp, content.mtp);
+    add(LayerKind::head, content.head ? 1 : 0);
+    out.chunks.push_back(chunk);
+  }
+  PipelineProblem& p = out.problem;
+  p.schedule = l.pp == 1 ? "1f1b" : l.schedule;
+  p.ranks = l.pp;
+  p.microbatches = l.microbatches;
+  p.chunks_per_rank = p.schedule == "dualpipe" ? 2 : p.schedule == "interleaved" ? l.vpp : 1;
+  for (const Chunk& c : out.chunks) {
+    p.chunks.push_back(
+        {pricer.alone(c.forward), pricer.alone(c.backward_input), pricer.alone(c.weight)});
+  }
+  if (p.schedule == "dualpipe") {
+    for (std::size_t v = 0; v < out.chunks.size(); ++v) {
+      const Chunk& back = out.chunks[out.chunks.size() - 1 - v];
+      Priced both = out.chunks[v].forward;
+      both.add(back.backward_input, 1);
+      both.add(back.weight, 1);
+      p.overlapped_s.push_back(pricer.together(both));
+    }
+  }
+  return out;
+}
+
+// Gradient and weight traffic once a step runs under the first forward and the last backward of the
+// step where it is overlapped.
+double data_parallel_s(const Bill& bill, const PipelineProblem& p, const FactorValues& f) {
+  double forward = 0;
+  double backward = 0;
+  for (const ChunkTimes& c : p.chunks) {
+    forward += c.forward_s;
+    backward += c.backward_input_s + c.weight_s;
+  }
+  const auto ranks = static_cast<double>(p.ranks);
+  const auto shown = [&](const CommBill& bill_of, double cover) {
+    const PricedComm comm = price(bill_of, f);
+    if (!bill.layout.overlap_dp) return comm.time;
+    const double share = comm.time > cover ? cover / comm.time : 1;
+    return std::max(0.0, comm.time - cover) + comm.lost * share;
+  };
+  return shown(bill.gradients, backward / ranks) + shown(bill.weights, forward / ranks);
+}
+
+double overheads_s(const Bill& bill, const FactorValues& f, const Spread& spread) {
+  return bill.optimizer_s *
+             at(f, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager) /
+             spread.memory +
+         at(f, Factor::step_overhead_s);
+}
+
+double grown(const Bill& bill, const FactorValues& f) {
+  return 1 + at(f, Factor::jitter) * bill.doublings;
+}
+
+}  // namespace
+
+StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& spread) {
+  const Pricer pricer(bill, factors, spread);
+  const Priced3 priced = price_chunks(bill, pricer);
+  const PipelineResult pipeline = simulate(priced.problem);
+  StepTime out;
+
+  // The parts of the mean rank's work; what else the step holds is bubble.
+  Chunk sum;
+  double busy = 0;
+  for (const Chunk& c : priced.chunks) {
+    sum.forward.add(c.forward, 1);
+    sum.backward_input.add(c.backward_input, 1);
+    sum.weight.add(c.weight, 1);
+  }
+  for (const double b : pipeline.busy_s) busy += b;
+  const auto ranks = static_cast<double>(priced.problem.ranks);
+  busy /= ranks;
+  const double times = static_cast<double>(bill.layout.microbatches) / ranks;
+  Priced all;
+  all.add(sum.forward, times);
+  all.add(sum.backward_input, times);
+  all.add(sum.weight, times);
+  const auto part = [&](const char* name, double seconds) {
+    if (seconds > 0) out.breakdown_s.emplace_back(name, seconds);
+  };
+  part("gemm", all.work[0] + all.work[1]);
+  part("grouped_gemm", all.work[2]);
+  part("attention_core", all.work[3]);
+  part("memory_bound", all.work[4] + all.work[5]);
+  part("communication_exposed", all.exposed);
+  part("interference_and_host", busy - all.compute - all.exposed);
+  const double unhidden = data_parallel_s(bill, priced.problem, factors);
+  part("pipeline_bubble", pipeline.total_s - busy);
+  part("data_parallel", unhidden);
+  part("optimizer_and_overhead", overheads_s(bill, factors, spread));
+  const double whole = pipeline.total_s + unhidden + overheads_s(bill, factors, spread);
+  out.total_s = whole * grown(bill, factors);
+  part("jitter_of_nodes", out.total_s - whole);
+  std::vector<double> slots = priced.problem.overlapped_s;
+  if (slots.empty()) {
+    for (const ChunkTimes& c : priced.problem.chunks) {
+      slots.push_back(c.forward_s + c.backward_input_s + c.weight_s);
+    }
+  }
+  out.slot_s = median(slots);
+  return out;
+}
+
+WorkTimes layer_work_s(const Bill& bill, LayerKind kind, const FactorValues& factors) {
+  const Pricer pricer(bill, factors, {});
+  const LayerBill& layer = bill.layers.at(kind);
+  Priced sum = pricer(layer.forward);
+  sum.add(pricer(layer.backward_input), 1);
+  sum.add(pricer(layer.weight), 1);
+  return sum.work;
+}
+
+StepSampler::StepSampler(const Bill& bill, const FactorValues& centre) : bill_(bill) {
+  const PipelineResult pipeline = simulate(price_chunks(bill, Pricer(bill, centre, {})).problem);
+  critical_ = pipeline.critical;
+  sends_ = pipeline.critical_sends;
+}
+
+double StepSampler::operator()(const FactorValues& factors, const Spread& spread) const {
+  const Priced3 priced = price_chunks(bill_, Pricer(bill_, factors, spread));
+  double total = sends_ * priced.problem.send_s;
+  for (const CriticalWork& work : critical_) {
+    total +=
+        work.count * slot_s(priced.problem, work.slot, work.forward_chunk, work.backward_chunk);
+  }
+  total += data_parallel_s(bill_, priced.problem, factors) + overheads_s(bill_, factors, spread);
+  return total * grown(bill_, factors);
+}
+
+}  // namespace trainmeter

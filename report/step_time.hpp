@@ -1,0 +1,112 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// How long one step takes: the work list at known rates makes a bill (seconds of each class of work
+// with every factor at 1), the factors price it, the schedule puts the slots in order.
+// docs/extrapolation.md explains the model.
+#pragma once
+
+#include "report/factors.hpp"
+#include "report/rates.hpp"
+#include "workload/layout.hpp"
+#include "workload/run.hpp"
+#include "workload/schedule.hpp"
+#include "workload/worklist.hpp"
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+// What a training stack does to kernels, by its name in the run file.
+struct Stack {
+  std::string attention;  // backend of its attention kernel in published micro-benchmarks
+  Factor attention_factor = Factor::attention_fused;
+  bool fused = true;       // memory-bound neighbours in one kernel
+  double compute_sms = 1;  // share of the SMs left for compute by communication that has its own
+};
+// The ways it may have been, all alike: which attention kernel a stack had is rarely printed.
+std::vector<Stack> stacks_of(const Run& run, const System& system);
+
+// Classes of compute time in a slot; each has its factors.
+enum class Work : std::size_t { gemm, gemm_high, grouped, attention, traffic, expert_traffic };
+inline constexpr std::size_t kWorks = 6;
+
+struct CommBill {  // one collective of a layer, all its calls
+  std::string name;
+  double node_s = 0, network_s = 0;  // at nominal bandwidth
+  double hops = 0;                   // steps of the ring between nodes
+  double fixed_s = 0;                // start of the collective, inside a node
+  double channels = 1;               // share of NCCL's usual channels, and so of SMs, that it holds
+  bool hidden = false;
+  Factor interference = Factor::node_interference;  // of its part inside a node
+};
+
+struct SlotBill {
+  std::array<double, kWorks> work{};
+  std::vector<CommBill> comm;
+  double host = 0;  // MoE layers' passes that the host must launch: x experts_host_s
+};
+
+struct LayerBill {
+  SlotBill forward, backward_input, weight;
+};
+
+// What one use of a rate contributes, for the list of sources.
+struct UsedRate {
+  std::string what;  // "qkv fprop 4096x2304x768 bf16"
+  Rate rate;
+  double share = 0;  // of the step
+};
+
+struct Bill {
+  Layout layout;
+  std::map<LayerKind, LayerBill> layers;
+  std::vector<StageContent> stages;
+  CommBill gradients, weights;  // over dp, once a step (not ZeRO-3)
+  double optimizer_s = 0;       // at traffic 1
+  double doublings = 0;         // of the nodes
+  Stack stack;
+  Factor gemm, gemm_high;                                   // which in-place factors hold
+  std::vector<UsedRate> rates;                              // shares are seconds of the step here
+  double gemm_noise = 0, gemm_shape = 0, memory_noise = 0;  // log standard deviations, weighted
+  std::vector<std::string> assumptions;
+};
+
+// The bill of one layout. BadInput where a rate is missing, naming what to measure.
+Bill make_bill(const Run& run, const System& system, const RateBook& book, const Layout& layout,
+               const Stack& stack);
+
+struct StepTime {
+  double total_s = 0;
+  std::vector<std::pair<std::string, double>> breakdown_s;  // adds up to total_s
+  double slot_s = 0;  // one micro-batch's forward and backward in the median stage (overlapped
+                      // where the schedule overlaps)
+};
+
+// Extra multipliers for one draw: spread of the rates.
+struct Spread {
+  double gemm = 1, memory = 1;
+};
+
+StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& spread = {});
+
+// Seconds of each class of work in one layer, forward and backward.
+using WorkTimes = std::array<double, kWorks>;
+WorkTimes layer_work_s(const Bill& bill, LayerKind kind, const FactorValues& factors);
+
+// The same for many draws: the pipeline's critical path is found once and priced again.
+class StepSampler {
+ public:
+  StepSampler(const Bill& bill, const FactorValues& centre);
+  [[nodiscard]] double operator()(const FactorValues& factors, const Spread& spread) const;
+
+ private:
+  const Bill& bill_;
+  std::vector<CriticalWork> critical_;
+  double sends_ = 0;
+};
+
+}  // namespace trainmeter

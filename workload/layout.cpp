@@ -1,0 +1,211 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Resolves and checks parallel layouts, and lists what an unprinted field may have been.
+#include "workload/layout.hpp"
+
+#include "record/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace trainmeter {
+namespace {
+
+// A refusal names the file, the key and what was expected.
+template <class... Args>
+[[noreturn]] void refuse(const Run& run, const char* key, fmt::format_string<Args...> expected,
+                         Args&&... args) {
+  throw BadInput(fmt::format("{}: {}: expected {}", run.file.empty() ? "run " + run.id : run.file,
+                             key, fmt::format(expected, std::forward<Args>(args)...)));
+}
+
+void need(const Run& run, bool there, const char* key) {
+  if (!there) {
+    throw BadInput(fmt::format("{}: {}: missing; a prediction needs it",
+                               run.file.empty() ? "run " + run.id : run.file, key));
+  }
+}
+
+// What the file settles, with every size checked. Micro-batches stay open.
+Layout settled(const Run& run) {
+  const Parallel p = run.parallel.value_or(Parallel{});
+  const Model& m = *run.model;
+  Layout out;
+  out.gpus = run.gpus;
+  out.tp = p.tp;
+  out.pp = p.pp;
+  out.cp = p.cp;
+  out.ep = p.ep;
+  out.etp = p.etp;
+  out.seq_len = *run.seq_len;
+  const std::int64_t one_model = p.tp * p.pp * p.cp;
+  if (run.gpus % one_model != 0) {
+    refuse(run, "gpus", "a multiple of tp x pp x cp = {}, found {}", one_model, run.gpus);
+  }
+  out.dp = run.gpus / one_model;
+  if (p.dp && *p.dp != out.dp) {
+    refuse(run, "parallel.dp", "tp x pp x cp x dp = {} GPUs, found {}", run.gpus, *p.dp);
+  }
+  if (m.heads % p.tp != 0)
+    refuse(run, "parallel.tp", "a divisor of {} heads, found {}", m.heads, p.tp);
+  if (m.ffn % p.tp != 0) refuse(run, "parallel.tp", "a divisor of ffn {}, found {}", m.ffn, p.tp);
+  if (*run.seq_len % (p.cp * (p.cp > 1 ? 2 : 1)) != 0) {
+    refuse(run, "parallel.cp", "2 cp that divides seq_len {}, found {}", *run.seq_len, p.cp);
+  }
+  if (p.pp > m.layers) refuse(run, "parallel.pp", "at most {} layers, found {}", m.layers, p.pp);
+  if (p.ep > 1 || p.etp > 1) {
+    if (!m.moe) refuse(run, "parallel.ep", "1 for a model without experts, found {}", p.ep);
+    if (m.moe->experts % p.ep != 0) {
+      refuse(run, "parallel.ep", "a divisor of {} experts, found {}", m.moe->experts, p.ep);
+    }
+    if ((out.dp * p.cp * p.tp) % (p.ep * p.etp) != 0) {
+      refuse(run, "parallel.ep", "ep x etp that divides dp x cp x tp = {}, found {}",
+             out.dp * p.cp * p.tp, p.ep * p.etp);
+    }
+  }
+  if (*run.global_batch_sequences % out.dp != 0) {
+    refuse(run, "global_batch_sequences", "a multiple of dp = {}, found {}", out.dp,
+           *run.global_batch_sequences);
+  }
+  out.zero = static_cast<int>(p.zero.value_or(run.stack == "fsdp" ? 3 : 1));
+  out.sp = p.sp.value_or(p.tp > 1);
+  return out;
+}
+
+std::vector<std::int64_t> microbatch_sizes(const Run& run, std::int64_t per_replica) {
+  const auto printed = run.parallel ? run.parallel->microbatch_sequences : std::nullopt;
+  if (printed) {
+    if (per_replica % *printed != 0) {
+      refuse(run, "parallel.microbatch_sequences",
+             "a divisor of the {} sequences of a replica, found {}", per_replica, *printed);
+    }
+    return {*printed};
+  }
+  // FSDP accumulates no gradients unless a page says so: the whole share is one micro-batch.
+  constexpr std::int64_t kMostTokens = 64 * 1024;
+  if (run.stack == "fsdp" && per_replica * *run.seq_len <= kMostTokens) return {per_replica};
+  std::vector<std::int64_t> out;
+  for (const std::int64_t size : {1, 2, 4, 8}) {
+    if (per_replica % size == 0 && (size == 1 || size * *run.seq_len <= kMostTokens)) {
+      out.push_back(size);
+    }
+  }
+  return out;
+}
+
+struct Pipelining {
+  std::string schedule;
+  std::int64_t vpp = 1;
+};
+
+std::vector<Pipelining> pipelinings(const Run& run, const Layout& layout) {
+  if (layout.pp == 1) return {{"1f1b", 1}};
+  const Parallel& p = *run.parallel;
+  const auto fits = [&](std::int64_t vpp) {
+    return layout.pp * vpp <= run.model->layers + 2 && layout.microbatches % layout.pp == 0;
+  };
+  if (p.schedule == "dualpipe" || (!p.schedule && run.stack == "deepseek")) {
+    if (layout.pp % 2 != 0)
+      refuse(run, "parallel.pp", "an even number for dualpipe, found {}", layout.pp);
+    if (layout.microbatches % 2 != 0 || layout.microbatches < 2 * layout.pp) {
+      refuse(run, "parallel.microbatch_sequences",
+             "an even number of at least 2 pp micro-batches for dualpipe, found {}",
+             layout.microbatches);
+    }
+    return {{"dualpipe", 1}};
+  }
+  if (p.schedule == "zb") return {{"zb", 1}};
+  if (p.schedule == "1f1b" || p.vpp == 1) return {{"1f1b", 1}};
+  if (p.vpp) {
+    if (layout.pp * *p.vpp > run.model->layers + 2) {
+      refuse(run, "parallel.vpp", "pp x vpp of at most {} layers, found {}", run.model->layers,
+             layout.pp * *p.vpp);
+    }
+    if (layout.microbatches % layout.pp != 0) return {{"1f1b", 1}};
+    return {{"interleaved", *p.vpp}};
+  }
+  std::vector<Pipelining> out;
+  if (p.schedule != "interleaved") out.push_back({"1f1b", 1});
+  const std::int64_t most = (run.model->layers + layout.pp - 1) / layout.pp;
+  for (const std::int64_t vpp : {std::int64_t{2}, std::int64_t{4}, most}) {
+    if (vpp > 1 && vpp <= most && vpp <= 10 && fits(vpp) &&
+        std::ranges::find(out, vpp, &Pipelining::vpp) == out.end()) {
+      out.push_back({"interleaved", vpp});
+    }
+  }
+  if (out.empty()) out.push_back({"1f1b", 1});
+  return out;
+}
+
+}  // namespace
+
+std::vector<Choice> layouts(const Run& run) {
+  need(run, run.model.has_value(), "model");
+  need(run, run.seq_len.has_value(), "seq_len");
+  need(run, run.global_batch_sequences.has_value(), "global_batch_sequences");
+  const Parallel p = run.parallel.value_or(Parallel{});
+  const Layout base = settled(run);
+  const std::int64_t per_replica = *run.global_batch_sequences / base.dp;
+
+  std::vector<Choice> out;
+  for (const std::int64_t size : microbatch_sizes(run, per_replica)) {
+    Layout sized = base;
+    sized.microbatch_sequences = size;
+    sized.microbatches = per_replica / size;
+    for (const Pipelining& pipelining : pipelinings(run, sized)) {
+      for (const char* recompute : {"none", "selective", "full"}) {
+        if (p.recompute && *p.recompute != recompute) continue;
+        for (const bool overlap_tp : {true, false}) {
+          Choice choice{.layout = sized, .weight = 1, .notes = {}};
+          Layout& l = choice.layout;
+          l.schedule = pipelining.schedule;
+          l.vpp = pipelining.vpp;
+          l.recompute = recompute;
+          if (p.overlap) {
+            const auto listed = [&](const char* what) {
+              return std::ranges::find(*p.overlap, what) != p.overlap->end();
+            };
+            l.overlap_tp = listed("tp");
+            l.overlap_dp = listed("dp");
+            l.overlap_pp = listed("pp");
+            l.overlap_ep = listed("ep");
+            if (overlap_tp != l.overlap_tp) continue;
+          } else {
+            // Gradient and parameter traffic runs under compute in every stack of the day;
+            // tensor-parallel traffic in some; all-to-all in DeepSeek's.
+            l.overlap_dp = l.overlap_pp = true;
+            l.overlap_ep = run.stack == "deepseek";
+            l.overlap_tp = overlap_tp;
+            if (l.tp == 1 && !overlap_tp) continue;
+          }
+          const auto open = [&](bool is_open, const char* what, const std::string& taken) {
+            if (is_open)
+              choice.notes.push_back(fmt::format("{} isn't printed: {} assumed", what, taken));
+          };
+          open(!p.microbatch_sequences && per_replica > 1, "micro-batch", fmt::format("{}", size));
+          open(
+              l.pp > 1 && !p.schedule && !p.vpp, "pipeline schedule",
+              l.vpp > 1 ? fmt::format("{} with {} virtual stages", l.schedule, l.vpp) : l.schedule);
+          open(!p.recompute, "recomputation", l.recompute);
+          open(!p.overlap && l.tp > 1, "overlap of tensor-parallel traffic",
+               l.overlap_tp ? "on" : "off");
+          out.push_back(std::move(choice));
+        }
+      }
+    }
+  }
+  return out;
+}
+
+std::vector<std::int64_t> layers_of_stages(std::int64_t layers, const Layout& layout) {
+  const std::int64_t stages = layout.pp * (layout.schedule == "interleaved" ? layout.vpp : 1);
+  std::vector<std::int64_t> out(static_cast<std::size_t>(stages), layers / stages);
+  // What is left over goes to the middle: the ends hold embedding and head.
+  std::int64_t left = layers % stages;
+  const std::int64_t first = (stages - left) / 2;
+  for (std::int64_t i = 0; i < left; ++i) ++out[static_cast<std::size_t>(first + i)];
+  return out;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,48 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A run's parallel layout with nothing left open: every size resolved, legal, and consistent with
+// the run's GPUs and batch. What the run file doesn't print is a choice of `Choice`.
+#pragma once
+
+#include "workload/run.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+struct Layout {
+  std::int64_t gpus = 1;
+  std::int64_t tp = 1, pp = 1, vpp = 1, cp = 1, dp = 1, ep = 1, etp = 1;
+  int zero = 0;  // 0..3
+  bool sp = false;
+  std::string schedule = "1f1b";  // 1f1b interleaved zb dualpipe
+  std::int64_t microbatch_sequences = 1;
+  std::int64_t microbatches = 1;  // of one pipeline in one step
+  std::int64_t seq_len = 1;
+  std::string recompute = "none";  // none selective full
+  bool overlap_tp = false, overlap_dp = false, overlap_pp = false, overlap_ep = false;
+
+  // Tokens of one micro-batch that one GPU works on (its context-parallel share).
+  [[nodiscard]] std::int64_t tokens() const { return microbatch_sequences * seq_len / cp; }
+};
+
+// One way to fill in what a run file leaves open, and why it is plausible.
+struct Choice {
+  Layout layout;
+  double weight = 1;               // of all choices' weights
+  std::vector<std::string> notes;  // what was assumed, for the report
+};
+
+// Checks what the file gives (BadInput names file and key: tp x pp x cp x dp != gpus, heads or
+// experts that don't divide, a batch that dp doesn't divide, ...) and lists the plausible ways to
+// fill in the rest, at least one. Memory is not looked at here.
+std::vector<Choice> layouts(const Run& run);
+
+// Layers of each virtual stage in model order, as even as they go: pp x vpp stages where the
+// schedule is interleaved, else pp. What is left over goes to the middle, since the ends hold
+// embedding and head.
+std::vector<std::int64_t> layers_of_stages(std::int64_t layers, const Layout& layout);
+
+}  // namespace trainmeter

@@ -1,0 +1,343 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Counts the work of a layer on one GPU. docs/flops.md derives every count.
+#include "workload/worklist.hpp"
+
+#include "record/formulas.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace trainmeter {
+namespace {
+
+constexpr double kBf16 = 2;                  // bytes
+constexpr double kFp8Block = 1 + 4.0 / 128;  // an fp8 element with its share of a 1x128 scale
+constexpr double kCast = kBf16 + 1 + 1;      // read bf16, write fp8 and its transpose
+
+double real(std::int64_t value) {
+  return static_cast<double>(value);
+}
+
+// Ranks of a group of `size`, `stride` apart, that share a node.
+std::int64_t on_node(std::int64_t size, std::int64_t stride, std::int64_t gpus_per_node) {
+  return std::clamp<std::int64_t>(gpus_per_node / stride, 1, size);
+}
+
+class Builder {
+ public:
+  Builder(const Model& model, LayerKind kind, const Layout& layout, const WorkOptions& options)
+      : m_(model), layout_(layout), options_(options), tokens_(real(layout.tokens())) {
+    work_.kind = kind;
+  }
+
+  LayerWork build() {
+    const bool has_attention = work_.kind != LayerKind::embedding && work_.kind != LayerKind::head;
+    const bool has_head = work_.kind == LayerKind::head || work_.kind == LayerKind::mtp;
+    if (work_.kind != LayerKind::embedding) {
+      work_.gemms = layer_gemms(m_, gemm_group(), layout_.tokens(), layout_.tp, layout_.ep);
+    }
+    if (has_attention) attention();
+    if (has_attention && experts()) moe();
+    if (has_attention && !experts()) ffn();
+    if (work_.kind == LayerKind::embedding) traffic("embedding", 2 * h(), 2 * h(), tokens_);
+    if (has_head) head();
+    if (options_.precision == "fp8") casts();
+    if (layout_.zero == 3 || (layout_.zero == 2 && options_.stack == "fsdp")) sharded_weights();
+    return work_;
+  }
+
+ private:
+  [[nodiscard]] double h() const { return real(m_.hidden); }
+  [[nodiscard]] double tp() const { return real(layout_.tp); }
+  [[nodiscard]] bool experts() const {
+    return work_.kind == LayerKind::moe || (work_.kind == LayerKind::mtp && m_.moe);
+  }
+  // Tokens between a tensor-parallel layer's matrices: divided with sequence parallelism.
+  [[nodiscard]] double outer_tokens() const { return layout_.sp ? tokens_ / tp() : tokens_; }
+
+  [[nodiscard]] GemmGroup gemm_group() const {
+    switch (work_.kind) {
+      case LayerKind::moe:
+        return GemmGroup::moe;
+      case LayerKind::head:
+        return GemmGroup::head;
+      case LayerKind::mtp:
+        return GemmGroup::mtp;
+      default:
+        return GemmGroup::dense;
+    }
+  }
+
+  // Elements of bf16 (fp32 where the run is) per token, forward and backward.
+  void traffic(const char* name, double forward, double backward, double tokens) {
+    const double element = options_.precision == "fp32" ? 4 : kBf16;
+    work_.traffic.push_back({name, Half::forward, forward * tokens * element});
+    work_.traffic.push_back({name, Half::backward, backward * tokens * element});
+  }
+
+  void collective(const char* name, const char* operation, const char* group, Half half,
+                  double payload, double count, bool hidden) {
+    const std::string g = group;
+    Collective c{.name = name,
+                 .operation = operation,
+                 .group = group,
+                 .half = half,
+                 .payload_bytes = payload,
+                 .count = count,
+                 .hidden = hidden};
+    std::int64_t stride = 1;
+    if (g == "tp") c.ranks = layout_.tp;
+    if (g == "cp") c.ranks = layout_.cp, stride = layout_.tp;
+    if (g == "ep") c.ranks = layout_.ep * layout_.etp;
+    if (g == "dp" || g == "expert_dp") {
+      const bool routed = g == "expert_dp";
+      c.ranks = replicas(layout_, routed);
+      c.ranks_on_node = replicas_on_node(layout_, routed, options_.gpus_per_node);
+    } else {
+      c.ranks_on_node = on_node(c.ranks, stride, options_.gpus_per_node);
+    }
+    if (c.ranks < 2 || !(payload > 0) || !(count > 0)) return;
+    place_bytes(c);
+    work_.collectives.push_back(std::move(c));
+  }
+
+  void tensor_parallel(
+      double regions) {  // a region: from a column-parallel to a row-parallel matrix
+    const double payload = tokens_ * h() * kBf16;
+    const bool hidden = layout_.overlap_tp;
+    if (layout_.sp) {
+      collective("tp_all_gather", "allgather", "tp", Half::forward, payload, regions, hidden);
+      collective("tp_reduce_scatter", "reducescatter", "tp", Half::forward, payload, regions,
+                 hidden);
+      // Backward: the mirror, and the inputs once more for the weights' gradient.
+      collective("tp_all_gather", "allgather", "tp", Half::backward, payload, 2 * regions, hidden);
+      collective("tp_reduce_scatter", "reducescatter", "tp", Half::backward, payload, regions,
+                 hidden);
+    } else {
+      collective("tp_all_reduce", "allreduce", "tp", Half::forward, payload, regions, hidden);
+      collective("tp_all_reduce", "allreduce", "tp", Half::backward, payload, regions, hidden);
+    }
+  }
+
+  void attention() {
+    const double heads = real(m_.heads) / tp();
+    const double keys = real(layout_.seq_len) / 2;
+    work_.core.forward_flops = 2 * tokens_ * keys * heads * real(query_key_dim(m_) + value_dim(m_));
+    work_.core.backward_flops = 2.5 * work_.core.forward_flops;
+    work_.core.seq_len = layout_.seq_len;
+    work_.core.head_dim = query_key_dim(m_);
+    traffic("residual_and_norm", 8 * h(), 8 * h(), outer_tokens());
+    if (m_.ffn_kind == FfnKind::swiglu) {  // models with a gate have rotary embeddings
+      const double rotated = real(m_.heads + m_.kv_heads) / tp() *
+                             real(m_.mla ? m_.mla->qk_rope_head_dim : m_.head_dim);
+      traffic("rotary", 2 * rotated, 2 * rotated, tokens_);
+    }
+    tensor_parallel(1);
+    if (layout_.cp > 1) {
+      const double kv = m_.mla ? heads * real(query_key_dim(m_) + value_dim(m_))
+                               : 2 * std::max(1.0, real(m_.kv_heads) / tp()) * real(m_.head_dim);
+      const double payload = tokens_ * kv * kBf16;
+      const double sends = real(layout_.cp - 1);
+      collective("cp_keys_values", "sendrecv", "cp", Half::forward, payload, sends, true);
+      collective("cp_keys_values", "sendrecv", "cp", Half::backward, 2 * payload, sends, true);
+    }
+  }
+
+  void activation(double width, double tokens) {
+    const bool gate = m_.ffn_kind == FfnKind::swiglu;
+    traffic("activation", (gate ? 3 : 2) * width, (gate ? 5 : 3) * width, tokens);
+  }
+
+  void ffn() {
+    activation(real(m_.ffn) / tp(), tokens_);
+    tensor_parallel(1);
+  }
+
+  void moe() {
+    const Moe& e = *m_.moe;
+    const double routed_tokens = tokens_ / tp();
+    const double copies = real(e.experts_per_token);
+    if (e.shared_experts > 0) {
+      activation(real(e.shared_experts * e.expert_ffn) / tp(), tokens_);
+      tensor_parallel(1);
+    }
+    activation(copies * real(e.expert_ffn), routed_tokens);
+    traffic("expert_permute", 2 * (copies + 1) * h(), 2 * (copies + 1) * h(), routed_tokens);
+    traffic("router", 4 * real(e.experts), 4 * real(e.experts), routed_tokens);
+    const bool deepseek = options_.stack == "deepseek";
+    const bool low = deepseek && options_.precision == "fp8";
+    for (const Half half : {Half::forward, Half::backward}) {
+      all_to_all("ep_dispatch", half, routed_tokens, low ? kFp8Block : kBf16);
+      all_to_all("ep_combine", half, routed_tokens, kBf16);
+    }
+  }
+
+  // Tokens to their experts or back. Where a token may reach `group_limit` nodes only, it crosses
+  // the network once for each of them and is copied on inside the node (DeepSeek-V3 report, 3.2.2).
+  void all_to_all(const char* name, Half half, double tokens, double element) {
+    const double copies = real(m_.moe->experts_per_token);
+    const double payload = tokens * copies * h() * element;
+    const std::size_t before = work_.collectives.size();
+    collective(name, "alltoall", "ep", half, payload, 1, layout_.overlap_ep);
+    if (work_.collectives.size() == before || options_.stack != "deepseek" ||
+        !m_.moe->group_limit) {
+      return;
+    }
+    Collective& c = work_.collectives.back();
+    const double nodes = real(c.ranks) / real(c.ranks_on_node);
+    const double reached = std::min({real(*m_.moe->group_limit), nodes, copies});
+    c.network_bytes = tokens * h() * element * reached * (1 - 1 / nodes);
+    c.node_bytes = payload * (1 - 1 / real(c.ranks_on_node));
+  }
+
+  void head() {
+    traffic("loss", 1.5 * real(m_.vocab) / tp(), 1.5 * real(m_.vocab) / tp(), tokens_);
+    traffic("final_norm", 2 * h(), 3 * h(), outer_tokens());
+    if (layout_.tp > 1) {
+      const double payload = tokens_ * h() * kBf16;
+      collective("tp_all_gather", "allgather", "tp", Half::forward, payload, 1, false);
+      collective("tp_reduce_scatter", "reducescatter", "tp", Half::backward, payload, 1, false);
+    }
+  }
+
+  // Every fp8 GEMM's input, and in the backward pass its output's gradient, is cast, and once more
+  // in the other orientation for the weights' gradient.
+  void casts() {
+    double forward = 0;
+    double backward = 0;
+    for (const GemmWork& g : work_.gemms) {
+      if (!g.low_precision || g.pass != Pass::fprop) continue;
+      const double rows = real(g.m) * real(g.groups) * g.count;
+      forward += rows * real(g.k) * kCast;
+      backward += rows * real(g.n) * kCast;
+    }
+    if (!(forward > 0)) return;
+    work_.traffic.push_back({"fp8_cast", Half::forward, forward});
+    work_.traffic.push_back({"fp8_cast", Half::backward, backward});
+  }
+
+  // ZeRO-3: weights are gathered for every use and gradients scattered after it (FSDP; zero 2 keeps
+  // the gathered weights from the forward to the backward pass).
+  void sharded_weights() {
+    StageContent one;
+    one.dense = work_.kind == LayerKind::dense ? 1 : 0;
+    one.moe = work_.kind == LayerKind::moe ? 1 : 0;
+    one.embedding = work_.kind == LayerKind::embedding && !m_.tied_embeddings;
+    one.head = work_.kind == LayerKind::head;
+    one.mtp = work_.kind == LayerKind::mtp ? 1 : 0;
+    const StageWeights weights = stage_weights(m_, layout_, one);
+    const double element = options_.precision == "fp32" ? 4 : kBf16;
+    for (const auto& [group, held] :
+         {std::pair{"dp", weights.common}, std::pair{"expert_dp", weights.routed}}) {
+      const double payload = held * element;
+      collective("dp_all_gather", "allgather", group, Half::forward, payload, 1,
+                 layout_.overlap_dp);
+      if (layout_.zero == 3) {
+        collective("dp_all_gather", "allgather", group, Half::backward, payload, 1,
+                   layout_.overlap_dp);
+      }
+      collective("dp_reduce_scatter", "reducescatter", group, Half::backward, payload, 1,
+                 layout_.overlap_dp);
+    }
+  }
+
+  const Model& m_;
+  const Layout& layout_;
+  const WorkOptions& options_;
+  double tokens_;
+  LayerWork work_;
+};
+
+}  // namespace
+
+// Wire bytes of one GPU. A ring over nodes enters each node once: its bytes are shared by the NICs
+// of the group's GPUs there.
+void place_bytes(Collective& c) {
+  const double nodes = real(c.ranks) / real(c.ranks_on_node);
+  if (c.operation == "sendrecv") {
+    (c.ranks_on_node >= c.ranks ? c.node_bytes : c.network_bytes) = c.payload_bytes;
+    return;
+  }
+  const double wire = c.payload_bytes * bus_factor(c.operation, c.ranks);
+  if (c.operation == "alltoall") {
+    c.network_bytes = c.payload_bytes * (1 - 1 / nodes);
+    c.node_bytes = wire - c.network_bytes;
+    return;
+  }
+  if (c.ranks_on_node > 1) c.node_bytes = wire;
+  if (nodes > 1) {
+    const double times = c.operation == "allreduce" ? 2 : 1;
+    c.network_bytes = c.payload_bytes * times * (1 - 1 / nodes) / real(c.ranks_on_node);
+  }
+}
+
+std::string_view to_string(LayerKind kind) {
+  switch (kind) {
+    case LayerKind::embedding:
+      return "embedding";
+    case LayerKind::dense:
+      return "dense";
+    case LayerKind::moe:
+      return "moe";
+    case LayerKind::head:
+      return "head";
+    case LayerKind::mtp:
+      return "mtp";
+  }
+  return "";
+}
+
+LayerWork layer_work(const Model& model, LayerKind kind, const Layout& layout,
+                     const WorkOptions& options) {
+  return Builder(model, kind, layout, options).build();
+}
+
+std::vector<StageContent> stage_contents(const Model& model, const Layout& layout) {
+  std::vector<StageContent> out;
+  std::int64_t first = 0;
+  for (const std::int64_t layers : layers_of_stages(model.layers, layout)) {
+    StageContent content;
+    content.dense = std::clamp<std::int64_t>(dense_layers(model) - first, 0, layers);
+    content.moe = layers - content.dense;
+    first += layers;
+    out.push_back(content);
+  }
+  out.front().embedding = true;
+  out.back().head = true;
+  out.back().mtp = model.mtp_depth;
+  return out;
+}
+
+StageWeights stage_weights(const Model& m, const Layout& layout, const StageContent& content) {
+  const double tp = real(layout.tp);
+  const double h = real(m.hidden);
+  const double attention = attention_weights(m) / tp + 2 * h;  // and two norms
+  StageWeights out;
+  double common_moe = 0;
+  if (m.moe) {
+    common_moe =
+        attention + h * real(m.moe->experts) + real(m.moe->shared_experts) * expert_weights(m) / tp;
+    out.routed = real(content.moe + content.mtp) * real(m.moe->experts) * expert_weights(m) /
+                 real(layout.ep * layout.etp);
+  }
+  const double dense = attention + ffn_matrices(m) * h * real(m.ffn) / tp;
+  const double table = real(m.vocab) * h / tp;
+  out.common = real(content.dense) * dense + real(content.moe) * common_moe +
+               real(content.mtp) * ((m.moe ? common_moe : dense) + 2 * h * h / tp) +
+               (content.embedding ? table : 0) + (content.head ? table + h : 0);
+  if (content.embedding && content.head && m.tied_embeddings) out.common -= table;
+  return out;
+}
+
+std::int64_t replicas(const Layout& layout, bool routed) {
+  const std::int64_t ranks = layout.dp * layout.cp;
+  return routed ? std::max<std::int64_t>(1, ranks * layout.tp / (layout.ep * layout.etp)) : ranks;
+}
+
+std::int64_t replicas_on_node(const Layout& layout, bool routed, std::int64_t gpus_per_node) {
+  return on_node(replicas(layout, routed), routed ? layout.ep * layout.etp : layout.tp,
+                 gpus_per_node);
+}
+
+}  // namespace trainmeter
