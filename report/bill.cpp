@@ -6,6 +6,7 @@
 #include "record/names.hpp"
 #include "report/gemm_curve.hpp"
 #include "report/step_time.hpp"
+#include "report/transfer.hpp"
 
 #include <fmt/format.h>
 
@@ -20,28 +21,25 @@ double real(std::int64_t value) {
   return static_cast<double>(value);
 }
 
-bool named(const System& system, std::initializer_list<const char*> names) {
-  return std::ranges::any_of(
-      names, [&](const char* name) { return system.gpu.find(name) != std::string::npos; });
-}
-
+// Blackwell has no factors of its own yet: Hopper's are used, and that is said.
 bool is_hopper(const System& s) {
-  return s.kind == "gpu" &&
-         named(s, {"H100", "H200", "H800", "H20", "B200", "B300", "GB200", "GB300"});
+  const std::string arch = architecture(s);
+  return arch == "hopper" || arch == "blackwell";
 }
-// Megatron's fp16 runs on Ampere date from before FlashAttention (2022).
-constexpr const char* kUnfused = "unfused";
 
 bool is_ampere(const System& s) {
-  return s.kind == "gpu" && named(s, {"A100", "A800"});
+  return architecture(s) == "ampere";
 }
+
+// Megatron's fp16 runs on Ampere date from before FlashAttention (2022).
+constexpr const char* kUnfused = "unfused";
 
 // In place, where nothing of the kernel was measured or published for the device: FlashAttention
 // class kernels reach this share of the best GEMM rate of their dtype (H100: 540 to 620 of 795
 // TFLOP/s forward, 450 to 520 backward).
 constexpr double kAttentionOfGemm = 0.65;
-// A ring collective's start inside a node, from the H200 sweep in micro/h200.json: 1 MiB takes 46
-// us, of which 4 are wire.
+// A ring collective's start inside a node where no sweep is known: half of what the H200's
+// all-reduce sweep in micro/h200.json comes to.
 constexpr double kCollectiveStart = 30e-6;
 // MAMF of six GPUs, bf16 and fp8: 0.71 to 0.87 of the peak (micro/*.json).
 constexpr double kGemmOfPeak = 0.78;
@@ -50,9 +48,6 @@ constexpr double kGemmOfPeak = 0.78;
 constexpr double kOneNicChannels = 0.25;
 constexpr double kMemoryShare = 0.87;    // copy on an H100: 2,903 of 3,350 GB/s (micro/h100.json)
 constexpr double kReferencePower = 700;  // watts of the cards that the Hopper factors are about
-// Sustained rate against a power cap: dynamic power goes with the clock times voltage squared, and
-// voltage falls with the clock, so the rate goes with about the square root of the cap.
-constexpr double kPowerExponent = 0.5;
 
 class Biller {
  public:
@@ -121,14 +116,16 @@ class Biller {
                                       : Factor::gemm_other;
     bill_.gemm_high = is_hopper(system_) ? Factor::gemm_hopper : bill_.gemm;
     const auto cap = run_.context.power_cap_w ? run_.context.power_cap_w : system_.power_w;
-    if (is_hopper(system_) && cap && *cap < kReferencePower) {
-      power_ = std::pow(*cap / kReferencePower, kPowerExponent);
+    const double known = book_.cap_held(low_);  // what is measured holds under its own cap
+    const double held = known > 0 ? known : kReferencePower;
+    if ((is_hopper(system_) || known > 0) && cap && *cap < held) {
+      power_ = power_share(*cap, held);
       assume(
           fmt::format("power cap of {:.0f} W: GEMM rates x {:.2f}, the cap's ratio to {:.0f} W to "
                       "the power {:.1f}",
-                      *cap, power_, kReferencePower, kPowerExponent));
+                      *cap, power_, held, kPowerExponent));
     }
-    if (named(system_, {"B200", "B300"}))
+    if (architecture(system_) == "blackwell")
       assume("in-place factors of Hopper are used for Blackwell");
   }
 
@@ -212,6 +209,7 @@ class Biller {
                                           : run_.precision == "fp8"         ? "bf16"
                                                                             : run_.precision);
     const auto point = book_.best_gemm(dtype);
+    const bool projected = point && !point->projection.empty();
     assume(
         fmt::format("no attention kernel is known for this device: {:.2f} of the best {} GEMM rate",
                     kAttentionOfGemm, dtype));
@@ -219,7 +217,8 @@ class Biller {
                 .noise = point ? point->noise : 0.05,
                 .shape = 0.15,
                 .origin = point ? point->origin : "system " + system_.id,
-                .how = fmt::format("best {} GEMM x {:.2f}", dtype, kAttentionOfGemm)};
+                .how = fmt::format("best {} GEMM x {:.2f}{}", dtype, kAttentionOfGemm,
+                                   projected ? ", " + point->projection : "")};
   }
 
   void attention(LayerBill& out, const Core& core) {
@@ -271,12 +270,22 @@ class Biller {
     if (c.group == "tp") out.interference = Factor::tensor_interference;
     const double times = c.count;
     if (c.node_bytes > 0) {
-      const auto known = book_.bus(c.operation, c.payload_bytes);
-      if (known && c.ranks <= system_.gpus_per_node && system_.kind != "gpu") {
-        out.node_s = times * c.node_bytes / known->value;  // measured here, at this size
+      // The sweep of an all-reduce stands for a gather or a scatter, which is half of one.
+      const auto sweep_of = [&](bool published) {
+        auto sweep = book_.sweep(c.operation, published);
+        if (!sweep && (sweep = book_.sweep("allreduce", published))) sweep->start_s /= 2;
+        return sweep;
+      };
+      const auto ours = sweep_of(false);
+      const auto others = sweep_of(true);
+      if (ours &&
+          ours->ranks <= system_.gpus_per_node + (system_.kind == "cpu" ? ours->ranks : 0)) {
+        // Measured here: no factor stands between it and the step.
+        out.fixed_s = times * (ours->start_s + c.node_bytes / ours->bus_bytes_per_s);
       } else if (system_.nvlink_bytes_per_s) {
         out.node_s = times * c.node_bytes / *system_.nvlink_bytes_per_s;
-        out.fixed_s = times * kCollectiveStart;
+        out.fixed_s = times * (others && others->ranks <= system_.gpus_per_node ? others->start_s
+                                                                                : kCollectiveStart);
       } else {
         assume(fmt::format("{} is left out: no link bandwidth is known for it", c.name));
       }
@@ -344,6 +353,16 @@ class Biller {
       add_once(bill_.gradients, held * 4, ranks, on_node,
                l.zero >= 1 ? "reducescatter" : "allreduce");
       if (l.zero >= 1) add_once(bill_.weights, held * 2, ranks, on_node, "allgather");
+    }
+    if (l.pp > 1) {
+      Collective send{
+          .name = "pp_send",
+          .operation = "sendrecv",
+          .payload_bytes = real(l.tokens() * run_.model->hidden) * 2 / (l.sp ? real(l.tp) : 1),
+          .ranks = 2,
+          .ranks_on_node = l.tp * l.cp * l.dp < system_.gpus_per_node ? 2 : 1};
+      place_bytes(send);
+      bill_.send = comm(send);
     }
     uses_ = 1;
     bill_.optimizer_s = optimizer_bytes(owned) / memory_.value;

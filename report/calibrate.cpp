@@ -9,9 +9,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <set>
+#include <thread>
 
 namespace trainmeter {
 namespace {
@@ -42,13 +44,15 @@ double log_step(const ScoredRun& row, const std::vector<StepSampler>& samplers,
   return out;
 }
 
-Linear linearise(const Rows& rows, const Eigen::VectorXd& at_logs) {
+using RowList = std::vector<const ScoredRun*>;
+
+Linear linearise(const RowList& rows, const Eigen::VectorXd& at_logs) {
   constexpr double kStep = 1e-3;
-  const auto n = static_cast<Eigen::Index>(rows.scored.size());
+  const auto n = static_cast<Eigen::Index>(rows.size());
   Linear out{Eigen::VectorXd(n), Eigen::MatrixXd(n, kN)};
   const FactorValues centre = values_of(at_logs);
   for (Eigen::Index r = 0; r < n; ++r) {
-    const ScoredRun& row = rows.scored[static_cast<std::size_t>(r)];
+    const ScoredRun& row = *rows[static_cast<std::size_t>(r)];
     std::vector<StepSampler> samplers;
     for (const Candidate& c : row.candidates) samplers.emplace_back(c.bill, centre);
     const double base = log_step(row, samplers, centre);
@@ -64,8 +68,9 @@ Linear linearise(const Rows& rows, const Eigen::VectorXd& at_logs) {
 
 class Fit {
  public:
-  Fit(const Rows& rows, const FactorTable& factors) : rows_(rows), prior_(prior_belief(factors)) {
-    for (const ScoredRun& row : rows.scored) count_[row.run.family] += 1;
+  Fit(const RowList& rows, const FactorTable& factors)
+      : rows_(rows), prior_(prior_belief(factors)) {
+    for (const ScoredRun* row : rows) count_[row->run.family] += 1;
     mean_ = Eigen::Map<const Eigen::VectorXd>(prior_.log_mean.data(), kN);
     precision_ = Eigen::VectorXd(kN);
     for (Eigen::Index i = 0; i < kN; ++i) {
@@ -76,11 +81,12 @@ class Fit {
   [[nodiscard]] const Eigen::VectorXd& start() const { return mean_; }
 
   // One step from `from`, without `family` where it names one.
-  Belief solve(const Linear& linear, const Eigen::VectorXd& from, const std::string& family) const {
+  Belief solve(const Linear& linear, const Eigen::VectorXd& from,
+               const std::optional<std::string>& family) const {
     Eigen::MatrixXd normal = precision_.asDiagonal();
     Eigen::VectorXd right = precision_.cwiseProduct(mean_ - from);
     for (Eigen::Index r = 0; r < linear.error.size(); ++r) {
-      const std::string& its = rows_.scored[static_cast<std::size_t>(r)].run.family;
+      const std::string& its = rows_[static_cast<std::size_t>(r)]->run.family;
       if (its == family) continue;
       const double rows = count_.at(its);
       // A row far off has a cause that the model lacks: it counts for less (Huber's weight).
@@ -105,7 +111,7 @@ class Fit {
   }
 
  private:
-  const Rows& rows_;
+  const RowList& rows_;
   Belief prior_;
   Eigen::VectorXd mean_, precision_;
   std::map<std::string, double> count_;
@@ -121,22 +127,19 @@ struct Residual {
 };
 
 // What the model's form leaves: the standard deviation which, together with the factors' own
-// uncertainty, makes 90 % ranges that hold 90 % of the other families' rows, every family alike,
-// each predicted without itself.
-double form_sigma(const std::vector<std::vector<Residual>>& families, std::size_t without) {
+// uncertainty, makes 90 % ranges that hold 90 % of the families' rows, every family alike, each
+// predicted without itself.
+double form_sigma(const std::map<std::string, std::vector<Residual>>& families) {
   const auto covered = [&](double sigma) {
     constexpr double kNormal90 = 1.645;
     double share = 0;
-    double count = 0;
-    for (std::size_t f = 0; f < families.size(); ++f) {
-      if (f == without) continue;
-      count += 1;
-      for (const Residual& r : families[f]) {
+    for (const auto& [family, residuals] : families) {
+      for (const Residual& r : residuals) {
         const double bound = kNormal90 * std::sqrt(sigma * sigma + r.factor_variance);
-        if (std::abs(r.error) < bound) share += 1 / static_cast<double>(families[f].size());
+        if (std::abs(r.error) < bound) share += 1 / static_cast<double>(residuals.size());
       }
     }
-    return share / count;
+    return share / static_cast<double>(families.size());
   };
   constexpr double kCovered = 0.90;
   constexpr double kLeast = 0.03;
@@ -144,6 +147,50 @@ double form_sigma(const std::vector<std::vector<Residual>>& families, std::size_
   double sigma = kLeast;
   while (covered(sigma) < kCovered && sigma < 1) sigma += kStep;
   return sigma;
+}
+
+// The fit to all rows but those of `without`, which has no part in anything here: neither in the
+// point that the model is linearised around nor in the width of the ranges.
+Belief fitted(const Rows& all, const FactorTable& factors,
+              const std::optional<std::string>& without) {
+  RowList rows;
+  for (const ScoredRun& row : all.scored) {
+    if (row.run.family != without) rows.push_back(&row);
+  }
+  const Fit fit(rows, factors);
+  Eigen::VectorXd point = fit.start();
+  Belief out;
+  // First the centres; then once more with what sampling adds to them, since medians are reported.
+  Eigen::VectorXd shift = Eigen::VectorXd::Zero(static_cast<Eigen::Index>(rows.size()));
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < kIterations; ++i) {
+      Linear linear = linearise(rows, point);
+      linear.error += shift;
+      out = fit.solve(linear, point, std::nullopt);
+      point = logs_of(out);
+    }
+    if (round > 0) break;
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      shift[static_cast<Eigen::Index>(r)] = median_shift(rows[r]->candidates, out, {});
+    }
+  }
+
+  Linear linear = linearise(rows, point);
+  linear.error += shift;
+  std::map<std::string, std::vector<Residual>> errors;
+  for (const ScoredRun* row : rows) errors[row->run.family];
+  for (auto& [family, residuals] : errors) {
+    const Belief belief = fit.solve(linear, point, family);
+    const Eigen::Map<const Eigen::MatrixXd> c(belief.log_covariance.data(), kN, kN);
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      if (rows[r]->run.family != family) continue;
+      const Eigen::RowVectorXd slope = linear.slope.row(static_cast<Eigen::Index>(r));
+      residuals.push_back({log_error(*rows[r], belief) + shift[static_cast<Eigen::Index>(r)],
+                           (slope * c * slope.transpose())(0, 0)});
+    }
+  }
+  out.form_sigma = form_sigma(errors);
+  return out;
 }
 
 std::optional<std::string> why_not(const Run& run) {
@@ -195,46 +242,25 @@ double log_error(const ScoredRun& row, const Belief& belief) {
 }
 
 Calibration calibrate(const Rows& rows, const FactorTable& factors) {
-  const Fit fit(rows, factors);
-  Eigen::VectorXd point = fit.start();
-  Calibration out;
-  Linear linear;
-  // First the centres; then once more with what sampling adds to them, since medians are reported.
-  Eigen::VectorXd shift = Eigen::VectorXd::Zero(static_cast<Eigen::Index>(rows.scored.size()));
-  for (int round = 0; round < 2; ++round) {
-    for (int i = 0; i < kIterations; ++i) {
-      linear = linearise(rows, point);
-      linear.error += shift;
-      out.all = fit.solve(linear, point, "");
-      point = logs_of(out.all);
-    }
-    for (std::size_t r = 0; r < rows.scored.size(); ++r) {
-      shift[static_cast<Eigen::Index>(r)] = median_shift(rows.scored[r].candidates, out.all, {});
-    }
-  }
-  linear = linearise(rows, point);
-  linear.error += shift;
-
   std::set<std::string> families;
   for (const ScoredRun& row : rows.scored) families.insert(row.run.family);
-  std::vector<std::vector<Residual>> errors;
-  for (const std::string& family : families) {
-    Belief belief = fit.solve(linear, point, family);
-    errors.emplace_back();
-    for (std::size_t r = 0; r < rows.scored.size(); ++r) {
-      if (rows.scored[r].run.family != family) continue;
-      const Eigen::RowVectorXd slope = linear.slope.row(static_cast<Eigen::Index>(r));
-      const Eigen::Map<const Eigen::MatrixXd> c(belief.log_covariance.data(), kN, kN);
-      errors.back().push_back(
-          {log_error(rows.scored[r], belief) + shift[static_cast<Eigen::Index>(r)],
-           (slope * c * slope.transpose())(0, 0)});
+  Calibration out;
+  for (const std::string& family : families) out.without.emplace_back(family, Belief{});
+  // Each fit for itself; the last one is of all rows.
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i <= out.without.size(); i = next++) {
+      if (i == out.without.size()) {
+        out.all = fitted(rows, factors, std::nullopt);
+      } else {
+        out.without[i].second = fitted(rows, factors, out.without[i].first);
+      }
     }
-    out.without.emplace_back(family, std::move(belief));
-  }
-  for (std::size_t f = 0; f < out.without.size(); ++f) {
-    out.without[f].second.form_sigma = form_sigma(errors, f);
-  }
-  out.all.form_sigma = form_sigma(errors, errors.size());
+  };
+  std::vector<std::jthread> pool;
+  for (unsigned t = 1; t < std::thread::hardware_concurrency(); ++t) pool.emplace_back(work);
+  work();
+  pool.clear();
   return out;
 }
 

@@ -36,7 +36,7 @@ bool ran(const Run& run) {
 
 std::vector<Choice> fitting(const Run& run, const System& system) {
   std::vector<Choice> all = layouts(run);
-  if (!system.memory_bytes || system.kind != "gpu" || !run.parallel) return all;
+  if (!system.memory_bytes || system.kind != "gpu") return all;
   const MemoryOptions options{.precision = run.precision, .stack = run.stack};
   std::vector<Choice> out;
   std::string least_refusal;

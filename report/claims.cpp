@@ -6,6 +6,7 @@
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/names.hpp"
+#include "report/stages.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
@@ -153,7 +154,7 @@ void add_work(Verdict& out, const Run& run, std::optional<double> hours, const R
   if (const auto implied = implied_by(run, hours)) out.implied.push_back(*implied);
   if (!run.model) return;
   try {
-    Prediction prediction = predict(run, system, book, knowledge, {});
+    Prediction prediction = predict_run(run, system, book, knowledge, {});
     if (prediction.estimates.gpu_hours) {
       out.predicted.push_back({run.id, std::move(prediction)});
     } else {

@@ -120,7 +120,9 @@ Calibration read_calibration(const std::filesystem::path& file) {
   const nlohmann::json json = read_json_file(file);
   StrictObject object(json, file.string());
   Calibration out;
-  (void)object.texts("factors");
+  if (!std::ranges::equal(object.texts("factors"), kNames)) {
+    object.refuse("factors", "this version's factors in their order (validate --calibrate)");
+  }
   out.all = read_belief(object.object("all"));
   for (StrictObject& one : object.objects("without")) {
     std::string family = one.text("family");

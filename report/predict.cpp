@@ -8,6 +8,7 @@
 #include "record/formulas.hpp"
 #include "record/statistics.hpp"
 #include "report/normal.hpp"
+#include "report/rl.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
@@ -201,6 +202,31 @@ std::vector<std::pair<std::string, double>> sensitivities(const Sampled& sampled
   return out;
 }
 
+void explain(Prediction& out, const std::vector<Candidate>& candidates,
+             const FactorValues& centre) {
+  const Candidate& likeliest = candidates.front();
+  const StepTime step = step_time(likeliest.bill, centre);
+  out.breakdown_s = step.breakdown_s;
+  out.rates = likeliest.bill.rates;
+  for (UsedRate& used : out.rates) used.share /= step.total_s;
+  std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
+  out.assumptions = likeliest.bill.assumptions;
+  if (candidates.size() > 1) {
+    out.assumptions.push_back(
+        fmt::format("what the run doesn't print is sampled over {} plausible layouts, likeliest:",
+                    candidates.size()));
+  }
+  for (const std::string& note : likeliest.notes) out.assumptions.push_back(note);
+}
+
+FactorValues values_of(const Belief& belief) {
+  FactorValues out{};
+  for (std::size_t f = 0; f < kFactors; ++f) out[f] = std::exp(belief.log_mean[f]);
+  return out;
+}
+
+}  // namespace
+
 nlohmann::ordered_json printed_figures(const Published& p) {
   nlohmann::ordered_json out = nlohmann::ordered_json::object();
   const auto put = [&](const char* key, const auto& value) {
@@ -219,35 +245,6 @@ nlohmann::ordered_json printed_figures(const Published& p) {
   return out;
 }
 
-void explain(Prediction& out, const Run& run, const std::vector<Candidate>& candidates,
-             const FactorValues& centre) {
-  const Candidate& likeliest = candidates.front();
-  const StepTime step = step_time(likeliest.bill, centre);
-  out.breakdown_s = step.breakdown_s;
-  out.rates = likeliest.bill.rates;
-  for (UsedRate& used : out.rates) used.share /= step.total_s;
-  std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
-  out.assumptions = likeliest.bill.assumptions;
-  if (candidates.size() > 1) {
-    out.assumptions.push_back(
-        fmt::format("what the run doesn't print is sampled over {} plausible layouts, likeliest:",
-                    candidates.size()));
-  }
-  for (const std::string& note : likeliest.notes) out.assumptions.push_back(note);
-  if (run.goodput < 1) {
-    out.assumptions.push_back(
-        fmt::format("goodput {:.2f}: share of wall time that trains", run.goodput));
-  }
-}
-
-FactorValues values_of(const Belief& belief) {
-  FactorValues out{};
-  for (std::size_t f = 0; f < kFactors; ++f) out[f] = std::exp(belief.log_mean[f]);
-  return out;
-}
-
-}  // namespace
-
 double median_shift(const std::vector<Candidate>& candidates, const Belief& belief,
                     const PredictOptions& options) {
   const FactorValues centre = values_of(belief);
@@ -257,7 +254,12 @@ double median_shift(const std::vector<Candidate>& candidates, const Belief& beli
 
 Prediction predict(const Run& run, const System& system, const RateBook& book,
                    const Knowledge& knowledge, const PredictOptions& options) {
-  if (options.samples < 100) throw BadInput("--samples: expected at least 100");
+  if (options.samples != 0 && options.samples < 100) {
+    throw BadInput("--samples: expected 0 (no range) or at least 100");
+  }
+  if (run.rl && !run.tokens) {
+    return predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book));
+  }
   const Belief& belief = knowledge.calibration.for_family(run.family);
   const FactorValues centre = values_of(belief);
   const std::vector<Candidate> ways = candidates(run, system, book, knowledge.factors.medians());
@@ -265,8 +267,15 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
   Prediction out;
   out.run_id = run.id;
   out.system_id = system.id;
-  explain(out, run, ways, centre);
-  const Sampled sampled = sample(ways, belief, centre, options);
+  out.goodput = run.goodput;
+  explain(out, ways, centre);
+  Sampled sampled;
+  if (options.samples > 0) {
+    sampled = sample(ways, belief, centre, options);
+  } else {
+    sampled.step = {central_step_s(ways, centre)};
+    sampled.slot_ratio = {1};
+  }
   out.moves_most = sensitivities(sampled);
   if (ways.front().bill.layout.pp > 1) {
     const double slot = step_time(ways.front().bill, centre).slot_s;
@@ -343,6 +352,7 @@ nlohmann::ordered_json to_json(const Prediction& p) {
   json["moves_most"] = nlohmann::ordered_json::array();
   for (const auto& [name, width] : p.moves_most)
     json["moves_most"].push_back({{"input", name}, {"variance_share", width}});
+  json["goodput"] = p.goodput;
   json["assumptions"] = p.assumptions;
   json["price_usd_per_gpu_hour"] =
       p.price_usd_per_gpu_hour ? nlohmann::ordered_json(*p.price_usd_per_gpu_hour) : nullptr;

@@ -46,6 +46,7 @@ struct Prediction {
   std::vector<UsedRate> rates;  // the most time first
   std::vector<std::string> assumptions;
   std::optional<double> price_usd_per_gpu_hour;
+  double goodput = 1;         // share of wall time that trains; hours are divided by it
   double flops_per_step = 0;  // of the whole run's step, model FLOPs
   double mfu_peak_flops = 0;  // the denominator
 };
@@ -59,7 +60,7 @@ Knowledge load_knowledge(const Library& library);
 
 struct PredictOptions {
   std::optional<double> price_usd_per_gpu_hour;  // before the run's, before the system's
-  int samples = 1000;
+  int samples = 1000;                            // 0: no range, every input at its median
   std::uint64_t seed = 1;
 };
 
@@ -79,6 +80,9 @@ double median_shift(const std::vector<Candidate>& candidates, const Belief& beli
 // 40 % of the dense bf16 peak for everything, in exact causal FLOPs without router and MTP. Nothing
 // where the system has no bf16 peak (fp32 on a CPU without bf16).
 std::optional<double> null_step_s(const Run& run, const System& system, const RateBook& book);
+
+// What the source claims, as the run file has it.
+nlohmann::ordered_json printed_figures(const Published& published);
 
 nlohmann::ordered_json to_json(const Prediction& prediction);
 nlohmann::ordered_json to_json(const Estimate& estimate);

@@ -6,12 +6,15 @@
 #include "record/formulas.hpp"
 #include "record/statistics.hpp"
 #include "report/gemm_curve.hpp"
+#include "report/transfer.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <set>
 
 namespace trainmeter {
 namespace {
@@ -19,16 +22,6 @@ namespace {
 constexpr double kPublishedNoise = 0.03;  // published figures print no spread: 3 % assumed
 constexpr double kLeastShapeError =
     0.05;  // where fewer than three shapes are known to learn it from
-constexpr double kTransferNoise =
-    0.05;  // another card of the same die: clocks under its own power cap
-
-bool is_memory_kernel(std::string_view operation) {
-  return operation == "copy" || operation == "read" || operation == "write" || operation == "triad";
-}
-
-bool is_compute(std::string_view operation) {
-  return operation == "gemm" || operation == "fma" || operation.starts_with("attention");
-}
 
 std::int64_t shape_or_zero(const std::map<std::string, std::int64_t>& shape, const char* key) {
   const auto found = shape.find(key);
@@ -36,8 +29,7 @@ std::int64_t shape_or_zero(const std::map<std::string, std::int64_t>& shape, con
 }
 
 std::string how_of(const RatePoint& point, const std::string& fit) {
-  return point.transferred.empty() ? fit
-                                   : fmt::format("{}, transferred from {}", fit, point.transferred);
+  return point.transferred.empty() ? fit : fmt::format("{}, {}", fit, point.projection);
 }
 
 Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
@@ -49,6 +41,18 @@ Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
 }
 
 }  // namespace
+
+bool is_memory_kernel(std::string_view operation) {
+  return operation == "copy" || operation == "read" || operation == "write" || operation == "triad";
+}
+
+bool is_compute(std::string_view operation) {
+  return operation == "gemm" || operation == "fma" || operation.starts_with("attention");
+}
+
+bool stands_alone(const Measurement& m) {
+  return m.usable() && m.beside == "none";
+}
 
 double noise_of(const Measurement& m) {
   return 1.4826 * median_absolute_deviation(m.time_s) / median(m.time_s);
@@ -64,91 +68,99 @@ double rate_of(const Measurement& m, const Header& header) {
   return rate(m.bytes, seconds) * bus_factor(m.operation, m.ranks);
 }
 
+RatePoint point_of(const Record& record, const Line& line) {
+  const Measurement& m = line.measurement;
+  const auto middle = [](const std::vector<double>& v) { return v.empty() ? 0 : median(v); };
+  return {.operation = m.operation,
+          .dtype = m.dtype,
+          .backend = m.backend,
+          .layout = m.layout,
+          .m = shape_or_zero(m.shape, "m"),
+          .n = shape_or_zero(m.shape, "n"),
+          .k = shape_or_zero(m.shape, "k"),
+          .bytes = shape_or_zero(m.shape, "bytes"),
+          .groups = std::max<std::int64_t>(1, shape_or_zero(m.shape, "groups")),
+          .seq_len = shape_or_zero(m.shape, "seq_len"),
+          .head_dim = shape_or_zero(m.shape, "head_dim"),
+          .causal = !m.shape.contains("causal") || m.shape.at("causal") == 1,
+          .ranks = m.ranks,
+          .value = rate_of(m, record.header_of(line)),
+          .noise = noise_of(m),
+          .name = m.name,
+          .origin = fmt::format("{}:{}", record.file.string(), line.line),
+          .transferred = "",
+          .projection = "",
+          .power_w = middle(m.power_w),
+          .clock_hz = middle(m.sm_clock_hz),
+          .power_capped = std::ranges::any_of(m.throttle_reasons, [](const std::string& reason) {
+            return reason == "sw_power_cap" || reason == "hw_power_brake_slowdown";
+          })};
+}
+
 void RateBook::add(const Record& record) {
   for (const Line& line : record.lines) {
-    const Measurement& m = line.measurement;
-    if (!m.usable() || m.beside != "none") continue;
-    points_.push_back({.operation = m.operation,
-                       .dtype = m.dtype,
-                       .backend = m.backend,
-                       .layout = m.layout,
-                       .m = shape_or_zero(m.shape, "m"),
-                       .n = shape_or_zero(m.shape, "n"),
-                       .k = shape_or_zero(m.shape, "k"),
-                       .bytes = shape_or_zero(m.shape, "bytes"),
-                       .groups = std::max<std::int64_t>(1, shape_or_zero(m.shape, "groups")),
-                       .seq_len = shape_or_zero(m.shape, "seq_len"),
-                       .head_dim = shape_or_zero(m.shape, "head_dim"),
-                       .causal = !m.shape.contains("causal") || m.shape.at("causal") == 1,
-                       .ranks = m.ranks,
-                       .value = rate_of(m, record.header_of(line)),
-                       .noise = noise_of(m),
-                       .name = m.name,
-                       .origin = fmt::format("{}:{}", record.file.string(), line.line),
-                       .transferred = ""});
+    if (stands_alone(line.measurement)) add(point_of(record, line));
   }
 }
 
+namespace {
+
+RatePoint point_of(const MicroFigure& figure) {
+  return {.operation = figure.operation,
+          .dtype = figure.dtype,
+          .backend = figure.backend,
+          .layout = "none",
+          .m = shape_or_zero(figure.shape, "m"),
+          .n = shape_or_zero(figure.shape, "n"),
+          .k = shape_or_zero(figure.shape, "k"),
+          .bytes = shape_or_zero(figure.shape, "bytes"),
+          .groups = std::max<std::int64_t>(1, shape_or_zero(figure.shape, "groups")),
+          .seq_len = shape_or_zero(figure.shape, "seq_len"),
+          .head_dim = shape_or_zero(figure.shape, "head_dim"),
+          .causal = !figure.shape.contains("causal") || figure.shape.at("causal") == 1,
+          .ranks = figure.ranks,
+          .value = figure.flops_per_s.value_or(
+              figure.bytes_per_s.value_or(figure.bus_bytes_per_s.value_or(0))),
+          .noise = kPublishedNoise,
+          .name = figure.id,
+          .origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator),
+          .transferred = "",
+          .projection = "",
+          .published = true};
+}
+
+}  // namespace
+
 void RateBook::add_published(const Library& library, const System& system) {
   describe(system);
-  const auto add_from = [&](const Micro& micro, const System& from) {
-    const bool same = from.id == system.id;
-    for (const MicroFigure& figure : micro.figures) {
-      const bool compute = figure.flops_per_s.has_value();
-      if (!same) {
-        // Compute carries over between the same SMs at the same tensor rate; memory scales with its
-        // bandwidth; links don't carry over.
-        const auto peak = [&](const System& s) {
-          const auto found = s.peak_flops.find(figure.dtype);
-          return found == s.peak_flops.end() ? 0.0 : found->second;
-        };
-        if (compute && !(from.sms == system.sms && peak(from) > 0 && peak(from) == peak(system)))
-          continue;
-        if (figure.bus_bytes_per_s) continue;
-        if (figure.bytes_per_s &&
-            !(from.memory_bytes_per_s && system.memory_bytes_per_s && from.sms == system.sms))
-          continue;
-        const bool known_here = std::ranges::any_of(points_, [&](const RatePoint& p) {
-          return p.transferred.empty() &&
-                 (compute ? p.operation == figure.operation && p.dtype == figure.dtype
-                          : is_memory_kernel(p.operation));
-        });
-        if (known_here) continue;
-      }
-      double value = figure.flops_per_s.value_or(
-          figure.bytes_per_s.value_or(figure.bus_bytes_per_s.value_or(0)));
-      if (!same && figure.bytes_per_s)
-        value *= *system.memory_bytes_per_s / *from.memory_bytes_per_s;
-      points_.push_back(
-          {.operation = figure.operation,
-           .dtype = figure.dtype,
-           .backend = figure.backend,
-           .layout = "none",
-           .m = shape_or_zero(figure.shape, "m"),
-           .n = shape_or_zero(figure.shape, "n"),
-           .k = shape_or_zero(figure.shape, "k"),
-           .bytes = shape_or_zero(figure.shape, "bytes"),
-           .groups = std::max<std::int64_t>(1, shape_or_zero(figure.shape, "groups")),
-           .seq_len = shape_or_zero(figure.shape, "seq_len"),
-           .head_dim = shape_or_zero(figure.shape, "head_dim"),
-           .causal = !figure.shape.contains("causal") || figure.shape.at("causal") == 1,
-           .ranks = figure.ranks,
-           .value = value,
-           .noise = same ? kPublishedNoise : std::hypot(kPublishedNoise, kTransferNoise),
-           .name = figure.id,
-           .origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator),
-           .transferred = same ? "" : from.id});
-    }
-  };
   const std::vector<std::string> ids = library.ids("micro");
   // Its own first, so that a transfer is used only where there is nothing better.
   for (const bool own : {true, false}) {
     for (const std::string& id : ids) {
       const Micro micro = library.micro(id);
-      if ((micro.system == system.id) == own)
-        add_from(micro, own ? system : library.system(micro.system));
+      if ((micro.system == system.id) != own) continue;
+      std::vector<RatePoint> points;
+      for (const MicroFigure& figure : micro.figures) {
+        // What a stack's collectives make of other links is a factor of the model.
+        if (own || !figure.bus_bytes_per_s) points.push_back(point_of(figure));
+      }
+      // Published figures print no power: who uses them applies the cap. The factors were
+      // calibrated with GEMMs as they are.
+      const Projection projection =
+          project(points, own ? system : library.system(micro.system), system,
+                  {.farthest = Nearness::same_chip,
+                   .power = false,
+                   .gemm_shapes = false,
+                   .known = &points_});
+      points_.insert(points_.end(), projection.points.begin(), projection.points.end());
     }
   }
+}
+
+double RateBook::cap_held(const std::string& dtype) const {
+  const auto best = best_gemm(dtype);
+  if (!best || best->published) return 0;
+  return best->cap_w > 0 ? best->cap_w : device_.power_w.value_or(0);
 }
 
 struct RateBook::Known {
@@ -332,6 +344,41 @@ std::optional<Rate> RateBook::memory() const {
     }
   }
   return std::nullopt;
+}
+
+std::optional<RateBook::Sweep> RateBook::sweep(std::string_view collective, bool published) const {
+  std::map<std::int64_t, std::vector<const RatePoint*>> by_ranks;
+  for (const RatePoint& p : points_) {
+    if (p.operation == collective && p.ranks > 1 && p.bytes > 0 && p.published == published) {
+      by_ranks[p.ranks].push_back(&p);
+    }
+  }
+  if (by_ranks.empty()) return std::nullopt;
+  const auto& [ranks, points] = *std::ranges::max_element(
+      by_ranks, {}, [](const auto& entry) { return entry.second.size(); });
+  std::set<std::int64_t> payloads;
+  for (const RatePoint* p : points) payloads.insert(p->bytes);
+  if (payloads.size() < 3) return std::nullopt;
+  // Of (a + b x - t) / t, with x the wire bytes and t the time.
+  double ss = 0, sx = 0, xx = 0, s1 = 0, x1 = 0;
+  for (const RatePoint* p : points) {
+    const double wire = static_cast<double>(p->bytes) * bus_factor(collective, ranks);
+    const double t = wire / p->value;
+    ss += 1 / (t * t);
+    sx += wire / (t * t);
+    xx += wire * wire / (t * t);
+    s1 += 1 / t;
+    x1 += wire / t;
+  }
+  const double determinant = ss * xx - sx * sx;
+  double start = determinant > 0 ? (s1 * xx - x1 * sx) / determinant : 0;
+  double per_byte = determinant > 0 ? (ss * x1 - sx * s1) / determinant : 0;
+  if (!(start > 0)) {
+    start = 0;
+    per_byte = x1 / xx;
+  }
+  if (!(per_byte > 0)) return std::nullopt;
+  return Sweep{.start_s = start, .bus_bytes_per_s = 1 / per_byte, .ranks = ranks};
 }
 
 std::optional<Rate> RateBook::bus(std::string_view collective, double bytes) const {

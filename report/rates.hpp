@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -25,8 +26,12 @@ struct Rate {
   double shape = 0;  // error of taking another shape's rate; 0 where the very shape was measured
   std::string
       origin;  // "results/measured/x.jsonl:12" or "published: DeepGEMM README, Performance tables"
-  std::string how;  // exact, nearest shape, transferred from h100, ...
+  std::string how;  // exact shape; between shapes; ..., measured on h100, projected to h800: ...
 };
+
+// From where a rate comes, the best first: another card of the same chip has as many SMs at the
+// same peak.
+enum class Nearness { own, same_chip, same_architecture, other_architecture };
 
 // One point that was measured or published.
 struct RatePoint {
@@ -43,14 +48,21 @@ struct RatePoint {
   std::string name;  // of the case, or the published id
   std::string origin;
   std::string transferred;  // the system it was measured on, where that is another one
+  std::string projection;   // then: how it was carried over (report/transfer.hpp)
+  Nearness nearness = Nearness::own;
+  bool published = false;
+  double power_w = 0, clock_hz = 0;  // medians while it was measured; 0 unknown
+  bool power_capped = false;         // the driver said that it throttled on power
+  double cap_w = 0;                  // projected to this power cap; 0: as it was measured
 };
 
 class RateBook {
  public:
   void add(const Record& record);  // usable lines that ran alone
+  void add(RatePoint point) { points_.push_back(std::move(point)); }
 
-  // What others measured on `system`; where nobody did for a dtype, on a system with the same SMs
-  // and peak (bandwidths scaled by the two systems' memory bandwidth), and marked so.
+  // What others measured on `system`; where nobody did for a dtype, on another card of the same
+  // chip (report/transfer.hpp), and marked so.
   void add_published(const Library& library, const System& system);
 
   // The device whose rates these are: its SMs and bandwidth shape the curve between known shapes.
@@ -67,11 +79,22 @@ class RateBook {
   [[nodiscard]] std::optional<Rate> attention(bool forward, const std::string& backend,
                                               std::int64_t seq_len, std::int64_t head_dim) const;
   [[nodiscard]] std::optional<Rate> memory() const;  // triad, else copy, else read: bytes/s
+  // Start-up and bandwidth of a collective, fitted to its sweep over payloads (least squares of the
+  // relative error, over the sweep with the most payloads): t = start_s + payload x bus factor /
+  // bus_bytes_per_s. Nothing where fewer than three payloads are known. `published`: figures of
+  // others, else ours.
+  struct Sweep {
+    double start_s = 0, bus_bytes_per_s = 0;
+    std::int64_t ranks = 0;
+  };
+  [[nodiscard]] std::optional<Sweep> sweep(std::string_view collective, bool published) const;
   // Bus bandwidth at the nearest payload, in bytes/s.
   [[nodiscard]] std::optional<Rate> bus(std::string_view collective, double bytes) const;
   [[nodiscard]] std::optional<Rate> register_peak(
       const std::string& dtype) const;  // measured fma loop
   [[nodiscard]] std::optional<RatePoint> best_gemm(const std::string& dtype) const;  // the ceiling
+  // The power cap that rates of this dtype hold under; 0 where that isn't known.
+  [[nodiscard]] double cap_held(const std::string& dtype) const;
   [[nodiscard]] const std::vector<RatePoint>& points() const { return points_; }
 
  private:
@@ -91,5 +114,10 @@ class RateBook {
 // the standard deviation where the noise is normal.
 double rate_of(const Measurement& measurement, const Header& header);
 double noise_of(const Measurement& measurement);
+RatePoint point_of(const Record& record, const Line& line);
+bool stands_alone(const Measurement& measurement);  // usable, with nothing beside it
+
+bool is_memory_kernel(std::string_view operation);
+bool is_compute(std::string_view operation);
 
 }  // namespace trainmeter

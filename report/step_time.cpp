@@ -73,6 +73,8 @@ class Pricer {
     return out;
   }
 
+  [[nodiscard]] double time(const CommBill& comm) const { return price(comm, f_).time; }
+
   // Communication under compute costs compute a share of its own time, and shows where it is
   // longer. Communication with SMs of its own costs no more than those.
   [[nodiscard]] double together(const Priced& p) const {
@@ -136,6 +138,7 @@ Priced3 price_chunks(const Bill& bill, const Pricer& pricer) {
   p.ranks = l.pp;
   p.microbatches = l.microbatches;
   p.chunks_per_rank = p.schedule == "dualpipe" ? 2 : p.schedule == "interleaved" ? l.vpp : 1;
+  if (!l.overlap_pp) p.send_s = pricer.time(bill.send);
   for (const Chunk& c : out.chunks) {
     p.chunks.push_back(
         {pricer.alone(c.forward), pricer.alone(c.backward_input), pricer.alone(c.weight)});

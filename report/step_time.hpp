@@ -66,6 +66,7 @@ struct Bill {
   std::map<LayerKind, LayerBill> layers;
   std::vector<StageContent> stages;
   CommBill gradients, weights;  // over dp, once a step (not ZeRO-3)
+  CommBill send;                // of an activation or its gradient to the next stage
   double optimizer_s = 0;       // at traffic 1
   double doublings = 0;         // of the nodes
   Stack stack;

@@ -7,6 +7,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "record/statistics.hpp"
+#include "report/transfer.hpp"
 
 #include <fmt/format.h>
 
@@ -18,12 +19,6 @@ namespace trainmeter {
 namespace {
 
 constexpr double kConfidence = 0.95;
-
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 // The device that the story is about: a GPU where one was measured.
 std::string device_kind(const std::vector<Record>& records) {
@@ -144,6 +139,7 @@ Run here(Run run, const Story& story, const std::string& dtype) {
   }
   while (run.gpus > 1 && *run.global_batch_sequences % run.gpus != 0) --run.gpus;
   Parallel layout;
+  layout.recompute = "none";
   layout.dp = run.gpus;
   layout.microbatch_sequences =
       std::max<std::int64_t>(1, micro_batch_tokens(story.machine) / *run.seq_len);
@@ -164,6 +160,7 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
   System out;
   out.id = "this machine";
   out.kind = kind;
+  std::optional<System> published;
   for (const Record& record : records) {
     for (const Header& header : record.headers) {
       if (header.device.kind != kind) continue;
@@ -171,20 +168,20 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
       out.sms = std::max(out.sms, header.device.sms);  // a rank's share is not the machine
       out.memory_bytes = static_cast<double>(header.device.memory_bytes);
       out.gpus_per_node = std::max(out.gpus_per_node, header.device.count);
+      if (!published) published = system_of_device(header.device, library);
     }
+  }
+  if (kind == "gpu" && published) {
+    const std::int64_t here = out.gpus_per_node;
+    out = *published;
+    out.gpus_per_node = std::max(here, out.gpus_per_node);
+    notes.push_back(fmt::format("peaks, links and price of {}: {} ({})", out.id,
+                                out.source ? out.source->title : "",
+                                out.source ? out.source->locator : ""));
+    return out;
   }
   for (const std::string& id : library.ids("systems")) {
     const System known = library.system(id);
-    if (kind == "gpu" && known.kind == "gpu" &&
-        lower(out.gpu).find(lower(id)) != std::string::npos) {
-      const std::int64_t here = out.gpus_per_node;
-      out = known;
-      out.gpus_per_node = std::max(here, out.gpus_per_node);
-      notes.push_back(fmt::format("peaks, links and price of {}: {} ({})", id,
-                                  known.source ? known.source->title : "",
-                                  known.source ? known.source->locator : ""));
-      return out;
-    }
     if (kind == "cpu" && known.kind == "cpu" && known.price_usd_per_gpu_hour && known.sms > 0 &&
         !out.price_usd_per_gpu_hour) {
       out.price_usd_per_gpu_hour = *known.price_usd_per_gpu_hour * static_cast<double>(out.sms) /

@@ -127,6 +127,9 @@ Document to_document(const Prediction& p, const std::string& title) {
   table.rows.push_back(row_of("MFU", e.mfu, n.mfu, format_percent));
   table.rows.push_back(row_of("model FLOP/s per device", e.tflops_per_gpu, n.tflops_per_gpu,
                               [](double t) { return format_flops(t * 1e12); }));
+  if (e.gpu_hours) {
+    table.rows.push_back({"goodput", format_percent(p.goodput), "-", "-", "-"});
+  }
   if (e.gpu_hours)
     table.rows.push_back(row_of("device-hours", *e.gpu_hours, *n.gpu_hours, format_count));
   if (e.cost_usd) table.rows.push_back(row_of("cost", *e.cost_usd, *n.cost_usd, format_usd));
@@ -163,8 +166,12 @@ Document to_document(const Prediction& p, const std::string& title) {
     notes.push_back(fmt::format("... and {} more rates (--format json lists them)",
                                 p.rates.size() - kRatesShown));
   if (!p.moves_most.empty()) {
-    notes.push_back(fmt::format("moves the result most: {} ({:.0f} % of the step time alone)",
-                                p.moves_most[0].first, p.moves_most[0].second * 100));
+    std::string inputs;
+    for (std::size_t i = 0; i < std::min<std::size_t>(3, p.moves_most.size()); ++i) {
+      inputs += fmt::format("{}{} ({:.0f} %)", i > 0 ? ", " : "", p.moves_most[i].first,
+                            p.moves_most[i].second * 100);
+    }
+    notes.push_back("moves the result most, by share of the variance: " + inputs);
   }
   for (const std::string& text : p.assumptions) notes.push_back("assumed: " + text);
   out.emplace_back(Bullets{std::move(notes)});

@@ -4,7 +4,9 @@
 // docs/contributing.md.
 #include "record/error.hpp"
 #include "report/doctor.hpp"
+#include "report/stages.hpp"
 #include "report/story.hpp"
+#include "report/transfer.hpp"
 #include "report/validate.hpp"
 
 #include <CLI/CLI.hpp>
@@ -12,7 +14,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -31,6 +35,14 @@ void write_file(const std::string& file, const std::string& text) {
   if (!out) throw BadInput(file + ": cannot be written: " + std::strerror(errno));
   if (!(out << text).flush())
     throw EnvironmentFailed(file + ": writing failed: " + std::strerror(errno));
+}
+
+// CLI::PositiveNumber lets "nan" and "inf" pass. Empty: fine.
+std::string price_check(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  const bool fine = !text.empty() && *end == '\0' && std::isfinite(value) && value > 0;
+  return fine ? "" : "expected a number above 0, found " + text;
 }
 
 struct Output {
@@ -113,10 +125,10 @@ struct PredictCommand {
     RateBook book;
     std::vector<std::string> notes;
     const std::vector<Record> records = read_records(rates);
-    for (const Record& record : records) book.add(record);
     System on;
     if (system == "measured") {
       if (records.empty()) throw BadInput("--system measured: needs a record (--rates)");
+      for (const Record& record : records) book.add(record);
       on = measured_system(records, book, library, notes);
     } else if (!system.empty()) {
       on = library.system(system);
@@ -126,18 +138,16 @@ struct PredictCommand {
       throw BadInput(fmt::format("run {}: system: missing; name one with --system", which.id));
     }
     book.describe(on);
-    if (records.empty()) book.add_published(library, on);
-    Prediction prediction = predict(which, on, book, load_knowledge(library), options);
-    for (const std::string& note : notes) prediction.assumptions.push_back(note);
-    for (const Record& record : records) {
-      for (const Header& header : record.headers) {
-        if (on.gpu == header.device.name) continue;
-        const std::string text = fmt::format("rates measured on {} are used for {} as they are",
-                                             header.device.name, on.id);
-        if (std::ranges::find(prediction.assumptions, text) == prediction.assumptions.end())
-          prediction.assumptions.push_back(text);
-      }
+    if (records.empty()) {
+      book.add_published(library, on);
+    } else if (system != "measured") {
+      if (which.context.power_cap_w) on.power_w = which.context.power_cap_w;
+      book.describe(on);
+      const std::vector<std::string> reasons = add_projected(book, records, on, library);
+      notes.insert(notes.end(), reasons.begin(), reasons.end());
     }
+    Prediction prediction = predict_run(which, on, book, load_knowledge(library), options);
+    for (const std::string& note : notes) prediction.assumptions.push_back(note);
     output.write(to_document(prediction, fmt::format("{} on {}", which.title, on.id)),
                  [&] { return to_json(prediction); });
     return kFine;
@@ -218,7 +228,7 @@ int run_program(int argc, char** argv) {
                    "the run that is carried to the measured machine: id or file")
       ->capture_default_str();
   report->add_option("--price", report_command.price, "USD per device-hour")
-      ->check(CLI::PositiveNumber);
+      ->check(price_check, "USD");
   report_command.output.options(report);
 
   PredictCommand predict_command;
@@ -230,9 +240,11 @@ int run_program(int argc, char** argv) {
   predict->add_option("--system", predict_command.system,
                       "system id or file, or 'measured': the records' own; default: the run's");
   predict->add_option("--price", predict_command.options.price_usd_per_gpu_hour, "USD per GPU-hour")
-      ->check(CLI::PositiveNumber);
-  predict->add_option("--samples", predict_command.options.samples, "draws")
-      ->check(CLI::Range(100, 1'000'000))
+      ->check(price_check, "USD");
+  predict
+      ->add_option("--samples", predict_command.options.samples,
+                   "draws; 0: no range, every input at its median")
+      ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   predict->add_option("--seed", predict_command.options.seed, "of the draws")
       ->capture_default_str();

@@ -49,13 +49,32 @@ Layout settled(const Run& run) {
   }
   if (m.heads % p.tp != 0)
     refuse(run, "parallel.tp", "a divisor of {} heads, found {}", m.heads, p.tp);
+  if (m.kv_heads % p.tp != 0 && p.tp % m.kv_heads != 0) {
+    refuse(run, "parallel.tp", "a divisor or a multiple of {} key and value heads, found {}",
+           m.kv_heads, p.tp);
+  }
   if (m.ffn % p.tp != 0) refuse(run, "parallel.tp", "a divisor of ffn {}, found {}", m.ffn, p.tp);
+  if (m.mtp_depth > 0 && m.hidden % p.tp != 0) {
+    refuse(run, "parallel.tp", "a divisor of hidden {}, found {}", m.hidden, p.tp);
+  }
+  if (m.moe && m.moe->shared_experts * m.moe->expert_ffn % p.tp != 0) {
+    refuse(run, "parallel.tp", "a divisor of the shared experts' width {}, found {}",
+           m.moe->shared_experts * m.moe->expert_ffn, p.tp);
+  }
   if (*run.seq_len % (p.cp * (p.cp > 1 ? 2 : 1)) != 0) {
     refuse(run, "parallel.cp", "2 cp that divides seq_len {}, found {}", *run.seq_len, p.cp);
   }
+  // Ranks share the tokens of routers, experts and latent projections.
+  if ((m.moe || m.mla) && *run.seq_len % (p.cp * p.tp) != 0) {
+    refuse(run, "parallel.tp", "tp x cp that divides seq_len {}, found {}", *run.seq_len,
+           p.cp * p.tp);
+  }
   if (p.pp > m.layers) refuse(run, "parallel.pp", "at most {} layers, found {}", m.layers, p.pp);
   if (p.ep > 1 || p.etp > 1) {
-    if (!m.moe) refuse(run, "parallel.ep", "1 for a model without experts, found {}", p.ep);
+    if (!m.moe) {
+      refuse(run, p.ep > 1 ? "parallel.ep" : "parallel.etp",
+             "1 for a model without experts, found {}", p.ep > 1 ? p.ep : p.etp);
+    }
     if (m.moe->experts % p.ep != 0) {
       refuse(run, "parallel.ep", "a divisor of {} experts, found {}", m.moe->experts, p.ep);
     }
@@ -73,7 +92,26 @@ Layout settled(const Run& run) {
   return out;
 }
 
-std::vector<std::int64_t> microbatch_sizes(const Run& run, std::int64_t per_replica) {
+bool is_dualpipe(const Run& run) {
+  const auto& printed = run.parallel->schedule;
+  return printed == "dualpipe" || (!printed && run.stack == "deepseek");
+}
+
+bool is_interleaved(const Run& run) {
+  const Parallel& p = *run.parallel;
+  return p.schedule == "interleaved" ||
+         ((!p.schedule || p.schedule == "1f1b") && p.vpp.value_or(1) > 1);
+}
+
+// Whether so many micro-batches suit the schedule that the file gives.
+bool suits(const Run& run, std::int64_t pp, std::int64_t microbatches) {
+  if (pp == 1) return true;
+  if (is_dualpipe(run)) return microbatches % 2 == 0 && microbatches >= 2 * pp;
+  return !is_interleaved(run) || microbatches % pp == 0;
+}
+
+std::vector<std::int64_t> microbatch_sizes(const Run& run, const Layout& layout,
+                                           std::int64_t per_replica) {
   const auto printed = run.parallel ? run.parallel->microbatch_sequences : std::nullopt;
   if (printed) {
     if (per_replica % *printed != 0) {
@@ -82,15 +120,20 @@ std::vector<std::int64_t> microbatch_sizes(const Run& run, std::int64_t per_repl
     }
     return {*printed};
   }
-  // FSDP accumulates no gradients unless a page says so: the whole share is one micro-batch.
+  // FSDP accumulates no gradients unless a page says so: the whole share is one micro-batch, but a
+  // pipeline needs several.
   constexpr std::int64_t kMostTokens = 64 * 1024;
-  if (run.stack == "fsdp" && per_replica * *run.seq_len <= kMostTokens) return {per_replica};
+  if (run.stack == "fsdp" && layout.pp == 1 && per_replica * *run.seq_len <= kMostTokens) {
+    return {per_replica};
+  }
   std::vector<std::int64_t> out;
   for (const std::int64_t size : {1, 2, 4, 8}) {
-    if (per_replica % size == 0 && (size == 1 || size * *run.seq_len <= kMostTokens)) {
+    if (per_replica % size == 0 && (size == 1 || size * *run.seq_len <= kMostTokens) &&
+        suits(run, layout.pp, per_replica / size)) {
       out.push_back(size);
     }
   }
+  if (out.empty()) out.push_back(1);
   return out;
 }
 
@@ -102,34 +145,38 @@ struct Pipelining {
 std::vector<Pipelining> pipelinings(const Run& run, const Layout& layout) {
   if (layout.pp == 1) return {{"1f1b", 1}};
   const Parallel& p = *run.parallel;
-  const auto fits = [&](std::int64_t vpp) {
-    return layout.pp * vpp <= run.model->layers + 2 && layout.microbatches % layout.pp == 0;
-  };
-  if (p.schedule == "dualpipe" || (!p.schedule && run.stack == "deepseek")) {
+  // The first and the last virtual stage may hold embedding or head alone.
+  const std::int64_t most_stages = run.model->layers + 2;
+  // DeepSeek's own stack has DualPipe; where it can't be and isn't printed, the nearest to it.
+  const bool fits = layout.pp % 2 == 0 && suits(run, layout.pp, layout.microbatches);
+  if (is_dualpipe(run) && !p.schedule && !fits) return {{"zb", 1}};
+  if (is_dualpipe(run)) {
     if (layout.pp % 2 != 0)
       refuse(run, "parallel.pp", "an even number for dualpipe, found {}", layout.pp);
-    if (layout.microbatches % 2 != 0 || layout.microbatches < 2 * layout.pp) {
-      refuse(run, "parallel.microbatch_sequences",
+    if (!suits(run, layout.pp, layout.microbatches)) {
+      refuse(run,
+             p.microbatch_sequences ? "parallel.microbatch_sequences" : "global_batch_sequences",
              "an even number of at least 2 pp micro-batches for dualpipe, found {}",
              layout.microbatches);
     }
     return {{"dualpipe", 1}};
   }
   if (p.schedule == "zb") return {{"zb", 1}};
-  if (p.schedule == "1f1b" || p.vpp == 1) return {{"1f1b", 1}};
+  // "1F1B" with virtual stages is Megatron's interleaved 1F1B.
+  if ((p.schedule == "1f1b" && p.vpp.value_or(1) == 1) || p.vpp == 1) return {{"1f1b", 1}};
   if (p.vpp) {
-    if (layout.pp * *p.vpp > run.model->layers + 2) {
-      refuse(run, "parallel.vpp", "pp x vpp of at most {} layers, found {}", run.model->layers,
-             layout.pp * *p.vpp);
+    if (layout.pp * *p.vpp > most_stages) {
+      refuse(run, "parallel.vpp", "pp x vpp of at most {} for {} layers, found {}", most_stages,
+             run.model->layers, layout.pp * *p.vpp);
     }
-    if (layout.microbatches % layout.pp != 0) return {{"1f1b", 1}};
     return {{"interleaved", *p.vpp}};
   }
   std::vector<Pipelining> out;
   if (p.schedule != "interleaved") out.push_back({"1f1b", 1});
   const std::int64_t most = (run.model->layers + layout.pp - 1) / layout.pp;
   for (const std::int64_t vpp : {std::int64_t{2}, std::int64_t{4}, most}) {
-    if (vpp > 1 && vpp <= most && vpp <= 10 && fits(vpp) &&
+    if (vpp > 1 && vpp <= most && vpp <= 10 && layout.pp * vpp <= most_stages &&
+        (p.schedule || layout.microbatches % layout.pp == 0) &&
         std::ranges::find(out, vpp, &Pipelining::vpp) == out.end()) {
       out.push_back({"interleaved", vpp});
     }
@@ -149,7 +196,7 @@ std::vector<Choice> layouts(const Run& run) {
   const std::int64_t per_replica = *run.global_batch_sequences / base.dp;
 
   std::vector<Choice> out;
-  for (const std::int64_t size : microbatch_sizes(run, per_replica)) {
+  for (const std::int64_t size : microbatch_sizes(run, base, per_replica)) {
     Layout sized = base;
     sized.microbatch_sequences = size;
     sized.microbatches = per_replica / size;

@@ -171,8 +171,10 @@ void add_attention(GemmList& out, const Model& m, std::int64_t tokens, std::int6
     out.add("q_b", tokens, heads * query_key_dim(m), a.q_lora_rank);
     out.add("kv_b", tokens, heads * (a.qk_nope_head_dim + a.v_head_dim), a.kv_lora_rank);
   } else {
-    out.add("qkv", tokens, divided((m.heads + 2 * m.kv_heads) * m.head_dim, tp, "tp: qkv"),
-            m.hidden);
+    // Where there are fewer heads of keys and values than ranks, each rank has one.
+    const std::int64_t kv =
+        m.kv_heads < tp ? 1 : divided(m.kv_heads, tp, "tp: key and value heads");
+    out.add("qkv", tokens, (heads + 2 * kv) * m.head_dim, m.hidden);
   }
   out.add("attention_output", tokens, m.hidden, heads * value_dim(m));
 }
@@ -222,7 +224,7 @@ std::vector<GemmWork> layer_gemms(const Model& m, GemmGroup group, std::int64_t 
   GemmList out;
   if (group == GemmGroup::mtp) {
     // Two hidden states to one, a layer of the last kind, the shared head.
-    out.add("mtp_projection", tokens, m.hidden, 2 * m.hidden);
+    out.add("mtp_projection", tokens, divided(m.hidden, tp, "tp: hidden"), 2 * m.hidden);
   }
   if (group != GemmGroup::head) add_attention(out, m, tokens, tp);
   if (group == GemmGroup::moe || (group == GemmGroup::mtp && m.moe)) {

@@ -69,11 +69,13 @@ class Builder {
     }
   }
 
-  // Elements of bf16 (fp32 where the run is) per token, forward and backward.
+  // Bytes of what lies between kernels: bf16, or fp32 where the run is.
+  [[nodiscard]] double element_bytes() const { return options_.precision == "fp32" ? 4 : kBf16; }
+
+  // Elements per token, forward and backward.
   void traffic(const char* name, double forward, double backward, double tokens) {
-    const double element = options_.precision == "fp32" ? 4 : kBf16;
-    work_.traffic.push_back({name, Half::forward, forward * tokens * element});
-    work_.traffic.push_back({name, Half::backward, backward * tokens * element});
+    work_.traffic.push_back({name, Half::forward, forward * tokens * element_bytes()});
+    work_.traffic.push_back({name, Half::backward, backward * tokens * element_bytes()});
   }
 
   void collective(const char* name, const char* operation, const char* group, Half half,
@@ -104,7 +106,7 @@ class Builder {
 
   void tensor_parallel(
       double regions) {  // a region: from a column-parallel to a row-parallel matrix
-    const double payload = tokens_ * h() * kBf16;
+    const double payload = tokens_ * h() * element_bytes();
     const bool hidden = layout_.overlap_tp;
     if (layout_.sp) {
       collective("tp_all_gather", "allgather", "tp", Half::forward, payload, regions, hidden);
@@ -137,7 +139,7 @@ class Builder {
     if (layout_.cp > 1) {
       const double kv = m_.mla ? heads * real(query_key_dim(m_) + value_dim(m_))
                                : 2 * std::max(1.0, real(m_.kv_heads) / tp()) * real(m_.head_dim);
-      const double payload = tokens_ * kv * kBf16;
+      const double payload = tokens_ * kv * element_bytes();
       const double sends = real(layout_.cp - 1);
       collective("cp_keys_values", "sendrecv", "cp", Half::forward, payload, sends, true);
       collective("cp_keys_values", "sendrecv", "cp", Half::backward, 2 * payload, sends, true);
@@ -168,8 +170,8 @@ class Builder {
     const bool deepseek = options_.stack == "deepseek";
     const bool low = deepseek && options_.precision == "fp8";
     for (const Half half : {Half::forward, Half::backward}) {
-      all_to_all("ep_dispatch", half, routed_tokens, low ? kFp8Block : kBf16);
-      all_to_all("ep_combine", half, routed_tokens, kBf16);
+      all_to_all("ep_dispatch", half, routed_tokens, low ? kFp8Block : element_bytes());
+      all_to_all("ep_combine", half, routed_tokens, element_bytes());
     }
   }
 
@@ -195,7 +197,7 @@ class Builder {
     traffic("loss", 1.5 * real(m_.vocab) / tp(), 1.5 * real(m_.vocab) / tp(), tokens_);
     traffic("final_norm", 2 * h(), 3 * h(), outer_tokens());
     if (layout_.tp > 1) {
-      const double payload = tokens_ * h() * kBf16;
+      const double payload = tokens_ * h() * element_bytes();
       collective("tp_all_gather", "allgather", "tp", Half::forward, payload, 1, false);
       collective("tp_reduce_scatter", "reducescatter", "tp", Half::backward, payload, 1, false);
     }
@@ -227,10 +229,9 @@ class Builder {
     one.head = work_.kind == LayerKind::head;
     one.mtp = work_.kind == LayerKind::mtp ? 1 : 0;
     const StageWeights weights = stage_weights(m_, layout_, one);
-    const double element = options_.precision == "fp32" ? 4 : kBf16;
     for (const auto& [group, held] :
          {std::pair{"dp", weights.common}, std::pair{"expert_dp", weights.routed}}) {
-      const double payload = held * element;
+      const double payload = held * element_bytes();
       collective("dp_all_gather", "allgather", group, Half::forward, payload, 1,
                  layout_.overlap_dp);
       if (layout_.zero == 3) {

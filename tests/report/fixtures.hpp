@@ -3,6 +3,7 @@
 // Small records and runs for the report's tests.
 #pragma once
 
+#include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/record.hpp"
 #include "workload/run.hpp"
@@ -12,8 +13,42 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <iterator>
 
 namespace trainmeter {
+
+// What an action is refused with.
+inline std::string refusal(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const BadInput& error) {
+    return error.what();
+  }
+  return "nothing was refused";
+}
+
+inline std::string slurp(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline std::filesystem::path write_text(const std::string& text, const std::string& name) {
+  const auto file = std::filesystem::path(::testing::TempDir()) / name;
+  std::ofstream(file) << text;
+  return file;
+}
+
+// A GPU that nobody makes: 100 SMs, 1 PFLOP/s in bf16, no bound by memory.
+inline System toy_gpu() {
+  System system;
+  system.id = "toy";
+  system.gpu = "Toy";
+  system.gpus_per_node = 8;
+  system.sms = 100;
+  system.peak_flops = {{"bf16", 1e15}};
+  return system;
+}
 
 inline Library published_library() {
   return Library(std::filesystem::path(TRAINMETER_SOURCE_DIR) / "results" / "published");

@@ -6,8 +6,9 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
-#include <array>
 #include <cstdio>
+#include <functional>
+#include <set>
 
 using namespace trainmeter;
 using testing::HasSubstr;
@@ -18,11 +19,6 @@ struct Outcome {
   int code;
   std::string out, err;
 };
-
-std::string slurp(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 Outcome run_program(const std::string& arguments) {
   const auto stem =
@@ -102,6 +98,65 @@ TEST(Program, PredictHasTheKeysThatOthersReadFor) {
   }
 }
 
+TEST(Program, ValidateAsJsonAndNothingElse) {
+  const Outcome o = run_program("validate --samples 100 --threads 2 --format json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.err, "");
+  const auto rows = nlohmann::json::parse(o.out);
+  ASSERT_TRUE(rows.is_array());
+  std::set<std::string> ids;
+  for (const auto& row : rows) ids.insert(row.at("run_id").get<std::string>());
+  EXPECT_TRUE(ids.contains("deepseek-v3-step"));
+  EXPECT_EQ(ids.size(), rows.size());
+}
+
+TEST(Program, ValidateAsText) {
+  const Outcome o = run_program("validate --samples 100");
+  ASSERT_EQ(o.code, 0) << o.err;
+  for (const char* expected : {"null model", "deepseek-v3-step, slot", "By family", "Not scored"}) {
+    EXPECT_THAT(o.out, HasSubstr(expected));
+  }
+}
+
+TEST(Program, ARunFilesMistakesAreRefused) {
+  const auto refused = [](const std::function<void(nlohmann::json&)>& change,
+                          const std::string& message) {
+    nlohmann::json run = nlohmann::json::parse(
+        slurp(published_library().root() / "runs" / "mbridge-26.02-h100-qwen330ba3b.json"));
+    run.erase("published");
+    change(run);
+    const auto file = write_text(run.dump(), "mistaken_run.json");
+    expect_refused(fmt::format("predict --run '{}'", file.string()), message);
+  };
+  const auto parallel = [](const char* key, const nlohmann::json& value) {
+    return [=](nlohmann::json& run) { run["parallel"][key] = value; };
+  };
+  refused(parallel("dp", 3), "mistaken_run.json: parallel.dp");
+  refused(parallel("ep", 3), "mistaken_run.json: parallel.ep");
+  refused(parallel("tp", -1), "mistaken_run.json: parallel.tp");
+  refused(parallel("tpp", 1), "parallel.tpp");
+  refused(parallel("recompute", "some"), "mistaken_run.json: parallel.recompute");
+  refused([](auto& run) { run["gpus"] = 0; }, "mistaken_run.json: gpus");
+  refused([](auto& run) { run["seq_len"] = "long"; }, "mistaken_run.json: seq_len");
+  refused([](auto& run) { run.erase("seq_len"); }, "mistaken_run.json: seq_len: missing");
+  refused([](auto& run) { run.erase("global_batch_sequences"); },
+          "mistaken_run.json: global_batch_sequences: missing");
+  refused([](auto& run) { run["tokens"] = nullptr; }, "mistaken_run.json: tokens");
+  refused([](auto& run) { run["goodput"] = 0; }, "mistaken_run.json: goodput");
+  refused([](auto& run) { run["model"] = "qwen3-30b"; }, "qwen3-30b-a3b");
+  refused([](auto& run) { run.erase("system"); }, "--system");
+  refused(
+      [](auto& run) {
+        run["model"] = "llama-3-405b";
+        run["gpus"] = 8;
+        run["global_batch_sequences"] = 8;
+        run["parallel"] = {{"tp", 8}};
+      },
+      "mistaken_run.json: parallel: doesn't fit h100");
+  const auto nan = write_text(R"({"id": "x", "title": "X", "tokens": NaN})", "mistaken_run.json");
+  expect_refused(fmt::format("predict --run '{}'", nan.string()), "mistaken_run.json:1");
+}
+
 TEST(Program, DoctorSaysWhatIsThere) {
   const Outcome o = run_program("doctor --format json");
   ASSERT_EQ(o.code, 0) << o.err;
@@ -123,6 +178,12 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("predict --run gpt2-124m-10b --samples 3", "--samples");
   expect_refused("predict --run /no/such.json", "/no/such.json");
   expect_refused("predict --run gpt2-124m-10b --system measured", "--rates");
+  expect_refused("predict --run gpt2-124m-10b --seed x", "--seed");
+  expect_refused("predict --run gpt2-124m-10b --price nan", "--price");
+  expect_refused("validate --threads 0", "--threads");
+  expect_refused("validate --threads -1", "--threads");
+  expect_refused("validate --samples 10", "--samples");
+  expect_refused("validate -o /no/such/folder/x --samples 100", "/no/such/folder/x");
   expect_refused("claims -o /no/such/folder/x", "/no/such/folder/x");
 }
 

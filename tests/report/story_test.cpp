@@ -57,6 +57,7 @@ TEST(Story, AGpuIsKnownByItsName) {
   record.headers[0].device.kind = "gpu";
   record.headers[0].device.name = "NVIDIA H100 80GB HBM3";
   record.headers[0].device.sms = 132;
+  record.headers[0].device.memory_bytes = 81'559LL << 20;  // as the driver counts 80 GB
   const Story story = tell({record}, published_library(), {});
   EXPECT_EQ(story.machine.id, "h100");
   EXPECT_THAT(story.notes.at(0), HasSubstr("h100"));

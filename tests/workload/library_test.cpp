@@ -2,15 +2,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every published file loads, is named after its id, and says where its figures stand.
 #include "record/error.hpp"
+#include "record/strict_json.hpp"
+#include "workload/layout.hpp"
 #include "workload/run.hpp"
+#include "workload/worklist.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 using namespace trainmeter;
 using testing::HasSubstr;
@@ -19,6 +27,34 @@ namespace {
 
 Library library() {
   return Library(std::filesystem::path(TRAINMETER_SOURCE_DIR) / "results" / "published");
+}
+
+// Every JSON file below results/published, with its content.
+std::vector<std::pair<std::filesystem::path, nlohmann::json>> published_json() {
+  std::vector<std::pair<std::filesystem::path, nlohmann::json>> out;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(library().root())) {
+    if (entry.path().extension() == ".json")
+      out.emplace_back(entry.path(), read_json_file(entry.path()));
+  }
+  return out;
+}
+
+bool has_null(const nlohmann::json& value) {
+  if (value.is_null()) return true;
+  return value.is_structured() && std::ranges::any_of(value, has_null);
+}
+
+// A file that a step time can be predicted for and held against what its source prints. Looked at
+// in the file itself: a reader fills in what is absent.
+bool is_scored(const nlohmann::json& run) {
+  for (const char* key : {"model", "system", "seq_len", "global_batch_sequences", "parallel"}) {
+    if (!run.contains(key)) return false;
+  }
+  for (const char* key :
+       {"step_time_s", "tokens_per_s_per_gpu", "tokens_per_day", "tflops_per_gpu", "mfu", "hfu"}) {
+    if (run.contains("published") && run.at("published").contains(key)) return true;
+  }
+  return false;
 }
 
 void expect_complete(const std::optional<Source>& source, const std::string& what) {
@@ -50,7 +86,89 @@ TEST(Published, EveryFileLoadsAndNamesItsSource) {
     }
     EXPECT_NO_THROW((void)lib.system(lib.micro(id).system));
   }
-  EXPECT_GE(files, 24U);
+  EXPECT_GE(files, 250U);
+}
+
+TEST(Published, AllRunsAreThere) {
+  EXPECT_GE(library().ids("runs").size(), 178U);
+}
+
+TEST(Published, EveryFileIsJsonWithoutNulls) {
+  std::set<std::string> folders;
+  for (const auto& [file, value] : published_json()) {
+    folders.insert(file.parent_path().filename().string());
+    EXPECT_TRUE(value.is_object()) << file;
+    EXPECT_FALSE(has_null(value)) << file;
+  }
+  for (const char* folder : {"claims", "micro", "models", "runs", "systems", "traces"}) {
+    EXPECT_TRUE(folders.contains(folder)) << folder;
+  }
+}
+
+TEST(Published, IdsAreFileNamesAndStandOnce) {
+  std::set<std::string> ids;
+  std::set<std::string> figures;
+  for (const auto& [file, value] : published_json()) {
+    const std::string folder = file.parent_path().filename().string();
+    if (folder == "published") continue;  // factors and calibration have none
+    EXPECT_EQ(value.at("id"), file.stem().string()) << file;
+    EXPECT_TRUE(ids.insert(folder + "/" + value.at("id").get<std::string>()).second) << file;
+    if (folder != "micro") continue;
+    for (const auto& figure : value.at("figures")) {
+      EXPECT_TRUE(figures.insert(figure.at("id")).second) << figure.at("id") << " in " << file;
+    }
+  }
+}
+
+TEST(Published, EveryScoredRunSaysItsFamilyAndPrecision) {
+  std::size_t scored = 0;
+  for (const auto& [file, value] : published_json()) {
+    if (file.parent_path().filename() != "runs" || !is_scored(value)) continue;
+    ++scored;
+    EXPECT_FALSE(value.value("family", "").empty()) << file;
+    EXPECT_TRUE(value.contains("precision")) << file;
+  }
+  EXPECT_GE(scored, 84U);
+}
+
+// A layout that ran is legal; else the reader of it, or the file, is wrong.
+TEST(Published, EveryScoredRunHasALegalLayoutAndAWorkList) {
+  const Library lib = library();
+  for (const std::string& id : lib.ids("runs")) {
+    const trainmeter::Run run = lib.run(id);
+    if (!is_scored(read_json_file(lib.file("runs", id)))) continue;
+    SCOPED_TRACE(id);
+    try {
+      const std::vector<Choice> all = layouts(run);
+      ASSERT_FALSE(all.empty());
+      const WorkOptions options{run.precision, run.stack, run.system->gpus_per_node};
+      for (const LayerKind kind : {LayerKind::embedding, LayerKind::dense, LayerKind::head}) {
+        if (kind == LayerKind::dense && dense_layers(*run.model) == 0) continue;
+        EXPECT_FALSE(layer_work(*run.model, kind, all.front().layout, options).traffic.empty());
+      }
+      if (run.model->moe) {
+        EXPECT_FALSE(
+            layer_work(*run.model, LayerKind::moe, all.front().layout, options).gemms.empty());
+      }
+    } catch (const BadInput& error) {
+      ADD_FAILURE() << error.what();
+    }
+  }
+}
+
+// A page that prints a schedule is taken at its word.
+TEST(Published, APrintedScheduleIsTheOnlyOne) {
+  const Library lib = library();
+  for (const std::string& id : lib.ids("runs")) {
+    const trainmeter::Run run = lib.run(id);
+    if (!run.parallel || !run.parallel->schedule || run.parallel->pp == 1) continue;
+    for (const Choice& choice : layouts(run)) {
+      EXPECT_EQ(choice.layout.schedule, *run.parallel->schedule) << id;
+      if (run.parallel->vpp) {
+        EXPECT_EQ(choice.layout.vpp, *run.parallel->vpp) << id;
+      }
+    }
+  }
 }
 
 TEST(Published, NoMeasurementBeatsItsDatasheet) {

@@ -5,16 +5,21 @@
 #include "workload/micro.hpp"
 #include "workload/run.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <string>
+#include <vector>
 
 using namespace trainmeter;
 using nlohmann::json;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 namespace {
 
@@ -49,6 +54,15 @@ std::string model_refusal(const json& value) {
 
 std::string run_refusal(const json& value) {
   return refusal([&] { (void)read_run(StrictObject(value, "r.json"), library()); });
+}
+
+trainmeter::Run run_with(const std::string& key, const std::string& text) {
+  const json value = with(kRun, "/" + key, json::parse(text));
+  return read_run(StrictObject(value, "r.json"), library());
+}
+
+std::string refusal_with(const std::string& key, const std::string& text) {
+  return refusal([&] { (void)run_with(key, text); });
 }
 
 std::string system_refusal(const std::string& text) {
@@ -101,6 +115,136 @@ TEST(RunFile, ReadsIdsAndInlineObjects) {
   EXPECT_EQ(read_run(StrictObject(inlined, "r.json"), library()).model->id, "m");
   const json sharded = with(kRun, "/parallel", json::parse(R"({"zero": 3})"));
   EXPECT_EQ(read_run(StrictObject(sharded, "r.json"), library()).stack, "fsdp");
+}
+
+TEST(RunFile, WhatALayoutLeavesOutStaysOpen) {
+  const Parallel open = *run_with("parallel", R"({"tp": 2})").parallel;
+  EXPECT_EQ(open.tp, 2);
+  EXPECT_EQ(open.pp * open.cp * open.ep * open.etp, 1);
+  EXPECT_FALSE(open.vpp || open.dp || open.zero || open.microbatch_sequences || open.sp);
+  EXPECT_FALSE(open.schedule || open.recompute || open.overlap);
+  const trainmeter::Run none = read_run(StrictObject(kRun, "r.json"), library());
+  EXPECT_FALSE(none.parallel);
+}
+
+TEST(RunFile, ReadsEveryFieldOfALayout) {
+  const Parallel p =
+      *run_with("parallel", R"({"tp": 2, "pp": 2, "cp": 1, "dp": 2, "ep": 2, "etp": 1,
+    "vpp": 3, "sp": false, "zero": 0, "schedule": "interleaved", "microbatch_sequences": 4,
+    "recompute": "selective", "overlap": ["ep", "tp"]})")
+           .parallel;
+  EXPECT_EQ(p.tp, 2);
+  EXPECT_EQ(p.pp, 2);
+  EXPECT_EQ(p.dp, 2);
+  EXPECT_EQ(p.ep, 2);
+  EXPECT_EQ(p.vpp, 3);
+  EXPECT_EQ(p.sp, false);
+  EXPECT_EQ(p.zero, 0);
+  EXPECT_EQ(p.schedule, "interleaved");
+  EXPECT_EQ(p.microbatch_sequences, 4);
+  EXPECT_EQ(p.recompute, "selective");
+  EXPECT_THAT(*p.overlap, ElementsAre("ep", "tp"));
+  // An empty list says that nothing overlaps; no list says nothing.
+  EXPECT_THAT(*run_with("parallel", R"({"overlap": []})").parallel->overlap, IsEmpty());
+}
+
+TEST(RunFile, RefusesWordsAndSizesOfALayout) {
+  EXPECT_EQ(refusal_with("parallel", R"({"tp": 0})"),
+            "r.json: parallel.tp: expected a whole number of at least 1, found 0");
+  EXPECT_EQ(refusal_with("parallel", R"({"vpp": -1})"),
+            "r.json: parallel.vpp: expected a whole number of at least 1, found -1");
+  EXPECT_EQ(refusal_with("parallel", R"({"microbatch_sequences": 0.5})"),
+            "r.json: parallel.microbatch_sequences: expected a whole number, found 0.5");
+  EXPECT_EQ(refusal_with("parallel", R"({"sp": 1})"),
+            "r.json: parallel.sp: expected true or false, found 1");
+  EXPECT_EQ(refusal_with("parallel", R"({"schedule": "gpipe"})"),
+            "r.json: parallel.schedule: expected one of 1f1b, interleaved, zb, dualpipe, found "
+            "\"gpipe\"");
+  EXPECT_EQ(refusal_with("parallel", R"({"recompute": "some"})"),
+            "r.json: parallel.recompute: expected one of none, selective, full, found \"some\"");
+  EXPECT_EQ(refusal_with("parallel", R"({"overlap": "tp"})"),
+            "r.json: parallel.overlap: expected a list of strings, found \"tp\"");
+  EXPECT_EQ(refusal_with("parallel", R"({"overlap": ["nic"]})"),
+            "r.json: parallel.overlap: expected a list of tp, dp, pp, ep, found [\"nic\"]");
+  EXPECT_EQ(refusal_with("parallel", R"({"vppp": 2})"),
+            "r.json: parallel.vppp: unknown key (did you mean 'vpp'?)");
+  EXPECT_EQ(refusal_with("parallel", R"({"zero": null})"),
+            "r.json: parallel.zero: expected a whole number, found null");
+}
+
+TEST(RunFile, ReadsAnRlStage) {
+  const Rl rl = *run_with("rl", R"({"questions_per_step": 32, "samples_per_question": 16,
+    "outputs_per_rollout": 8192, "minibatches": 16, "reference_model": false,
+    "phases": [{"steps": 8200, "mean_output_tokens": 6000.5, "max_output_tokens": 32768},
+               {"steps": 2200}]})")
+                     .rl;
+  EXPECT_EQ(rl.questions_per_step, 32);
+  EXPECT_EQ(rl.samples_per_question, 16);
+  EXPECT_EQ(rl.outputs_per_rollout, 8192);
+  EXPECT_EQ(rl.minibatches, 16);
+  EXPECT_FALSE(rl.reference_model);
+  ASSERT_EQ(rl.phases.size(), 2U);
+  EXPECT_EQ(rl.phases[0].steps, 8200);
+  EXPECT_EQ(rl.phases[0].mean_output_tokens, 6000.5);
+  EXPECT_EQ(rl.phases[0].max_output_tokens, 32768);
+  EXPECT_FALSE(rl.phases[1].mean_output_tokens || rl.phases[1].max_output_tokens);
+
+  const Rl bare = *run_with("rl", "{}").rl;
+  EXPECT_EQ(bare.questions_per_step * bare.samples_per_question, 1);
+  EXPECT_FALSE(bare.outputs_per_rollout || bare.minibatches);
+  EXPECT_TRUE(bare.reference_model);
+  EXPECT_THAT(bare.phases, IsEmpty());
+}
+
+TEST(RunFile, RefusesAnRlStage) {
+  EXPECT_EQ(refusal_with("rl", "[]"), "r.json: rl: expected an object, found []");
+  EXPECT_EQ(refusal_with("rl", R"({"question_per_step": 3})"),
+            "r.json: rl.question_per_step: unknown key (did you mean 'questions_per_step'?)");
+  for (const char* key :
+       {"questions_per_step", "samples_per_question", "outputs_per_rollout", "minibatches"}) {
+    EXPECT_EQ(refusal_with("rl", fmt::format(R"({{"{}": 0}})", key)),
+              fmt::format("r.json: rl.{}: expected a whole number of at least 1, found 0", key));
+    EXPECT_EQ(refusal_with("rl", fmt::format(R"({{"{}": 1.5}})", key)),
+              fmt::format("r.json: rl.{}: expected a whole number, found 1.5", key));
+  }
+  EXPECT_EQ(refusal_with("rl", R"({"reference_model": "yes"})"),
+            "r.json: rl.reference_model: expected true or false, found \"yes\"");
+  EXPECT_EQ(refusal_with("rl", R"({"phases": {}})"),
+            "r.json: rl.phases: expected a list of objects, found {}");
+  EXPECT_EQ(refusal_with("rl", R"({"phases": [3]})"),
+            "r.json: rl.phases[0]: expected an object, found 3");
+  EXPECT_EQ(refusal_with("rl", R"({"phases": [{"steps": 1}, {"steps": 0}]})"),
+            "r.json: rl.phases[1].steps: expected a whole number of at least 1, found 0");
+  EXPECT_EQ(refusal_with("rl", R"({"phases": [{"steps": 1, "mean_output_tokens": 0}]})"),
+            "r.json: rl.phases[0].mean_output_tokens: expected a number above 0, found 0");
+  EXPECT_EQ(refusal_with("rl", R"({"phases": [{"steps": 1, "max_output_tokens": -4}]})"),
+            "r.json: rl.phases[0].max_output_tokens: expected a number above 0, found -4");
+  EXPECT_EQ(refusal_with("rl", R"({"phases": [{"steps": 1, "tokens": 4}]})").substr(0, 42),
+            "r.json: rl.phases[0].tokens: unknown key (");
+}
+
+TEST(RunFile, ReadsHowAFigureWasTaken) {
+  const Context all =
+      run_with("context", R"({"power_cap_w": 500, "software": "torch 2.3", "compiled": true})")
+          .context;
+  EXPECT_EQ(all.power_cap_w, 500);
+  EXPECT_EQ(all.software, "torch 2.3");
+  EXPECT_EQ(all.compiled, true);
+  const Context none = read_run(StrictObject(kRun, "r.json"), library()).context;
+  EXPECT_FALSE(none.power_cap_w || none.software || none.compiled);
+}
+
+TEST(RunFile, RefusesHowAFigureWasTaken) {
+  EXPECT_EQ(refusal_with("context", R"("H100")"),
+            "r.json: context: expected an object, found \"H100\"");
+  EXPECT_EQ(refusal_with("context", R"({"power_cap_w": 0})"),
+            "r.json: context.power_cap_w: expected a number above 0, found 0");
+  EXPECT_EQ(refusal_with("context", R"({"power_cap": 500})"),
+            "r.json: context.power_cap: unknown key (did you mean 'power_cap_w'?)");
+  EXPECT_EQ(refusal_with("context", R"({"software": 2.3})"),
+            "r.json: context.software: expected a string, found 2.3");
+  EXPECT_EQ(refusal_with("context", R"({"compiled": "yes"})"),
+            "r.json: context.compiled: expected true or false, found \"yes\"");
 }
 
 TEST(RunFile, TheExampleInTheDocsReads) {

@@ -1,0 +1,307 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Samples the RL step, and puts its inputs into words.
+#include "report/rl.hpp"
+
+#include "record/error.hpp"
+#include "record/formulas.hpp"
+#include "record/names.hpp"
+#include "record/statistics.hpp"
+#include "report/rl_model.hpp"
+#include "workload/step.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <random>
+
+namespace trainmeter {
+namespace {
+
+constexpr double kNullMfu = 0.40;
+
+std::string place_of(const Run& run) {
+  return run.file.empty() ? "run " + run.id : run.file;
+}
+
+// GPU-hours over GPUs where no wall hours are printed.
+std::optional<double> published_hours(const Run& run) {
+  if (run.published.wall_hours) return run.published.wall_hours;
+  if (run.published.gpu_hours) return *run.published.gpu_hours / static_cast<double>(run.gpus);
+  return std::nullopt;
+}
+
+double hours(const RlModel& model, const RlDraw& draw, const Run& run) {
+  return model.steps() * model.step(draw).total_s() / 3600 / run.goodput;
+}
+
+// Mean output over the longest allowed with which the model at its middle gives `target` hours.
+std::optional<double> explaining_share(const RlModel& model, const Run& run, double target) {
+  RlDraw d = model.central();
+  const auto hours_at = [&](double share) {
+    d[RlFactor::mean_of_allowed] = share;
+    return hours(model, d, run);
+  };
+  double low = 0.005;
+  double high = Lengths::kFullest;
+  if (!(hours_at(low) < target && target < hours_at(high))) return std::nullopt;
+  constexpr int kHalvings = 30;
+  for (int i = 0; i < kHalvings; ++i) {
+    const double middle = std::sqrt(low * high);
+    (hours_at(middle) < target ? low : high) = middle;
+  }
+  return high;
+}
+
+std::string two_digits(double value) {
+  const double unit = std::pow(10, std::floor(std::log10(value)) - 1);
+  return format_count(std::round(value / unit) * unit);
+}
+
+using ModelOf = std::function<RlModel(std::vector<RlPhase>)>;
+
+// What a run without steps or lengths would need, in words; empty where no hours are printed.
+std::string would_explain(const ModelOf& model_of, const Run& run, std::optional<double> steps) {
+  const auto target = published_hours(run);
+  if (!target) return "";
+  constexpr double kLongest = 32768;
+  std::string text;
+  if (!steps) {
+    for (const double mean : {2048.0, 8192.0}) {
+      const RlModel model =
+          model_of({{.steps = 1, .mean_output_tokens = mean, .max_output_tokens = kLongest}});
+      text +=
+          fmt::format("{}{} steps with outputs of {} tokens on average", text.empty() ? "" : " or ",
+                      two_digits(*target / hours(model, model.central(), run)), format_count(mean));
+    }
+    text += fmt::format(" and {} at most", format_count(kLongest));
+  } else {
+    const RlModel model = model_of(
+        {{.steps = *steps, .mean_output_tokens = std::nullopt, .max_output_tokens = kLongest}});
+    const auto share = explaining_share(model, run, *target);
+    text = fmt::format(
+        "{} on average if {} were allowed",
+        share ? "outputs of " + two_digits(*share * kLongest) + " tokens" : "no length of outputs",
+        format_count(kLongest));
+  }
+  return fmt::format("; the published {:g} h would be explained by {}, {} outputs a rollout",
+                     *target, text,
+                     run.rl->outputs_per_rollout.value_or(run.rl->questions_per_step *
+                                                          run.rl->samples_per_question));
+}
+
+Estimate estimate_of(const std::vector<double>& values) {
+  return {quantile(values, 0.05), quantile(values, 0.5), quantile(values, 0.95)};
+}
+
+struct Facts {
+  double gpus, steps, peak, goodput;
+  std::optional<double> price;
+};
+
+RunEstimates estimates_of(const std::vector<double>& seconds, const std::vector<double>& flops,
+                          const Facts& f) {
+  std::vector<double> rates, shares, all_hours, cost;
+  for (std::size_t i = 0; i < seconds.size(); ++i) {
+    const double per_gpu = flops[i] / seconds[i] / f.gpus;
+    rates.push_back(per_gpu / 1e12);
+    shares.push_back(per_gpu / f.peak);
+    all_hours.push_back(gpu_hours(f.gpus, f.steps * seconds[i]) / f.goodput);
+    if (f.price) cost.push_back(cost_usd(all_hours.back(), *f.price));
+  }
+  RunEstimates out;
+  out.step_time_s = estimate_of(seconds);
+  out.mfu = estimate_of(shares);
+  out.tflops_per_gpu = estimate_of(rates);
+  out.gpu_hours = estimate_of(all_hours);
+  if (f.price) out.cost_usd = estimate_of(cost);
+  return out;
+}
+
+double squared_correlation(const std::vector<double>& x, const std::vector<double>& y) {
+  const double x_mean = mean(x);
+  const double y_mean = mean(y);
+  double xx = 0;
+  double yy = 0;
+  double xy = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    xx += (x[i] - x_mean) * (x[i] - x_mean);
+    yy += (y[i] - y_mean) * (y[i] - y_mean);
+    xy += (x[i] - x_mean) * (y[i] - y_mean);
+  }
+  return xx * yy > 0 ? xy * xy / (xx * yy) : 0;
+}
+
+struct Sampled {
+  std::vector<double> seconds, flops;
+  std::vector<std::vector<double>> inputs;  // by input, one value a draw
+};
+
+Sampled sample(const RlModel& model, const PredictOptions& options) {
+  std::mt19937_64 random(options.seed);
+  Sampled out;
+  out.inputs.resize(RlModel::input_names().size());
+  if (options.samples == 0) {
+    const RlStep step = model.step(model.central());
+    return {.seconds = {step.total_s()}, .flops = {step.flops}, .inputs = std::move(out.inputs)};
+  }
+  for (int i = 0; i < options.samples; ++i) {
+    std::vector<double> inputs;
+    const RlStep step = model.step(model.draw(random, inputs));
+    out.seconds.push_back(step.total_s());
+    out.flops.push_back(step.flops);
+    for (std::size_t k = 0; k < inputs.size(); ++k) out.inputs[k].push_back(inputs[k]);
+  }
+  return out;
+}
+
+std::vector<std::pair<std::string, double>> sensitivities(const Sampled& sampled) {
+  constexpr double kLeastShare = 0.01;
+  std::vector<double> logs;
+  for (const double t : sampled.seconds) logs.push_back(std::log(t));
+  const std::vector<std::string> names = RlModel::input_names();
+  std::vector<std::pair<std::string, double>> out;
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    const double share = squared_correlation(sampled.inputs[k], logs);
+    if (share >= kLeastShare) out.emplace_back(names[k], share);
+  }
+  std::ranges::stable_sort(out, std::ranges::greater{}, &std::pair<std::string, double>::second);
+  return out;
+}
+
+std::string factor_words(RlFactor f) {
+  const FactorPrior& p = rl_prior(f);
+  return fmt::format("{} {:g} ({:g} to {:g}): {}", to_string(f), p.median, p.low, p.high, p.why);
+}
+
+std::vector<std::string> words(const RlModel& model, const Run& run) {
+  std::vector<std::string> out;
+  const RlDraw centre = model.central();
+  bool assumed_mean = false;
+  for (const RlPhase& phase : model.phases()) {
+    const Lengths l = model.lengths(phase, centre);
+    const RolloutTime r = model.rollout(l, centre);
+    const double longest = l.longest(model.outputs_per_rollout());
+    out.push_back(fmt::format(
+        "{:.0f} steps: outputs of {:.0f} tokens on average{}; a rollout of {:.0f} takes {:.0f} s: "
+        "its longest output of {:.0f} tokens alone would take {:.0f} s ({:.0f} tokens/s), all "
+        "tokens at the full batch's rate {:.0f} s",
+        phase.steps, l.mean(), phase.mean_output_tokens ? "" : " (assumed)",
+        model.outputs_per_rollout(), r.seconds, longest, r.alone_s, longest / r.alone_s,
+        r.throughput_s));
+    assumed_mean = assumed_mean || !phase.mean_output_tokens;
+  }
+  std::vector<std::string> engines;
+  for (const DecodeStep& e : model.engines()) {
+    engines.push_back(fmt::format("{} in {}", e.layout().gpus, e.layout().dtype));
+  }
+  out.push_back(
+      fmt::format("rollout engine isn't printed: GPUs that share one copy of the weights "
+                  "sampled over {}",
+                  fmt::join(engines, ", ")));
+  for (const std::string& text : model.training().assumptions) out.push_back(text);
+  if (!run.rl->outputs_per_rollout && !run.rl->minibatches) {
+    out.emplace_back("outputs_per_rollout isn't printed: one rollout a step assumed");
+  }
+  for (std::size_t f = 0; f < kRlFactors; ++f) {
+    const auto factor = static_cast<RlFactor>(f);
+    if (factor == RlFactor::tokens_per_decode_step && !model.drafts()) continue;
+    if (factor == RlFactor::mean_of_allowed && !assumed_mean) continue;
+    out.push_back(factor_words(factor));
+  }
+  const auto target = published_hours(run);
+  if (assumed_mean && target) {
+    const auto share = explaining_share(model, run, *target);
+    out.push_back(share ? fmt::format("with all else at its middle, mean outputs of {:.2g} of the "
+                                      "longest allowed would explain the published {:g} h",
+                                      *share, *target)
+                        : fmt::format("with all else at its middle, no mean output explains the "
+                                      "published {:g} h",
+                                      *target));
+  }
+  return out;
+}
+
+// Phases must have lengths; how many of the run's steps they make.
+void check_phases(const Run& run, const ModelOf& model_of) {
+  const std::vector<RlPhase>& phases = run.rl->phases;
+  if (phases.empty()) {
+    throw BadInput(
+        fmt::format("{}: rl.phases: missing; a prediction needs steps and output lengths{}",
+                    place_of(run), would_explain(model_of, run, std::nullopt)));
+  }
+  double steps = 0;
+  for (const RlPhase& phase : phases) steps += phase.steps;
+  for (std::size_t i = 0; i < phases.size(); ++i) {
+    if (phases[i].mean_output_tokens || phases[i].max_output_tokens) continue;
+    throw BadInput(
+        fmt::format("{}: rl.phases[{}]: mean_output_tokens or max_output_tokens missing; a "
+                    "prediction needs one{}",
+                    place_of(run), i, would_explain(model_of, run, steps)));
+  }
+}
+
+}  // namespace
+
+Prediction predict_rl(const Run& run, const System& system, const RateBook& book,
+                      const Knowledge& knowledge, const PredictOptions& options,
+                      double peak_flops) {
+  if (!run.model) {
+    throw BadInput(fmt::format("{}: model: missing; a prediction needs it", place_of(run)));
+  }
+  const auto model_of = [&](std::vector<RlPhase> phases) {
+    return RlModel(run, system, book, knowledge, options, peak_flops, std::move(phases));
+  };
+  check_phases(run, model_of);
+  const RlModel model = model_of(run.rl->phases);
+  const Sampled sampled = sample(model, options);
+  const RlStep centre = model.step(model.central());
+
+  Prediction out;
+  out.run_id = run.id;
+  out.system_id = system.id;
+  out.goodput = run.goodput;
+  out.published = printed_figures(run.published);
+  out.breakdown_s = {{"rollout", centre.rollout_s},
+                     {"training", centre.training_s},
+                     {"reference", centre.reference_s},
+                     {"weight_transfer", centre.weight_transfer_s},
+                     {"overhead", centre.overhead_s}};
+  std::erase_if(out.breakdown_s, [](const auto& part) { return !(part.second > 0); });
+  Facts facts{.gpus = static_cast<double>(run.gpus),
+              .steps = model.steps(),
+              .peak = peak_flops,
+              .goodput = run.goodput,
+              .price = options.price_usd_per_gpu_hour};
+  if (!facts.price) facts.price = run.price_usd_per_gpu_hour;
+  if (!facts.price) facts.price = system.price_usd_per_gpu_hour;
+  out.price_usd_per_gpu_hour = facts.price;
+  out.estimates = estimates_of(sampled.seconds, sampled.flops, facts);
+  // The null model's 6 N per token, for generated and for trained tokens alike.
+  const double null_flops = 6 * active_parameters(*run.model) * 2 * centre.tokens;
+  out.null_model =
+      estimates_of({null_flops / (kNullMfu * peak_flops * facts.gpus)}, {null_flops}, facts);
+  if (options.samples > 0) out.moves_most = sensitivities(sampled);
+  out.flops_per_step = centre.flops;
+  out.mfu_peak_flops = peak_flops;
+
+  const DecodeStep& engine = model.engines().front();
+  out.rates.push_back(
+      {"rollout, memory bandwidth", engine.memory(), centre.rollout_s / centre.total_s()});
+  for (UsedRate used : model.training().rates) {
+    used.share *= centre.training_s / centre.total_s();
+    out.rates.push_back(std::move(used));
+  }
+  out.assumptions = words(model, run);
+  if (!facts.price) out.assumptions.emplace_back("no price is known: give --price for the cost");
+  if (const auto published = published_hours(run)) {
+    out.published_step_time_s = *published * 3600 * run.goodput / model.steps();
+    out.error_pct = (out.estimates.step_time_s.p50 / *out.published_step_time_s - 1) * 100;
+  }
+  return out;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,18 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A run of several stages, such as a context extension at two lengths: each stage is predicted by
+// itself, and hours and money are added.
+#pragma once
+
+#include "report/predict.hpp"
+
+namespace trainmeter {
+
+// predict(), or where the run itself has no sequence length but stages that are runs, the sum of
+// theirs: hours and cost added quantile by quantile (the stages share their causes, so their errors
+// go together), step time and rates as means over all steps. BadInput where a stage can't be
+// predicted; it is named.
+Prediction predict_run(const Run& run, const System& system, const RateBook& rates,
+                       const Knowledge& knowledge, const PredictOptions& options);
+
+}  // namespace trainmeter

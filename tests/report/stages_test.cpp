@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A run of stages is the sum of its stages; a plain run is itself.
+#include "report/stages.hpp"
+
+#include "record/error.hpp"
+
+#include "fixtures.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+using namespace trainmeter;
+using testing::HasSubstr;
+
+namespace {
+
+trainmeter::Run stage_run(const Library& library, std::int64_t seq_len, std::int64_t batch,
+                          double tokens) {
+  trainmeter::Run run = library.run("megatron-h100-16b");
+  run.id = "stage-" + std::to_string(seq_len);
+  run.family = "nobody's";
+  run.seq_len = seq_len;
+  run.global_batch_sequences = batch;
+  run.tokens = tokens;
+  run.price_usd_per_gpu_hour = 2;
+  run.published = {};
+  return run;
+}
+
+trainmeter::Run whole_of(const std::vector<trainmeter::Run>& stages) {
+  trainmeter::Run whole;
+  whole.id = "whole";
+  whole.file = "whole.json";
+  whole.gpus = stages.front().gpus;
+  for (const trainmeter::Run& run : stages) {
+    Stage stage{.title = run.id, .run = std::make_shared<const trainmeter::Run>(run)};
+    whole.stages.push_back(std::move(stage));
+  }
+  return whole;
+}
+
+}  // namespace
+
+TEST(Stages, HoursAndMoneyAddUp) {
+  const Library library = published_library();
+  const Knowledge knowledge = load_knowledge(library);
+  const std::vector<trainmeter::Run> stages = {stage_run(library, 4096, 192, 1e10),
+                                               stage_run(library, 8192, 96, 2e9)};
+  const System& system = *stages[0].system;
+  RateBook book;
+  book.add_published(library, system);
+  trainmeter::Run whole = whole_of(stages);
+  whole.published.gpu_hours = 1000;
+  const Prediction sum = predict_run(whole, system, book, knowledge, {.samples = 200});
+  double hours = 0, cost = 0, steps = 0, seconds = 0;
+  for (const trainmeter::Run& run : stages) {
+    const Prediction part = predict(run, system, book, knowledge, {.samples = 200});
+    hours += part.estimates.gpu_hours->p50;
+    cost += part.estimates.cost_usd->p95;
+    const double n = *run.tokens / static_cast<double>(*run.seq_len * *run.global_batch_sequences);
+    steps += n;
+    seconds += n * part.estimates.step_time_s.p50;
+  }
+  EXPECT_NEAR(sum.estimates.gpu_hours->p50 / hours, 1, 1e-9);
+  EXPECT_NEAR(sum.estimates.cost_usd->p95 / cost, 1, 1e-9);
+  EXPECT_NEAR(sum.estimates.step_time_s.p50 / (seconds / steps), 1, 1e-9);
+  EXPECT_NEAR(*sum.error_pct, (hours / 1000 - 1) * 100, 1e-6);
+  EXPECT_LT(sum.estimates.mfu.p05, sum.estimates.mfu.p95);
+  EXPECT_THAT(sum.assumptions, testing::Contains(HasSubstr("stage-8192: 2543 steps")));
+}
+
+TEST(Stages, ThatCannotBePredictedAreNamed) {
+  const Library library = published_library();
+  const Knowledge knowledge = load_knowledge(library);
+  std::vector<trainmeter::Run> stages = {stage_run(library, 4096, 192, 1e10)};
+  stages[0].tokens.reset();
+  const System& system = *stages[0].system;
+  RateBook book;
+  book.add_published(library, system);
+  try {
+    (void)predict_run(whole_of(stages), system, book, knowledge, {.samples = 200});
+    FAIL() << "nothing was refused";
+  } catch (const BadInput& error) {
+    EXPECT_THAT(error.what(), HasSubstr("whole.json: stages: stage-4096: tokens: missing"));
+  }
+}
