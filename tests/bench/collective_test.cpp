@@ -49,6 +49,7 @@ TEST_F(CollectiveTest, OneRecordForAnyNumberOfRanks) {
       EXPECT_EQ(line.measurement.backend, "mpi");
       EXPECT_GE(line.measurement.time_s.size(), 10U);
     }
+    EXPECT_EQ(said.out.find('\033'), std::string::npos) << "colour in a file";
     // Rank 0 alone prints.
     const std::size_t first = said.out.find("bytes:1048576");
     ASSERT_NE(first, std::string::npos) << said.out;

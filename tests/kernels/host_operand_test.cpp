@@ -56,7 +56,7 @@ TEST(HostOperand, RefusesWhatIsNotThere) {
 
 // Linux grants 65,530 mappings to a process: a mapping for each operand of each set runs out here.
 TEST(OperandSets, ByTheHundredThousandLieInAHandfulOfMappings) {
-  const OperandOptions options = {.rotate_bytes = std::int64_t{1} << 30};
+  const OperandOptions options = {.rotate_bytes = std::int64_t{512} << 20};
   const std::int64_t before = mappings();
   for (const GemmBackend& backend : gemm_backends()) {
     const GemmProblem problem = {.m = 16, .n = 16, .k = 16, .dtype = DType::fp32};
