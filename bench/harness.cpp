@@ -19,6 +19,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <map>
@@ -105,6 +106,13 @@ class Leader {
     std::vector<std::string> words = {
         options_.command.front(), "--benchmark_filter=.", "--benchmark_min_warmup_time=0",
         fmt::format("--benchmark_repetitions={}", options_.google.repetitions)};
+    // https://no-color.org, which the library doesn't know; and mpirun shows its ranks a terminal
+    // even where its own output goes to a file. A --benchmark_color of the user's comes later and
+    // holds.
+    const char* no_color = std::getenv("NO_COLOR");
+    if ((no_color != nullptr && *no_color != '\0') || job_.world != nullptr) {
+      words.emplace_back("--benchmark_color=false");
+    }
     words.insert(words.end(), options_.google.forward.begin(), options_.google.forward.end());
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 namespace trainmeter {
@@ -71,6 +72,12 @@ class GpuSampler : public Timer {
 };
 
 }  // namespace
+
+Rotation::Rotation(Operation& rotated) : operation(&rotated), sets(rotated.sets()) {
+  // The golden section keeps also the sets of many successive runs apart.
+  step = std::max(1, static_cast<int>(0.618 * sets));
+  while (std::gcd(step, sets) != 1) ++step;
+}
 
 Clock steady_clock() {
   const auto origin = std::chrono::steady_clock::now();

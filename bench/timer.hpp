@@ -20,13 +20,20 @@ struct Clock {
 };
 Clock steady_clock();  // measures its own resolution
 
-// An operation and the run that comes next: runs rotate over the operand sets.
+// An operation and the run that comes next: runs rotate over the operand sets, each once a round.
+// Neighbours in memory don't follow each other: small sets in order are a stream, which hardware
+// prefetchers would bring into the caches ahead of the runs.
 struct Rotation {
-  explicit Rotation(Operation& rotated) : operation(&rotated) {}
-  void run() { operation->run(static_cast<int>(next++ % operation->sets())); }
+  explicit Rotation(Operation& rotated);
+  void run() {
+    operation->run(next);
+    next = next < sets - step ? next + step : next - (sets - step);
+  }
 
   Operation* operation;
-  std::int64_t next = 0;
+  int sets;
+  int step;  // has no divisor in common with `sets`
+  int next = 0;
 };
 
 class Timer {

@@ -3,7 +3,7 @@
 // The processes of an MPI run, and MPI_Allreduce between them. A process that mpirun didn't start
 // is a world of one.
 #include "kernels/collective.hpp"
-#include "kernels/host_buffer.hpp"
+#include "kernels/host_operand.hpp"
 #include "kernels/random.hpp"
 
 #include <mpi.h>
@@ -14,6 +14,7 @@
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -120,8 +121,8 @@ class MpiAllReduce final : public Operation {
     std::int64_t sets = 0;
     std::string reason;
     try {
-      sets =
-          sets_for(2 * problem.bytes, options, host_bytes_for_operands() / session_->ranks_on_node);
+      sets = sets_for(2 * operand_stride(problem.bytes), options,
+                      host_bytes_for_operands() / session_->ranks_on_node);
     } catch (const Unavailable& error) {
       reason = error.what();
     }
@@ -129,31 +130,29 @@ class MpiAllReduce final : public Operation {
     if (sets == 0) {
       throw Unavailable("MPI: " + (reason.empty() ? "another rank has too little memory" : reason));
     }
-    for (std::int64_t set = 0; set < sets; ++set) {
-      send_.emplace_back(problem.bytes);
-      receive_.emplace_back(problem.bytes);
-      for (std::int64_t first = 0; first < count_; first += kPiece) {
-        const std::int64_t elements = std::min(kPiece, count_ - first);
-        fill_random(send_.back().as<char>() + first * size_of(dtype_), elements, dtype_,
-                    seed_of(session_->rank, static_cast<int>(set), first));
-      }
-      poison(receive_.back());
+    send_.emplace(problem.bytes, static_cast<int>(sets));
+    receive_.emplace(problem.bytes, static_cast<int>(sets));
+    for (std::int64_t first = 0; first < count_; first += kPiece) {
+      const std::int64_t elements = std::min(kPiece, count_ - first);
+      fill_random(send_->as<char>(0) + first * size_of(dtype_), elements, dtype_,
+                  seed_of(session_->rank, first));
     }
+    poison_first();
+    send_->repeat_first();
+    receive_->repeat_first();
   }
 
   void run(int set) override {
-    const auto index = static_cast<std::size_t>(set);
-    require(
-        MPI_Allreduce(send_.at(index).data(), receive_.at(index).data(), static_cast<int>(count_),
-                      type(), dtype_ == DType::bf16 ? session_->sum_bf16 : MPI_SUM, MPI_COMM_WORLD),
-        "MPI_Allreduce");
+    require(MPI_Allreduce(send_->data(set), receive_->data(set), static_cast<int>(count_), type(),
+                          dtype_ == DType::bf16 ? session_->sum_bf16 : MPI_SUM, MPI_COMM_WORLD),
+            "MPI_Allreduce");
   }
 
   // Every element against the sum in fp64 of what every rank holds. Adding `ranks` numbers in any
   // order errs by less than (ranks - 1) u times the sum of their sizes, to first order (Higham
   // 2002, 4.2); one u more covers the higher orders and the reference. All ranks report the worst.
   Check verify() override {
-    poison(receive_.front());
+    poison_first();
     run(0);
     double worst = 0;
     std::vector<char> piece(static_cast<std::size_t>(kPiece * size_of(dtype_)));
@@ -164,7 +163,7 @@ class MpiAllReduce final : public Operation {
       std::fill(sum.begin(), sum.end(), 0.0);
       std::fill(size.begin(), size.end(), 0.0);
       for (int rank = 0; rank < session_->ranks; ++rank) {
-        fill_random(piece.data(), elements, dtype_, seed_of(rank, 0, first));
+        fill_random(piece.data(), elements, dtype_, seed_of(rank, first));
         for (std::int64_t i = 0; i < elements; ++i) {
           const double x = element(piece.data(), i);
           sum[i] += x;
@@ -172,7 +171,7 @@ class MpiAllReduce final : public Operation {
         }
       }
       for (std::int64_t i = 0; i < elements; ++i) {
-        const double value = element(receive_.front().data(), first + i);
+        const double value = element(receive_->data(0), first + i);
         const double allowed =
             session_->ranks * roundoff() * size[i] + std::numeric_limits<double>::min();
         const double error = std::abs(value - sum[i]) / allowed;
@@ -184,12 +183,11 @@ class MpiAllReduce final : public Operation {
     return {worst < 1, worst, 1, "all elements on every rank, fp64"};
   }
 
-  [[nodiscard]] int sets() const override { return static_cast<int>(send_.size()); }
+  [[nodiscard]] int sets() const override { return send_->sets(); }
 
  private:
-  [[nodiscard]] std::uint64_t seed_of(int rank, int set, std::int64_t first) const {
-    return operand_seed(operand_seed(seed_, rank, 0), set, 1) +
-           static_cast<std::uint64_t>(first / kPiece);
+  [[nodiscard]] std::uint64_t seed_of(int rank, std::int64_t first) const {
+    return operand_seed(seed_, rank, 0) + static_cast<std::uint64_t>(first / kPiece);
   }
 
   [[nodiscard]] MPI_Datatype type() const {
@@ -208,16 +206,17 @@ class MpiAllReduce final : public Operation {
     return static_cast<double>(float_from_bf16(static_cast<const std::uint16_t*>(data)[index]));
   }
 
-  static void poison(const HostBuffer& buffer) {  // all bits set is a NaN of each type
-    std::fill_n(buffer.as<unsigned char>(), buffer.bytes(), static_cast<unsigned char>(0xff));
+  void poison_first() const {  // all bits set is a NaN of each type
+    std::fill_n(receive_->as<unsigned char>(0), receive_->bytes(),
+                static_cast<unsigned char>(0xff));
   }
 
   std::shared_ptr<Session> session_;
   DType dtype_;
   std::int64_t count_;
   std::uint64_t seed_;
-  std::vector<HostBuffer> send_;
-  std::vector<HostBuffer> receive_;
+  std::optional<HostOperand> send_;  // made when the ranks have agreed on the number of sets
+  std::optional<HostOperand> receive_;
 };
 
 class MpiWorld final : public World {

@@ -90,17 +90,15 @@ class NcclAllReduce final : public Operation {
     }
     count_ = problem.bytes / size_of(problem.dtype);
     cuda_check(cudaSetDevice(0), "cudaSetDevice");
-    sets_ = sets_for(2 * problem.bytes, options, device_bytes_free());
+    sets_ = sets_for(2 * operand_stride(problem.bytes), options, device_bytes_free());
     for (std::size_t rank = 0; rank < gpus.size(); ++rank) {
       cuda_check(cudaSetDevice(gpus[rank].device), "cudaSetDevice");
-      for (int set = 0; set < sets_; ++set) {
-        inputs_.emplace_back(problem.bytes);
-        outputs_.emplace_back(problem.bytes);
-        inputs_.back().copy_from_host(
-            packed(small_integers(count_, operand_seed(seed_, set, static_cast<int>(rank))),
-                   problem.dtype)
-                .data());
-      }
+      inputs_.emplace_back(problem.bytes, sets_);
+      outputs_.emplace_back(problem.bytes, sets_);
+      inputs_.back().copy_from_host(
+          packed(small_integers(count_, operand_seed(seed_, 0, static_cast<int>(rank))),
+                 problem.dtype)
+              .data());
     }
     cuda_check(cudaSetDevice(0), "cudaSetDevice");
   }
@@ -112,7 +110,7 @@ class NcclAllReduce final : public Operation {
       cuda_check(cudaStreamWaitEvent(gpu.stream.get(), start_.get(), 0), "cudaStreamWaitEvent");
     check(ncclGroupStart(), "ncclGroupStart");
     for (std::size_t rank = 0; rank < gpus_->size(); ++rank) {
-      check(ncclAllReduce(inputs_[index(rank, set)].data(), outputs_[index(rank, set)].data(),
+      check(ncclAllReduce(inputs_[rank].data(set), outputs_[rank].data(set),
                           static_cast<std::size_t>(count_), type_, ncclSum,
                           (*gpus_)[rank].communicator, (*gpus_)[rank].stream.get()),
             "ncclAllReduce");
@@ -129,8 +127,7 @@ class NcclAllReduce final : public Operation {
   }
 
   Check verify() override {
-    for (std::size_t rank = 0; rank < gpus_->size(); ++rank)
-      outputs_[index(rank, 0)].fill_bytes(0xFF);
+    for (std::size_t rank = 0; rank < gpus_->size(); ++rank) outputs_[rank].fill_bytes(0xFF);
     run(0);
     gpus_->front().stream.wait();
     std::vector<double> expected(static_cast<std::size_t>(count_));
@@ -142,7 +139,7 @@ class NcclAllReduce final : public Operation {
     Check out{.ok = true, .error = 0, .bound = 0.5, .how = "all elements on every GPU, exact"};
     std::vector<std::byte> found(static_cast<std::size_t>(problem_.bytes));
     for (std::size_t rank = 0; rank < gpus_->size(); ++rank) {
-      outputs_[index(rank, 0)].copy_to_host(found.data());
+      outputs_[rank].copy_to_host(found.data());
       for (std::size_t i = 0; i < expected.size(); ++i) {
         const double error = std::abs(value_at(found.data(), problem_.dtype, i) - expected[i]);
         if (!(error <= out.error)) out.error = error;
@@ -156,10 +153,6 @@ class NcclAllReduce final : public Operation {
   [[nodiscard]] void* stream() const override { return gpus_->front().stream.get(); }
 
  private:
-  [[nodiscard]] std::size_t index(std::size_t rank, int set) const {
-    return rank * static_cast<std::size_t>(sets_) + static_cast<std::size_t>(set);
-  }
-
   std::vector<Gpu>* gpus_;
   AllReduceProblem problem_;
   std::uint64_t seed_;
@@ -167,7 +160,7 @@ class NcclAllReduce final : public Operation {
   std::int64_t count_ = 0;
   int sets_ = 1;
   CudaEvent start_{false};
-  std::vector<DeviceBuffer> inputs_, outputs_;  // by rank, then set
+  std::vector<DeviceOperand> inputs_, outputs_;  // of each rank
 };
 
 class NcclWorld final : public World {

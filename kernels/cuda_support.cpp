@@ -4,6 +4,7 @@
 #include "kernels/cuda_support.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <utility>
 
@@ -78,11 +79,6 @@ DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
   return *this;
 }
 
-void DeviceBuffer::copy_from_host(const void* host) {
-  cuda_check(cudaMemcpy(data_, host, static_cast<std::size_t>(bytes_), cudaMemcpyHostToDevice),
-             "copy to the GPU");
-}
-
 void DeviceBuffer::copy_to_host(void* host) const {
   cuda_check(cudaMemcpy(host, data_, static_cast<std::size_t>(bytes_), cudaMemcpyDeviceToHost),
              "copy from the GPU");
@@ -90,6 +86,38 @@ void DeviceBuffer::copy_to_host(void* host) const {
 
 void DeviceBuffer::fill_bytes(int value) {
   cuda_check(cudaMemset(data_, value, static_cast<std::size_t>(bytes_)), "cudaMemset");
+  cuda_check(cudaDeviceSynchronize(), "cudaMemset");
+}
+
+DeviceOperand::DeviceOperand(std::int64_t bytes, int sets)
+    : bytes_(bytes), sets_(sets), buffer_(operand_stride(bytes) * sets) {}
+
+void* DeviceOperand::data(int set) const {
+  return static_cast<std::byte*>(buffer_.data()) + set * operand_stride(bytes_);
+}
+
+void DeviceOperand::copy_from_host(const void* host) {
+  cuda_check(cudaMemcpy(data(0), host, static_cast<std::size_t>(bytes_), cudaMemcpyHostToDevice),
+             "copy to the GPU");
+  // What is there is doubled again and again: a handful of copies however many sets there are.
+  for (int done = 1; done < sets_;) {
+    const int more = std::min(done, sets_ - done);
+    cuda_check(
+        cudaMemcpy(data(done), data(0), static_cast<std::size_t>(operand_stride(bytes_) * more),
+                   cudaMemcpyDeviceToDevice),
+        "copy on the GPU");
+    done += more;
+  }
+  cuda_check(cudaDeviceSynchronize(), "copy on the GPU");  // on the device copies aren't waited for
+}
+
+void DeviceOperand::copy_to_host(void* host) const {
+  cuda_check(cudaMemcpy(host, data(0), static_cast<std::size_t>(bytes_), cudaMemcpyDeviceToHost),
+             "copy from the GPU");
+}
+
+void DeviceOperand::fill_bytes(int value) {
+  cuda_check(cudaMemset(data(0), value, static_cast<std::size_t>(bytes_)), "cudaMemset");
   cuda_check(cudaDeviceSynchronize(), "cudaMemset");
 }
 

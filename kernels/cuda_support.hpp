@@ -34,13 +34,32 @@ class DeviceBuffer {
 
   [[nodiscard]] void* data() const { return data_; }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
-  void copy_from_host(const void* host);
   void copy_to_host(void* host) const;
   void fill_bytes(int value);  // synchronous
 
  private:
   void* data_ = nullptr;
   std::int64_t bytes_ = 0;
+};
+
+// One operand of every set on the current device, in one allocation: set after set by
+// operand_stride(). Copies and fills are of set 0, which is the one that is checked.
+class DeviceOperand {
+ public:
+  DeviceOperand() = default;
+  DeviceOperand(std::int64_t bytes, int sets);
+
+  [[nodiscard]] void* data(int set) const;
+  [[nodiscard]] bool empty() const { return sets_ == 0; }
+  [[nodiscard]] std::int64_t bytes() const { return bytes_; }  // of one set
+  void copy_from_host(const void* host);                       // and from there to every set
+  void copy_to_host(void* host) const;
+  void fill_bytes(int value);  // synchronous
+
+ private:
+  std::int64_t bytes_ = 0;
+  int sets_ = 0;
+  DeviceBuffer buffer_;
 };
 
 class CudaStream {

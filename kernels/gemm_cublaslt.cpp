@@ -88,8 +88,8 @@ class CublasLtGemm final : public Operation {
  public:
   CublasLtGemm(const GemmProblem& problem, const OperandOptions& options)
       : problem_(problem), seed_(options.seed), workspace_(kWorkspaceBytes) {
-    const std::int64_t bytes = gemm_bytes_of_one_set(problem);
-    make_operands(sets_for(bytes, options, device_bytes_free()));
+    sets_ = sets_for(gemm_bytes_of_one_set(problem), options, device_bytes_free());
+    make_operands();
     describe();
     choose_algorithm();
   }
@@ -97,41 +97,34 @@ class CublasLtGemm final : public Operation {
   void run(int set) override { check(launch(algorithm_, set), "cublasLtMatmul"); }
 
   Check verify() override {
-    Set& operands = sets_.front();
-    operands.c.fill_bytes(0xFF);  // all ones is NaN in every format here
+    c_.fill_bytes(0xFF);  // all ones is NaN in every format here
     run(0);
     stream_.wait();
-    std::vector<std::byte> a(static_cast<std::size_t>(operands.a.bytes()));
-    std::vector<std::byte> b(static_cast<std::size_t>(operands.b.bytes()));
-    std::vector<std::byte> c(static_cast<std::size_t>(operands.c.bytes()));
-    operands.a.copy_to_host(a.data());
-    operands.b.copy_to_host(b.data());
-    operands.c.copy_to_host(c.data());
+    std::vector<std::byte> a(static_cast<std::size_t>(a_.bytes()));
+    std::vector<std::byte> b(static_cast<std::size_t>(b_.bytes()));
+    std::vector<std::byte> c(static_cast<std::size_t>(c_.bytes()));
+    a_.copy_to_host(a.data());
+    b_.copy_to_host(b.data());
+    c_.copy_to_host(c.data());
     return verify_gemm(problem_, a.data(), b.data(), c.data(), seed_);
   }
 
-  [[nodiscard]] int sets() const override { return static_cast<int>(sets_.size()); }
+  [[nodiscard]] int sets() const override { return sets_; }
   [[nodiscard]] void* stream() const override { return stream_.get(); }
 
  private:
-  struct Set {
-    DeviceBuffer a, b, c;
-  };
-
-  void make_operands(int sets) {
+  void make_operands() {
     const std::int64_t size = size_of(problem_.dtype);
     const std::int64_t a_count = problem_.m * problem_.k;
     const std::int64_t b_count = problem_.k * problem_.n;
     std::vector<std::byte> host(static_cast<std::size_t>(std::max(a_count, b_count) * size));
-    for (int set = 0; set < sets; ++set) {
-      Set made{DeviceBuffer(a_count * size), DeviceBuffer(b_count * size),
-               DeviceBuffer(problem_.m * problem_.n * output_size_of(problem_.dtype))};
-      fill_random(host.data(), a_count, problem_.dtype, operand_seed(seed_, set, 0));
-      made.a.copy_from_host(host.data());
-      fill_random(host.data(), b_count, problem_.dtype, operand_seed(seed_, set, 1));
-      made.b.copy_from_host(host.data());
-      sets_.push_back(std::move(made));
-    }
+    a_ = DeviceOperand(a_count * size, sets_);
+    b_ = DeviceOperand(b_count * size, sets_);
+    c_ = DeviceOperand(problem_.m * problem_.n * output_size_of(problem_.dtype), sets_);
+    fill_random(host.data(), a_count, problem_.dtype, operand_seed(seed_, 0, 0));
+    a_.copy_from_host(host.data());
+    fill_random(host.data(), b_count, problem_.dtype, operand_seed(seed_, 0, 1));
+    b_.copy_from_host(host.data());
   }
 
   void describe() {
@@ -168,10 +161,9 @@ class CublasLtGemm final : public Operation {
     const bool wide = problem_.dtype == DType::fp64;
     const void* alpha = wide ? static_cast<const void*>(&one_double) : &one_float;
     const void* beta = wide ? static_cast<const void*>(&zero_double) : &zero_float;
-    const Set& s = sets_[static_cast<std::size_t>(set)];
-    return cublasLtMatmul(handle_.get(), descriptor_.get(), alpha, s.b.data(), b_layout_.get(),
-                          s.a.data(), a_layout_.get(), beta, s.c.data(), c_layout_.get(),
-                          s.c.data(), c_layout_.get(), &algorithm, workspace_.data(),
+    return cublasLtMatmul(handle_.get(), descriptor_.get(), alpha, b_.data(set), b_layout_.get(),
+                          a_.data(set), a_layout_.get(), beta, c_.data(set), c_layout_.get(),
+                          c_.data(set), c_layout_.get(), &algorithm, workspace_.data(),
                           static_cast<std::size_t>(kWorkspaceBytes), stream_.get());
   }
 
@@ -222,7 +214,8 @@ class CublasLtGemm final : public Operation {
   std::uint64_t seed_;
   CudaStream stream_;
   DeviceBuffer workspace_;
-  std::vector<Set> sets_;
+  int sets_ = 1;
+  DeviceOperand a_, b_, c_;
   Handle handle_;
   Descriptor descriptor_;
   MatrixLayout a_layout_, b_layout_, c_layout_;

@@ -34,7 +34,7 @@ std::int64_t gemm_bytes_of_one_set(const GemmProblem& p) {
   for (const std::int64_t bytes :
        {product(p.m, p.k, size_of(p.dtype)), product(p.k, p.n, size_of(p.dtype)),
         product(p.m, p.n, output_size_of(p.dtype))}) {
-    if (__builtin_add_overflow(total, bytes, &total)) {
+    if (__builtin_add_overflow(total, operand_stride(bytes), &total)) {
       return std::numeric_limits<std::int64_t>::max();
     }
   }
@@ -42,33 +42,30 @@ std::int64_t gemm_bytes_of_one_set(const GemmProblem& p) {
 }
 
 HostGemm::HostGemm(const GemmProblem& problem, const OperandOptions& options)
-    : problem_(problem), seed_(options.seed) {
-  const int sets = sets_for(gemm_bytes_of_one_set(problem), options, host_bytes_for_operands());
-  const std::int64_t a_count = problem.m * problem.k;
-  const std::int64_t b_count = problem.k * problem.n;
-  const std::int64_t c_bytes = problem.m * problem.n * output_size_of(problem.dtype);
-  operands_.reserve(static_cast<std::size_t>(sets));
-  for (int set = 0; set < sets; ++set) {
-    operands_.push_back({HostBuffer(a_count * size_of(problem.dtype)),
-                         HostBuffer(b_count * size_of(problem.dtype)), HostBuffer(c_bytes)});
-    const Set& made = operands_.back();
-    fill_random(made.a.data(), a_count, problem.dtype, operand_seed(seed_, set, 0));
-    fill_random(made.b.data(), b_count, problem.dtype, operand_seed(seed_, set, 1));
-    // Also places C's pages, so that the first run doesn't pay for them.
-    poison_gemm_output(problem, made.c.data());
-  }
+    : HostGemm(problem, options.seed,
+               sets_for(gemm_bytes_of_one_set(problem), options, host_bytes_for_operands())) {}
+
+HostGemm::HostGemm(const GemmProblem& problem, std::uint64_t seed, int sets)
+    : problem_(problem),
+      seed_(seed),
+      a_(problem.m * problem.k * size_of(problem.dtype), sets),
+      b_(problem.k * problem.n * size_of(problem.dtype), sets),
+      c_(problem.m * problem.n * output_size_of(problem.dtype), sets) {
+  fill_random(a_.data(0), problem.m * problem.k, problem.dtype, operand_seed(seed_, 0, 0));
+  fill_random(b_.data(0), problem.k * problem.n, problem.dtype, operand_seed(seed_, 0, 1));
+  poison_gemm_output(problem, c_.data(0));
+  // C's too: this places its pages, so that the first runs don't pay for them.
+  for (const HostOperand* operand : {&a_, &b_, &c_}) operand->repeat_first();
 }
 
 void HostGemm::run(int set) {
-  const Set& operands = operands_.at(static_cast<std::size_t>(set));
-  multiply(operands.a.data(), operands.b.data(), operands.c.data());
+  multiply(a_.data(set), b_.data(set), c_.data(set));
 }
 
 Check HostGemm::verify() {
-  const Set& operands = operands_.front();
-  poison_gemm_output(problem_, operands.c.data());
+  poison_gemm_output(problem_, c_.data(0));
   run(0);
-  return verify_gemm(problem_, operands.a.data(), operands.b.data(), operands.c.data(), seed_);
+  return verify_gemm(problem_, a_.data(0), b_.data(0), c_.data(0), seed_);
 }
 
 }  // namespace trainmeter

@@ -5,16 +5,15 @@
 #pragma once
 
 #include "kernels/gemm.hpp"
-#include "kernels/host_buffer.hpp"
+#include "kernels/host_operand.hpp"
 #include "kernels/operation.hpp"
 
 #include <cstdint>
-#include <vector>
 
 namespace trainmeter {
 
-// A + B + C in bytes; std::invalid_argument for sizes below 1. Sizes whose product leaves 64 bits
-// give the largest integer, which no machine holds.
+// A + B + C in bytes, each padded to operand_stride(); std::invalid_argument for sizes below 1.
+// Sizes whose product leaves 64 bits give the largest integer, which no machine holds.
 std::int64_t gemm_bytes_of_one_set(const GemmProblem& problem);
 
 // A GEMM on the CPU. A library's class adds multiply().
@@ -24,22 +23,20 @@ class HostGemm : public Operation {
 
   void run(int set) final;
   Check verify() final;
-  [[nodiscard]] int sets() const final { return static_cast<int>(operands_.size()); }
+  [[nodiscard]] int sets() const final { return a_.sets(); }
 
  protected:
   [[nodiscard]] const GemmProblem& problem() const { return problem_; }
   virtual void multiply(const void* a, const void* b, void* c) = 0;
 
  private:
-  struct Set {
-    HostBuffer a;
-    HostBuffer b;
-    HostBuffer c;
-  };
+  HostGemm(const GemmProblem& problem, std::uint64_t seed, int sets);
 
   GemmProblem problem_;
   std::uint64_t seed_;
-  std::vector<Set> operands_;
+  HostOperand a_;
+  HostOperand b_;
+  HostOperand c_;
 };
 
 }  // namespace trainmeter

@@ -102,28 +102,23 @@ class CudaMemory final : public Operation {
     const bool reads_c = problem.kernel == MemoryKernel::triad;
     const bool writes_a = problem.kernel != MemoryKernel::read;
     const std::int64_t each = problem.array_bytes * (reads_b + reads_c + writes_a);
-    const int sets = sets_for(each, options, device_bytes_free());
+    sets_ = sets_for(each, options, device_bytes_free());
     std::vector<T> host(reads_b ? static_cast<std::size_t>(elements()) : 0);
     choose_grid();
     sums_ = DeviceBuffer(static_cast<std::int64_t>(blocks_) * 8);
-    for (int set = 0; set < sets; ++set) {
-      Set made;
-      if (writes_a) made.a = DeviceBuffer(problem.array_bytes);
-      for (int operand = 0; operand < reads_b + reads_c; ++operand) {
-        DeviceBuffer& target = operand == 0 ? made.b : made.c;
-        target = DeviceBuffer(problem.array_bytes);
-        fill_random(host.data(), elements(), problem.dtype, operand_seed(seed_, set, operand));
-        target.copy_from_host(host.data());
-      }
-      sets_.push_back(std::move(made));
+    if (writes_a) a_ = DeviceOperand(problem.array_bytes, sets_);
+    for (int operand = 0; operand < reads_b + reads_c; ++operand) {
+      DeviceOperand& target = operand == 0 ? b_ : c_;
+      target = DeviceOperand(problem.array_bytes, sets_);
+      fill_random(host.data(), elements(), problem.dtype, operand_seed(seed_, 0, operand));
+      target.copy_from_host(host.data());
     }
   }
 
   void run(int set) override {
-    Set& s = sets_[static_cast<std::size_t>(set)];
-    auto* a = static_cast<Vector<T>*>(s.a.data());
-    const auto* b = static_cast<const Vector<T>*>(s.b.data());
-    const auto* c = static_cast<const Vector<T>*>(s.c.data());
+    auto* a = static_cast<Vector<T>*>(at(a_, set));
+    const auto* b = static_cast<const Vector<T>*>(at(b_, set));
+    const auto* c = static_cast<const Vector<T>*>(at(c_, set));
     const auto value = static_cast<T>(kScale);
     switch (problem_.kernel) {
       case MemoryKernel::copy:
@@ -144,30 +139,29 @@ class CudaMemory final : public Operation {
   }
 
   Check verify() override {
-    Set& s = sets_.front();
-    if (s.a.data() != nullptr) s.a.fill_bytes(0xFF);
+    if (!a_.empty()) a_.fill_bytes(0xFF);
     sums_.fill_bytes(0xFF);
     run(0);
     stream_.wait();
-    if (problem_.kernel == MemoryKernel::read) return verify_sum(s);
-    return verify_elements(s);
+    if (problem_.kernel == MemoryKernel::read) return verify_sum();
+    return verify_elements();
   }
 
-  [[nodiscard]] int sets() const override { return static_cast<int>(sets_.size()); }
+  [[nodiscard]] int sets() const override { return sets_; }
   [[nodiscard]] void* stream() const override { return stream_.get(); }
 
  private:
-  struct Set {
-    DeviceBuffer a, b, c;
-  };
+  static void* at(const DeviceOperand& operand, int set) {
+    return operand.empty() ? nullptr : operand.data(set);
+  }
 
   [[nodiscard]] std::int64_t elements() const {
     return problem_.array_bytes / static_cast<std::int64_t>(sizeof(T));
   }
 
-  std::vector<T> on_host(const DeviceBuffer& buffer) const {
+  std::vector<T> on_host(const DeviceOperand& operand) const {
     std::vector<T> host(static_cast<std::size_t>(elements()));
-    buffer.copy_to_host(host.data());
+    operand.copy_to_host(host.data());
     return host;
   }
 
@@ -187,14 +181,14 @@ class CudaMemory final : public Operation {
     blocks_ = std::max(1, resident) * sms;
   }
 
-  Check verify_sum(const Set& s) const {
+  Check verify_sum() const {
     std::vector<double> sums(static_cast<std::size_t>(blocks_));
     sums_.copy_to_host(sums.data());
     double found = 0;
     for (const double sum : sums) found += sum;
     double expected = 0;
     double magnitude = 0;
-    for (const T x : on_host(s.b)) {
+    for (const T x : on_host(b_)) {
       expected += static_cast<double>(x);
       magnitude += std::abs(static_cast<double>(x));
     }
@@ -208,10 +202,10 @@ class CudaMemory final : public Operation {
     return out;
   }
 
-  Check verify_elements(const Set& s) const {
-    const std::vector<T> a = on_host(s.a);
-    const std::vector<T> b = s.b.data() != nullptr ? on_host(s.b) : std::vector<T>();
-    const std::vector<T> c = s.c.data() != nullptr ? on_host(s.c) : std::vector<T>();
+  Check verify_elements() const {
+    const std::vector<T> a = on_host(a_);
+    const std::vector<T> b = !b_.empty() ? on_host(b_) : std::vector<T>();
+    const std::vector<T> c = !c_.empty() ? on_host(c_) : std::vector<T>();
     Check out{.ok = true,
               .error = 0,
               .bound = 4 * static_cast<double>(std::numeric_limits<T>::epsilon()),
@@ -238,7 +232,8 @@ class CudaMemory final : public Operation {
   CudaStream stream_;
   int blocks_ = 1;
   DeviceBuffer sums_;
-  std::vector<Set> sets_;
+  int sets_ = 1;
+  DeviceOperand a_, b_, c_;  // those that the kernel uses
 };
 
 std::string why_not(const MemoryProblem& problem) {

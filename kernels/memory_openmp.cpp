@@ -3,7 +3,7 @@
 // Memory kernels of the CPU: each thread of the OpenMP pool works on the pages that it touched
 // first. Two variants, ordinary and non-temporal stores.
 #include "kernels/backends.hpp"
-#include "kernels/host_buffer.hpp"
+#include "kernels/host_operand.hpp"
 #include "kernels/memory_loops.hpp"
 #include "kernels/random.hpp"
 
@@ -59,25 +59,23 @@ class OpenMpMemory final : public Operation {
     } else {
       pattern(static_cast<float>(kFactor));
     }
-    for (int i = 0; i < sets_ * arrays; ++i) {
-      buffers_.emplace_back(problem.array_bytes);
-      touch(buffers_.back());
-      fill_random(buffers_.back().data(), count(), problem.dtype,
-                  operand_seed(options.seed, i / arrays, i % arrays));
-      if (problem.kernel == MemoryKernel::read) make_whole(buffers_.back());
+    for (int array = 0; array < arrays; ++array) {
+      const HostOperand& made = arrays_.emplace_back(problem.array_bytes, sets_);
+      touch(made);
+      fill_random(made.data(0), count(), problem.dtype, operand_seed(options.seed, 0, array));
+      if (problem.kernel == MemoryKernel::read) make_whole(made);
+      made.repeat_first();
     }
   }
 
   void run(int set) override {
-    // a, then b, then c
-    const auto first = static_cast<std::size_t>(set * arrays_of(problem_.kernel));
 #pragma omp parallel num_threads(threads_)
     {
       const auto [begin, end] = part_of(omp_get_thread_num());
       if (problem_.dtype == DType::fp64) {
-        work<double>(first, begin, end);
+        work<double>(set, begin, end);
       } else {
-        work<float>(first, begin, end);
+        work<float>(set, begin, end);
       }
     }
   }
@@ -87,7 +85,7 @@ class OpenMpMemory final : public Operation {
       std::fill(sums_.begin(), sums_.end(), Sum{std::numeric_limits<double>::quiet_NaN()});
     } else {
       // All bits set is a NaN of either type.
-      std::memset(buffers_[0].data(), 0xff, static_cast<std::size_t>(problem_.array_bytes));
+      std::memset(arrays_[0].data(0), 0xff, static_cast<std::size_t>(problem_.array_bytes));
     }
     run(0);
     return problem_.dtype == DType::fp64 ? compare<double>() : compare<float>();
@@ -112,32 +110,34 @@ class OpenMpMemory final : public Operation {
     return {pages * thread / threads_ * kPage, pages * (thread + 1) / threads_ * kPage};
   }
 
-  void touch(const HostBuffer& buffer) const {
+  void touch(const HostOperand& array) const {
 #pragma omp parallel num_threads(threads_)
     {
       const auto [begin, end] = part_of(omp_get_thread_num());
-      std::memset(buffer.as<char>() + begin, 0, static_cast<std::size_t>(end - begin));
+      for (int set = 0; set < sets_; ++set) {
+        std::memset(array.as<char>(set) + begin, 0, static_cast<std::size_t>(end - begin));
+      }
     }
   }
 
   // Whole numbers, so that every order of summing gives exactly the same and one line too few or
   // too many shows.
-  void make_whole(const HostBuffer& buffer) const {
+  void make_whole(const HostOperand& array) const {
     const auto round = [&](auto* data) {
 #pragma omp parallel for schedule(static)
       for (std::int64_t i = 0; i < count(); ++i) data[i] = std::nearbyint(4 * data[i]);
     };
     if (problem_.dtype == DType::fp64) {
-      round(buffer.as<double>());
+      round(array.as<double>(0));
     } else {
-      round(buffer.as<float>());
+      round(array.as<float>(0));
     }
   }
 
   template <class T>
-  void work(std::size_t first, std::int64_t begin, std::int64_t end) {
-    char* a = buffers_[first].as<char>() + begin;
-    const auto input = [&](std::size_t i) { return buffers_[first + i].as<char>() + begin; };
+  void work(int set, std::int64_t begin, std::int64_t end) {
+    char* a = arrays_[0].as<char>(set) + begin;
+    const auto input = [&](std::size_t i) { return arrays_[i].as<char>(set) + begin; };
     const std::int64_t bytes = end - begin;
     const std::int64_t elements = bytes / static_cast<std::int64_t>(sizeof(T));
     switch (problem_.kernel) {
@@ -164,7 +164,7 @@ class OpenMpMemory final : public Operation {
 
   template <class T>
   [[nodiscard]] Check compare() const {
-    const T* a = buffers_[0].as<T>();
+    const T* a = arrays_[0].as<T>(0);
     if (problem_.kernel == MemoryKernel::read) {
       std::int64_t expected = 0;
 #pragma omp parallel for schedule(static) reduction(+ : expected)
@@ -176,8 +176,8 @@ class OpenMpMemory final : public Operation {
     }
     // In units of what rounding explains: a product and a sum, or a fused one. Copies are exact.
     constexpr double kRoundoff = std::numeric_limits<T>::epsilon() / 2;
-    const T* b = problem_.kernel == MemoryKernel::write ? a : buffers_[1].as<T>();
-    const T* c = problem_.kernel == MemoryKernel::triad ? buffers_[2].as<T>() : b;
+    const T* b = problem_.kernel == MemoryKernel::write ? a : arrays_[1].as<T>(0);
+    const T* c = problem_.kernel == MemoryKernel::triad ? arrays_[2].as<T>(0) : b;
     double worst = 0;
 #pragma omp parallel for schedule(static) reduction(max : worst)
     for (std::int64_t i = 0; i < count(); ++i) {
@@ -203,8 +203,8 @@ class OpenMpMemory final : public Operation {
   MemoryLoops loops_;
   int threads_;
   int sets_ = 0;
-  std::vector<HostBuffer> buffers_;
-  std::vector<Sum> sums_;  // of each thread, of the last read
+  std::vector<HostOperand> arrays_;  // a, then b, then c
+  std::vector<Sum> sums_;            // of each thread, of the last read
   alignas(64) std::array<char, 64> pattern_{};
 };
 

@@ -27,6 +27,15 @@ std::string in_binary_units(std::int64_t bytes) {
 
 }  // namespace
 
+std::int64_t operand_stride(std::int64_t bytes) {
+  constexpr std::int64_t kPage = 4096;
+  constexpr std::int64_t kWholePagesFrom = 15 * kPage;
+  const std::int64_t unit = bytes < kWholePagesFrom ? 256 : kPage;
+  const std::int64_t missing = (unit - bytes % unit) % unit;
+  // Sizes near the end of 64 bits stay as they are: no machine holds them.
+  return bytes > std::numeric_limits<std::int64_t>::max() - missing ? bytes : bytes + missing;
+}
+
 int sets_for(std::int64_t bytes_per_set, const OperandOptions& options,
              std::int64_t available_bytes) {
   if (bytes_per_set < 1) throw std::invalid_argument("an operand set holds at least one byte");

@@ -50,12 +50,17 @@ class Operation {
   [[nodiscard]] virtual void* stream() const { return nullptr; }
 };
 
-// How operands are made.
+// How operands are made. All sets hold the same data, each at its own place in memory.
 struct OperandOptions {
   std::int64_t rotate_bytes =
       0;  // make enough sets that their operands exceed this (3 x the last-level cache); 0: one set
   std::uint64_t seed = 1;  // of the N(0,1) data
 };
+
+// Bytes from one set's operand to the next one's, which follows it in the same allocation: a
+// multiple of 256, as cudaMalloc aligns and more than a cache line, and of whole pages for operands
+// so large that this costs less than 7 %.
+std::int64_t operand_stride(std::int64_t bytes);
 
 // Enough sets that sets x bytes_per_set >= rotate_bytes, at least 1, at most what `available_bytes`
 // holds. Unavailable ("needs 12.3 GiB, 8.0 GiB is free") where not even one set fits.

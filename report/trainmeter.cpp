@@ -14,13 +14,15 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <limits>
 #include <unistd.h>
 
 namespace trainmeter {
@@ -35,14 +37,6 @@ void write_file(const std::string& file, const std::string& text) {
   if (!out) throw BadInput(file + ": cannot be written: " + std::strerror(errno));
   if (!(out << text).flush())
     throw EnvironmentFailed(file + ": writing failed: " + std::strerror(errno));
-}
-
-// CLI::PositiveNumber lets "nan" and "inf" pass. Empty: fine.
-std::string price_check(const std::string& text) {
-  char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  const bool fine = !text.empty() && *end == '\0' && std::isfinite(value) && value > 0;
-  return fine ? "" : "expected a number above 0, found " + text;
 }
 
 struct Output {
@@ -82,7 +76,8 @@ std::vector<Record> read_records(const std::vector<std::string>& names) {
     fs::path file = name;
     if (std::error_code error; fs::is_directory(file, error)) {
       std::vector<fs::path> found;
-      for (const auto& entry : fs::recursive_directory_iterator(file)) {
+      for (const auto& entry :
+           fs::recursive_directory_iterator(file, fs::directory_options::skip_permission_denied)) {
         if (entry.path().extension() == ".jsonl") found.push_back(entry.path());
       }
       if (found.empty()) throw BadInput(name + ": no record (*.jsonl) in this folder");
@@ -191,6 +186,33 @@ struct ValidateCommand {
   }
 };
 
+// CLI11's own range checks print the largest double, 309 digits long, as the upper end.
+CLI::Validator number_above_0() {
+  return {[](std::string& text) {
+            double value = 0;
+            const char* end = text.data() + text.size();
+            const auto [stop, failed] = std::from_chars(text.data(), end, value);
+            const bool good = failed == std::errc{} && stop == end && std::isfinite(value);
+            return good && value > 0 ? ""
+                                     : fmt::format("expected a number above 0, found '{}'", text);
+          },
+          ""};
+}
+
+CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
+  return {[=](std::string& text) {
+            std::int64_t value = 0;
+            const char* end = text.data() + text.size();
+            const auto [stop, failed] = std::from_chars(text.data(), end, value);
+            const bool good = failed == std::errc{} && stop == end;
+            return good && value >= least && value <= most
+                       ? ""
+                       : fmt::format("expected a whole number of {} to {}, found '{}'", least, most,
+                                     text);
+          },
+          ""};
+}
+
 // "unknown argument '--fromat' (did you mean '--format'?)"
 std::string unknown_argument(const CLI::App& app, const std::string& what) {
   std::vector<std::string> known;
@@ -228,7 +250,7 @@ int run_program(int argc, char** argv) {
                    "the run that is carried to the measured machine: id or file")
       ->capture_default_str();
   report->add_option("--price", report_command.price, "USD per device-hour")
-      ->check(price_check, "USD");
+      ->check(number_above_0());
   report_command.output.options(report);
 
   PredictCommand predict_command;
@@ -240,13 +262,14 @@ int run_program(int argc, char** argv) {
   predict->add_option("--system", predict_command.system,
                       "system id or file, or 'measured': the records' own; default: the run's");
   predict->add_option("--price", predict_command.options.price_usd_per_gpu_hour, "USD per GPU-hour")
-      ->check(price_check, "USD");
+      ->check(number_above_0());
   predict
       ->add_option("--samples", predict_command.options.samples,
                    "draws; 0: no range, every input at its median")
-      ->check(CLI::Range(0, 1'000'000))
+      ->check(whole_number(0, 1'000'000))
       ->capture_default_str();
   predict->add_option("--seed", predict_command.options.seed, "of the draws")
+      ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
   predict_command.output.options(predict);
 
@@ -262,14 +285,15 @@ int run_program(int argc, char** argv) {
   CLI::App* validate_app = app.add_subcommand(
       "validate", "every published run: published, predicted, error, null model");
   validate_app->add_option("--samples", validate_command.options.samples, "draws a run")
-      ->check(CLI::Range(100, 1'000'000))
+      ->check(whole_number(100, 1'000'000))
       ->capture_default_str();
   validate_app->add_option("--seed", validate_command.options.seed, "of the draws")
+      ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
   validate_app
       ->add_option("--threads", validate_command.options.threads,
                    "threads; the result is the same for any number")
-      ->check(CLI::Range(1, 1024));
+      ->check(whole_number(1, 1024));
   validate_app->add_option("--calibrate", validate_command.calibration,
                            "fit the factors to the published runs again, write them here, and end");
   validate_command.output.options(validate_app);

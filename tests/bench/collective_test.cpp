@@ -15,9 +15,11 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// Ranks that wait let the others run: there may be fewer cores than ranks.
 std::string mpirun(int ranks) {
   const std::string as_root = ::geteuid() == 0 ? "--allow-run-as-root " : "";
-  return "mpirun " + as_root + "--oversubscribe -n " + std::to_string(ranks) + " ";
+  return "OMPI_MCA_mpi_yield_when_idle=1 mpirun " + as_root + "--oversubscribe -n " +
+         std::to_string(ranks) + " ";
 }
 
 const std::string kBrief =
@@ -47,6 +49,7 @@ TEST_F(CollectiveTest, OneRecordForAnyNumberOfRanks) {
       EXPECT_EQ(line.measurement.backend, "mpi");
       EXPECT_GE(line.measurement.time_s.size(), 10U);
     }
+    EXPECT_EQ(said.out.find('\033'), std::string::npos) << "colour in a file";
     // Rank 0 alone prints.
     const std::size_t first = said.out.find("bytes:1048576");
     ASSERT_NE(first, std::string::npos) << said.out;
@@ -56,15 +59,15 @@ TEST_F(CollectiveTest, OneRecordForAnyNumberOfRanks) {
 
 TEST_F(CollectiveTest, RanksFollowRankZerosChoiceAndOrder) {
   const std::string file = folder_ / "r.jsonl";
-  const std::string command = mpirun(2) + kBrief + "--bytes=1024,4096,16384 --resume --out=" + file;
+  const std::string command = mpirun(2) + kBrief + "--bytes=1024,4096 --resume --out=" + file;
   ASSERT_EQ(run(command + " --benchmark_filter=4096").code, 0);
   const Said said =
       run(command + " --benchmark_enable_random_interleaving --benchmark_repetitions=2");
   ASSERT_EQ(said.code, 0) << said.err;
-  EXPECT_EQ(read_record(file).lines.size(), 1U + 6U);
+  EXPECT_EQ(read_record(file).lines.size(), 1U + 4U);
   // Other ranks than before: nothing is finished.
   ASSERT_EQ(run(mpirun(3) + kBrief + "--bytes=4096 --resume --out=" + file).code, 0);
-  EXPECT_EQ(read_record(file).lines.size(), 8U);
+  EXPECT_EQ(read_record(file).lines.size(), 6U);
 }
 
 TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
@@ -87,14 +90,14 @@ TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
 
 TEST_F(CollectiveTest, AnInterruptEndsEveryRankAndKeepsFinishedWork) {
   const std::string file = folder_ / "r.jsonl";
-  const Said said =
-      run_and_signal(mpirun(2) + "collective_bench --device=cpu --bytes=1048576,2097152,4194304 " +
-                         "--benchmark_min_time=1.5 --out=" + file,
-                     "TERM", file);
+  const Said said = run_and_signal(
+      mpirun(2) + "collective_bench --device=cpu --bytes=1048576,2097152,4194304,8388608 " +
+          "--benchmark_min_time=1.5 --out=" + file,
+      "TERM", file);
   EXPECT_NE(said.code, 0) << said.err;
   const Record record = read_record(file);
   EXPECT_GE(record.lines.size(), 1U);
-  EXPECT_LT(record.lines.size(), 3U);
+  EXPECT_LT(record.lines.size(), 4U);
 }
 
 }  // namespace

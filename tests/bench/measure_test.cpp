@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -124,6 +125,26 @@ TEST(Measure, RotatesOverAllOperandSets) {
   ASSERT_GT(operation.ran.size(), 100U);
   for (std::size_t i = 0; i < operation.ran.size(); ++i) {
     ASSERT_EQ(operation.ran[i], static_cast<int>(i % 3));
+  }
+}
+
+// Sets that follow each other in memory would be one stream for a prefetcher.
+TEST(Rotation, VisitsEverySetOnceARoundAndNeighboursFarApart) {
+  FakeTime time;
+  for (const int sets : {1, 2, 3, 4, 5, 6, 8, 10, 30, 1000, 1024, 99991, 262144}) {
+    FakeOperation operation(
+        time, [](std::int64_t) { return 0.0; }, sets);
+    Rotation rotation(operation);
+    for (int round = 0; round < 2; ++round) {
+      operation.ran.clear();
+      for (int run = 0; run < sets; ++run) rotation.run();
+      std::vector<int> visits(static_cast<std::size_t>(sets));
+      for (const int set : operation.ran) ++visits.at(static_cast<std::size_t>(set));
+      ASSERT_EQ(std::count(visits.begin(), visits.end(), 1), sets);
+      for (std::size_t i = 1; sets >= 8 && i < operation.ran.size(); ++i) {
+        ASSERT_GT(std::abs(operation.ran[i] - operation.ran[i - 1]), 1) << sets;
+      }
+    }
   }
 }
 

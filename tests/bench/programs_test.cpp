@@ -194,15 +194,20 @@ TEST(Programs, AnInterruptKeepsFinishedWork) {
   for (const auto& [signal, code] : {std::pair{"INT", 130}, std::pair{"TERM", 143}}) {
     const Folder folder;
     const Said said = run_and_signal(
-        "gemm_bench --device=cpu --m=512 --n=512 --k=512,513 --dtype=fp32 --benchmark_format=json "
+        "gemm_bench --device=cpu --m=512 --n=512 --k=512,513,514,515 --dtype=fp32 "
+        "--benchmark_format=json "
         "--benchmark_filter=onednn --benchmark_min_time=1.5 --out=" +
             (folder / "r.jsonl"),
         signal, folder / "r.jsonl");
     EXPECT_EQ(said.code, code) << said.err;
-    EXPECT_THAT(said.err, HasSubstr("1 measured"));
     EXPECT_THAT(said.err, HasSubstr(", interrupted"));
-    EXPECT_EQ(read_record(folder / "r.jsonl").lines.size(), 1U);
-    EXPECT_EQ(nlohmann::json::parse(said.out).at("benchmarks").size(), 1U);  // valid to the end
+    // One, and more only where the signal came late.
+    const std::size_t finished = read_record(folder / "r.jsonl").lines.size();
+    EXPECT_GE(finished, 1U);
+    EXPECT_LT(finished, 4U);
+    EXPECT_THAT(said.err, HasSubstr(std::to_string(finished) + " measured"));
+    // Valid to the end.
+    EXPECT_EQ(nlohmann::json::parse(said.out).at("benchmarks").size(), finished);
   }
 }
 

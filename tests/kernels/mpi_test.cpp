@@ -91,6 +91,16 @@ TEST(Mpi, EveryRankMakesAsManySets) {
   EXPECT_TRUE(operation->verify().ok);
 }
 
+// As many as a last-level cache of hundreds of MB asks for: 2^18, far more than Linux grants
+// mappings.
+TEST(Mpi, SmallPayloadsByTheHundredThousandFit) {
+  const auto operation = world().all_reduce({.dtype = DType::fp32, .bytes = 1024},
+                                            {.rotate_bytes = std::int64_t{512} << 20});
+  EXPECT_GT(operation->sets(), 65'530);
+  operation->run(operation->sets() - 1);
+  EXPECT_TRUE(operation->verify().ok);
+}
+
 TEST(Mpi, RefusesClearlyOnEveryRank) {
   World& here = world();
   EXPECT_THROW(here.all_reduce({.dtype = DType::int8, .bytes = 64}, {}), Unavailable);

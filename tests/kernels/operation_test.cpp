@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -42,6 +43,19 @@ TEST(SetsFor, SaysWhatIsNeededAndWhatIsFree) {
   EXPECT_EQ(text_of_refusal(2048, 100), "needs 2.0 KiB, 100 B is free");
   EXPECT_EQ(text_of_refusal(std::numeric_limits<std::int64_t>::max(), -5),
             "needs 8.0 EiB, 0 B is free");
+}
+
+TEST(OperandStride, SharesNoCacheLineAndWastesLittle) {
+  for (const std::int64_t bytes :
+       {1LL, 8LL, 255LL, 256LL, 257LL, 1024LL, 61439LL, 61440LL, 65537LL, 1LL << 40}) {
+    const std::int64_t stride = operand_stride(bytes);
+    EXPECT_GE(stride, bytes);
+    EXPECT_LE(stride, std::max<std::int64_t>(256, 2 * bytes));
+    EXPECT_EQ(stride % (bytes >= 65536 ? 4096 : 256), 0);
+  }
+  EXPECT_EQ(operand_stride(1024), 1024);
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(operand_stride(most), most);  // no overflow
 }
 
 TEST(SetsFor, RefusesNonsense) {

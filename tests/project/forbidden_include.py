@@ -1,5 +1,5 @@
 """The link lines are the rule: with the include directories that a layer's own target has, a forbidden header is not found.
-Reads the real compile commands, plants each forbidden include, and expects the compiler to refuse it - and to accept an
+Reads the real compile commands, plants each forbidden include, and expects the preprocessor to refuse it - and to accept an
 allowed one, so that the test can't pass by failing at everything."""
 
 import json
@@ -45,8 +45,8 @@ for layer, allowed in ALLOWED.items():
     flags = include_flags(layer)
     for other, header in HEADER.items():
         result = subprocess.run(
-            [compiler, "-std=c++20", "-fsyntax-only", *flags, "-x", "c++", "-"],
-            input=f'#include "{header}"\n', text=True, capture_output=True)
+            [compiler, "-std=c++20", "-M", *flags, "-x", "c++", "-"],
+            input=f"#include <{header}>\n", text=True, capture_output=True)
         compiles = result.returncode == 0
         if compiles != (other in allowed):
             failures += 1

@@ -5,20 +5,33 @@ set -euo pipefail
 build=$1 moved=${2:-}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-cmake --install "$build" --prefix "$folder/a" >/dev/null
+cmake --install "$build" --prefix "$folder/a" >"$folder/install.out" 2>&1 || { cat "$folder/install.out"; exit 1; }
 tree=$folder/a
 if [ -n "$moved" ]; then
   mv "$folder/a" "$folder/b c"  # a space in the path, too
   tree="$folder/b c"
 fi
 cd /
-"$tree/bin/trainmeter" claims --format json | grep -q '"r1-press"'
-"$tree/bin/trainmeter" doctor >/dev/null
-"$tree/bin/gemm_bench" --device=cpu --dtype=fp32 --m=64 --n=64 --k=64 --benchmark_min_time=0.01 --out="$folder/r.jsonl" >/dev/null 2>&1
-"$tree/bin/memory_bench" --device=cpu --bytes=1048576 --benchmark_min_time=0.01 --out="$folder/r.jsonl" >/dev/null 2>&1
-"$tree/bin/trainmeter" report "$folder/r.jsonl" --format md | grep -q 'openblas'
-if [ -n "$moved" ] && readelf -d "$tree"/bin/gemm_bench | grep -E 'R(UN)?PATH' | grep -q "$build"; then
-  echo "the portable folder looks back into $build"
-  exit 1
+# Output goes to files, not into `grep -q`: grep leaves at its first match, and a program that still writes then fails.
+run() {  # run NAME COMMAND...: what it says lies in NAME.out
+  local name=$1; shift
+  "$@" >"$folder/$name.out" 2>"$folder/$name.err" ||
+    { echo "exit code $?: $*"; cat "$folder/$name.err"; exit 1; }
+}
+says() { grep -q -e "$2" "$folder/$1.out" || { echo "$1 does not say $2:"; head -c 2000 "$folder/$1.out"; exit 1; }; }
+quick=(--device=cpu --benchmark_min_time=0.01 "--out=$folder/r.jsonl")
+run claims "$tree/bin/trainmeter" claims --format json
+says claims '"r1-press"'
+run doctor "$tree/bin/trainmeter" doctor
+run gemm "$tree/bin/gemm_bench" "${quick[@]}" --dtype=fp32 --m=64 --n=64 --k=64
+run memory "$tree/bin/memory_bench" "${quick[@]}" --bytes=1048576 --benchmark_filter=copy
+run report "$tree/bin/trainmeter" report "$folder/r.jsonl" --format md
+says report openblas
+if [ -n "$moved" ]; then
+  run paths readelf -d "$tree/bin/gemm_bench"
+  if grep -E 'R(UN)?PATH' "$folder/paths.out" | grep -F "$build"; then
+    echo "the portable folder looks back into $build"
+    exit 1
+  fi
 fi
 echo "the installed tree works$([ -z "$moved" ] || echo ', moved')"

@@ -174,8 +174,12 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("claims deepseek-r2", "deepseek-r");
   expect_refused("report /no/such.jsonl", "/no/such.jsonl: cannot be read");
   expect_refused("predict", "--run");
-  expect_refused("predict --run gpt2-124m-10b --price -1", "--price");
-  expect_refused("predict --run gpt2-124m-10b --samples 3", "--samples");
+  expect_refused("predict --run gpt2-124m-10b --price -1",
+                 "--price: expected a number above 0, found '-1'");
+  expect_refused("predict --run gpt2-124m-10b --price free", "found 'free'");
+  expect_refused("predict --run gpt2-124m-10b --seed -1", "--seed: expected a whole number");
+  expect_refused("predict --run gpt2-124m-10b --samples 3",
+                 "--samples: expected a whole number of 100 to 1000000, found '3'");
   expect_refused("predict --run /no/such.json", "/no/such.json");
   expect_refused("predict --run gpt2-124m-10b --system measured", "--rates");
   expect_refused("predict --run gpt2-124m-10b --seed x", "--seed");

@@ -9,6 +9,7 @@
 
 using namespace trainmeter;
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(Story, TellsWhatWasAchievedBesideWhatIsPossible) {
   const Story story = tell({small_cpu()}, published_library(), {});
@@ -27,6 +28,16 @@ TEST(Story, TellsWhatWasAchievedBesideWhatIsPossible) {
     EXPECT_THAT(text, HasSubstr(expected));
   }
   for (const char c : {'\033', '\t'}) EXPECT_EQ(text.find(c), std::string::npos);
+}
+
+TEST(Story, SaysWhereACeilingIsNone) {
+  const auto text_of = [](double ceiling) {
+    Record record = small_cpu();
+    record.lines[3].measurement = measured("fma", "bf16", "registers", {{"cores", 2}}, ceiling, 1);
+    return to_text(to_document(tell({record}, published_library(), {})), {});
+  };
+  EXPECT_THAT(text_of(0.98e12), Not(HasSubstr("exceeds what is given as possible")));
+  EXPECT_THAT(text_of(0.5e12), HasSubstr("exceeds what is given as possible"));
 }
 
 TEST(Story, ShowsFailuresAndCountsThemNowhere) {
