@@ -179,7 +179,7 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("predict --run gpt2-124m-10b --price free", "found 'free'");
   expect_refused("predict --run gpt2-124m-10b --seed -1", "--seed: expected a whole number");
   expect_refused("predict --run gpt2-124m-10b --samples 3",
-                 "--samples: expected a whole number of 100 to 1000000, found '3'");
+                 "--samples: expected 0 (no range) or at least 100");
   expect_refused("predict --run /no/such.json", "/no/such.json");
   expect_refused("predict --run gpt2-124m-10b --system measured", "--rates");
   expect_refused("predict --run gpt2-124m-10b --seed x", "--seed");
