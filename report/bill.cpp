@@ -41,12 +41,9 @@ constexpr double kAttentionOfGemm = 0.65;
 // A ring collective's start inside a node where no sweep is known: half of what the H200's
 // all-reduce sweep in micro/h200.json comes to.
 constexpr double kCollectiveStart = 30e-6;
-// MAMF of six GPUs, bf16 and fp8: 0.71 to 0.87 of the peak (micro/*.json).
-constexpr double kGemmOfPeak = 0.78;
 // A ring with one GPU a node goes through one NIC: NCCL opens 2 to 4 channels for it, of the 8 to
 // 16 that rings over all GPUs and NICs of a node have.
 constexpr double kOneNicChannels = 0.25;
-constexpr double kMemoryShare = 0.87;    // copy on an H100: 2,903 of 3,350 GB/s (micro/h100.json)
 constexpr double kReferencePower = 700;  // watts of the cards that the Hopper factors are about
 
 class Biller {

@@ -131,11 +131,10 @@ struct Residual {
 // predicted without itself.
 double form_sigma(const std::map<std::string, std::vector<Residual>>& families) {
   const auto covered = [&](double sigma) {
-    constexpr double kNormal90 = 1.645;
     double share = 0;
     for (const auto& [family, residuals] : families) {
       for (const Residual& r : residuals) {
-        const double bound = kNormal90 * std::sqrt(sigma * sigma + r.factor_variance);
+        const double bound = kSigmasOf90Percent / 2 * std::sqrt(sigma * sigma + r.factor_variance);
         if (std::abs(r.error) < bound) share += 1 / static_cast<double>(residuals.size());
       }
     }

@@ -23,8 +23,6 @@ double real(std::int64_t value) {
   return static_cast<double>(value);
 }
 
-constexpr double kMemoryShare = 0.87;  // of the datasheet's, where none was measured (bill.cpp)
-constexpr double kGemmOfPeak = 0.78;   // likewise
 // FlashMLA on H800: 660 TFLOP/s where bound by compute (its README); DeepGEMM and cuBLAS reach some
 // 800 there in bf16.
 constexpr double kCoreOfGemm = 0.8;

@@ -34,8 +34,6 @@ constexpr std::array<std::string_view, kFactors> kNames = {"gemm_hopper",
                                                            "step_overhead_s",
                                                            "jitter"};
 
-constexpr double kSigmasOf90Percent = 3.2897;  // between the 5 % and 95 % quantiles of a normal
-
 Belief read_belief(StrictObject object) {
   Belief out;
   const std::vector<double> mean = object.numbers("log_mean");

@@ -48,6 +48,8 @@ inline double at(const FactorValues& values, Factor f) {
   return values[static_cast<std::size_t>(f)];
 }
 
+inline constexpr double kSigmasOf90Percent = 3.2897;  // between a normal's 5 % and 95 % quantiles
+
 // Log-normal: `low` and `high` hold 90 % of it.
 struct FactorPrior {
   double median = 1, low = 1, high = 1;

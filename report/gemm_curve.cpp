@@ -36,8 +36,6 @@ double waves(double tiles, double sms) {
   return std::max(0.5 * (std::ceil(exact) + exact), exact < 1 ? exact : 1.0);
 }
 
-constexpr double kMemoryShare = 0.9;  // of the datasheet's bandwidth, for streams
-
 }  // namespace
 
 double gemm_share(const System& device, const std::string& dtype, std::int64_t m, std::int64_t n,

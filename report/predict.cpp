@@ -21,8 +21,6 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kNullMfu = 0.40;
-
 Estimate estimate_of(const std::vector<double>& values) {
   return {quantile(values, 0.05), quantile(values, 0.5), quantile(values, 0.95)};
 }

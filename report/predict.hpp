@@ -77,6 +77,8 @@ double central_step_s(const std::vector<Candidate>& candidates, const FactorValu
 double median_shift(const std::vector<Candidate>& candidates, const Belief& belief,
                     const PredictOptions& options);
 
+inline constexpr double kNullMfu = 0.40;  // the null model's
+
 // 40 % of the dense bf16 peak for everything, in exact causal FLOPs without router and MTP. Nothing
 // where the system has no bf16 peak (fp32 on a CPU without bf16).
 std::optional<double> null_step_s(const Run& run, const System& system, const RateBook& book);

@@ -21,8 +21,6 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kNullMfu = 0.40;
-
 std::string place_of(const Run& run) {
   return run.file.empty() ? "run " + run.id : run.file;
 }

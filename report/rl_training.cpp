@@ -14,7 +14,6 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kSigmasOf90Percent = 3.2897;
 // Where the engine has no layout: MFU of training runs that print it, 0.16 to 0.35 over whole runs
 // of Llama 3, up to 0.43 in steps of Megatron-Core on H100.
 const FactorPrior kMfu{.median = 0.3, .low = 0.15, .high = 0.45, .why = "published training runs"};

@@ -146,7 +146,7 @@ void add_special(Validation& out, const Library& library, const Knowledge& knowl
       const double step =
           step_time(with_trace(row.candidates.front().bill, trace, factors), factors).total_s;
       // The form of the model is what is left uncertain; the trace fixes the kernels.
-      const double half = std::exp(1.645 * belief.form_sigma);
+      const double half = std::exp(kSigmasOf90Percent / 2 * belief.form_sigma);
       special(row.run.id + ", step, with the trace " + trace.id + " as input", row.published_s,
               {step / half, step, step * half});
     }
@@ -188,7 +188,6 @@ void add_ladder(Validation& out, const Library& library, const Knowledge& knowle
   bill.optimizer_s = 0;
   bill.gradients = bill.weights = {};
   bill.stack.compute_sms = 1;
-  const double ranks = static_cast<double>(bill.layout.pp);
   const auto busy = [&](const Bill& of, const FactorValues& factors) {  // no bubble
     double sum = 0;
     for (const auto& [name, seconds] : step_time(of, factors).breakdown_s) {
@@ -196,7 +195,6 @@ void add_ladder(Validation& out, const Library& library, const Knowledge& knowle
     }
     return sum;
   };
-  (void)ranks;
   rung("kernels at their rates alone, all SMs, perfect overlap and balance", busy(bill, f));
   bill.stack.compute_sms = whole.stack.compute_sms;
   rung("+ 20 of 132 SMs communicate", busy(bill, f));
