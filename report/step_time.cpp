@@ -210,7 +210,8 @@ StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& 
   all.add(sum.backward_input, times);
   all.add(sum.weight, times);
   const auto part = [&](const char* name, double seconds) {
-    if (seconds > 0) out.breakdown_s.emplace_back(name, seconds);
+    constexpr double kRounding = 1e-12;  // what a difference of sums leaves
+    if (seconds > kRounding * pipeline.total_s) out.breakdown_s.emplace_back(name, seconds);
   };
   part("gemm", all.work[0] + all.work[1]);
   part("grouped_gemm", all.work[2]);
