@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 namespace trainmeter {
 namespace {
@@ -30,9 +29,6 @@ bool is_hopper(const System& s) {
 bool is_ampere(const System& s) {
   return architecture(s) == "ampere";
 }
-
-// Megatron's fp16 runs on Ampere date from before FlashAttention (2022).
-constexpr const char* kUnfused = "unfused";
 
 // In place, where nothing of the kernel was measured or published for the device: FlashAttention
 // class kernels reach this share of the best GEMM rate of their dtype (H100: 540 to 620 of 795
@@ -404,41 +400,7 @@ class Biller {
   double noise_ = 0, shape_ = 0, gemm_s_ = 0, memory_s_ = 0;
 };
 
-// Of a NeMo container's version ("NeMo container 25.11"); 0 where the software isn't one.
-double nemo_year(const Run& run) {
-  const std::string software = run.context.software.value_or("");
-  if (software.find("NeMo") == std::string::npos) return 0;
-  const auto digit = software.find_first_of("0123456789");
-  return digit == std::string::npos ? 0 : std::atof(software.c_str() + digit);
-}
-
 }  // namespace
-
-std::vector<Stack> stacks_of(const Run& run, const System& system) {
-  Stack one;
-  const bool ampere = is_ampere(system);
-  one.fused = run.stack != "fsdp" || run.context.compiled.value_or(false);
-  const auto with = [&](const char* kernel) {
-    Stack out = one;
-    out.attention = kernel;
-    out.attention_factor =
-        out.attention == "flash-attention-2" ? Factor::attention_flash2 : Factor::attention_fused;
-    return out;
-  };
-  if (run.stack == "deepseek" && system.sms > 0) {
-    constexpr double kCommunicationSms = 20;  // DeepSeek-V3 report, 3.2.2
-    one.compute_sms = 1 - kCommunicationSms / static_cast<double>(system.sms);
-    return {with("flash-attention-3")};  // their kernel isn't public: the best that is
-  }
-  if (ampere && run.stack == "megatron" && run.precision == "fp16") return {with(kUnfused)};
-  // FSDP here is plain PyTorch, whose attention is FlashAttention-2 or older.
-  if (ampere || run.stack == "fsdp") return {with("flash-attention-2")};
-  // Transformer Engine on Hopper had FlashAttention-2, and in 2024 changed to cuDNN's kernel.
-  // Stacks of a laboratory's own are taken to have the best there is.
-  constexpr double kSurelyCudnn = 25;  // year of a NeMo container
-  if (run.stack != "megatron" || nemo_year(run) >= kSurelyCudnn) return {with("cudnn")};
-  return {with("cudnn"), with("flash-attention-2")};
-}
 
 Bill make_bill(const Run& run, const System& system, const RateBook& book, const Layout& layout,
                const Stack& stack) {

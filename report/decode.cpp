@@ -193,7 +193,7 @@ double DecodeStep::exchange_s(double tokens, const DecodeFactors& f) const {
         tokens * real(model_.moe->experts_per_token) * hidden * (kDispatchBytes + kCombineBytes);
     return real(moe_layers(model_)) * (2 * f.exchange_s + wire_s(bytes));
   }
-  const double bytes = 2 * (gpus - 1) / gpus * tokens * hidden * kCombineBytes;
+  const double bytes = bus_factor("allreduce", layout_.gpus) * tokens * hidden * kCombineBytes;
   return real(model_.layers) * 2 * (f.exchange_s + wire_s(bytes));
 }
 

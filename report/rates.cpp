@@ -68,33 +68,39 @@ double rate_of(const Measurement& m, const Header& header) {
   return rate(m.bytes, seconds) * bus_factor(m.operation, m.ranks);
 }
 
+// The shape's part of a point, the same for what we measured and what others published.
+RatePoint shaped(const std::map<std::string, std::int64_t>& shape) {
+  RatePoint out;
+  out.m = shape_or_zero(shape, "m");
+  out.n = shape_or_zero(shape, "n");
+  out.k = shape_or_zero(shape, "k");
+  out.bytes = shape_or_zero(shape, "bytes");
+  out.groups = std::max<std::int64_t>(1, shape_or_zero(shape, "groups"));
+  out.seq_len = shape_or_zero(shape, "seq_len");
+  out.head_dim = shape_or_zero(shape, "head_dim");
+  out.causal = !shape.contains("causal") || shape.at("causal") == 1;
+  return out;
+}
+
 RatePoint point_of(const Record& record, const Line& line) {
   const Measurement& m = line.measurement;
   const auto middle = [](const std::vector<double>& v) { return v.empty() ? 0 : median(v); };
-  return {.operation = m.operation,
-          .dtype = m.dtype,
-          .backend = m.backend,
-          .layout = m.layout,
-          .m = shape_or_zero(m.shape, "m"),
-          .n = shape_or_zero(m.shape, "n"),
-          .k = shape_or_zero(m.shape, "k"),
-          .bytes = shape_or_zero(m.shape, "bytes"),
-          .groups = std::max<std::int64_t>(1, shape_or_zero(m.shape, "groups")),
-          .seq_len = shape_or_zero(m.shape, "seq_len"),
-          .head_dim = shape_or_zero(m.shape, "head_dim"),
-          .causal = !m.shape.contains("causal") || m.shape.at("causal") == 1,
-          .ranks = m.ranks,
-          .value = rate_of(m, record.header_of(line)),
-          .noise = noise_of(m),
-          .name = m.name,
-          .origin = fmt::format("{}:{}", record.file.string(), line.line),
-          .transferred = "",
-          .projection = "",
-          .power_w = middle(m.power_w),
-          .clock_hz = middle(m.sm_clock_hz),
-          .power_capped = std::ranges::any_of(m.throttle_reasons, [](const std::string& reason) {
-            return reason == "sw_power_cap" || reason == "hw_power_brake_slowdown";
-          })};
+  RatePoint out = shaped(m.shape);
+  out.operation = m.operation;
+  out.dtype = m.dtype;
+  out.backend = m.backend;
+  out.layout = m.layout;
+  out.ranks = m.ranks;
+  out.value = rate_of(m, record.header_of(line));
+  out.noise = noise_of(m);
+  out.name = m.name;
+  out.origin = fmt::format("{}:{}", record.file.string(), line.line);
+  out.power_w = middle(m.power_w);
+  out.clock_hz = middle(m.sm_clock_hz);
+  out.power_capped = std::ranges::any_of(m.throttle_reasons, [](const std::string& reason) {
+    return reason == "sw_power_cap" || reason == "hw_power_brake_slowdown";
+  });
+  return out;
 }
 
 void RateBook::add(const Record& record) {
@@ -106,27 +112,19 @@ void RateBook::add(const Record& record) {
 namespace {
 
 RatePoint point_of(const MicroFigure& figure) {
-  return {.operation = figure.operation,
-          .dtype = figure.dtype,
-          .backend = figure.backend,
-          .layout = "none",
-          .m = shape_or_zero(figure.shape, "m"),
-          .n = shape_or_zero(figure.shape, "n"),
-          .k = shape_or_zero(figure.shape, "k"),
-          .bytes = shape_or_zero(figure.shape, "bytes"),
-          .groups = std::max<std::int64_t>(1, shape_or_zero(figure.shape, "groups")),
-          .seq_len = shape_or_zero(figure.shape, "seq_len"),
-          .head_dim = shape_or_zero(figure.shape, "head_dim"),
-          .causal = !figure.shape.contains("causal") || figure.shape.at("causal") == 1,
-          .ranks = figure.ranks,
-          .value = figure.flops_per_s.value_or(
-              figure.bytes_per_s.value_or(figure.bus_bytes_per_s.value_or(0))),
-          .noise = kPublishedNoise,
-          .name = figure.id,
-          .origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator),
-          .transferred = "",
-          .projection = "",
-          .published = true};
+  RatePoint out = shaped(figure.shape);
+  out.operation = figure.operation;
+  out.dtype = figure.dtype;
+  out.backend = figure.backend;
+  out.layout = "none";
+  out.ranks = figure.ranks;
+  out.value =
+      figure.flops_per_s.value_or(figure.bytes_per_s.value_or(figure.bus_bytes_per_s.value_or(0)));
+  out.noise = kPublishedNoise;
+  out.name = figure.id;
+  out.origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator);
+  out.published = true;
+  return out;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "report/factors.hpp"
 #include "report/rates.hpp"
+#include "report/stack.hpp"
 #include "workload/layout.hpp"
 #include "workload/run.hpp"
 #include "workload/schedule.hpp"
@@ -19,16 +20,6 @@
 #include <vector>
 
 namespace trainmeter {
-
-// What a training stack does to kernels, by its name in the run file.
-struct Stack {
-  std::string attention;  // backend of its attention kernel in published micro-benchmarks
-  Factor attention_factor = Factor::attention_fused;
-  bool fused = true;       // memory-bound neighbours in one kernel
-  double compute_sms = 1;  // share of the SMs left for compute by communication that has its own
-};
-// The ways it may have been, all alike: which attention kernel a stack had is rarely printed.
-std::vector<Stack> stacks_of(const Run& run, const System& system);
 
 // Classes of compute time in a slot; each has its factors.
 enum class Work : std::size_t { gemm, gemm_high, grouped, attention, traffic, expert_traffic };

@@ -125,9 +125,9 @@ FactorValues values_of(const Belief& belief) {
 }
 
 // DeepSeek-V3's step, apart: its slot against the trace's, and its step with the trace declared.
-void add_special(Validation& out, const Library& library, const Knowledge& knowledge,
-                 const ValidateOptions& options) {
-  for (const ScoredRun& row : published_rows(library, knowledge.factors).scored) {
+void add_special(Validation& out, const Library& library, const Rows& rows,
+                 const Knowledge& knowledge, const ValidateOptions& options) {
+  for (const ScoredRun& row : rows.scored) {
     if (!row.run.published.slot_time_s) continue;
     const RateBook book = published_book(library, *row.run.system);
     const Prediction p = predict(row.run, *row.run.system, book, knowledge,
@@ -244,7 +244,7 @@ Validation validate(const Library& library, const ValidateOptions& options) {
   pool.clear();
   score_families(out);
   score_null(out);
-  add_special(out, library, knowledge, options);
+  add_special(out, library, rows, knowledge, options);
   add_ladder(out, library, knowledge);
   return out;
 }

@@ -1,0 +1,29 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What a training stack (Megatron, PyTorch FSDP, DeepSeek's own, ...) does to kernels: its
+// attention, how far it fuses, and what communication leaves of the SMs.
+#pragma once
+
+#include "report/factors.hpp"
+#include "workload/run.hpp"
+#include "workload/system.hpp"
+
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+inline constexpr const char* kUnfused = "unfused";  // attention with its scores in memory
+
+struct Stack {
+  std::string
+      attention;  // backend of its attention kernel in published micro-benchmarks, or kUnfused
+  Factor attention_factor = Factor::attention_fused;
+  bool fused = true;       // memory-bound neighbours in one kernel
+  double compute_sms = 1;  // share of the SMs left for compute by communication that has its own
+};
+
+// The ways it may have been, all alike: which attention kernel a stack had is rarely printed.
+std::vector<Stack> stacks_of(const Run& run, const System& system);
+
+}  // namespace trainmeter
