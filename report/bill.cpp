@@ -104,10 +104,17 @@ class Biller {
 
   void choose_factors() {
     const bool fp8 = low_ == "fp8";
-    bill_.gemm = is_hopper(system_)   ? (fp8 ? Factor::gemm_hopper_fp8 : Factor::gemm_hopper)
-                 : is_ampere(system_) ? Factor::gemm_ampere
-                                      : Factor::gemm_other;
-    bill_.gemm_high = is_hopper(system_) ? Factor::gemm_hopper : bill_.gemm;
+    if (is_hopper(system_)) {
+      bill_.gemm_high = {Factor::in_place_hopper, Factor::sustained_clock};
+      bill_.gemm = fp8 ? GemmFactors{Factor::in_place_hopper_fp8, Factor::sustained_clock_fp8}
+                       : bill_.gemm_high;
+    } else {
+      bill_.gemm = bill_.gemm_high = {
+          is_ampere(system_) ? Factor::in_place_ampere : Factor::in_place_other, std::nullopt};
+    }
+    bill_.weight_pass_known = std::ranges::any_of(book_.points(), [&](const RatePoint& p) {
+      return p.operation == "gemm" && p.dtype == low_ && p.layout == "tn";
+    });
     const auto cap = run_.context.power_cap_w ? run_.context.power_cap_w : system_.power_w;
     const double known = book_.cap_held(low_);  // what is measured holds under its own cap
     const double held = known > 0 ? known : kReferencePower;
@@ -129,6 +136,14 @@ class Biller {
         {"bf16", {"bf16", "fp16", "tf32", "fp32"}},
         {"fp16", {"fp16", "bf16", "tf32", "fp32"}},
         {"fp32", {"fp32", "tf32"}}};
+    // fp16 and bf16 are one datapath and the same bytes: either's rates are the other's.
+    for (const auto& [one, other] : {std::pair("fp16", "bf16"), std::pair("bf16", "fp16")}) {
+      if (wanted == one && !book_.best_gemm(one) && book_.best_gemm(other)) {
+        assume(
+            fmt::format("no {} GEMM rate is known for {}: {}'s, as fast", one, system_.id, other));
+        return other;
+      }
+    }
     if (!book_.best_gemm(wanted) && system_.kind == "gpu" && system_.peak_flops.contains(wanted)) {
       assume(fmt::format("no {} GEMM rate is known for {}: {:.2f} of the datasheet's peak", wanted,
                          system_.id, kGemmOfPeak));

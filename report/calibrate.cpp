@@ -21,7 +21,7 @@ namespace {
 constexpr auto kN = static_cast<Eigen::Index>(kFactors);
 constexpr double kRowSigma = 0.10;    // what a row's own circumstances are worth, in log step time
 constexpr double kRowsOfAFamily = 3;  // rows of one table share their circumstances
-constexpr int kIterations = 4;
+constexpr int kIterations = 12;
 
 FactorValues values_of(const Eigen::VectorXd& logs) {
   FactorValues out{};

@@ -4,6 +4,7 @@
 #include "report/candidates.hpp"
 
 #include "record/error.hpp"
+#include "report/transfer.hpp"
 #include "workload/memory_fit.hpp"
 
 #include <fmt/format.h>
@@ -75,7 +76,12 @@ std::vector<Candidate> candidates(const Run& run, const System& system, const Ra
                                   const FactorValues& factors) {
   std::vector<Candidate> out;
   std::vector<double> times;
+  // Megatron overlaps tensor-parallel traffic with Transformer Engine's kernels, which came with
+  // Hopper.
+  const bool never_tp = run.stack == "megatron" && architecture(system) == "ampere" &&
+                        !(run.parallel && run.parallel->overlap);
   for (const Choice& choice : fitting(run, system)) {
+    if (never_tp && choice.layout.overlap_tp && choice.layout.tp > 1) continue;
     const std::vector<Stack> stacks = stacks_of(run, system);
     for (const Stack& stack : stacks) {
       Candidate c{.bill = make_bill(run, system, book, choice.layout, stack),

@@ -14,25 +14,18 @@
 namespace trainmeter {
 namespace {
 
-constexpr std::array<std::string_view, kFactors> kNames = {"gemm_hopper",
-                                                           "gemm_hopper_fp8",
-                                                           "gemm_ampere",
-                                                           "gemm_other",
-                                                           "grouped_gemm",
-                                                           "attention_fused",
-                                                           "attention_flash2",
-                                                           "traffic_fused",
-                                                           "traffic_eager",
-                                                           "traffic_experts",
-                                                           "node_links",
-                                                           "network_links",
-                                                           "hop_latency_s",
-                                                           "node_interference",
-                                                           "network_interference",
-                                                           "tensor_interference",
-                                                           "experts_host_s",
-                                                           "step_overhead_s",
-                                                           "jitter"};
+constexpr std::array<std::string_view, kFactors> kNames = {
+    "in_place_hopper",     "in_place_hopper_fp8",
+    "in_place_ampere",     "in_place_other",
+    "sustained_clock",     "sustained_clock_fp8",
+    "weight_pass",         "grouped_gemm",
+    "attention_fused",     "attention_flash2",
+    "traffic_fused",       "traffic_eager",
+    "traffic_experts",     "node_links",
+    "network_links",       "hop_latency_s",
+    "node_interference",   "network_interference",
+    "tensor_interference", "experts_host_s",
+    "step_overhead_s",     "jitter"};
 
 Belief read_belief(StrictObject object) {
   Belief out;

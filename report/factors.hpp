@@ -16,20 +16,23 @@
 namespace trainmeter {
 
 enum class Factor : std::size_t {
-  gemm_hopper,           // rate in place / rate alone, bf16 and fp16
-  gemm_hopper_fp8,       // the same in fp8
-  gemm_ampere,           // the same on Ampere
-  gemm_other,            // the same on any other device
-  grouped_gemm,          // a grouped GEMM's rate / that of one GEMM of the same work, on top
-  attention_fused,       // rate in place / published rate of the kernel: the stack's own fused one
-  attention_flash2,      // the same of FlashAttention-2 or what an FSDP stack had before it
-  traffic_fused,         // bytes that memory-bound kernels move / least bytes; fused kernels
-  traffic_eager,         // the same, a kernel an operation
-  traffic_experts,       // the same of permutation and routing
-  node_links,            // bandwidth of collectives inside a node / nominal, one way
-  network_links,         // the same between nodes
-  hop_latency_s,         // of a ring's step between two GPUs
-  node_interference,     // compute time lost per second of communication over NVLink under it
+  in_place_hopper,      // a GEMM's rate in a step / alone, same pass and clock; Hopper and later
+  in_place_hopper_fp8,  // the same in fp8
+  in_place_ampere,      // the same on Ampere
+  in_place_other,       // the same on any other device
+  sustained_clock,      // a GEMM's rate for minutes / in a burst, under Hopper's power cap; 16 bits
+  sustained_clock_fp8,  // the same in fp8
+  weight_pass,          // a wgrad GEMM's rate / that of the same FLOPs in fprop's layout
+  grouped_gemm,         // a grouped GEMM's rate / that of one GEMM of the same work, on top
+  attention_fused,      // rate in place / published rate of the kernel: the stack's own fused one
+  attention_flash2,     // the same of FlashAttention-2 or what an FSDP stack had before it
+  traffic_fused,        // bytes that memory-bound kernels move / least bytes; fused kernels
+  traffic_eager,        // the same, a kernel an operation
+  traffic_experts,      // the same of permutation and routing
+  node_links,           // bandwidth of collectives inside a node / nominal, one way
+  network_links,        // the same between nodes
+  hop_latency_s,        // of a ring's step between two GPUs
+  node_interference,    // compute time lost per second of communication over NVLink under it
   network_interference,  // the same over NICs
   tensor_interference,   // the same of tensor-parallel traffic interleaved with its GEMMs
   experts_host_s,        // host time of one MoE layer, forward and backward

@@ -72,7 +72,7 @@ Prediction predict(const Run& run, const System& system, const RateBook& rates,
 // The step without sampling: the geometric mean over the candidates, every factor at its median.
 double central_step_s(const std::vector<Candidate>& candidates, const FactorValues& factors);
 
-// log(median of the sampled step time / central_step_s at the belief's means): what skewed inputs
+// log(middle of the sampled step times / central_step_s at the belief's means): what skewed inputs
 // and maxima add.
 double median_shift(const std::vector<Candidate>& candidates, const Belief& belief,
                     const PredictOptions& options);

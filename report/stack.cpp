@@ -10,10 +10,11 @@
 namespace trainmeter {
 namespace {
 
-// Of a NeMo container's version ("NeMo container 25.11"); 0 where the software isn't one.
-double nemo_year(const Run& run) {
+// The release in a run's software after `name` ("NeMo container 25.11", "Megatron-Core r0.8.0"); 0
+// where the software isn't that.
+double release(const Run& run, std::string_view name) {
   const std::string software = run.context.software.value_or("");
-  if (software.find("NeMo") == std::string::npos) return 0;
+  if (software.find(name) == std::string::npos) return 0;
   const auto digit = software.find_first_of("0123456789");
   return digit == std::string::npos ? 0 : std::atof(software.c_str() + digit);
 }
@@ -40,10 +41,15 @@ std::vector<Stack> stacks_of(const Run& run, const System& system) {
   if (ampere && run.stack == "megatron" && run.precision == "fp16") return {with(kUnfused)};
   // FSDP here is plain PyTorch, whose attention is FlashAttention-2 or older.
   if (ampere || run.stack == "fsdp") return {with("flash-attention-2")};
-  // Transformer Engine on Hopper had FlashAttention-2, and in 2024 changed to cuDNN's kernel.
+  // Transformer Engine on Hopper had FlashAttention-2, and then preferred cuDNN's kernel: NeMo's
+  // documentation says so from May 2024 (pull request 9188), before Megatron-Core 0.8.
   // Stacks of a laboratory's own are taken to have the best there is.
-  constexpr double kSurelyCudnn = 25;  // year of a NeMo container
-  if (run.stack != "megatron" || nemo_year(run) >= kSurelyCudnn) return {with("cudnn")};
+  constexpr double kNemo = 24.05;
+  constexpr double kMegatronCore = 0.8;
+  if (run.stack != "megatron" || release(run, "NeMo") >= kNemo ||
+      release(run, "Megatron-Core") >= kMegatronCore) {
+    return {with("cudnn")};
+  }
   return {with("cudnn"), with("flash-attention-2")};
 }
 

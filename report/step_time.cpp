@@ -46,8 +46,8 @@ class Pricer {
  public:
   Pricer(const Bill& bill, const FactorValues& factors, const Spread& spread)
       : bill_(bill), f_(factors) {
-    const double gemm = at(f_, bill.gemm) * spread.gemm * bill.stack.compute_sms;
-    const double high = at(f_, bill.gemm_high) * spread.gemm * bill.stack.compute_sms;
+    const double gemm = gemm_share(bill.gemm) * spread.gemm * bill.stack.compute_sms;
+    const double high = gemm_share(bill.gemm_high) * spread.gemm * bill.stack.compute_sms;
     const double traffic =
         at(f_, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager) / spread.memory;
     per_work_ = {1 / gemm,
@@ -56,23 +56,14 @@ class Pricer {
                  1 / (at(f_, bill.stack.attention_factor) * bill.stack.compute_sms),
                  traffic,
                  at(f_, Factor::traffic_experts) / spread.memory};
+    if (!bill.weight_pass_known) weight_gemm_ = 1 / at(f_, Factor::weight_pass);
   }
 
-  [[nodiscard]] Priced operator()(const SlotBill& slot) const {
-    Priced out;
-    for (std::size_t i = 0; i < kWorks; ++i) {
-      out.work[i] = slot.work[i] * per_work_[i];
-      out.compute += out.work[i];
-    }
-    for (const CommBill& c : slot.comm) {
-      const PricedComm comm = price(c, f_);
-      (c.hidden ? out.hidden : out.exposed) += comm.time;
-      if (c.hidden) out.lost += comm.lost;
-    }
-    out.host = slot.host * at(f_, Factor::experts_host_s);
-    return out;
+  // Forward, backward by inputs, backward by weights.
+  [[nodiscard]] std::array<Priced, 3> operator()(const LayerBill& layer) const {
+    return {price_slot(layer.forward, 1), price_slot(layer.backward_input, 1),
+            price_slot(layer.weight, weight_gemm_)};
   }
-
   [[nodiscard]] double time(const CommBill& comm) const { return price(comm, f_).time; }
 
   // Communication under compute costs compute a share of its own time, and shows where it is
@@ -89,9 +80,30 @@ class Pricer {
   }
 
  private:
+  [[nodiscard]] double gemm_share(const GemmFactors& of) const {
+    return at(f_, of.in_place) * (of.sustained ? at(f_, *of.sustained) : 1);
+  }
+
+  [[nodiscard]] Priced price_slot(const SlotBill& slot, double gemm_times) const {
+    Priced out;
+    for (std::size_t i = 0; i < kWorks; ++i) {
+      const bool gemm = i <= static_cast<std::size_t>(Work::grouped);
+      out.work[i] = slot.work[i] * per_work_[i] * (gemm ? gemm_times : 1);
+      out.compute += out.work[i];
+    }
+    for (const CommBill& c : slot.comm) {
+      const PricedComm comm = price(c, f_);
+      (c.hidden ? out.hidden : out.exposed) += comm.time;
+      if (c.hidden) out.lost += comm.lost;
+    }
+    out.host = slot.host * at(f_, Factor::experts_host_s);
+    return out;
+  }
+
   const Bill& bill_;
   const FactorValues& f_;
   std::array<double, kWorks> per_work_{};
+  double weight_gemm_ = 1;  // times what a wgrad GEMM takes of the same FLOPs in fprop
 };
 
 struct Chunk {  // one virtual stage
@@ -106,7 +118,8 @@ struct Priced3 {
 Priced3 price_chunks(const Bill& bill, const Pricer& pricer) {
   std::map<LayerKind, Chunk> kinds;
   for (const auto& [kind, layer] : bill.layers) {
-    kinds[kind] = {pricer(layer.forward), pricer(layer.backward_input), pricer(layer.weight)};
+    const auto [forward, backward_input, weight] = pricer(layer);
+    kinds[kind] = {forward, backward_input, weight};
   }
   Priced3 out;
   const Layout& l = bill.layout;
@@ -238,27 +251,34 @@ StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& 
 
 WorkTimes layer_work_s(const Bill& bill, LayerKind kind, const FactorValues& factors) {
   const Pricer pricer(bill, factors, {});
-  const LayerBill& layer = bill.layers.at(kind);
-  Priced sum = pricer(layer.forward);
-  sum.add(pricer(layer.backward_input), 1);
-  sum.add(pricer(layer.weight), 1);
+  Priced sum;
+  for (const Priced& slot : pricer(bill.layers.at(kind))) sum.add(slot, 1);
   return sum.work;
 }
 
 StepSampler::StepSampler(const Bill& bill, const FactorValues& centre) : bill_(bill) {
-  const PipelineResult pipeline = simulate(price_chunks(bill, Pricer(bill, centre, {})).problem);
-  critical_ = pipeline.critical;
-  sends_ = pipeline.critical_sends;
+  learn(centre);
+}
+
+void StepSampler::learn(const FactorValues& point) {
+  if (!paths_.empty() && bill_.layout.pp == 1) return;  // there is one path only
+  PipelineResult pipeline = simulate(price_chunks(bill_, Pricer(bill_, point, {})).problem);
+  paths_.push_back({std::move(pipeline.critical), pipeline.critical_sends});
 }
 
 double StepSampler::operator()(const FactorValues& factors, const Spread& spread) const {
   const Priced3 priced = price_chunks(bill_, Pricer(bill_, factors, spread));
-  double total = sends_ * priced.problem.send_s;
-  for (const CriticalWork& work : critical_) {
-    total +=
-        work.count * slot_s(priced.problem, work.slot, work.forward_chunk, work.backward_chunk);
+  double longest = 0;
+  for (const Path& path : paths_) {
+    double time = path.sends * priced.problem.send_s;
+    for (const CriticalWork& work : path.work) {
+      time +=
+          work.count * slot_s(priced.problem, work.slot, work.forward_chunk, work.backward_chunk);
+    }
+    longest = std::max(longest, time);
   }
-  total += data_parallel_s(bill_, priced.problem, factors) + overheads_s(bill_, factors, spread);
+  const double total = longest + data_parallel_s(bill_, priced.problem, factors) +
+                       overheads_s(bill_, factors, spread);
   return total * grown(bill_, factors);
 }
 

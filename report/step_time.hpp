@@ -16,6 +16,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,12 @@ struct UsedRate {
   double share = 0;  // of the step
 };
 
+// Which factors stand between a GEMM alone and in a step.
+struct GemmFactors {
+  Factor in_place = Factor::in_place_other;
+  std::optional<Factor> sustained;  // none where the device isn't held back by its power cap
+};
+
 struct Bill {
   Layout layout;
   std::map<LayerKind, LayerBill> layers;
@@ -61,8 +68,9 @@ struct Bill {
   double optimizer_s = 0;       // at traffic 1
   double doublings = 0;         // of the nodes
   Stack stack;
-  Factor gemm, gemm_high;                                   // which in-place factors hold
-  std::vector<UsedRate> rates;                              // shares are seconds of the step here
+  GemmFactors gemm, gemm_high;     // of the run's precision; of what stays in 16 bits
+  bool weight_pass_known = false;  // wgrad GEMMs were measured as such: weight_pass is in the rates
+  std::vector<UsedRate> rates;     // shares are seconds of the step here
   double gemm_noise = 0, gemm_shape = 0, memory_noise = 0;  // log standard deviations, weighted
   std::vector<std::string> assumptions;
 };
@@ -89,16 +97,22 @@ StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& 
 using WorkTimes = std::array<double, kWorks>;
 WorkTimes layer_work_s(const Bill& bill, LayerKind kind, const FactorValues& factors);
 
-// The same for many draws: the pipeline's critical path is found once and priced again.
+// The step time for many draws: the pipeline's longest path is found at a few points and priced
+// again at the others. The step is the longest of those paths, so at most a little too short where
+// another one is longer.
 class StepSampler {
  public:
   StepSampler(const Bill& bill, const FactorValues& centre);
+  void learn(const FactorValues& point);  // finds the longest path at `point` too
   [[nodiscard]] double operator()(const FactorValues& factors, const Spread& spread) const;
 
  private:
+  struct Path {
+    std::vector<CriticalWork> work;
+    double sends = 0;
+  };
   const Bill& bill_;
-  std::vector<CriticalWork> critical_;
-  double sends_ = 0;
+  std::vector<Path> paths_;
 };
 
 }  // namespace trainmeter

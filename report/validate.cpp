@@ -172,10 +172,12 @@ void add_ladder(Validation& out, const Library& library, const Knowledge& knowle
 
   constexpr double kTiny = 1e-12;
   FactorValues f = known;
-  for (const Factor factor : {Factor::gemm_hopper, Factor::gemm_hopper_fp8, Factor::grouped_gemm,
-                              Factor::attention_fused}) {
-    at(f, factor) = 1;
-  }
+  constexpr std::array kOfGemms = {Factor::in_place_hopper, Factor::in_place_hopper_fp8,
+                                   Factor::weight_pass, Factor::grouped_gemm};
+  constexpr std::array kOfClock = {Factor::sustained_clock, Factor::sustained_clock_fp8};
+  at(f, Factor::attention_fused) = 1;
+  for (const Factor factor : kOfGemms) at(f, factor) = 1;
+  for (const Factor factor : kOfClock) at(f, factor) = 1;
   for (const Factor factor : {Factor::traffic_fused, Factor::traffic_experts, Factor::hop_latency_s,
                               Factor::step_overhead_s, Factor::jitter, Factor::experts_host_s}) {
     at(f, factor) = kTiny;
@@ -198,10 +200,10 @@ void add_ladder(Validation& out, const Library& library, const Knowledge& knowle
   rung("kernels at their rates alone, all SMs, perfect overlap and balance", busy(bill, f));
   bill.stack.compute_sms = whole.stack.compute_sms;
   rung("+ 20 of 132 SMs communicate", busy(bill, f));
-  for (const Factor factor : {Factor::gemm_hopper, Factor::gemm_hopper_fp8, Factor::grouped_gemm}) {
-    at(f, factor) = at(known, factor);
-  }
-  rung("+ GEMMs in place: sustained clock, backward shapes, neighbours", busy(bill, f));
+  for (const Factor factor : kOfClock) at(f, factor) = at(known, factor);
+  rung("+ the clock that GEMMs sustain under the power cap", busy(bill, f));
+  for (const Factor factor : kOfGemms) at(f, factor) = at(known, factor);
+  rung("+ GEMMs in place: wgrad's layout, uneven groups, neighbours", busy(bill, f));
   at(f, Factor::attention_fused) = at(known, Factor::attention_fused);
   at(f, Factor::traffic_fused) = at(known, Factor::traffic_fused);
   at(f, Factor::traffic_experts) = at(known, Factor::traffic_experts);

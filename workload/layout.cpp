@@ -247,11 +247,13 @@ std::vector<Choice> layouts(const Run& run) {
 
 std::vector<std::int64_t> layers_of_stages(std::int64_t layers, const Layout& layout) {
   const std::int64_t stages = layout.pp * (layout.schedule == "interleaved" ? layout.vpp : 1);
-  std::vector<std::int64_t> out(static_cast<std::size_t>(stages), layers / stages);
-  // What is left over goes to the middle: the ends hold embedding and head.
-  std::int64_t left = layers % stages;
-  const std::int64_t first = (stages - left) / 2;
-  for (std::int64_t i = 0; i < left; ++i) ++out[static_cast<std::size_t>(first + i)];
+  const std::int64_t most = (layers + stages - 1) / stages;
+  std::vector<std::int64_t> out(static_cast<std::size_t>(stages), most);
+  std::int64_t too_many = most * stages - layers;
+  const std::int64_t off_last = std::min(too_many, most);
+  out.back() -= off_last;
+  too_many -= off_last;
+  for (std::int64_t i = 0; i < too_many; ++i) --out[static_cast<std::size_t>(i)];
   return out;
 }
 

@@ -40,9 +40,11 @@ struct Choice {
 // fill in the rest, at least one. Memory is not looked at here.
 std::vector<Choice> layouts(const Run& run);
 
-// Layers of each virtual stage in model order, as even as they go: pp x vpp stages where the
-// schedule is interleaved, else pp. What is left over goes to the middle, since the ends hold
-// embedding and head.
+// Layers of each virtual stage in model order: pp x vpp stages where the schedule is interleaved,
+// else pp. No stage holds more than it must. Where they aren't even the last gives way first, since
+// it holds the head and what predicts further tokens, then the first, which holds the embedding:
+// so do Llama 3 (126 layers on 128 stages: none on either end, arXiv 2407.21783, 3.3.2) and
+// Megatron Bridge's layout of DeepSeek-V3 (61 on 32: none on the last).
 std::vector<std::int64_t> layers_of_stages(std::int64_t layers, const Layout& layout);
 
 }  // namespace trainmeter

@@ -97,10 +97,10 @@ TEST(Calibrate, SlowerPublishedStepsMeanSlowerFactors) {
   const Calibration before = calibrate(rows, factors);
   for (ScoredRun& row : rows.scored) row.published_s *= 1.1;
   const Calibration after = calibrate(rows, factors);
-  EXPECT_LT(at(after.all.log_mean, Factor::gemm_hopper),
-            at(before.all.log_mean, Factor::gemm_hopper));
-  EXPECT_LT(at(after.all.log_mean, Factor::gemm_ampere),
-            at(before.all.log_mean, Factor::gemm_ampere));
+  EXPECT_LT(at(after.all.log_mean, Factor::in_place_hopper),
+            at(before.all.log_mean, Factor::in_place_hopper));
+  EXPECT_LT(at(after.all.log_mean, Factor::in_place_ampere),
+            at(before.all.log_mean, Factor::in_place_ampere));
   double error_before = 0, error_after = 0;
   for (const ScoredRun& row : rows.scored) {
     error_before += log_error(row, before.all);
@@ -119,12 +119,12 @@ TEST(Calibrate, WhereNoRowSpeaksThePriorStays) {
     EXPECT_NEAR(none.all.log_mean[f], prior.log_mean[f], 1e-9);
   }
   const Calibration some = calibrate(some_rows(factors), factors);
-  const auto gemm_other = static_cast<std::size_t>(Factor::gemm_other);
-  EXPECT_NEAR(some.all.log_mean[gemm_other], prior.log_mean[gemm_other], 1e-9);
+  const auto in_place_other = static_cast<std::size_t>(Factor::in_place_other);
+  EXPECT_NEAR(some.all.log_mean[in_place_other], prior.log_mean[in_place_other], 1e-9);
   const Belief committed = read_calibration(published_library().root() / "calibration.json").all;
-  EXPECT_NEAR(committed.log_mean[gemm_other], prior.log_mean[gemm_other], 1e-5);
+  EXPECT_NEAR(committed.log_mean[in_place_other], prior.log_mean[in_place_other], 1e-5);
   // What rows speak of is known better than before.
-  for (const Factor f : {Factor::gemm_hopper, Factor::gemm_ampere}) {
+  for (const Factor f : {Factor::in_place_hopper, Factor::in_place_ampere}) {
     const std::size_t i = static_cast<std::size_t>(f) * (kFactors + 1);
     EXPECT_LT(some.all.log_covariance[i], prior.log_covariance[i]) << to_string(f);
   }

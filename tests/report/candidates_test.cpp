@@ -120,9 +120,15 @@ TEST(Candidates, WhatIsAssumedIsNoted) {
     EXPECT_THAT(c.notes, Contains(HasSubstr("recomputation isn't printed")));
     EXPECT_THAT(c.notes, Contains(HasSubstr("overlap of tensor-parallel traffic")));
   }
-  // Nor is the attention kernel of an older container.
-  const auto kernels =
-      listed(run_from([](auto& json) { json["context"]["software"] = "Megatron-Core r0.8.0"; }));
+  // Nor is the attention kernel of an older container; a later one prefers cuDNN's.
+  const auto kernels_of = [](const char* software) {
+    return listed(run_from([&](auto& json) { json["context"]["software"] = software; }));
+  };
+  for (const char* later : {"Megatron-Core r0.8.0", "NeMo container 25.09"}) {
+    ASSERT_EQ(kernels_of(later).size(), 1U);
+    EXPECT_EQ(kernels_of(later)[0].bill.stack.attention, "cudnn");
+  }
+  const auto kernels = kernels_of("NeMo 24.03.01");
   ASSERT_EQ(kernels.size(), 2U);
   for (const Candidate& c : kernels) {
     EXPECT_THAT(c.notes, Contains(HasSubstr("attention kernel isn't printed")));

@@ -98,21 +98,22 @@ TEST(Factors, ARefusalNamesFileAndKey) {
   EXPECT_THAT(factors_refusal(missing),
               AllOf(HasSubstr("factors.json: jitter"), HasSubstr("missing")));
   json unknown = factors_json();
-  unknown["gemm_hoper"] = unknown["gemm_hopper"];
-  EXPECT_THAT(factors_refusal(unknown),
-              AllOf(HasSubstr("factors.json"), HasSubstr("gemm_hoper"), HasSubstr("gemm_hopper")));
+  unknown["in_place_hoper"] = unknown["in_place_hopper"];
+  EXPECT_THAT(
+      factors_refusal(unknown),
+      AllOf(HasSubstr("factors.json"), HasSubstr("in_place_hoper"), HasSubstr("in_place_hopper")));
   for (const auto& [key, value] :
-       std::initializer_list<std::pair<const char*, json>>{{"low", 0.8},
+       std::initializer_list<std::pair<const char*, json>>{{"low", 0.92},
                                                            {"low", 0},
                                                            {"low", "0.7"},
-                                                           {"high", 0.8},
+                                                           {"high", 0.92},
                                                            {"high", -1},
                                                            {"median", 0.5},
                                                            {"why", 3}}) {
     json wrong = factors_json();
-    wrong["gemm_hopper"][key] = value;
+    wrong["in_place_hopper"][key] = value;
     const std::string named = key == std::string("median") ? "low" : key;
-    EXPECT_THAT(factors_refusal(wrong), HasSubstr("factors.json: gemm_hopper." + named));
+    EXPECT_THAT(factors_refusal(wrong), HasSubstr("factors.json: in_place_hopper." + named));
   }
   json extra = factors_json();
   extra["jitter"]["mean"] = 1;
@@ -164,7 +165,8 @@ TEST(Calibration, ARefusalNamesFileAndKey) {
   json short_mean = calibration_json();
   short_mean["all"]["log_mean"].erase(0);
   EXPECT_THAT(calibration_refusal(short_mean),
-              AllOf(HasSubstr("calibration.json: all.log_mean"), HasSubstr("19 numbers")));
+              AllOf(HasSubstr("calibration.json: all.log_mean"),
+                    HasSubstr(fmt::format("{} numbers", kFactors))));
   json short_covariance = calibration_json();
   short_covariance["without"][0]["log_covariance"].erase(0);
   EXPECT_THAT(calibration_refusal(short_covariance), HasSubstr("without[0].log_covariance"));

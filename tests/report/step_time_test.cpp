@@ -56,7 +56,6 @@ Bill hand_bill(std::int64_t pp = 1, const std::string& schedule = "1f1b") {
   StageContent one;
   one.dense = 1;
   bill.stages.assign(static_cast<std::size_t>(pp), one);
-  bill.gemm = bill.gemm_high = Factor::gemm_other;
   return bill;
 }
 
@@ -150,8 +149,10 @@ class Random {
     out.send = {.name = "send", .node_s = real(0, 0.02)};
     out.optimizer_s = real(0, 0.5);
     out.doublings = real(0, 8);
-    out.gemm = coin() ? Factor::gemm_hopper : Factor::gemm_hopper_fp8;
-    out.gemm_high = Factor::gemm_hopper;
+    out.gemm_high = {Factor::in_place_hopper, Factor::sustained_clock};
+    out.gemm = out.gemm_high;
+    if (coin()) out.gemm = {Factor::in_place_hopper_fp8, Factor::sustained_clock_fp8};
+    out.weight_pass_known = coin();
     out.stack.fused = coin();
     out.stack.attention_factor = coin() ? Factor::attention_fused : Factor::attention_flash2;
     out.stack.compute_sms = coin() ? 1 : 0.85;
@@ -187,10 +188,13 @@ void for_many(int cases, const std::function<void(Random&, const Bill&)>& test) 
 // Whether more of a factor makes a step shorter.
 bool speeds_up(Factor f) {
   switch (f) {
-    case Factor::gemm_hopper:
-    case Factor::gemm_hopper_fp8:
-    case Factor::gemm_ampere:
-    case Factor::gemm_other:
+    case Factor::in_place_hopper:
+    case Factor::in_place_hopper_fp8:
+    case Factor::in_place_ampere:
+    case Factor::in_place_other:
+    case Factor::sustained_clock:
+    case Factor::sustained_clock_fp8:
+    case Factor::weight_pass:
     case Factor::grouped_gemm:
     case Factor::attention_fused:
     case Factor::attention_flash2:
@@ -217,8 +221,12 @@ TEST(StepTime, SlotsAddUp) {
 
 TEST(StepTime, EveryFactorActsOnItsOwnWork) {
   Bill bill = hand_bill();
-  EXPECT_NEAR(total(bill, with(Factor::gemm_other, 0.5)), 4 * (6 + 3.5), 1e-12);
-  EXPECT_NEAR(total(bill, with(Factor::gemm_hopper, 0.5)), 4 * 6, 1e-12);
+  EXPECT_NEAR(total(bill, with(Factor::in_place_other, 0.5)), 4 * (6 + 3.5), 1e-12);
+  EXPECT_NEAR(total(bill, with(Factor::in_place_hopper, 0.5)), 4 * 6, 1e-12);
+  EXPECT_NEAR(total(bill, with(Factor::sustained_clock, 0.5)), 4 * 6, 1e-12);
+  EXPECT_NEAR(total(bill, with(Factor::weight_pass, 0.5)), 4 * (6 + 1), 1e-12);
+  bill.weight_pass_known = true;  // wgrad GEMMs were measured: nothing to correct
+  EXPECT_NEAR(total(bill, with(Factor::weight_pass, 0.5)), 4 * 6, 1e-12);
   EXPECT_NEAR(total(bill, with(Factor::attention_fused, 0.5)), 4 * (6 + 2), 1e-12);
   EXPECT_NEAR(total(bill, with(Factor::traffic_fused, 3)), 4 * (6 + 2 * 0.5), 1e-12);
   EXPECT_NEAR(total(bill, with(Factor::traffic_eager, 3)), 4 * 6, 1e-12);
@@ -232,14 +240,16 @@ TEST(StepTime, EveryFactorActsOnItsOwnWork) {
 
 TEST(StepTime, GroupedAndHighPrecisionGemmsHaveTheirOwnFactors) {
   Bill bill = hand_bill();
-  bill.gemm = Factor::gemm_hopper_fp8;
-  bill.gemm_high = Factor::gemm_hopper;
+  bill.gemm = {Factor::in_place_hopper_fp8, Factor::sustained_clock_fp8};
+  bill.gemm_high = {Factor::in_place_hopper, Factor::sustained_clock};
   dense(bill).forward.work[static_cast<std::size_t>(Work::gemm_high)] = 10;
   dense(bill).forward.work[static_cast<std::size_t>(Work::grouped)] = 100;
   dense(bill).forward.work[static_cast<std::size_t>(Work::expert_traffic)] = 1000;
   const double before = total(bill);
-  EXPECT_NEAR(total(bill, with(Factor::gemm_hopper, 0.5)) - before, 4 * 10, 1e-9);
-  EXPECT_NEAR(total(bill, with(Factor::gemm_hopper_fp8, 0.5)) - before, 4 * 103.5, 1e-9);
+  EXPECT_NEAR(total(bill, with(Factor::in_place_hopper, 0.5)) - before, 4 * 10, 1e-9);
+  EXPECT_NEAR(total(bill, with(Factor::in_place_hopper_fp8, 0.5)) - before, 4 * 103.5, 1e-9);
+  EXPECT_NEAR(total(bill, with(Factor::sustained_clock, 0.5)) - before, 4 * 10, 1e-9);
+  EXPECT_NEAR(total(bill, with(Factor::sustained_clock_fp8, 0.5)) - before, 4 * 103.5, 1e-9);
   EXPECT_NEAR(total(bill, with(Factor::grouped_gemm, 0.5)) - before, 4 * 100, 1e-9);
   EXPECT_NEAR(total(bill, with(Factor::traffic_experts, 2)) - before, 4 * 1000, 1e-9);
 }
@@ -370,7 +380,7 @@ TEST(StepTime, DualPipeHidesOneDirectionsTrafficUnderTheOthersCompute) {
 
 TEST(StepTime, APublishedLayersWorkIsWhatItsSlotsHold) {
   const Bill bill = hand_bill();
-  const WorkTimes work = layer_work_s(bill, LayerKind::dense, with(Factor::gemm_other, 0.5));
+  const WorkTimes work = layer_work_s(bill, LayerKind::dense, with(Factor::in_place_other, 0.5));
   EXPECT_NEAR(work[static_cast<std::size_t>(Work::gemm)], 7, 1e-12);
   EXPECT_NEAR(work[static_cast<std::size_t>(Work::attention)], 2, 1e-12);
   EXPECT_NEAR(work[static_cast<std::size_t>(Work::traffic)], 0.5, 1e-12);
@@ -459,7 +469,8 @@ TEST(StepSampler, StaysNearForPublishedPipelines) {
     book.add_published(library, *run.system);
     const FactorTable table = read_factors(library.root() / "factors.json");
     const Bill bill = candidates(run, *run.system, book, table.medians()).front().bill;
-    const StepSampler sampler(bill, table.medians());
+    StepSampler sampler(bill, table.medians());
+    for (int i = 0; i < 4; ++i) sampler.learn(random.factors());
     for (int i = 0; i < 20; ++i) {
       const FactorValues elsewhere = random.factors();
       EXPECT_NEAR(sampler(elsewhere, {}) / total(bill, elsewhere), 1, 0.04) << id;

@@ -578,9 +578,9 @@ TEST(DeepSeekV3, StagesAndWhoHoldsTheirWeights) {
   ASSERT_EQ(stages.size(), 16U);
   EXPECT_TRUE(stages[0].embedding);
   EXPECT_EQ(stages[0].dense, 3);
-  EXPECT_EQ(stages[0].moe, 0);
+  EXPECT_EQ(stages[0].moe, 1);
   EXPECT_EQ(stages[1].moe, 4);
-  EXPECT_EQ(stages[15].moe, 3);
+  EXPECT_EQ(stages[15].moe, 1);  // 61 = 15 x 4 + 1: it has the multi-token prediction and two heads
   EXPECT_TRUE(stages[15].head);
   EXPECT_EQ(stages[15].mtp, 1);
   EXPECT_FALSE(stages[15].embedding || stages[0].head);
