@@ -296,6 +296,7 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
   out.system_id = system.id;
   out.goodput = run.goodput;
   explain(out, ways, centre);
+  out.factors = used_factors(ways.front().bill, knowledge.factors, belief);
   Sampled sampled;
   if (options.samples > 0) {
     sampled = sample(ways, belief, centre, options);
@@ -376,6 +377,8 @@ nlohmann::ordered_json to_json(const Prediction& p) {
                              {"how", used.rate.how},
                              {"origin", used.rate.origin}});
   }
+  json["factors"] = nlohmann::ordered_json::array();
+  for (const UsedFactor& used : p.factors) json["factors"].push_back(to_json(used));
   json["moves_most"] = nlohmann::ordered_json::array();
   for (const auto& [name, width] : p.moves_most)
     json["moves_most"].push_back({{"input", name}, {"variance_share", width}});

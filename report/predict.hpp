@@ -7,6 +7,7 @@
 #include "report/candidates.hpp"
 #include "report/factors.hpp"
 #include "report/rates.hpp"
+#include "report/used_factors.hpp"
 #include "workload/run.hpp"
 
 #include <nlohmann/json.hpp>
@@ -43,7 +44,8 @@ struct Prediction {
   std::optional<double> published_step_time_s;  // what the source's figure comes to
   std::optional<double> error_pct;              // of the step time against it
   nlohmann::ordered_json published;
-  std::vector<UsedRate> rates;  // the most time first
+  std::vector<UsedRate> rates;      // the most time first
+  std::vector<UsedFactor> factors;  // between those rates and the step
   std::vector<std::string> assumptions;
   std::optional<double> price_usd_per_gpu_hour;
   double goodput = 1;         // share of wall time that trains; hours are divided by it

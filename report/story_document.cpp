@@ -13,6 +13,7 @@ namespace trainmeter {
 namespace {
 
 constexpr std::size_t kRatesShown = 5;
+constexpr std::size_t kFactorsShown = 6;
 
 bool computes(const std::string& operation) {
   return operation == "gemm" || operation == "fma";
@@ -163,6 +164,18 @@ Document to_document(const Prediction& p, const std::string& title) {
   for (const auto& [name, seconds] : p.breakdown_s)
     parts.rows.push_back({name, format_seconds(seconds), format_percent(seconds / total)});
   out.emplace_back(std::move(parts));
+  if (!p.factors.empty()) {
+    Table factors{{"kernel alone to step", ">median", ">5 %", ">95 %", ">1 % of it moves", "from"},
+                  {}};
+    for (std::size_t i = 0; i < std::min(kFactorsShown, p.factors.size()); ++i) {
+      const UsedFactor& f = p.factors[i];
+      factors.rows.push_back({std::string(to_string(f.factor)), fmt::format("{:.3g}", f.middle),
+                              fmt::format("{:.3g}", f.low), fmt::format("{:.3g}", f.high),
+                              fmt::format("{:+.2f} %", f.elasticity),
+                              f.learnt ? "published steps" : "assumed"});
+    }
+    out.emplace_back(std::move(factors));
+  }
   std::vector<std::string> notes;
   for (std::size_t i = 0; i < std::min(kRatesShown, p.rates.size()); ++i) {
     const UsedRate& used = p.rates[i];

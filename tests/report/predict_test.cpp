@@ -485,8 +485,9 @@ TEST(Predict, JsonHasTheKeysThatOthersReadFor) {
   run["tokens"] = 1e12;
   run["price_usd_per_gpu_hour"] = 2;
   const auto out = to_json(predicted(run));
-  for (const char* key : {"run_id", "system_id", "estimates", "null_model", "breakdown_s",
-                          "published", "error_pct", "rates", "assumptions", "moves_most"}) {
+  for (const char* key :
+       {"run_id", "system_id", "estimates", "null_model", "breakdown_s", "published", "error_pct",
+        "rates", "factors", "assumptions", "moves_most"}) {
     EXPECT_TRUE(out.contains(key)) << key;
   }
   for (const char* group : {"estimates", "null_model"}) {

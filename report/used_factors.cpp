@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Elasticities by a small move of each factor.
+#include "report/used_factors.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace trainmeter {
+namespace {
+
+constexpr double kLeastElasticity = 1e-3;
+constexpr double kNarrowed =
+    0.8;  // of the prior's sigma: what counts as learnt from published steps
+
+}  // namespace
+
+std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors,
+                                     const Belief& belief) {
+  FactorValues centre{};
+  for (std::size_t f = 0; f < kFactors; ++f) centre[f] = std::exp(belief.log_mean[f]);
+  const StepSampler step(bill, centre);
+  const double base = std::log(step(centre, {}));
+  std::vector<UsedFactor> out;
+  for (std::size_t f = 0; f < kFactors; ++f) {
+    constexpr double kMove = 1e-3;
+    FactorValues moved = centre;
+    moved[f] *= std::exp(kMove);
+    const double elasticity = (std::log(step(moved, {})) - base) / kMove;
+    if (!(std::abs(elasticity) > kLeastElasticity)) continue;
+    const double sigma = std::sqrt(belief.log_covariance[f * (kFactors + 1)]);
+    const double half = std::exp(kSigmasOf90Percent / 2 * sigma);
+    out.push_back({.factor = static_cast<Factor>(f),
+                   .low = centre[f] / half,
+                   .middle = centre[f],
+                   .high = centre[f] * half,
+                   .elasticity = elasticity,
+                   .learnt = sigma < kNarrowed * priors.priors[f].log_sigma(),
+                   .why = priors.priors[f].why});
+  }
+  std::ranges::stable_sort(out, std::ranges::greater{},
+                           [](const UsedFactor& u) { return std::abs(u.elasticity); });
+  return out;
+}
+
+nlohmann::ordered_json to_json(const UsedFactor& used) {
+  return {{"name", to_string(used.factor)},
+          {"p05", used.low},
+          {"p50", used.middle},
+          {"p95", used.high},
+          {"elasticity", used.elasticity},
+          {"basis", used.learnt ? "published steps" : "assumed"},
+          {"why", used.why}};
+}
+
+}  // namespace trainmeter
