@@ -62,6 +62,10 @@ Discipline read_discipline(StrictObject object) {
   discipline.warmup_s = object.non_negative("warmup_s");
   discipline.min_time_s = object.non_negative("min_time_s");
   discipline.min_samples = whole(object, "min_samples");
+  // Records from before there was a stop rule lack these.
+  discipline.regime = object.optional(&StrictObject::text, "regime").value_or("");
+  discipline.target = object.optional(&StrictObject::non_negative, "target").value_or(0);
+  discipline.max_time_s = object.optional(&StrictObject::non_negative, "max_time_s").value_or(0);
   object.finish();
   return discipline;
 }
@@ -96,6 +100,28 @@ std::map<std::string, std::int64_t> read_shape(StrictObject& object) {
   return out;
 }
 
+std::vector<Mark> read_marks(StrictObject& object, std::int64_t samples) {
+  std::vector<Mark> out;
+  for (StrictObject& one : object.objects("marks")) {
+    const Mark mark{whole(one, "first"), whole(one, "last"), one.text("why")};
+    if (!(mark.first <= mark.last && mark.last < samples)) {
+      one.refuse("last", fmt::format("a sample from {} to {}", mark.first, samples - 1));
+    }
+    one.finish();
+    out.push_back(mark);
+  }
+  return out;
+}
+
+std::vector<Probe> read_probes(StrictObject& object) {
+  std::vector<Probe> out;
+  for (StrictObject& one : object.objects("probes")) {
+    out.push_back({whole(one, "before"), one.positive("compute_s"), one.positive("copy_s")});
+    one.finish();
+  }
+  return out;
+}
+
 Measurement read_measurement(StrictObject object) {
   Measurement m;
   (void)object.text("kind");
@@ -127,6 +153,12 @@ Measurement read_measurement(StrictObject object) {
   m.power_w = object.numbers("power_w");
   m.temperature_c = object.numbers("temperature_c");
   m.throttle_reasons = object.texts("throttle_reasons");
+  // Records from before there was a stop rule lack these.
+  m.stopped = object.optional(&StrictObject::text, "stopped").value_or("");
+  if (object.has("marks")) m.marks = read_marks(object, static_cast<std::int64_t>(m.time_s.size()));
+  if (object.has("probes")) m.probes = read_probes(object);
+  m.energy_j = object.optional(&StrictObject::positive, "energy_j");
+  if (object.has("notes")) m.notes = text_map(object, "notes");
   object.finish();
   if (m.failure.empty() && m.time_s.empty())
     object.refuse("time_s", "samples, or a `failure` that says why there are none");

@@ -30,11 +30,26 @@ struct Device {
 // How samples were taken, so that two records can be compared.
 struct Discipline {
   std::string timer;      // "steady_clock" or "cuda_events"
-  std::string data;       // "normal"
-  std::string cache;      // "rotate": operand sets beyond the last-level cache
+  std::string data;       // "normal", "uniform", "zeros", "integers"
+  std::string cache;      // "rotate": operand sets beyond the last-level cache; "cold", "hot"
+  std::string regime;     // "burst", "sustained"; "": neither was asked for
   double warmup_s = 0;    // least warm-up
   double min_time_s = 0;  // least time sampled
   std::int64_t min_samples = 0;
+  double target = 0;      // relative half-width of the median's 95 % interval to stop at; 0: none
+  double max_time_s = 0;  // most time sampled for it
+};
+
+// Samples [first, last] that something befell.
+struct Mark {
+  std::int64_t first = 0, last = 0;
+  std::string why;  // "throttled: sw_power_cap", "machine: compute probe 1.4 x"
+};
+
+// What a fixed small GEMM and a fixed small copy took before sample `before`: the machine's state.
+struct Probe {
+  std::int64_t before = 0;
+  double compute_s = 0, copy_s = 0;
 };
 
 // One program's start. Every measurement line names its session.
@@ -83,6 +98,11 @@ struct Measurement {
   std::vector<double> sm_clock_hz, power_w,
       temperature_c;  // per sample or fewer; empty where unreadable
   std::vector<std::string> throttle_reasons;
+  std::string stopped;  // why sampling ended: "converged", "time_limit", "sample_limit", "enough"
+  std::vector<Mark> marks;
+  std::vector<Probe> probes;
+  std::optional<double> energy_j;            // of all its runs together, nothing else
+  std::map<std::string, std::string> notes;  // of the implementation: "algorithm", ...
 
   [[nodiscard]] bool usable() const { return failure.empty() && verified && !time_s.empty(); }
 };

@@ -49,7 +49,10 @@ std::string to_json_line(const Header& h) {
                  {"cache", h.discipline.cache},
                  {"warmup_s", finite(h.discipline.warmup_s, "warmup_s")},
                  {"min_time_s", finite(h.discipline.min_time_s, "min_time_s")},
-                 {"min_samples", h.discipline.min_samples}}},
+                 {"min_samples", h.discipline.min_samples},
+                 {"regime", h.discipline.regime},
+                 {"target", finite(h.discipline.target, "target")},
+                 {"max_time_s", finite(h.discipline.max_time_s, "max_time_s")}}},
                {"software", h.software},
                {"environment", h.environment}};
   return json.dump();
@@ -86,6 +89,19 @@ std::string to_json_line(const Measurement& m) {
   json["power_w"] = finite(m.power_w, "power_w");
   json["temperature_c"] = finite(m.temperature_c, "temperature_c");
   json["throttle_reasons"] = m.throttle_reasons;
+  json["stopped"] = m.stopped;
+  json["marks"] = Json::array();
+  for (const Mark& mark : m.marks) {
+    json["marks"].push_back({{"first", mark.first}, {"last", mark.last}, {"why", mark.why}});
+  }
+  json["probes"] = Json::array();
+  for (const Probe& p : m.probes) {
+    json["probes"].push_back({{"before", p.before},
+                              {"compute_s", finite(p.compute_s, "compute_s")},
+                              {"copy_s", finite(p.copy_s, "copy_s")}});
+  }
+  if (m.energy_j) json["energy_j"] = finite(*m.energy_j, "energy_j");
+  json["notes"] = m.notes;
   return json.dump();
 }
 

@@ -5,7 +5,7 @@
 
 #include "record/error.hpp"
 
-#include "samples.hpp"
+#include "example_lines.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>

@@ -5,9 +5,10 @@
 
 #include "record/error.hpp"
 
-#include "samples.hpp"
+#include "example_lines.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <fstream>
@@ -47,6 +48,27 @@ const std::string kHeader = to_json_line(sample_header()) + "\n";
 const std::string kLine = to_json_line(sample_measurement()) + "\n";
 
 }  // namespace
+
+TEST(Record, RecordsFromBeforeTheStopRuleAreRead) {
+  auto header = nlohmann::json::parse(kHeader);
+  for (const char* key : {"regime", "target", "max_time_s"}) header["discipline"].erase(key);
+  auto line = nlohmann::json::parse(kLine);
+  for (const char* key : {"stopped", "marks", "probes", "energy_j", "notes"}) line.erase(key);
+  const Record record = read_record(write_lines(header.dump() + "\n" + line.dump() + "\n"));
+  EXPECT_TRUE(record.lines.at(0).measurement.usable());
+  EXPECT_TRUE(record.lines[0].measurement.marks.empty());
+  EXPECT_EQ(record.headers.at(0).discipline.target, 0);
+}
+
+TEST(Record, MarksAreOfItsSamples) {
+  EXPECT_THAT(refusal(kHeader + replaced(kLine, "\"last\":2", "\"last\":3")),
+              HasSubstr("marks[0].last: expected a sample from 1 to 2"));
+  EXPECT_THAT(
+      refusal(kHeader + replaced(kLine, "\"first\":1,\"last\":2", "\"first\":2,\"last\":1")),
+      HasSubstr("marks[0].last"));
+  EXPECT_THAT(refusal(kHeader + replaced(kLine, "\"copy_s\":0.00025", "\"copy_s\":0")),
+              HasSubstr("probes[0].copy_s"));
+}
 
 TEST(Record, RoundTripKeepsEveryField) {
   const Record record = read_record(write_lines(kHeader + kLine));
@@ -97,6 +119,7 @@ TEST(Record, MeasurementsNeedTheirHeader) {
 TEST(Record, AnErrorRowNeedsNoSamplesButAReason) {
   Measurement wrong = sample_measurement();
   wrong.time_s.clear();
+  wrong.marks.clear();
   wrong.verified = false;
   EXPECT_THAT(refusal(kHeader + to_json_line(wrong) + "\n"), HasSubstr("time_s"));
   wrong.failure = "wrong result: NaN at row 3";

@@ -25,9 +25,12 @@ inline Header sample_header(const std::string& session = "gemm_bench-1") {
           .discipline = {.timer = "steady_clock",
                          .data = "normal",
                          .cache = "rotate",
+                         .regime = "burst",
                          .warmup_s = 0.1,
                          .min_time_s = 0.2,
-                         .min_samples = 10},
+                         .min_samples = 10,
+                         .target = 0.01,
+                         .max_time_s = 2},
           .software = {{"oneDNN", "2.6.3"}},
           .environment = {{"OMP_NUM_THREADS", "2"}}};
 }
@@ -57,6 +60,11 @@ inline Measurement sample_measurement(const std::string& session = "gemm_bench-1
   m.power_w = {650.5};
   m.temperature_c = {61};
   m.throttle_reasons = {"sw_power_cap"};
+  m.stopped = "converged";
+  m.marks = {{1, 2, "throttled: sw_power_cap"}};
+  m.probes = {{0, 1.5e-4, 2.5e-4}, {2, 1.6e-4, 2.4e-4}};
+  m.energy_j = 12.5;
+  m.notes = {{"algorithm", "id 66"}};
   return m;
 }
 

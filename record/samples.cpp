@@ -1,0 +1,66 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Leaves marked samples out, within the bound.
+#include "record/samples.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace trainmeter {
+namespace {
+
+std::vector<bool> marked(const Measurement& m) {
+  std::vector<bool> out(m.time_s.size(), false);
+  for (const Mark& mark : m.marks) {
+    for (std::int64_t i = mark.first; i <= mark.last; ++i)
+      out.at(static_cast<std::size_t>(i)) = true;
+  }
+  return out;
+}
+
+bool too_many(const std::vector<bool>& marked) {
+  return kMostLeftOut * static_cast<double>(marked.size()) <
+         static_cast<double>(std::ranges::count(marked, true));
+}
+
+}  // namespace
+
+CountedSamples counted_samples(const Measurement& measurement) {
+  const std::vector<bool> skip = marked(measurement);
+  CountedSamples out;
+  out.too_many_marked = too_many(skip);
+  if (out.too_many_marked) {
+    out.time_s = measurement.time_s;
+    return out;
+  }
+  for (std::size_t i = 0; i < skip.size(); ++i) {
+    if (!skip[i]) out.time_s.push_back(measurement.time_s[i]);
+  }
+  out.left_out = std::ranges::count(skip, true);
+  return out;
+}
+
+MedianEstimate median_time(const Measurement& measurement, double confidence) {
+  return estimate_median(counted_samples(measurement).time_s, confidence);
+}
+
+MedianEstimate paired_ratio(const Measurement& main, const Measurement& other, double confidence) {
+  if (main.paired_with != other.name || other.paired_with != main.name) {
+    throw std::invalid_argument(main.name + " and " + other.name + " were not measured in turn");
+  }
+  std::vector<bool> skip = marked(main);
+  const std::vector<bool> others = marked(other);
+  if (skip.size() != others.size()) throw std::invalid_argument("a pair has two sides");
+  for (std::size_t i = 0; i < skip.size(); ++i) skip[i] = skip[i] || others[i];
+  const bool all = too_many(skip);
+  std::vector<double> a;
+  std::vector<double> b;
+  for (std::size_t i = 0; i < skip.size(); ++i) {
+    if (skip[i] && !all) continue;
+    a.push_back(main.time_s[i]);
+    b.push_back(other.time_s[i]);
+  }
+  return estimate_ratio(a, b, confidence);
+}
+
+}  // namespace trainmeter

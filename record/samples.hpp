@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Which of a measurement's samples count, and what they say: the one way from raw samples to a
+// median with its interval.
+#pragma once
+
+#include "record/median_estimate.hpp"
+#include "record/record.hpp"
+
+#include <vector>
+
+namespace trainmeter {
+
+// Marked samples are left out, but never more than this share: beyond it the machine was like that,
+// and all count.
+inline constexpr double kMostLeftOut = 0.25;
+
+struct CountedSamples {
+  std::vector<double> time_s;    // in the order taken
+  std::int64_t left_out = 0;     // marked, and not among them
+  bool too_many_marked = false;  // so none was left out
+};
+CountedSamples counted_samples(const Measurement& measurement);
+
+// Of one run, in seconds. std::invalid_argument where there are no samples.
+MedianEstimate median_time(const Measurement& measurement, double confidence = 0.95);
+
+// Time of `main` / time of `other`, whose samples were taken in turn (--versus): pair by pair,
+// those where neither is marked. std::invalid_argument where they aren't a pair.
+MedianEstimate paired_ratio(const Measurement& main, const Measurement& other,
+                            double confidence = 0.95);
+
+}  // namespace trainmeter
