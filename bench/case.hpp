@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,11 @@ struct Case {
   std::string backend;
   std::map<std::string, std::int64_t> shape;
   std::string layout = "none";
-  double flops = 0;         // of one run
-  double bytes = 0;         // of one run
-  double memory_bytes = 0;  // that its operands take at least
-  std::function<std::unique_ptr<Operation>()> make;
+  double flops = 0;                        // of one run
+  double bytes = 0;                        // of one run
+  double memory_bytes = 0;                 // that its operands take at least
+  std::optional<OperandOptions> operands;  // where not those of the whole program
+  std::function<std::unique_ptr<Operation>(const OperandOptions&)> make;
 };
 
 // What a case list was asked for and cannot have here, one reason each ("gemm/fp8: ...").

@@ -47,8 +47,8 @@ CaseList collective_cases(const Options& options, const Target& target, World* w
       made.memory_bytes = 2.0 * ranks_here * made.bytes;  // input and result
       require_memory(made.name, made.memory_bytes, target);
       const AllReduceProblem problem{.dtype = dtype, .bytes = bytes};
-      made.make = [problem, world, rotate = target.rotate_bytes] {
-        return world->all_reduce(problem, {.rotate_bytes = rotate});
+      made.make = [problem, world](const OperandOptions& operands) {
+        return world->all_reduce(problem, operands);
       };
       list.cases.push_back(std::move(made));
     }

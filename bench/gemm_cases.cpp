@@ -41,7 +41,7 @@ double memory_of(const GemmProblem& p) {
          m * n * static_cast<double>(output_size_of(p.dtype));
 }
 
-Case make_case(const GemmProblem& problem, const GemmBackend& backend, const Target& target) {
+Case make_case(const GemmProblem& problem, const GemmBackend& backend) {
   Case made;
   made.name = name_of(problem, backend.name);
   made.operation = "gemm";
@@ -54,8 +54,8 @@ Case make_case(const GemmProblem& problem, const GemmBackend& backend, const Tar
       gemm_bytes(problem.m, problem.n, problem.k, static_cast<double>(size_of(problem.dtype)),
                  static_cast<double>(output_size_of(problem.dtype)));
   made.memory_bytes = memory_of(problem);
-  made.make = [problem, make = backend.make, rotate = target.rotate_bytes] {
-    return make(problem, {.rotate_bytes = rotate});
+  made.make = [problem, make = backend.make](const OperandOptions& operands) {
+    return make(problem, operands);
   };
   return made;
 }
@@ -90,7 +90,7 @@ class Builder {
       made.backend = "registers";
       made.shape = {{"cores", target_.device.sms}};
       made.flops = peak_flops_of_one_run(problem);
-      made.make = [problem] { return make_peak(problem); };
+      made.make = [problem](const OperandOptions&) { return make_peak(problem); };
       list_.cases.push_back(std::move(made));
     }
   }
@@ -121,7 +121,7 @@ class Builder {
         reasons_.insert(fmt::format("{} by {}: {}", to_string(problem.dtype), backend.name, why));
         continue;
       }
-      Case made = make_case(problem, backend, target_);
+      Case made = make_case(problem, backend);
       if (made.memory_bytes > static_cast<double>(target_.memory_available_bytes)) {
         try {
           require_memory(made.name, made.memory_bytes, target_);

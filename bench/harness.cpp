@@ -4,12 +4,15 @@
 #include "bench/harness.hpp"
 
 #include "bench/exit_code.hpp"
+#include "bench/plans.hpp"
 #include "bench/progress.hpp"
 #include "bench/reporter.hpp"
+#include "bench/resume.hpp"
 #include "bench/session.hpp"
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/journal.hpp"
+#include "record/samples.hpp"
 #include "record/statistics.hpp"
 
 #include <benchmark/benchmark.h>
@@ -40,8 +43,7 @@ class Leader {
       : job_(job), options_(job.options), plans_(plans), runner_(runner) {}
 
   int run() {
-    const Header header = make_header(program_name(options_.program), options_.command, job_.target,
-                                      options_.rules());
+    const Header header = make_header(options_, job_.target);
     std::vector<std::size_t> chosen = matching();
     const std::size_t before = chosen.size();
     if (options_.resume) drop_finished(header, chosen);
@@ -85,11 +87,12 @@ class Leader {
   void drop_finished(const Header& header, std::vector<std::size_t>& chosen) {
     if (!std::filesystem::exists(options_.out)) return;
     const Record record = read_record(options_.out);
+    if (!options_.resume_anyway) require_same(record, header);
     const std::size_t before = chosen.size();
     std::erase_if(chosen, [&](std::size_t index) {
       return is_finished(plans_[index], record, header,
                          job_.world == nullptr ? 1 : job_.world->ranks(),
-                         options_.google.repetitions);
+                         options_.google.repetitions, options_.resume_anyway);
     });
     if (before != chosen.size() && !chosen.empty()) {
       fmt::print(stderr, "{}: {} of {} cases are finished in {}\n", header.program,
@@ -175,6 +178,7 @@ class Leader {
     }
     ++measured_;
     if (!outcome.settled) ++unsettled_;
+    if (options_.rules().target > 0 && outcome.rows.front().stopped != "converged") ++open_;
     show(state, outcome);
   }
 
@@ -186,7 +190,8 @@ class Leader {
 
   static void show(benchmark::State& state, const Outcome& outcome) {
     const Measurement& row = outcome.rows.front();
-    const double median_s = median(row.time_s);
+    const MedianEstimate time = median_time(row);
+    const double median_s = time.median;
     while (state.KeepRunning()) state.SetIterationTime(median_s);
     if (row.flops > 0) {
       state.counters["TFLOP/s"] = rate(row.flops, median_s) / 1e12;
@@ -198,11 +203,19 @@ class Leader {
           rate(row.bytes, median_s) * bus_factor(row.operation, row.ranks) / 1e9;
     }
     state.counters["samples"] = static_cast<double>(row.time_s.size());
+    if (time.interval) state.counters["ci95_pct"] = time.half_width() * 100;
+    if (!row.marks.empty()) {
+      state.counters["left_out"] = static_cast<double>(counted_samples(row).left_out);
+    }
     state.counters["spread"] = median_absolute_deviation(row.time_s) / median_s;
     state.counters["runs_per_sample"] = static_cast<double>(outcome.runs_per_sample);
     if (outcome.rows.size() > 1) {
-      state.counters["speed_vs_" + outcome.rows[1].backend] =
-          median(outcome.rows[1].time_s) / median_s;
+      const Measurement& other = outcome.rows[1];
+      const MedianEstimate speed = paired_ratio(other, row);  // its time over ours
+      const std::string name =
+          other.backend != row.backend ? other.backend : other.name.substr(row.name.size() + 1);
+      state.counters["speed_vs_" + name] = speed.median;
+      if (speed.interval) state.counters["speed_ci95_pct"] = speed.half_width() * 100;
     }
   }
 
@@ -216,6 +229,10 @@ class Leader {
     std::string text = fmt::format("{}: {} measured", program_name(options_.program), measured_);
     if (failed_ > 0) text += fmt::format(", {} failed", failed_);
     if (unsettled_ > 0) text += fmt::format(", {} still drifting after warm-up", unsettled_);
+    if (open_ > 0) {
+      text += fmt::format(", {} without an interval of +- {:.3g} %", open_,
+                          options_.rules().target * 100);
+    }
     if (left_out_ > 0) text += fmt::format(", {} left out (--max_seconds)", left_out_);
     const int signal = job_.interrupted_by();
     if (signal != 0) text += ", interrupted";
@@ -235,7 +252,7 @@ class Leader {
   std::exception_ptr error_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   int worst_ = kFine;
-  std::size_t measured_ = 0, failed_ = 0, unsettled_ = 0, left_out_ = 0;
+  std::size_t measured_ = 0, failed_ = 0, unsettled_ = 0, open_ = 0, left_out_ = 0;
 };
 
 int follow(World& world, const std::vector<Plan>& plans, Runner& runner) {
@@ -246,66 +263,17 @@ int follow(World& world, const std::vector<Plan>& plans, Runner& runner) {
   }
 }
 
-bool same_way(const Header& a, const Header& b) {
-  const auto key = [](const Header& h) {
-    return std::tie(h.program, h.device.kind, h.device.name, h.device.count, h.device.sms,
-                    h.discipline.timer, h.discipline.data, h.discipline.cache,
-                    h.discipline.warmup_s, h.discipline.min_time_s, h.discipline.min_samples);
-  };
-  return key(a) == key(b);
-}
-
 }  // namespace
-
-std::vector<Plan> pair_cases(const std::vector<Case>& cases, const std::string& backend) {
-  std::vector<Plan> plans;
-  std::set<std::string> backends;
-  for (const Case& one : cases) {
-    backends.insert(one.backend);
-    if (backend.empty()) {
-      plans.push_back({.main = one, .versus = std::nullopt});
-      continue;
-    }
-    if (one.backend == backend) continue;
-    for (const Case& other : cases) {
-      if (other.backend == backend && other.operation == one.operation &&
-          other.dtype == one.dtype && other.layout == one.layout && other.shape == one.shape) {
-        plans.push_back({.main = one, .versus = other});
-      }
-    }
-  }
-  if (!backend.empty() && !backends.contains(backend)) {
-    throw BadInput(
-        fmt::format("--versus={}: expected one of {}", backend, fmt::join(backends, ", ")));
-  }
-  if (!backend.empty() && plans.empty()) {
-    throw Unavailable(
-        fmt::format("--versus={}: no case here that another backend can run too", backend));
-  }
-  return plans;
-}
-
-bool is_finished(const Plan& plan, const Record& record, const Header& now, std::int64_t ranks,
-                 int repetitions) {
-  std::map<std::string, int> finished;
-  for (const Line& line : record.lines) {
-    if (line.measurement.usable() && line.measurement.ranks == ranks &&
-        same_way(record.header_of(line), now)) {
-      ++finished[line.measurement.name + " with " + line.measurement.paired_with];
-    }
-  }
-  const std::string other = plan.versus ? plan.versus->name : "";
-  return finished[plan.main.name + " with " + other] >= repetitions &&
-         (other.empty() || finished[other + " with " + plan.main.name] >= repetitions);
-}
 
 int run_job(Job job) {
   if (job.list.cases.empty()) {
     throw Unavailable(fmt::format("nothing to measure: {}", fmt::join(job.list.left_out, "; ")));
   }
-  const std::vector<Plan> plans = pair_cases(job.list.cases, job.options.versus);
-  Runner runner(job.target, job.options.rules(), std::move(job.timer), job.world,
-                [&job] { return job.interrupted_by() != 0; });
+  const std::vector<Plan> plans = make_plans(job.list.cases, job.options, job.target.rotate_bytes);
+  Runner runner(
+      job.target, job.options.rules(), job.options.operands(job.target.rotate_bytes),
+      std::move(job.timer), job.world, [&job] { return job.interrupted_by() != 0; },
+      std::move(job.around));
   if (job.world != nullptr && job.world->rank() != 0) return follow(*job.world, plans, runner);
   const auto end = [&](int code) {
     if (job.world != nullptr) job.world->decide(kEnd - code);

@@ -25,20 +25,12 @@ struct Job {
   CaseList list;
   World* world = nullptr;
   std::unique_ptr<Timer> timer;
+  Around around;
   std::function<int()> interrupted_by = [] { return 0; };  // the signal's number
 };
 
 // The exit code. Throws BadInput, Unavailable, EnvironmentFailed; OutOfStep where ranks can't go
 // on.
 int run_job(Job job);
-
-// --versus: each case of another backend beside the same case of `backend`. BadInput where the
-// program doesn't know the backend at all.
-std::vector<Plan> pair_cases(const std::vector<Case>& cases, const std::string& backend);
-
-// Whether the record holds `repetitions` usable measurements of the plan, of the same device and as
-// many ranks, taken in the same way.
-bool is_finished(const Plan& plan, const Record& record, const Header& now, std::int64_t ranks,
-                 int repetitions);
 
 }  // namespace trainmeter

@@ -6,6 +6,8 @@
 #include "bench/exit_code.hpp"
 #include "bench/harness.hpp"
 #include "bench/interrupt.hpp"
+#include "bench/sentinel.hpp"
+#include "kernels/cache_flush.hpp"
 #include "kernels/machine.hpp"
 #include "record/error.hpp"
 
@@ -22,6 +24,21 @@ std::unique_ptr<Timer> timer_for(const Target& target, World* world) {
   return target.kind == DeviceKind::gpu ? make_gpu_timer() : make_cpu_timer(steady_clock(), world);
 }
 
+// What is done around every case's runs on this target, alone in one process.
+Around around_for(const Options& options, const Target& target) {
+  Around around;
+  if (options.google.list_tests) return around;
+  if (options.cache == "cold") {
+    around.before_run = cache_flusher(target.kind, 2 * target.device.last_level_cache_bytes);
+  }
+  if (options.sentinel) {
+    if (std::shared_ptr<Sentinel> sentinel = make_sentinel(target)) {
+      around.probe = [sentinel] { return sentinel->probe(); };
+    }
+  }
+  return around;
+}
+
 int device_program(Program program, const std::vector<std::string>& command,
                    CaseList (*cases)(const Options&, const Target&)) {
   Job job;
@@ -35,6 +52,7 @@ int device_program(Program program, const std::vector<std::string>& command,
   job.target = choose_target(job.options.device);
   job.list = cases(job.options, job.target);
   job.timer = timer_for(job.target, nullptr);
+  job.around = around_for(job.options, job.target);
   return run_job(std::move(job));
 }
 

@@ -3,27 +3,33 @@
 // The measuring loop, for one operation or several in turn.
 #include "bench/measure.hpp"
 
+#include "record/median_estimate.hpp"
+#include "record/names.hpp"
 #include "record/statistics.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace trainmeter {
 namespace {
 
 // A sample must span this many steps of the clock, so that reading it costs below 1 %.
 constexpr double kLeastSteps = 100;
+constexpr std::int64_t kLeastPairs = 30;  // of two operations in turn
 constexpr std::int64_t kMaxBatch = 100'000;
 constexpr std::int64_t kMaxRound = 1'000;  // samples; a GPU timer holds two events for each
 
 class Loop {
  public:
   Loop(std::span<Operation* const> operations, Timer& timer, const Rules& rules, World* world,
-       const std::function<bool()>& stop)
-      : timer_(timer), rules_(rules), world_(world), stop_(stop) {
+       const std::function<bool()>& stop, const Around& around)
+      : timer_(timer), rules_(rules), world_(world), stop_(stop), around_(around) {
     for (Operation* operation : operations) series_.emplace_back(*operation);
   }
 
@@ -72,6 +78,13 @@ class Loop {
       }
       next = decide(std::min(next, kMaxBatch));
       if (next == series.batch) return true;
+      if (around_.before_run) {
+        throw Unavailable(
+            fmt::format("a run of {} is too short for this clock, and several can't be timed "
+                        "together where the "
+                        "caches are emptied before each: choose a larger one",
+                        format_seconds(series.run_s)));
+      }
       series.batch = next;
       if (!go_on()) return false;
       series.run_s = take(series, 1).front();
@@ -88,7 +101,15 @@ class Loop {
 
   std::vector<double> take(Series& series, std::int64_t count) {
     const double start_s = timer_.now_s();
-    std::vector<double> times = timer_.take(series.rotation, count, series.batch);
+    std::vector<double> times;
+    if (around_.before_run) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        around_.before_run();
+        times.push_back(timer_.take(series.rotation, 1, 1).front());
+      }
+    } else {
+      times = timer_.take(series.rotation, count, series.batch);
+    }
     const double wall_s = timer_.now_s() - start_s;
     series.sample_s = wall_s / static_cast<double>(count);
     wall_s_ += wall_s;
@@ -131,14 +152,59 @@ class Loop {
     }
   }
 
-  // How many samples the next round takes; 0: all have enough.
-  [[nodiscard]] std::int64_t missing() const {
+  // How many samples the next round takes; 0: there are enough, and `stopped_` says why.
+  [[nodiscard]] std::int64_t missing() {
+    std::int64_t want = missing_for_least();
+    if (want < 1) want = missing_for_target();
+    return std::min(want, samples_in(rules_.round_s));
+  }
+
+  [[nodiscard]] std::int64_t missing_for_target() {
+    const auto have = static_cast<std::int64_t>(series_.front().time_s.size());
+    const bool full = have >= rules_.max_samples;
+    if (!(rules_.target > 0)) {
+      stopped_ = full ? "sample_limit" : "enough";
+      return 0;
+    }
+    const bool late = wall_s_ >= rules_.max_time_s * static_cast<double>(series_.size());
+    const bool look = have >= next_look_;
+    if (look || full || late) {
+      // The look before this one was at half as many samples, or would have been.
+      const bool narrow_now = narrow(have);
+      next_look_ = 2 * have;
+      if (narrow_now && (full || late || narrow(have / 2))) {
+        stopped_ = "converged";
+      } else if (full) {
+        stopped_ = "sample_limit";
+      } else if (late) {
+        stopped_ = "time_limit";
+      }
+      if (!stopped_.empty()) return 0;
+    }
+    return std::min(next_look_, rules_.max_samples) - have;
+  }
+
+  // Whether the first `count` samples give an interval within the target.
+  [[nodiscard]] bool narrow(std::int64_t count) const {
+    const auto first = [&](const Series& series) {
+      return std::span(series.time_s).first(static_cast<std::size_t>(count));
+    };
+    if (count < 1) return false;
+    const MedianEstimate estimate = series_.size() == 2
+                                        ? estimate_ratio(first(series_[0]), first(series_[1]))
+                                        : estimate_median(first(series_[0]));
+    return estimate.half_width() < rules_.target;
+  }
+
+  [[nodiscard]] std::int64_t missing_for_least() const {
     const double most_wall_s =
         rules_.max_overhead * rules_.min_time_s * static_cast<double>(series_.size());
     std::int64_t most = 0;
     for (const Series& series : series_) {
       const auto have = static_cast<std::int64_t>(series.time_s.size());
-      std::int64_t want = rules_.min_samples - have;
+      const std::int64_t least =
+          series_.size() == 1 ? rules_.min_samples : std::max(rules_.min_samples, kLeastPairs);
+      std::int64_t want = least - have;
       if (series.total_s < rules_.min_time_s && wall_s_ < most_wall_s) {
         const double sample_s = series.run_s * static_cast<double>(series.batch);
         const double more = std::ceil((rules_.min_time_s - series.total_s) / sample_s);
@@ -148,7 +214,13 @@ class Loop {
       }
       most = std::max(most, std::min(want, rules_.max_samples - have));
     }
-    return std::min(most, samples_in(rules_.round_s));
+    return most;
+  }
+
+  void probe() {
+    if (!around_.probe) return;
+    probes_.push_back(around_.probe());
+    probes_.back().before = static_cast<std::int64_t>(series_.front().time_s.size());
   }
 
   bool sample() {
@@ -156,7 +228,11 @@ class Loop {
     wall_s_ = 0;
     while (const std::int64_t count = decide(missing())) {
       if (!go_on()) return false;
+      probe();
+      const auto first = static_cast<std::int64_t>(series_.front().time_s.size());
+      const double start_s = timer_.now_s();
       take(count, round);
+      rounds_.push_back({first, first + count, start_s, timer_.now_s()});
       for (std::size_t i = 0; i < series_.size(); ++i) {
         Series& series = series_[i];
         series.time_s.insert(series.time_s.end(), round[i].begin(), round[i].end());
@@ -164,6 +240,7 @@ class Loop {
                           std::accumulate(round[i].begin(), round[i].end(), 0.0);
       }
     }
+    probe();
     return true;
   }
 
@@ -171,6 +248,9 @@ class Loop {
     Measured measured;
     measured.settled = settled_;
     measured.interrupted = interrupted;
+    measured.stopped = stopped_;
+    measured.rounds = std::move(rounds_);
+    measured.probes = std::move(probes_);
     for (Series& series : series_) {
       measured.of.push_back({.time_s = std::move(series.time_s), .runs_per_sample = series.batch});
     }
@@ -182,6 +262,11 @@ class Loop {
   const Rules& rules_;
   World* world_;
   const std::function<bool()>& stop_;
+  const Around& around_;
+  std::string stopped_;
+  std::vector<Round> rounds_;
+  std::vector<Probe> probes_;
+  std::int64_t next_look_ = static_cast<std::int64_t>(kLeastSamplesForInterval);
   double wall_s_ = 0;  // spent in this phase
   bool settled_ = false;
 };
@@ -189,8 +274,8 @@ class Loop {
 }  // namespace
 
 Measured measure(std::span<Operation* const> operations, Timer& timer, const Rules& rules,
-                 World* world, const std::function<bool()>& stop) {
-  return Loop(operations, timer, rules, world, stop).run();
+                 World* world, const std::function<bool()>& stop, const Around& around) {
+  return Loop(operations, timer, rules, world, stop, around).run();
 }
 
 }  // namespace trainmeter

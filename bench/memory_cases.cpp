@@ -37,7 +37,7 @@ int arrays_of(MemoryKernel kernel) {
   return 1;
 }
 
-Case make_case(const MemoryProblem& problem, const MemoryBackend& backend, const Target& target) {
+Case make_case(const MemoryProblem& problem, const MemoryBackend& backend) {
   Case made;
   made.operation = to_string(problem.kernel);
   made.dtype = to_string(problem.dtype);
@@ -47,8 +47,8 @@ Case make_case(const MemoryProblem& problem, const MemoryBackend& backend, const
   made.shape = {{"bytes", problem.array_bytes}};
   made.bytes = stream_bytes(made.operation, static_cast<double>(problem.array_bytes));
   made.memory_bytes = arrays_of(problem.kernel) * static_cast<double>(problem.array_bytes);
-  made.make = [problem, make = backend.make, rotate = target.rotate_bytes] {
-    return make(problem, {.rotate_bytes = rotate});
+  made.make = [problem, make = backend.make](const OperandOptions& operands) {
+    return make(problem, operands);
   };
   return made;
 }
@@ -79,7 +79,7 @@ CaseList memory_cases(const Options& options, const Target& target) {
           if (backend.device != target.kind) continue;
           const MemoryProblem problem{
               .kernel = kernel, .dtype = *dtype_from(dtype), .array_bytes = bytes};
-          const Case made = make_case(problem, backend, target);
+          const Case made = make_case(problem, backend);
           if (const std::string why = backend.why_not(problem); !why.empty()) {
             reasons.push_back(made.name + ": " + why);
             continue;

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 namespace trainmeter {
 namespace {
@@ -24,7 +25,7 @@ constexpr std::int64_t kMaxDimension = std::int64_t{1} << 40;
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 52;
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
-  std::string max_seconds, dtypes, models, tokens, m, n, k, layouts, bytes;
+  std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, bytes;
 };
 
 std::string description(Program program) {
@@ -46,10 +47,28 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
   app.add_option("--device", options.device, "auto|gpu|cpu: auto is the GPU if there is one");
   app.add_option("--out", options.out, "FILE.jsonl: append to this record");
   app.add_flag("--resume", options.resume, "skip what the record has finished already");
-  app.add_option("--max_seconds", raw.max_seconds, "start no case after this long");
+  app.add_flag("--resume_anyway", options.resume_anyway,
+               "the same although the record is of another machine, revision or setting");
+  app.add_option("--max_seconds", raw.max_seconds,
+                 "start no case after this long; the most telling ones come first");
+  app.add_option("--target", raw.target,
+                 "sample until the median's 95 % interval is +- this many per cent (1); 0: don't");
+  app.add_option("--case_seconds", raw.case_seconds, "but no longer than this (2)");
+  app.add_option("--cache", options.cache,
+                 "rotate|cold|hot: operands beyond the caches, caches emptied before each run, or "
+                 "one set of operands again and again");
+  app.add_option("--regime", options.regime,
+                 "burst: some runs after a rest; sustained: for 10 s after 30 s of warm-up");
+  app.add_flag("!--no_sentinel", options.sentinel,
+               "don't look at the machine's state between samples");
   app.add_option("--versus", options.versus,
                  "BACKEND: measure every case against it, sample by sample in turn");
   app.add_option("--dtype", raw.dtypes, "LIST of element types");
+  if (options.program != Program::collective) {
+    app.add_option("--data", options.data, "normal|uniform|zeros|integers: what operands hold");
+    app.add_flag("--pitfalls", options.pitfalls,
+                 "measure each case in turn with itself on zeros, and out of the caches");
+  }
   if (options.program == Program::gemm) {
     app.add_option("--models", raw.models, "ID,...: also the shapes of these models' steps");
     app.add_option("--tokens", raw.tokens,
@@ -92,6 +111,10 @@ void interpret(const Raw& raw, Options& options) {
   if (!raw.max_seconds.empty()) {
     options.max_seconds = parse_non_negative("--max_seconds", raw.max_seconds);
   }
+  if (!raw.target.empty()) options.target = parse_non_negative("--target", raw.target) / 100;
+  if (!raw.case_seconds.empty()) {
+    options.case_seconds = parse_non_negative("--case_seconds", raw.case_seconds);
+  }
   if (!raw.dtypes.empty()) options.dtypes = parse_list("--dtype", raw.dtypes);
   for (const std::string& dtype : options.dtypes) one_of("--dtype", dtype, dtype_names());
   if (!raw.models.empty()) options.models = parse_list("--models", raw.models);
@@ -106,6 +129,15 @@ void interpret(const Raw& raw, Options& options) {
 
 void check(const Options& options) {
   one_of("--device", options.device, {"auto", "gpu", "cpu"});
+  one_of("--data", options.data, {"normal", "uniform", "zeros", "integers"});
+  one_of("--cache", options.cache, {"rotate", "cold", "hot"});
+  if (!options.regime.empty()) one_of("--regime", options.regime, {"burst", "sustained"});
+  if (options.pitfalls && !options.versus.empty()) {
+    throw BadInput("--pitfalls and --versus: expected one of them");
+  }
+  if (options.pitfalls && (options.data != "normal" || options.cache != "rotate")) {
+    throw BadInput("--pitfalls: expected without --data and --cache, which it varies");
+  }
   const bool any = !options.m.empty() || !options.n.empty() || !options.k.empty();
   if (any && (options.m.empty() || options.n.empty() || options.k.empty())) {
     throw BadInput("--m, --n and --k: expected all three");
@@ -115,6 +147,9 @@ void check(const Options& options) {
   }
   if (options.tokens && options.models.empty()) {
     throw BadInput("--tokens: expected together with --models");
+  }
+  if (options.resume_anyway && !options.resume) {
+    throw BadInput("--resume_anyway: expected together with --resume");
   }
   if (options.resume && options.out.empty()) {
     throw BadInput("--resume: expected together with --out=FILE.jsonl");
@@ -142,10 +177,28 @@ std::string program_name(Program program) {
 
 Rules Options::rules() const {
   Rules rules;
+  rules.target = target;
+  if (regime == "burst") {  // DeepGEMM's and other published figures: a few runs of a rested device
+    rules.rest_s = 1;
+    rules.warmup_s = rules.max_warmup_s = rules.min_time_s = rules.target = 0;
+    rules.max_samples = 30;
+  } else if (regime == "sustained") {  // until clock and temperature have settled
+    rules.first_warmup_s = 30;
+    rules.min_time_s = rules.max_time_s = 10;
+  }
+  if (case_seconds) rules.max_time_s = *case_seconds;
   rules.min_time_s = google.min_time_s.value_or(rules.min_time_s);
   rules.warmup_s = google.min_warmup_s.value_or(rules.warmup_s);
   rules.max_warmup_s = std::max(rules.max_warmup_s, 2 * rules.warmup_s);
   return rules;
+}
+
+OperandOptions Options::operands(std::int64_t rotate_bytes) const {
+  static const std::map<std::string, Values> kValues = {{"normal", Values::normal},
+                                                        {"uniform", Values::uniform},
+                                                        {"zeros", Values::zeros},
+                                                        {"integers", Values::integers}};
+  return {.rotate_bytes = cache == "rotate" ? rotate_bytes : 0, .values = kValues.at(data)};
 }
 
 Options read_options(Program program, const std::vector<std::string>& command) {

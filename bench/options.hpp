@@ -22,8 +22,16 @@ struct Options {
   std::string device = "auto";       // auto, gpu, cpu
   std::string out;                   // the record; empty: none is written
   bool resume = false;
+  bool resume_anyway = false;  // although the record is of another machine, revision or setting
   std::optional<double> max_seconds;
   std::string versus;
+  std::string data = "normal";   // normal, uniform, zeros, integers
+  std::string cache = "rotate";  // rotate, cold, hot
+  std::string regime;            // burst, sustained; empty: neither
+  double target = 0.01;          // of Rules
+  std::optional<double> case_seconds;
+  bool sentinel = true;
+  bool pitfalls = false;
   std::vector<std::string> dtypes;  // empty: the default ones
 
   std::vector<std::string> models;  // gemm
@@ -38,6 +46,7 @@ struct Options {
   std::string help_text;
 
   [[nodiscard]] Rules rules() const;
+  [[nodiscard]] OperandOptions operands(std::int64_t rotate_bytes) const;
 };
 
 // BadInput, in one line, for anything that isn't right.

@@ -5,11 +5,14 @@
 
 #include "bench/exit_code.hpp"
 #include "bench/monitor.hpp"
+#include "bench/sentinel.hpp"
 #include "record/names.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace trainmeter {
@@ -32,13 +35,16 @@ void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
 
 }  // namespace
 
-Runner::Runner(const Target& target, const Rules& rules, std::unique_ptr<Timer> timer, World* world,
-               std::function<bool()> stop)
+Runner::Runner(const Target& target, const Rules& rules, const OperandOptions& operands,
+               std::unique_ptr<Timer> timer, World* world, std::function<bool()> stop,
+               Around around)
     : target_(target),
       rules_(rules),
+      operands_(operands),
       timer_(std::move(timer)),
       world_(world),
-      stop_(std::move(stop)) {
+      stop_(std::move(stop)),
+      around_(std::move(around)) {
   if (target.kind == DeviceKind::gpu) {
     telemetry_ = std::make_unique<Telemetry>(target.device.details.at("uuid"));
   }
@@ -96,7 +102,8 @@ Outcome Runner::run_in_step(const Plan& plan) {
   std::vector<std::unique_ptr<Operation>> operations;
   std::string why;
   try {
-    for (const Case* one : cases) operations.push_back(one->make());
+    for (const Case* one : cases)
+      operations.push_back(one->make(one->operands.value_or(operands_)));
   } catch (...) {
     const Failure failure = failure_in_flight();
     if (failure.code != kUnavailable) throw;
@@ -127,7 +134,12 @@ Outcome Runner::run_in_step(const Plan& plan) {
   if (telemetry_) {
     monitor.emplace([this] { return telemetry_->read(); }, kTelemetryPeriod);
   }
-  Measured measured = measure(measured_operations, *timer_, rules_, world_, stop_);
+  Rules rules = rules_;
+  rules.warmup_s = std::max(rules.warmup_s, rules.first_warmup_s);
+  rules.max_warmup_s = std::max(rules.max_warmup_s, 2 * rules.warmup_s);
+  rules_.first_warmup_s = 0;
+  std::this_thread::sleep_for(std::chrono::duration<double>(rules.rest_s));
+  Measured measured = measure(measured_operations, *timer_, rules, world_, stop_, around_);
   if (measured.interrupted) return interrupted();
   if (monitor) {
     const auto watched = monitor->stop();
@@ -138,6 +150,10 @@ Outcome Runner::run_in_step(const Plan& plan) {
   for (std::size_t i = 0; i < operations.size(); ++i) {
     outcome.rows[i].time_s = std::move(measured.of[i].time_s);
     outcome.rows[i].runs_per_sample = measured.of[i].runs_per_sample;
+    outcome.rows[i].stopped = measured.stopped;
+    outcome.rows[i].probes = measured.probes;
+    outcome.rows[i].marks =
+        changed_states(measured.probes, static_cast<std::int64_t>(outcome.rows[i].time_s.size()));
   }
   return finished(kFine);
 }

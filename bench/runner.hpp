@@ -44,8 +44,9 @@ class OutOfStep : public std::runtime_error {
 
 class Runner {
  public:
-  Runner(const Target& target, const Rules& rules, std::unique_ptr<Timer> timer, World* world,
-         std::function<bool()> stop);
+  // `around` is what is done around every case's runs; `operands` what cases are made with.
+  Runner(const Target& target, const Rules& rules, const OperandOptions& operands,
+         std::unique_ptr<Timer> timer, World* world, std::function<bool()> stop, Around around);
   Outcome run(const Plan& plan);
 
  private:
@@ -55,9 +56,11 @@ class Runner {
 
   Target target_;
   Rules rules_;
+  OperandOptions operands_;
   std::unique_ptr<Timer> timer_;
   World* world_;
   std::function<bool()> stop_;
+  Around around_;
   std::unique_ptr<Telemetry> telemetry_;  // of a GPU
 };
 

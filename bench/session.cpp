@@ -51,17 +51,21 @@ std::map<std::string, std::string> allowed_environment(const char* const* variab
   return found;
 }
 
-Discipline discipline_of(const Target& target, const Rules& rules) {
+Discipline discipline_of(const Target& target, const Options& options) {
+  const Rules rules = options.rules();
   return {.timer = target.kind == DeviceKind::gpu ? "cuda_events" : "steady_clock",
-          .data = "normal",
-          .cache = "rotate",
+          .data = options.data,
+          .cache = options.cache,
+          .regime = options.regime,
           .warmup_s = rules.warmup_s,
           .min_time_s = rules.min_time_s,
-          .min_samples = rules.min_samples};
+          .min_samples = rules.min_samples,
+          .target = rules.target,
+          .max_time_s = rules.max_time_s};
 }
 
-Header make_header(const std::string& program, const std::vector<std::string>& command,
-                   const Target& target, const Rules& rules) {
+Header make_header(const Options& options, const Target& target) {
+  const std::string program = program_name(options.program);
   Header header;
   header.program = program;
   header.version = program_version();
@@ -71,9 +75,9 @@ Header make_header(const std::string& program, const std::vector<std::string>& c
   // The random part is for containers, whose process ids repeat.
   header.session = fmt::format("{}-{}-{}-{:08x}", program, header.started_at, ::getpid(),
                                std::random_device{}());
-  header.command = command;
+  header.command = options.command;
   header.device = target.device;
-  header.discipline = discipline_of(target, rules);
+  header.discipline = discipline_of(target, options);
   header.software = library_versions();
   header.environment = allowed_environment(::environ);
   return header;

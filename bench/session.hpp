@@ -3,7 +3,7 @@
 // The header of this program's part of a record: who measures, with what, under which settings.
 #pragma once
 
-#include "bench/measure.hpp"
+#include "bench/options.hpp"
 #include "bench/target.hpp"
 #include "record/record.hpp"
 
@@ -18,9 +18,8 @@ namespace trainmeter {
 std::string_view git_revision();
 std::string_view program_version();
 
-Discipline discipline_of(const Target& target, const Rules& rules);
-Header make_header(const std::string& program, const std::vector<std::string>& command,
-                   const Target& target, const Rules& rules);
+Discipline discipline_of(const Target& target, const Options& options);
+Header make_header(const Options& options, const Target& target);
 
 // Of `variables` ("NAME=value"), those that change what is measured and tell nothing else.
 std::map<std::string, std::string> allowed_environment(const char* const* variables);

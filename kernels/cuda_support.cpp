@@ -3,6 +3,8 @@
 // Errors and resources of CUDA.
 #include "kernels/cuda_support.hpp"
 
+#include "kernels/cache_flush.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
@@ -119,6 +121,12 @@ void DeviceOperand::copy_to_host(void* host) const {
 void DeviceOperand::fill_bytes(int value) {
   cuda_check(cudaMemset(data(0), value, static_cast<std::size_t>(bytes_)), "cudaMemset");
   cuda_check(cudaDeviceSynchronize(), "cudaMemset");
+}
+
+std::function<void()> gpu_cache_flusher(std::int64_t bytes) {
+  return [buffer = std::make_shared<DeviceBuffer>(bytes), value = 0]() mutable {
+    buffer->fill_bytes(++value % 256);
+  };
 }
 
 CudaStream::CudaStream() {

@@ -87,7 +87,10 @@ MatrixLayout matrix_layout(cudaDataType_t type, std::int64_t rows, std::int64_t 
 class CublasLtGemm final : public Operation {
  public:
   CublasLtGemm(const GemmProblem& problem, const OperandOptions& options)
-      : problem_(problem), seed_(options.seed), workspace_(kWorkspaceBytes) {
+      : problem_(problem),
+        seed_(options.seed),
+        values_(options.values),
+        workspace_(kWorkspaceBytes) {
     sets_ = sets_for(gemm_bytes_of_one_set(problem), options, device_bytes_free());
     make_operands();
     describe();
@@ -121,9 +124,9 @@ class CublasLtGemm final : public Operation {
     a_ = DeviceOperand(a_count * size, sets_);
     b_ = DeviceOperand(b_count * size, sets_);
     c_ = DeviceOperand(problem_.m * problem_.n * output_size_of(problem_.dtype), sets_);
-    fill_random(host.data(), a_count, problem_.dtype, operand_seed(seed_, 0, 0));
+    fill_random(host.data(), a_count, problem_.dtype, operand_seed(seed_, 0, 0), values_);
     a_.copy_from_host(host.data());
-    fill_random(host.data(), b_count, problem_.dtype, operand_seed(seed_, 0, 1));
+    fill_random(host.data(), b_count, problem_.dtype, operand_seed(seed_, 0, 1), values_);
     b_.copy_from_host(host.data());
   }
 
@@ -212,6 +215,7 @@ class CublasLtGemm final : public Operation {
 
   GemmProblem problem_;
   std::uint64_t seed_;
+  Values values_;
   CudaStream stream_;
   DeviceBuffer workspace_;
   int sets_ = 1;

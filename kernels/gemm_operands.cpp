@@ -42,17 +42,19 @@ std::int64_t gemm_bytes_of_one_set(const GemmProblem& p) {
 }
 
 HostGemm::HostGemm(const GemmProblem& problem, const OperandOptions& options)
-    : HostGemm(problem, options.seed,
+    : HostGemm(problem, options,
                sets_for(gemm_bytes_of_one_set(problem), options, host_bytes_for_operands())) {}
 
-HostGemm::HostGemm(const GemmProblem& problem, std::uint64_t seed, int sets)
+HostGemm::HostGemm(const GemmProblem& problem, const OperandOptions& options, int sets)
     : problem_(problem),
-      seed_(seed),
+      seed_(options.seed),
       a_(problem.m * problem.k * size_of(problem.dtype), sets),
       b_(problem.k * problem.n * size_of(problem.dtype), sets),
       c_(problem.m * problem.n * output_size_of(problem.dtype), sets) {
-  fill_random(a_.data(0), problem.m * problem.k, problem.dtype, operand_seed(seed_, 0, 0));
-  fill_random(b_.data(0), problem.k * problem.n, problem.dtype, operand_seed(seed_, 0, 1));
+  fill_random(a_.data(0), problem.m * problem.k, problem.dtype, operand_seed(seed_, 0, 0),
+              options.values);
+  fill_random(b_.data(0), problem.k * problem.n, problem.dtype, operand_seed(seed_, 0, 1),
+              options.values);
   poison_gemm_output(problem, c_.data(0));
   // C's too: this places its pages, so that the first runs don't pay for them.
   for (const HostOperand* operand : {&a_, &b_, &c_}) operand->repeat_first();

@@ -30,7 +30,7 @@ class HostGemm : public Operation {
   virtual void multiply(const void* a, const void* b, void* c) = 0;
 
  private:
-  HostGemm(const GemmProblem& problem, std::uint64_t seed, int sets);
+  HostGemm(const GemmProblem& problem, const OperandOptions& options, int sets);
 
   GemmProblem problem_;
   std::uint64_t seed_;

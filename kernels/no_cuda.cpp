@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a build without CUDA says where a GPU is asked for.
 #include "kernels/collective.hpp"
+#include "kernels/cache_flush.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 
@@ -9,6 +10,10 @@ namespace trainmeter {
 
 Gpus gpus() {
   return {.devices = {}, .why_none = "built without CUDA"};
+}
+
+std::function<void()> gpu_cache_flusher(std::int64_t /*bytes*/) {
+  throw Unavailable("built without CUDA");
 }
 
 std::unique_ptr<World> make_nccl_world() {

@@ -50,11 +50,16 @@ class Operation {
   [[nodiscard]] virtual void* stream() const { return nullptr; }
 };
 
+// What operands hold. Training's are near normal; zeros and whole numbers toggle fewer bits, cost
+// less power and so flatter a power-limited device.
+enum class Values { normal, uniform, zeros, integers };
+
 // How operands are made. All sets hold the same data, each at its own place in memory.
 struct OperandOptions {
   std::int64_t rotate_bytes =
       0;  // make enough sets that their operands exceed this (3 x the last-level cache); 0: one set
-  std::uint64_t seed = 1;  // of the N(0,1) data
+  std::uint64_t seed = 1;
+  Values values = Values::normal;
 };
 
 // Bytes from one set's operand to the next one's, which follows it in the same allocation: a

@@ -81,38 +81,59 @@ float tf32_from_float(float value) {
   return std::bit_cast<float>((bits + 0xfffU + ((bits >> 13) & 1U)) & ~0x1fffU);
 }
 
+constexpr int kLargestWhole = 4;  // of Values::integers
+
+// One number of the kind, from the state of its element.
+double drawn(const Ziggurat& z, Values values, std::uint64_t state) {
+  switch (values) {
+    case Values::normal:
+      return normal(z, state);
+    case Values::uniform:
+      return 2 * uniform(mixed(state + kGolden)) - 1;
+    case Values::integers:
+      return std::floor((2 * kLargestWhole + 1) * uniform(mixed(state + kGolden))) - kLargestWhole;
+    case Values::zeros:
+      break;
+  }
+  return 0;
+}
+
 template <class T, class Convert>
-void fill(void* data, std::int64_t count, std::uint64_t seed, Convert convert) {
+void fill(void* data, std::int64_t count, std::uint64_t seed, Values values, Convert convert) {
   static const Ziggurat z;
   const std::uint64_t base = mixed(seed + kGolden);
   T* out = static_cast<T*>(data);
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < count; ++i) {
-    out[i] = convert(normal(z, base ^ mixed(static_cast<std::uint64_t>(i))));
+    out[i] = convert(drawn(z, values, base ^ mixed(static_cast<std::uint64_t>(i))));
   }
 }
 
 }  // namespace
 
-void fill_random(void* data, std::int64_t count, DType type, std::uint64_t seed) {
+void fill_random(void* data, std::int64_t count, DType type, std::uint64_t seed, Values values) {
+  const auto fill_as = [&]<class T>(T, auto convert) {
+    fill<T>(data, count, seed, values, convert);
+  };
   switch (type) {
     case DType::fp64:
-      return fill<double>(data, count, seed, [](double x) { return x; });
+      return fill_as(double{}, [](double x) { return x; });
     case DType::fp32:
-      return fill<float>(data, count, seed, [](double x) { return static_cast<float>(x); });
+      return fill_as(float{}, [](double x) { return static_cast<float>(x); });
     case DType::tf32:
-      return fill<float>(data, count, seed,
-                         [](double x) { return tf32_from_float(static_cast<float>(x)); });
+      return fill_as(float{}, [](double x) { return tf32_from_float(static_cast<float>(x)); });
     case DType::fp16:
-      return fill<std::uint16_t>(data, count, seed,
-                                 [](double x) { return fp16_from_float(static_cast<float>(x)); });
+      return fill_as(std::uint16_t{},
+                     [](double x) { return fp16_from_float(static_cast<float>(x)); });
     case DType::bf16:
-      return fill<std::uint16_t>(data, count, seed,
-                                 [](double x) { return bf16_from_float(static_cast<float>(x)); });
-    case DType::int8:
-      return fill<std::int8_t>(data, count, seed, [](double x) {
-        return static_cast<std::int8_t>(std::clamp(std::nearbyint(32 * x), -127.0, 127.0));
+      return fill_as(std::uint16_t{},
+                     [](double x) { return bf16_from_float(static_cast<float>(x)); });
+    case DType::int8: {
+      const double scale = values == Values::integers ? 1 : 32;
+      return fill_as(std::int8_t{}, [scale](double x) {
+        return static_cast<std::int8_t>(std::clamp(std::nearbyint(scale * x), -127.0, 127.0));
       });
+    }
     case DType::fp8:
     case DType::fp8_e5m2:
       break;

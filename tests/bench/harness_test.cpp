@@ -45,7 +45,8 @@ class HarnessTest : public ::testing::Test {
     made.layout = "nt";
     made.flops = 2;
     made.bytes = 12;
-    made.make = [this, check, cost_s] {
+    made.make = [this, check, cost_s](const OperandOptions& operands) {
+      made_with_.push_back(operands);
       ++made_;
       auto operation =
           std::make_unique<FakeOperation>(time_, [cost_s](std::int64_t) { return cost_s; });
@@ -78,6 +79,7 @@ class HarnessTest : public ::testing::Test {
   std::filesystem::path file_;
   std::function<void()> on_run_;
   int made_ = 0;
+  std::vector<OperandOptions> made_with_;
 };
 
 TEST_F(HarnessTest, WritesARecordThatReadsBack) {
@@ -114,7 +116,9 @@ TEST_F(HarnessTest, AWrongResultIsAnErrorRowAndExitCode1AndIsNotTimed) {
 
 TEST_F(HarnessTest, ACaseThatCannotBePreparedIsAnErrorRowAndExitCode3) {
   Case lacking = fake_case("lacking");
-  lacking.make = []() -> std::unique_ptr<Operation> { throw Unavailable("needs a moon"); };
+  lacking.make = [](const OperandOptions&) -> std::unique_ptr<Operation> {
+    throw Unavailable("needs a moon");
+  };
   EXPECT_EQ(run_job(job({lacking, fake_case("a")})), kUnavailable);
   const Record record = read_record(file_);
   ASSERT_EQ(record.lines.size(), 2U);
@@ -124,7 +128,9 @@ TEST_F(HarnessTest, ACaseThatCannotBePreparedIsAnErrorRowAndExitCode3) {
 
 TEST_F(HarnessTest, AWrongResultOutweighsALack) {
   Case lacking = fake_case("lacking");
-  lacking.make = []() -> std::unique_ptr<Operation> { throw Unavailable("needs a moon"); };
+  lacking.make = [](const OperandOptions&) -> std::unique_ptr<Operation> {
+    throw Unavailable("needs a moon");
+  };
   const Case wrong = fake_case("wrong", {.ok = false, .error = 3, .bound = 1, .how = "fake"});
   EXPECT_EQ(run_job(job({lacking, wrong})), kCheckFailed);
   EXPECT_EQ(run_job(job({wrong, lacking})), kCheckFailed);
@@ -132,7 +138,9 @@ TEST_F(HarnessTest, AWrongResultOutweighsALack) {
 
 TEST_F(HarnessTest, FailuresInMidRunEndTheProgram) {
   Case broken = fake_case("broken");
-  broken.make = []() -> std::unique_ptr<Operation> { throw EnvironmentFailed("disk full"); };
+  broken.make = [](const OperandOptions&) -> std::unique_ptr<Operation> {
+    throw EnvironmentFailed("disk full");
+  };
   EXPECT_THROW(run_job(job({fake_case("a"), broken, fake_case("b")})), EnvironmentFailed);
   EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1"));  // finished work stays
 }
@@ -144,13 +152,58 @@ TEST_F(HarnessTest, ResumeSkipsWhatIsFinishedInTheSameWay) {
   EXPECT_EQ(made_, 2);
   EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")}, {"--resume"})), kFine);
   EXPECT_EQ(made_, 2);
-  // Another discipline, another device or more repetitions: not finished.
-  EXPECT_EQ(run_job(job({fake_case("a")}, {"--resume", "--benchmark_min_time=0.3"})), kFine);
-  EXPECT_EQ(made_, 3);
-  Job other = job({fake_case("a")}, {"--resume"});
-  other.target.device.name = "another";
-  EXPECT_EQ(run_job(std::move(other)), kFine);
+  // More repetitions: not finished.
+  EXPECT_EQ(run_job(job({fake_case("a")}, {"--resume", "--benchmark_repetitions=2"})), kFine);
   EXPECT_EQ(made_, 4);
+}
+
+TEST_F(HarnessTest, ResumeRefusesARecordOfAnotherMachineOrSettingUnlessTold) {
+  EXPECT_EQ(run_job(job({fake_case("a")})), kFine);
+  const auto refusal = [&](Job job) {
+    try {
+      (void)run_job(std::move(job));
+    } catch (const BadInput& error) {
+      return std::string(error.what());
+    }
+    return std::string("went on");
+  };
+  const auto another = [&](std::vector<std::string> words) {
+    Job made = job({fake_case("a")}, std::move(words));
+    made.target.device.name = "another";
+    return made;
+  };
+  EXPECT_THAT(refusal(another({"--resume"})), HasSubstr("device: fake, now another"));
+  EXPECT_THAT(refusal(job({fake_case("a")}, {"--resume", "--benchmark_min_time=0.3"})),
+              HasSubstr("least time: 0.2, now 0.3"));
+  EXPECT_THAT(refusal(job({fake_case("a")}, {"--resume", "--data=zeros"})),
+              HasSubstr("data: normal, now zeros"));
+  EXPECT_EQ(recorded().size(), 1U);
+  EXPECT_EQ(refusal(another({"--resume", "--resume_anyway"})), "went on");
+  EXPECT_EQ(recorded().size(), 1U);  // it was finished already
+}
+
+TEST_F(HarnessTest, PitfallsMeasuresEachCaseBesideItsFlatteredSelf) {
+  Job made = job({fake_case("a")}, {"--pitfalls"});
+  made.target.rotate_bytes = 1000;
+  EXPECT_EQ(run_job(std::move(made)), kFine);
+  const std::string name = "gemm/fp32/a/m:1/n:1/k:1";
+  EXPECT_THAT(recorded(), ElementsAre(name, name + "/data:zeros", name, name + "/cache:hot"));
+  ASSERT_EQ(made_with_.size(), 4U);
+  EXPECT_EQ(made_with_[0].values, Values::normal);
+  EXPECT_EQ(made_with_[1].values, Values::zeros);
+  EXPECT_EQ(made_with_[1].rotate_bytes, 1000);
+  EXPECT_EQ(made_with_[2].rotate_bytes, 1000);
+  EXPECT_EQ(made_with_[3].rotate_bytes, 0);
+  EXPECT_EQ(made_with_[3].values, Values::normal);
+}
+
+TEST_F(HarnessTest, DataAndCacheAreTheOperands) {
+  EXPECT_EQ(run_job(job({fake_case("a")}, {"--data=integers", "--cache=hot"})), kFine);
+  EXPECT_EQ(made_with_.back().values, Values::integers);
+  EXPECT_EQ(made_with_.back().rotate_bytes, 0);
+  const Record record = read_record(file_);
+  EXPECT_EQ(record.headers[0].discipline.data, "integers");
+  EXPECT_EQ(record.headers[0].discipline.cache, "hot");
 }
 
 TEST_F(HarnessTest, ResumeTriesFailedCasesAgain) {

@@ -3,6 +3,8 @@
 // The measuring loop under a fake clock: how long it warms up, how much it samples, when it stops.
 #include "bench/measure.hpp"
 
+#include "bench/sentinel.hpp"
+#include "record/median_estimate.hpp"
 #include "record/statistics.hpp"
 
 #include "fakes.hpp"
@@ -14,6 +16,7 @@
 #include <cstdlib>
 #include <memory>
 #include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -245,6 +248,137 @@ TEST(Measure, CountsAreRankZerosAndAnyRankCanStopAll) {
   world.other_stops = true;
   world.decision = nullptr;
   EXPECT_TRUE(measure(operations, *timer, rules(), &world, never).interrupted);
+}
+
+// What run number i takes: 1 ms, give or take `sigma` of it.
+std::function<double(std::int64_t)> noisy(double sigma, std::uint64_t seed = 1) {
+  return [random = std::mt19937_64(seed), normal = std::normal_distribution<double>(1, sigma)](
+             std::int64_t) mutable { return 1e-3 * normal(random); };
+}
+
+Rules with_target(double target) {
+  Rules given = rules();
+  given.target = target;
+  return given;
+}
+
+TEST(Measure, GoesOnUntilTheIntervalIsNarrow) {
+  FakeTime time;
+  FakeOperation quiet(time, noisy(0.005));
+  const Measured few = measure_one(time, quiet, with_target(0.01));
+  EXPECT_EQ(few.stopped, "converged");
+  FakeOperation loud(time, noisy(0.08));
+  const Measured many = measure_one(time, loud, with_target(0.01));
+  EXPECT_EQ(many.stopped, "converged");
+  EXPECT_LT(estimate_median(many.of[0].time_s).half_width(), 0.01);
+  EXPECT_GT(many.of[0].time_s.size(), few.of[0].time_s.size());
+}
+
+TEST(Measure, SaysThatItCouldNotGetThere) {
+  FakeTime time;
+  FakeOperation hopeless(time, noisy(0.3));
+  Rules late = with_target(0.001);
+  late.max_time_s = 0.5;
+  EXPECT_EQ(measure_one(time, hopeless, late).stopped, "time_limit");
+  Rules full = with_target(0.001);
+  full.max_samples = 300;
+  const Measured measured = measure_one(time, hopeless, full);
+  EXPECT_EQ(measured.stopped, "sample_limit");
+  EXPECT_EQ(measured.of[0].time_s.size(), 300U);
+  EXPECT_EQ(measure_one(time, hopeless, rules()).stopped, "enough");  // no target
+}
+
+TEST(Measure, ADriftNeverConverges) {
+  FakeTime time;
+  FakeOperation slower(
+      time, [](std::int64_t run) { return 1e-3 * (1 + 1e-4 * static_cast<double>(run)); });
+  const Measured measured = measure_one(time, slower, with_target(0.01));
+  EXPECT_EQ(measured.stopped, "time_limit");
+  EXPECT_FALSE(estimate_median(measured.of[0].time_s).interval);
+}
+
+TEST(Measure, APairHasThirtyAtLeastAndANarrowRatio) {
+  FakeTime time;
+  FakeOperation a(time, noisy(0.02, 1));
+  FakeOperation b(time, noisy(0.02, 2));
+  const auto timer = make_cpu_timer(time.clock(kResolution), nullptr);
+  std::array<Operation*, 2> operations = {&a, &b};
+  Rules given = rules();
+  given.min_time_s = 0;
+  EXPECT_EQ(measure(operations, *timer, given, nullptr, never).of[0].time_s.size(), 30U);
+  given.target = 0.01;
+  const Measured measured = measure(operations, *timer, given, nullptr, never);
+  EXPECT_EQ(measured.stopped, "converged");
+  EXPECT_LT(estimate_ratio(measured.of[0].time_s, measured.of[1].time_s).half_width(), 0.01);
+}
+
+TEST(Measure, LooksAtTheMachineBetweenRounds) {
+  FakeTime time;
+  FakeOperation operation(time, noisy(0.01));
+  const auto timer = make_cpu_timer(time.clock(kResolution), nullptr);
+  std::array<Operation*, 1> operations = {&operation};
+  int probes = 0;
+  const Around around{.probe =
+                          [&] {
+                            ++probes;
+                            return Probe{.before = 0, .compute_s = 1e-4, .copy_s = 2e-4};
+                          },
+                      .before_run = nullptr};
+  const Measured measured = measure(operations, *timer, rules(), nullptr, never, around);
+  ASSERT_EQ(measured.probes.size(), measured.rounds.size() + 1);
+  EXPECT_EQ(static_cast<int>(measured.probes.size()), probes);
+  for (std::size_t i = 0; i < measured.rounds.size(); ++i) {
+    EXPECT_EQ(measured.probes[i].before, measured.rounds[i].first);
+    EXPECT_EQ(measured.probes[i + 1].before, measured.rounds[i].end);
+    EXPECT_LT(measured.rounds[i].start_s, measured.rounds[i].end_s);
+  }
+  EXPECT_EQ(measured.probes.back().before, static_cast<std::int64_t>(measured.of[0].time_s.size()));
+}
+
+TEST(Measure, EmptiesCachesBeforeEveryRunAndTimesNoneOfThat) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t) { return 1e-3; });
+  const auto timer = make_cpu_timer(time.clock(kResolution), nullptr);
+  std::array<Operation*, 1> operations = {&operation};
+  std::size_t emptied = 0;
+  const Around around{.probe = nullptr, .before_run = [&] {
+                        ++emptied;
+                        time.now_s += 5e-3;
+                      }};
+  const Measured measured = measure(operations, *timer, rules(), nullptr, never, around);
+  EXPECT_EQ(emptied, operation.ran.size());
+  EXPECT_NEAR(median(measured.of[0].time_s), 1e-3, 1e-12);
+  EXPECT_EQ(measured.of[0].runs_per_sample, 1);
+  // Several short ones would have to be timed together, the later ones warm.
+  FakeOperation too_short(time, [](std::int64_t) { return 1e-7; });
+  operations[0] = &too_short;
+  EXPECT_THROW((void)measure(operations, *timer, rules(), nullptr, never, around), Unavailable);
+}
+
+TEST(ChangedStates, MarksWhatLiesBesideAnUnusualProbe) {
+  const auto probe = [](std::int64_t before, double compute, double copy = 1) {
+    return Probe{.before = before, .compute_s = compute, .copy_s = copy};
+  };
+  EXPECT_TRUE(changed_states({}, 0).empty());
+  EXPECT_TRUE(changed_states({probe(0, 1), probe(10, 1.2), probe(20, 0.9)}, 20).empty());
+  const auto marks = changed_states(
+      {probe(0, 1), probe(10, 1), probe(20, 1.5), probe(30, 1), probe(40, 1, 2)}, 40);
+  ASSERT_EQ(marks.size(), 2U);
+  EXPECT_EQ(marks[0].first, 10);
+  EXPECT_EQ(marks[0].last, 29);
+  EXPECT_EQ(marks[0].why, "machine: compute probe 1.50 x");
+  EXPECT_EQ(marks[1].first, 30);
+  EXPECT_EQ(marks[1].last, 39);
+  EXPECT_EQ(marks[1].why, "machine: copy probe 2.00 x");
+}
+
+TEST(Sentinel, IsThereOnThisMachineAndTellsTimes) {
+  const Target target = choose_target("cpu");
+  const auto sentinel = make_sentinel(target);
+  ASSERT_NE(sentinel, nullptr);
+  const Probe probe = sentinel->probe();
+  EXPECT_GT(probe.compute_s, 0);
+  EXPECT_GT(probe.copy_s, 0);
 }
 
 TEST(SteadyClock, KnowsItsResolution) {

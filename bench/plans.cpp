@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Pairs cases.
+#include "bench/plans.hpp"
+
+#include "record/error.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <set>
+
+namespace trainmeter {
+namespace {
+
+std::vector<Plan> with_backend(const std::vector<Case>& cases, const std::string& backend) {
+  std::vector<Plan> plans;
+  std::set<std::string> backends;
+  for (const Case& one : cases) {
+    backends.insert(one.backend);
+    if (one.backend == backend) continue;
+    for (const Case& other : cases) {
+      if (other.backend == backend && other.operation == one.operation &&
+          other.dtype == one.dtype && other.layout == one.layout && other.shape == one.shape) {
+        plans.push_back({.main = one, .versus = other});
+      }
+    }
+  }
+  if (!backends.contains(backend)) {
+    throw BadInput(
+        fmt::format("--versus={}: expected one of {}", backend, fmt::join(backends, ", ")));
+  }
+  if (plans.empty()) {
+    throw Unavailable(
+        fmt::format("--versus={}: no case here that another backend can run too", backend));
+  }
+  return plans;
+}
+
+std::vector<Plan> with_pitfalls(const std::vector<Case>& cases, const OperandOptions& usual) {
+  std::vector<Plan> plans;
+  for (const Case& one : cases) {
+    if (one.operation == "fma") continue;  // it has no operands in memory
+    Case zeros = one;
+    zeros.name += "/data:zeros";
+    zeros.operands = usual;
+    zeros.operands->values = Values::zeros;
+    plans.push_back({.main = one, .versus = std::move(zeros)});
+    Case hot = one;
+    hot.name += "/cache:hot";
+    hot.operands = usual;
+    hot.operands->rotate_bytes = 0;
+    plans.push_back({.main = one, .versus = std::move(hot)});
+  }
+  return plans;
+}
+
+}  // namespace
+
+std::vector<Plan> make_plans(const std::vector<Case>& cases, const Options& options,
+                             std::int64_t rotate_bytes) {
+  if (!options.versus.empty()) return with_backend(cases, options.versus);
+  if (options.pitfalls) return with_pitfalls(cases, options.operands(rotate_bytes));
+  std::vector<Plan> plans;
+  for (const Case& one : cases) plans.push_back({.main = one, .versus = std::nullopt});
+  return plans;
+}
+
+}  // namespace trainmeter

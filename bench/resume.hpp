@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// --resume: what a record holds already, and whether it is a record to go on with.
+#pragma once
+
+#include "bench/runner.hpp"
+#include "record/record.hpp"
+
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+// What keeps two sessions from being one: machine, revision, settings of the measurement. One short
+// text each ("device: A, now B").
+std::vector<std::string> differences(const Header& then, const Header& now);
+
+// BadInput where the record holds a session of this program that differs from `now`.
+void require_same(const Record& record, const Header& now);
+
+// Whether the record holds `repetitions` usable measurements of the plan by as many ranks, of
+// sessions that don't differ from `now`; of any with `anyway`.
+bool is_finished(const Plan& plan, const Record& record, const Header& now, std::int64_t ranks,
+                 int repetitions, bool anyway);
+
+}  // namespace trainmeter
