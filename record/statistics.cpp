@@ -1,12 +1,11 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Order statistics and the bootstrap.
+// Order statistics.
 #include "record/statistics.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <random>
 #include <stdexcept>
 
 namespace trainmeter {
@@ -51,26 +50,6 @@ double median_absolute_deviation(std::span<const double> samples) {
   distance.reserve(samples.size());
   for (const double x : samples) distance.push_back(std::abs(x - middle));
   return median(distance);
-}
-
-std::optional<Interval> bootstrap_median(std::span<const double> samples, double confidence,
-                                         std::uint64_t seed, int resamples) {
-  require_numbers(samples);
-  if (!(confidence > 0 && confidence < 1) || resamples < 2) {
-    throw std::invalid_argument("bootstrap: confidence outside 0..1, or fewer than 2 resamples");
-  }
-  if (samples.size() < 5) return std::nullopt;
-  std::mt19937_64 random(seed);
-  std::uniform_int_distribution<std::size_t> pick(0, samples.size() - 1);
-  std::vector<double> resample(samples.size());
-  std::vector<double> medians(static_cast<std::size_t>(resamples));
-  for (double& result : medians) {
-    for (double& x : resample) x = samples[pick(random)];
-    result = median(resample);
-  }
-  std::ranges::sort(medians);
-  const double tail = (1 - confidence) / 2;
-  return Interval{quantile_of_sorted(medians, tail), quantile_of_sorted(medians, 1 - tail)};
 }
 
 }  // namespace trainmeter

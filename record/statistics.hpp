@@ -4,8 +4,6 @@
 // invented number.
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,10 +23,5 @@ struct Interval {
   double low = 0;
   double high = 0;
 };
-
-// Percentile bootstrap of the median (Efron and Tibshirani 1993, chapter 13): independent samples
-// assumed. Nothing below five samples: too few to say.
-std::optional<Interval> bootstrap_median(std::span<const double> samples, double confidence,
-                                         std::uint64_t seed, int resamples = 1000);
 
 }  // namespace trainmeter

@@ -4,6 +4,7 @@
 #include "report/rates.hpp"
 
 #include "record/formulas.hpp"
+#include "record/samples.hpp"
 #include "record/statistics.hpp"
 #include "report/gemm_curve.hpp"
 #include "report/transfer.hpp"
@@ -55,17 +56,23 @@ bool stands_alone(const Measurement& m) {
 }
 
 double noise_of(const Measurement& m) {
-  return 1.4826 * median_absolute_deviation(m.time_s) / median(m.time_s);
+  const std::vector<double> time_s = counted_samples(m).time_s;
+  return 1.4826 * median_absolute_deviation(time_s) / median(time_s);
 }
 
-double rate_of(const Measurement& m, const Header& header) {
-  const double seconds = median(m.time_s);
+double rate_at(const Measurement& m, const Header& header, double seconds) {
   if (is_compute(m.operation)) {
     return rate(m.flops, seconds) /
            static_cast<double>(std::max<std::int64_t>(1, header.device.count));
   }
   if (is_memory_kernel(m.operation)) return rate(m.bytes, seconds);
   return rate(m.bytes, seconds) * bus_factor(m.operation, m.ranks);
+}
+
+double rate_of(const Measurement& m, const Header& header) {
+  const std::vector<double> time_s = counted_samples(m).time_s;
+  constexpr double kFast = 0.05;
+  return rate_at(m, header, m.operation == "fma" ? quantile(time_s, kFast) : median(time_s));
 }
 
 // The shape's part of a point, the same for what we measured and what others published.

@@ -6,7 +6,7 @@
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/names.hpp"
-#include "record/statistics.hpp"
+#include "record/samples.hpp"
 #include "report/transfer.hpp"
 
 #include <fmt/format.h>
@@ -64,15 +64,10 @@ Achieved achieved_of(const Measurement& m, const Header& header, const RatePoint
   Achieved out{.point = point,
                .possible = {},
                .possible_how = "",
-               .low = point.value,
-               .high = point.value,
+               .interval = {},
                .samples = m.time_s.size()};
-  if (const auto interval = bootstrap_median(m.time_s, kConfidence, 1)) {
-    Measurement at = m;  // through rate_of, so that a rate is made in one place
-    at.time_s = {interval->high};
-    out.low = rate_of(at, header);
-    at.time_s = {interval->low};
-    out.high = rate_of(at, header);
+  if (const auto time = median_time(m, kConfidence).interval; time && time->low > 0) {
+    out.interval = Interval{rate_at(m, header, time->high), rate_at(m, header, time->low)};
   }
   return out;
 }
@@ -239,8 +234,8 @@ nlohmann::ordered_json to_json(const Story& story) {
     json["unit"] =
         a.point.operation == "gemm" || a.point.operation == "fma" ? "flop_per_s" : "bytes_per_s";
     json["value"] = a.point.value;
-    json["low"] = a.low;
-    json["high"] = a.high;
+    json["low"] = a.interval ? nlohmann::ordered_json(a.interval->low) : nullptr;
+    json["high"] = a.interval ? nlohmann::ordered_json(a.interval->high) : nullptr;
     json["samples"] = a.samples;
     json["possible"] = a.possible ? Json(*a.possible) : Json(nullptr);
     json["possible_how"] = a.possible_how;

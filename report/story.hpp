@@ -4,6 +4,7 @@
 // training run on this machine, and what it says about published claims.
 #pragma once
 
+#include "record/statistics.hpp"
 #include "report/claims.hpp"
 #include "report/document.hpp"
 #include "report/predict.hpp"
@@ -21,10 +22,9 @@ namespace trainmeter {
 // The best case of one operation, dtype and backend.
 struct Achieved {
   RatePoint point;
-  std::optional<double> possible;  // in the unit of point.value
-  std::string possible_how;        // "datasheet of h100", "register loop, measured"
-  double low = 0, high = 0;  // 95 % interval of the median's rate; equal to the rate where samples
-                             // are too few to say
+  std::optional<double> possible;    // in the unit of point.value
+  std::string possible_how;          // "datasheet of h100", "register loop, measured"
+  std::optional<Interval> interval;  // 95 %, of the median's rate; none where samples can't tell
   std::size_t samples = 0;
 };
 

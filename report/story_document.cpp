@@ -35,8 +35,8 @@ std::string shown_shape(const RatePoint& point) {
 }
 
 std::string shown_spread(const Achieved& a) {  // half the interval, against the rate
-  if (a.samples < 5) return "n/a";
-  return fmt::format("+-{:.1f} %", (a.high - a.low) / 2 / a.point.value * 100);
+  if (!a.interval) return "n/a";
+  return fmt::format("+-{:.1f} %", (a.interval->high - a.interval->low) / 2 / a.point.value * 100);
 }
 
 template <class F>
@@ -97,7 +97,8 @@ void add_achieved(Document& out, const Story& story) {
   if (!story.machine.memory_bytes_per_s)
     notes.emplace_back("no peak is known for this machine's memory");
   notes.emplace_back(
-      "95 %: interval of the median, by bootstrap of the samples; all-reduce as bus bandwidth; "
+      "95 %: interval of the median, by batches of ten autocorrelation times; n/a: fewer than 50 "
+      "samples, a drift, or samples too alike in time; all-reduce as bus bandwidth; "
       "every case was verified before it was timed");
   // Either the ceiling was measured while other programs held the cores, or it isn't one.
   for (const Achieved& a : story.achieved) {

@@ -43,40 +43,4 @@ TEST(Statistics, NothingIsInventedFromNothing) {
   EXPECT_THROW((void)median(Samples{}), std::invalid_argument);
   EXPECT_THROW((void)mean(Samples{}), std::invalid_argument);
   EXPECT_THROW((void)median(Samples{1, NAN}), std::invalid_argument);
-  EXPECT_THROW((void)bootstrap_median(Samples{}, 0.9, 1), std::invalid_argument);
-  EXPECT_FALSE(bootstrap_median(Samples{1, 2, 3, 4}, 0.9, 1).has_value());
-}
-
-TEST(Statistics, BootstrapOfConstantSamplesIsAPoint) {
-  const auto interval = bootstrap_median(Samples{2, 2, 2, 2, 2, 2}, 0.95, 1);
-  ASSERT_TRUE(interval);
-  EXPECT_DOUBLE_EQ(interval->low, 2);
-  EXPECT_DOUBLE_EQ(interval->high, 2);
-}
-
-TEST(Statistics, BootstrapIsReproducible) {
-  const Samples x = {1, 5, 2, 8, 3, 9, 4};
-  const auto a = bootstrap_median(x, 0.9, 7);
-  const auto b = bootstrap_median(x, 0.9, 7);
-  EXPECT_EQ(a->low, b->low);
-  EXPECT_EQ(a->high, b->high);
-  EXPECT_LE(a->low, median(x));
-  EXPECT_GE(a->high, median(x));
-}
-
-// The interval holds the true median about as often as it says: 400 experiments of 31 normal
-// samples at 95 %.
-TEST(Statistics, BootstrapCoversTheTrueMedian) {
-  std::mt19937_64 random(11);
-  std::normal_distribution<double> normal(10, 1);
-  int covered = 0;
-  constexpr int kExperiments = 400;
-  for (int i = 0; i < kExperiments; ++i) {
-    Samples x(31);
-    for (double& value : x) value = normal(random);
-    const auto interval = bootstrap_median(x, 0.95, static_cast<std::uint64_t>(i), 400);
-    if (interval->low <= 10 && 10 <= interval->high) ++covered;
-  }
-  EXPECT_GT(covered, 0.91 * kExperiments);
-  EXPECT_LT(covered, 0.99 * kExperiments);
 }

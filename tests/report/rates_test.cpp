@@ -245,7 +245,7 @@ TEST(Rates, MemoryIsTriadFirst) {
   book.add(small_cpu());
   EXPECT_NEAR(book.memory()->value, 20e9, 1);
   EXPECT_FALSE(RateBook().memory());
-  EXPECT_NEAR(book.register_peak("bf16")->value, 2e12, 1);
+  EXPECT_NEAR(book.register_peak("bf16")->value / 2e12, 1, 0.01);  // its fastest samples
 }
 
 TEST(Rates, PublishedOnesOfTheH800NameTheirSource) {

@@ -16,14 +16,16 @@ TEST(Story, TellsWhatWasAchievedBesideWhatIsPossible) {
   const auto gemm = std::ranges::find_if(
       story.achieved, [](const Achieved& a) { return a.point.operation == "gemm"; });
   ASSERT_NE(gemm, story.achieved.end());
-  EXPECT_NEAR(*gemm->possible / 2e12, 1, 1e-9);  // the register loop
-  EXPECT_LE(gemm->low, gemm->point.value);
-  EXPECT_GE(gemm->high, gemm->point.value);
+  EXPECT_NEAR(*gemm->possible / 2e12, 1, 0.01);  // the register loop, its fastest samples
+  if (gemm->interval) {
+    EXPECT_LE(gemm->interval->low, gemm->point.value);
+    EXPECT_GE(gemm->interval->high, gemm->point.value);
+  }
   ASSERT_TRUE(story.prediction) << story.why_no_prediction;
   EXPECT_EQ(story.collectives.size(), 1U);
   EXPECT_GE(story.verdicts.size(), 3U);
   const std::string text = to_text(to_document(story), {});
-  for (const char* expected : {"1.00 TFLOP/s", "50.0 %", "step time", "null model",
+  for (const char* expected : {"1.00 TFLOP/s", "49.6 %", "step time", "null model",
                                "$81,920, not $294,000", "contradictory"}) {
     EXPECT_THAT(text, HasSubstr(expected));
   }
