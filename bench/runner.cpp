@@ -15,7 +15,7 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kTelemetryPeriod = 0.05;  // seconds; a GPU's own sensors are no faster
+constexpr double kTelemetryPeriod = 0.05;  // seconds; sensors are no faster
 
 void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
   row.verified = check.ok && ok_everywhere;
@@ -38,11 +38,9 @@ Runner::Runner(const Target& target, const Rules& rules, std::unique_ptr<Timer> 
       rules_(rules),
       timer_(std::move(timer)),
       world_(world),
-      stop_(std::move(stop)) {
-  if (target.kind == DeviceKind::gpu) {
-    telemetry_ = std::make_unique<Telemetry>(target.device.details.at("uuid"));
-  }
-}
+      stop_(std::move(stop)),
+      telemetry_(target.kind == DeviceKind::gpu ? gpu_telemetry(target.device.details.at("uuid"))
+                                                : cpu_telemetry(cpu_info())) {}
 
 bool Runner::all(bool mine) const {
   return world_ == nullptr ? mine : world_->all(mine);
@@ -123,16 +121,11 @@ Outcome Runner::run_in_step(const Plan& plan) {
 
   std::vector<Operation*> measured_operations;
   for (const auto& operation : operations) measured_operations.push_back(operation.get());
-  std::optional<Monitor> monitor;
-  if (telemetry_) {
-    monitor.emplace([this] { return telemetry_->read(); }, kTelemetryPeriod);
-  }
+  Monitor monitor(*telemetry_, kTelemetryPeriod);
   Measured measured = measure(measured_operations, *timer_, rules_, world_, stop_);
   if (measured.interrupted) return interrupted();
-  if (monitor) {
-    const auto watched = monitor->stop();
-    for (Measurement& row : outcome.rows) note_telemetry(watched, row);
-  }
+  const Watched watched = monitor.stop();
+  for (Measurement& row : outcome.rows) note_telemetry(watched, row);
   outcome.settled = measured.settled;
   outcome.runs_per_sample = measured.of.front().runs_per_sample;
   for (std::size_t i = 0; i < operations.size(); ++i) {

@@ -58,7 +58,7 @@ class Runner {
   std::unique_ptr<Timer> timer_;
   World* world_;
   std::function<bool()> stop_;
-  std::unique_ptr<Telemetry> telemetry_;  // of a GPU
+  std::unique_ptr<TelemetrySource> telemetry_;
 };
 
 }  // namespace trainmeter
