@@ -83,8 +83,10 @@ bool note_energy(const std::vector<EnergyPoint>& points, const std::string& from
   return true;
 }
 
-bool grew(const std::optional<Counter>& before, const std::optional<Counter>& after) {
-  return before && after && counted(*before, *after).value_or(0) > 0;
+std::optional<std::uint64_t> new_ones(const std::optional<Counter>& before,
+                                      const std::optional<Counter>& after) {
+  if (!before || !after) return std::nullopt;
+  return counted(*before, *after);
 }
 
 std::vector<ThrottleSpan> throttle_spans(Samples samples) {
@@ -103,10 +105,12 @@ std::vector<ThrottleSpan> throttle_spans(Samples samples) {
     const TelemetrySample& now = samples[i];
     const TelemetrySample& next = samples[std::min(i + 1, samples.size() - 1)];
     for (const std::string& reason : now.throttle_reasons) held(reason, now.at_s, next.at_s);
-    if (grew(now.quota_throttled_us, next.quota_throttled_us)) {
+    if (new_ones(now.quota_throttled_us, next.quota_throttled_us).value_or(0) > 0) {
       held("cgroup_quota", now.at_s, next.at_s);
     }
-    if (grew(now.thermal_events, next.thermal_events)) held("core_thermal", now.at_s, next.at_s);
+    if (new_ones(now.thermal_events, next.thermal_events).value_or(0) > 0) {
+      held("core_thermal", now.at_s, next.at_s);
+    }
   }
   return out;
 }
@@ -131,12 +135,6 @@ std::map<std::string, std::string> incomplete_sensors(Samples samples) {
     out[name] = fmt::format("{} of {} readings", count, samples.size());
   }
   return out;
-}
-
-std::optional<std::uint64_t> new_ones(const std::optional<Counter>& before,
-                                      const std::optional<Counter>& after) {
-  if (!before || !after) return std::nullopt;
-  return counted(*before, *after);
 }
 
 void note_load(const CpuTimes& before, const CpuTimes& after, TelemetrySummary& out) {

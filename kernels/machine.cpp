@@ -127,8 +127,8 @@ std::int64_t last_level_cache(const std::vector<int>& cpus) {
 
 // The mask as it was at the first call: pin_threads() narrows that of the calling thread.
 const std::vector<int>& allowed_at_first() {
-  static const std::vector<int> allowed = affinity_mask();
-  return allowed;
+  static const std::vector<int> kAllowed = affinity_mask();
+  return kAllowed;
 }
 
 // 0, or what went wrong (errno).
