@@ -3,6 +3,7 @@
 // The measuring loop, for one operation or several in turn.
 #include "bench/measure.hpp"
 
+#include "kernels/telemetry.hpp"
 #include "record/median_estimate.hpp"
 #include "record/names.hpp"
 #include "record/statistics.hpp"
@@ -230,9 +231,9 @@ class Loop {
       if (!go_on()) return false;
       probe();
       const auto first = static_cast<std::int64_t>(series_.front().time_s.size());
-      const double start_s = timer_.now_s();
+      const double start_s = steady_now_s();
       take(count, round);
-      rounds_.push_back({first, first + count, start_s, timer_.now_s()});
+      rounds_.push_back({first, first + count, start_s, steady_now_s()});
       for (std::size_t i = 0; i < series_.size(); ++i) {
         Series& series = series_[i];
         series.time_s.insert(series.time_s.end(), round[i].begin(), round[i].end());

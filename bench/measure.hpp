@@ -39,7 +39,8 @@ struct Samples {
   std::int64_t runs_per_sample = 1;  // above 1 a sample is the mean of that many runs
 };
 
-// Samples [first, end) were taken between these two times of the timer's clock.
+// Samples [first, end) were taken between these two times (steady_now_s() of
+// kernels/telemetry.hpp).
 struct Round {
   std::int64_t first = 0, end = 0;
   double start_s = 0, end_s = 0;

@@ -3,50 +3,77 @@
 // The watching thread.
 #include "bench/monitor.hpp"
 
+#include "kernels/machine.hpp"
+
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <utility>
 
 namespace trainmeter {
+namespace {
 
-Monitor::Monitor(std::function<TelemetrySample()> read, double period_s)
-    : read_(std::move(read)), thread_([this, period_s] { watch(period_s); }) {}
+constexpr double kOwnShare = 0.004;   // of a core
+constexpr double kLongestWait = 0.1;  // seconds
+
+double thread_cpu_s() {
+  timespec now{};
+  (void)::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+}  // namespace
+
+Monitor::Monitor(TelemetrySource& source, double period_s) : source_(source) {
+  watched_.before = source_.state();
+  thread_ = std::thread([this, period_s] { watch(period_s); });
+}
 
 Monitor::~Monitor() {
-  (void)stop();
+  if (thread_.joinable()) (void)stop();
 }
 
 void Monitor::watch(double period_s) {
+  unpin_thread();
+  const double begin_s = steady_now_s();
   std::unique_lock lock(mutex_);
-  while (!stopping_) {
+  for (bool last = false; !last;) {
+    last = stopping_;
     lock.unlock();
-    TelemetrySample sample = read_();
+    watched_.samples.push_back(source_.read());
     lock.lock();
-    samples_.push_back(std::move(sample));
-    wake_.wait_for(lock, std::chrono::duration<double>(period_s), [this] { return stopping_; });
+    watched_.cpu_s = thread_cpu_s();
+    watched_.seconds = steady_now_s() - begin_s;
+    const double affordable_s = watched_.cpu_s / kOwnShare - watched_.seconds;
+    const double wait_s = std::max(period_s, std::min(affordable_s, kLongestWait));
+    if (!last) {
+      wake_.wait_for(lock, std::chrono::duration<double>(wait_s), [this] { return stopping_; });
+    }
   }
 }
 
-std::vector<TelemetrySample> Monitor::stop() {
+Watched Monitor::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_one();
-  if (thread_.joinable()) thread_.join();
-  return std::move(samples_);
+  thread_.join();
+  watched_.after = source_.state();
+  watched_.unreadable = source_.unreadable();
+  return std::move(watched_);
 }
 
-void note_telemetry(const std::vector<TelemetrySample>& samples, Measurement& row) {
-  for (const TelemetrySample& sample : samples) {
+void note_telemetry(const Watched& watched, Measurement& row) {
+  for (const TelemetrySample& sample : watched.samples) {
     if (sample.sm_clock_hz) row.sm_clock_hz.push_back(*sample.sm_clock_hz);
     if (sample.power_w) row.power_w.push_back(*sample.power_w);
     if (sample.temperature_c) row.temperature_c.push_back(*sample.temperature_c);
-    for (const std::string& reason : sample.throttle_reasons) {
-      auto& reasons = row.throttle_reasons;
-      if (std::find(reasons.begin(), reasons.end(), reason) == reasons.end()) {
-        reasons.push_back(reason);
-      }
+  }
+  for (const ThrottleSpan& span : summarise(watched).throttled) {
+    auto& reasons = row.throttle_reasons;
+    if (std::find(reasons.begin(), reasons.end(), span.reason) == reasons.end()) {
+      reasons.push_back(span.reason);
     }
   }
 }

@@ -18,7 +18,7 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kTelemetryPeriod = 0.05;  // seconds; a GPU's own sensors are no faster
+constexpr double kTelemetryPeriod = 0.05;  // seconds; sensors are no faster
 
 void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
   row.verified = check.ok && ok_everywhere;
@@ -44,11 +44,9 @@ Runner::Runner(const Target& target, const Rules& rules, const OperandOptions& o
       timer_(std::move(timer)),
       world_(world),
       stop_(std::move(stop)),
-      around_(std::move(around)) {
-  if (target.kind == DeviceKind::gpu) {
-    telemetry_ = std::make_unique<Telemetry>(target.device.details.at("uuid"));
-  }
-}
+      around_(std::move(around)),
+      telemetry_(target.kind == DeviceKind::gpu ? gpu_telemetry(target.device.details.at("uuid"))
+                                                : cpu_telemetry(cpu_info())) {}
 
 bool Runner::all(bool mine) const {
   return world_ == nullptr ? mine : world_->all(mine);
@@ -130,30 +128,29 @@ Outcome Runner::run_in_step(const Plan& plan) {
 
   std::vector<Operation*> measured_operations;
   for (const auto& operation : operations) measured_operations.push_back(operation.get());
-  std::optional<Monitor> monitor;
-  if (telemetry_) {
-    monitor.emplace([this] { return telemetry_->read(); }, kTelemetryPeriod);
-  }
   Rules rules = rules_;
   rules.warmup_s = std::max(rules.warmup_s, rules.first_warmup_s);
   rules.max_warmup_s = std::max(rules.max_warmup_s, 2 * rules.warmup_s);
   rules_.first_warmup_s = 0;
   std::this_thread::sleep_for(std::chrono::duration<double>(rules.rest_s));
+  Monitor monitor(*telemetry_, kTelemetryPeriod);
   Measured measured = measure(measured_operations, *timer_, rules, world_, stop_, around_);
   if (measured.interrupted) return interrupted();
-  if (monitor) {
-    const auto watched = monitor->stop();
-    for (Measurement& row : outcome.rows) note_telemetry(watched, row);
-  }
+  const Watched watched = monitor.stop();
   outcome.settled = measured.settled;
   outcome.runs_per_sample = measured.of.front().runs_per_sample;
   for (std::size_t i = 0; i < operations.size(); ++i) {
-    outcome.rows[i].time_s = std::move(measured.of[i].time_s);
-    outcome.rows[i].runs_per_sample = measured.of[i].runs_per_sample;
-    outcome.rows[i].stopped = measured.stopped;
-    outcome.rows[i].probes = measured.probes;
-    outcome.rows[i].marks =
-        changed_states(measured.probes, static_cast<std::int64_t>(outcome.rows[i].time_s.size()));
+    Measurement& row = outcome.rows[i];
+    row.time_s = std::move(measured.of[i].time_s);
+    row.runs_per_sample = measured.of[i].runs_per_sample;
+    row.stopped = measured.stopped;
+    row.probes = measured.probes;
+    row.marks = changed_states(row.probes, static_cast<std::int64_t>(row.time_s.size()));
+    note_telemetry(watched, row);
+    note_sampling(watched, measured.rounds, row);
+  }
+  if (outcome.rows.size() > 1) {  // whose energy it was can't be told
+    for (Measurement& row : outcome.rows) row.energy_j.reset();
   }
   return finished(kFine);
 }

@@ -61,7 +61,7 @@ class Runner {
   World* world_;
   std::function<bool()> stop_;
   Around around_;
-  std::unique_ptr<Telemetry> telemetry_;  // of a GPU
+  std::unique_ptr<TelemetrySource> telemetry_;
 };
 
 }  // namespace trainmeter

@@ -59,10 +59,10 @@ void read_group(CgroupLimits& limits, const fs::path& group) {
   if (cpu_max >> quota >> period) tighten_cpus(limits, quota, period);
 }
 
-}  // namespace
-
-CgroupLimits cgroup_limits(const fs::path& mount, const std::string& membership) {
-  CgroupLimits limits;
+// The folders of this process's groups, from its own to the root of each hierarchy that limits
+// memory or CPU.
+std::vector<fs::path> groups(const fs::path& mount, const std::string& membership) {
+  std::vector<fs::path> out;
   std::istringstream lines(membership);
   // A line is hierarchy:controllers:path; version 2 has no controllers and no folder of its own.
   for (std::string line; std::getline(lines, line);) {
@@ -81,12 +81,31 @@ CgroupLimits cgroup_limits(const fs::path& mount, const std::string& membership)
     // In a container the path may be the host's, and absent here: then the root alone speaks.
     fs::path group = fs::path(line.substr(second + 1)).relative_path();
     for (;;) {
-      read_group(limits, root / group);
+      out.push_back(root / group);
       if (group.empty()) break;
       group = group.parent_path();
     }
   }
+  return out;
+}
+
+}  // namespace
+
+CgroupLimits cgroup_limits(const fs::path& mount, const std::string& membership) {
+  CgroupLimits limits;
+  for (const fs::path& group : groups(mount, membership)) read_group(limits, group);
   return limits;
+}
+
+std::vector<fs::path> cpu_stat_files(const fs::path& mount, const std::string& membership) {
+  std::vector<fs::path> out;
+  for (const fs::path& group : groups(mount, membership)) {
+    const fs::path file = group / "cpu.stat";
+    if (fs::exists(file) && std::find(out.begin(), out.end(), file) == out.end()) {
+      out.push_back(file);
+    }
+  }
+  return out;
 }
 
 }  // namespace trainmeter

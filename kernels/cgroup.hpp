@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace trainmeter {
 
@@ -20,5 +21,10 @@ struct CgroupLimits {
 // is /sys/fs/cgroup, `membership` the text of /proc/self/cgroup. File cache that can be dropped
 // doesn't count as used.
 CgroupLimits cgroup_limits(const std::filesystem::path& mount, const std::string& membership);
+
+// The cpu.stat files of this process's groups, from its own to the root: each group is held back by
+// its own quota, and counts that alone (nr_throttled, throttled_usec; throttled_time in version 1).
+std::vector<std::filesystem::path> cpu_stat_files(const std::filesystem::path& mount,
+                                                  const std::string& membership);
 
 }  // namespace trainmeter

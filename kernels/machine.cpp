@@ -125,6 +125,25 @@ std::int64_t last_level_cache(const std::vector<int>& cpus) {
   return bytes;
 }
 
+// The mask as it was at the first call: pin_threads() narrows that of the calling thread.
+const std::vector<int>& allowed_at_first() {
+  static const std::vector<int> kAllowed = affinity_mask();
+  return kAllowed;
+}
+
+// 0, or what went wrong (errno).
+int set_affinity(const std::vector<int>& cpus) {
+  const auto size = static_cast<std::size_t>(*std::max_element(cpus.begin(), cpus.end())) + 1;
+  cpu_set_t* mask = CPU_ALLOC(size);
+  if (mask == nullptr) return ENOMEM;
+  const std::size_t bytes = CPU_ALLOC_SIZE(size);
+  CPU_ZERO_S(bytes, mask);
+  for (const int cpu : cpus) CPU_SET_S(static_cast<std::size_t>(cpu), bytes, mask);
+  const int failure = sched_setaffinity(0, bytes, mask) == 0 ? 0 : errno;
+  CPU_FREE(mask);
+  return failure;
+}
+
 std::string cpu_name(const std::string& cpuinfo) {
   for (const char* key : {"model name", "Model", "cpu model", "CPU part"}) {
     std::string name = value_of(cpuinfo, key);
@@ -136,8 +155,7 @@ std::string cpu_name(const std::string& cpuinfo) {
 }  // namespace
 
 CpuInfo cpu_info() {
-  // The mask as it was at the first call: pin_threads() narrows that of the calling thread.
-  static const std::vector<int> allowed = affinity_mask();
+  const std::vector<int>& allowed = allowed_at_first();
   const CgroupLimits limits = cgroup_limits("/sys/fs/cgroup", text_of("/proc/self/cgroup"));
   const std::string cpuinfo = text_of("/proc/cpuinfo");
   const std::string meminfo = text_of("/proc/meminfo");
@@ -170,23 +188,14 @@ void pin_threads(const CpuInfo& cpu) {
   omp_set_num_threads(cpu.cores);
   int failure = 0;
 #pragma omp parallel num_threads(cpu.cores) reduction(max : failure)
-  {
-    const auto core =
-        static_cast<std::size_t>(cpu.core_ids[static_cast<std::size_t>(omp_get_thread_num())]);
-    cpu_set_t* mask = CPU_ALLOC(core + 1);
-    const std::size_t bytes = CPU_ALLOC_SIZE(core + 1);
-    if (mask == nullptr) {
-      failure = ENOMEM;
-    } else {
-      CPU_ZERO_S(bytes, mask);
-      CPU_SET_S(core, bytes, mask);
-      if (sched_setaffinity(0, bytes, mask) != 0) failure = errno;
-      CPU_FREE(mask);
-    }
-  }
+  { failure = set_affinity({cpu.core_ids[static_cast<std::size_t>(omp_get_thread_num())]}); }
   if (failure != 0) {
     throw std::system_error(failure, std::generic_category(), "pinning threads to cores");
   }
+}
+
+void unpin_thread() {
+  (void)set_affinity(allowed_at_first());
 }
 
 }  // namespace trainmeter

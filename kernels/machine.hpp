@@ -26,6 +26,10 @@ CpuInfo cpu_info();
 // OpenBLAS, which are the same.
 void pin_threads(const CpuInfo& cpu);
 
+// The calling thread may run wherever the process could before: for threads that only watch. Where
+// the system refuses, it stays where it is.
+void unpin_thread();
+
 struct GpuInfo {
   std::string name;
   std::string uuid;

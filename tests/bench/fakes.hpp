@@ -1,13 +1,16 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // An operation that moves a fake clock instead of working, so that the loop's decisions can be
-// tested to the last sample.
+// tested to the last sample; telemetry that was recorded, played back.
 #pragma once
 
 #include "bench/timer.hpp"
 #include "kernels/operation.hpp"
+#include "kernels/telemetry.hpp"
 
+#include <algorithm>
 #include <functional>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -41,6 +44,28 @@ class FakeOperation : public Operation {
   FakeTime& time_;
   std::function<double(std::int64_t)> cost_s_;
   int sets_;
+};
+
+// Plays `samples` and `states` in order, then the last ones again; `failures` (sensor and reason)
+// are named from the first reading on.
+class RecordedTelemetry : public TelemetrySource {
+ public:
+  explicit RecordedTelemetry(std::vector<TelemetrySample> samples,
+                             std::vector<DeviceState> states = {{}},
+                             std::map<std::string, std::string> failures = {})
+      : samples_(std::move(samples)), states_(std::move(states)), failures_(std::move(failures)) {}
+
+  TelemetrySample read() override {
+    for (const auto& [sensor, why] : failures_) cannot_read(sensor, why);
+    return samples_[std::min(read_++, samples_.size() - 1)];
+  }
+  DeviceState state() override { return states_[std::min(states_read_++, states_.size() - 1)]; }
+
+ private:
+  std::vector<TelemetrySample> samples_;
+  std::vector<DeviceState> states_;
+  std::map<std::string, std::string> failures_;
+  std::size_t read_ = 0, states_read_ = 0;
 };
 
 inline bool never() {

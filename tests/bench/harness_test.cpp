@@ -4,7 +4,6 @@
 #include "bench/harness.hpp"
 
 #include "bench/exit_code.hpp"
-#include "bench/monitor.hpp"
 #include "bench/session.hpp"
 #include "record/error.hpp"
 
@@ -255,25 +254,6 @@ TEST_F(HarnessTest, ThePairOfAWrongResultIsNotRecorded) {
   const Case wrong = fake_case("b", {.ok = false, .error = 3, .bound = 1, .how = "fake"});
   EXPECT_EQ(run_job(job({fake_case("a"), wrong}, {"--versus=b"})), kCheckFailed);
   EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/b/m:1/n:1/k:1"));
-}
-
-TEST(Monitor, KeepsWhatTheDeviceTells) {
-  Monitor monitor(
-      [] {
-        return TelemetrySample{.sm_clock_hz = 1.5e9,
-                               .power_w = std::nullopt,
-                               .temperature_c = 40,
-                               .throttle_reasons = {"sw_power_cap"}};
-      },
-      1e-3);
-  ::usleep(20'000);
-  const auto samples = monitor.stop();
-  ASSERT_GE(samples.size(), 2U);
-  Measurement row;
-  note_telemetry(samples, row);
-  EXPECT_EQ(row.sm_clock_hz.size(), samples.size());
-  EXPECT_TRUE(row.power_w.empty());
-  EXPECT_THAT(row.throttle_reasons, ElementsAre("sw_power_cap"));
 }
 
 TEST_F(HarnessTest, RefusesWhatCannotBeMeant) {

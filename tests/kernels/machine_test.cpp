@@ -103,6 +103,9 @@ TEST(CpuInfo, PinnedThreadsLeaveTheAnswerAsItWas) {
   EXPECT_EQ(CPU_COUNT(&mask), 1);
   EXPECT_TRUE(CPU_ISSET(before.core_ids[0], &mask));
   EXPECT_EQ(cpu_info().core_ids, before.core_ids);
+  unpin_thread();
+  ASSERT_EQ(sched_getaffinity(0, sizeof mask, &mask), 0);
+  EXPECT_GE(CPU_COUNT(&mask), before.cores);
 }
 
 TEST(Libraries, NameThemselves) {
