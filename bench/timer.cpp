@@ -4,6 +4,7 @@
 #include "bench/timer.hpp"
 
 #include "kernels/gpu_timer.hpp"
+#include "record/error.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -25,7 +26,11 @@ class CpuTimer : public Timer {
       if (world_ != nullptr) world_->barrier();
       const double start = clock_.now_s();
       for (std::int64_t run = 0; run < batch; ++run) rotation.run();
-      times.push_back((clock_.now_s() - start) / static_cast<double>(batch));
+      const double elapsed_s = clock_.now_s() - start;
+      if (!(elapsed_s >= 0)) {
+        throw EnvironmentFailed("the clock stepped back while a sample was taken");
+      }
+      times.push_back(elapsed_s / static_cast<double>(batch));
     }
     if (world_ != nullptr) {  // afterwards, so that the agreeing isn't between two samples
       for (double& time : times) time = world_->slowest(time);

@@ -4,6 +4,7 @@
 #include "bench/measure.hpp"
 
 #include "bench/sentinel.hpp"
+#include "record/error.hpp"
 #include "record/median_estimate.hpp"
 #include "record/statistics.hpp"
 
@@ -353,6 +354,12 @@ TEST(Measure, EmptiesCachesBeforeEveryRunAndTimesNoneOfThat) {
   FakeOperation too_short(time, [](std::int64_t) { return 1e-7; });
   operations[0] = &too_short;
   EXPECT_THROW((void)measure(operations, *timer, rules(), nullptr, never, around), Unavailable);
+}
+
+TEST(Measure, AClockThatStepsBackEndsTheProgramAndNotTheRecord) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t run) { return run == 150 ? -5e-3 : 1e-3; });
+  EXPECT_THROW((void)measure_one(time, operation, with_target(1e-6)), EnvironmentFailed);
 }
 
 TEST(ChangedStates, MarksWhatLiesBesideAnUnusualProbe) {

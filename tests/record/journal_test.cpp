@@ -57,6 +57,38 @@ TEST(Journal, RepairsALineThatAKilledProgramLeft) {
   EXPECT_TRUE(record.warnings.empty());
 }
 
+// kill -9 at any byte: whole lines stay, what was half written goes, and the record goes on.
+TEST(Journal, AKillAtAnyByteLosesNoWholeLine) {
+  const auto file = fresh();
+  {
+    Journal journal(file, sample_header());
+    journal.append(sample_measurement());
+  }
+  std::ifstream in(file, std::ios::binary);
+  const std::string whole{std::istreambuf_iterator<char>(in), {}};
+  const std::size_t header_ends = whole.find('\n') + 1;
+  for (std::size_t cut = 0; cut <= whole.size(); ++cut) {
+    std::ofstream(file, std::ios::binary | std::ios::trunc) << whole.substr(0, cut);
+    const std::size_t lines = cut == whole.size() ? 1 : 0;
+    if (cut >= header_ends) {
+      const Record left = read_record(file);  // as it lies there
+      ASSERT_EQ(left.lines.size(), lines) << cut;
+      ASSERT_EQ(left.warnings.size(), cut == header_ends || lines == 1 ? 0U : 1U) << cut;
+    } else {
+      ASSERT_THROW((void)read_record(file), BadInput) << cut;
+    }
+    {
+      Journal journal(file, sample_header("gemm_bench-2"));
+      ASSERT_EQ(journal.repaired(), cut != 0 && cut != header_ends && lines == 0) << cut;
+      journal.append(sample_measurement("gemm_bench-2"));
+    }
+    const Record on = read_record(file);
+    ASSERT_EQ(on.lines.size(), lines + 1) << cut;
+    ASSERT_EQ(on.headers.size(), cut >= header_ends ? 2U : 1U) << cut;
+    ASSERT_TRUE(on.warnings.empty()) << cut;
+  }
+}
+
 TEST(Journal, RefusesWhatIsNotARecordAndLeavesItAlone) {
   const auto file = fresh();
   std::filesystem::create_directories(file.parent_path());
