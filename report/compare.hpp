@@ -18,6 +18,10 @@ namespace trainmeter {
 
 inline constexpr std::size_t kEnoughStarts = 5;  // a side, to judge a case by itself
 
+// Where nothing is known of the spread between starts, an interval is drawn for this one, and no
+// verdict given.
+inline constexpr double kAssumedSpread = 0.05;
+
 struct CompareOptions {
   double tolerance = 0.02;       // of a rate: less is no difference, more is a regression
   double confidence = 0.95;      // of intervals; 1 - it: how often like cases are told apart

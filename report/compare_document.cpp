@@ -55,7 +55,7 @@ std::string summary(const Comparison& comparison) {
   const auto regressions =
       std::ranges::count_if(comparison.cases, [](const ComparedCase& c) { return c.regression; });
   return text + fmt::format(
-                    ". Slower by more than the tolerance of {:g} %, with its whole "
+                    ". Regressions, slower than the tolerance of {:g} % with the whole "
                     "interval: {}.",
                     comparison.options.tolerance * 100, regressions);
 }
@@ -91,8 +91,12 @@ Document to_document(const Comparison& comparison) {
         "below {} starts a side, and with no known spread (--spread), nothing can be told",
         kEnoughStarts));
   }
-  if (has(comparison, "assumed"))
-    notes.emplace_back("assumed: one start, and nothing known of the spread; the interval is none");
+  if (has(comparison, "assumed")) {
+    notes.push_back(fmt::format(
+        "assumed: one start, and nothing known of the spread; the interval is drawn for {:g} % "
+        "between starts and is no measurement",
+        kAssumedSpread * 100));
+  }
   notes.insert(notes.end(), comparison.notes.begin(), comparison.notes.end());
   out.emplace_back(Bullets{std::move(notes)});
   if (!comparison.differences.empty()) {

@@ -19,8 +19,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // All cases' spread counts as known from so many degrees of freedom on: three starts a side of some
 // cases give as many.
 constexpr double kKnownFreedom = 6;
-// Where nothing is known of the spread, an interval is drawn for this one, and no verdict given.
-constexpr double kAssumedSpread = 0.05;
 
 // The mean log time of one side.
 struct Mean {
