@@ -116,6 +116,7 @@ std::vector<Header> headers_of(const Gathered& side, const Gathered& other) {
     for (const auto& [start, repetitions] : gathered.by_start) used.insert(start);
   }
   std::vector<Header> out;
+  out.reserve(used.size());
   for (const std::size_t start : used) out.push_back(*side.headers[start]);
   return out;
 }
