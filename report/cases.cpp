@@ -65,6 +65,7 @@ std::vector<Record> read_record_list(const std::string& list) {
   }
   if (files.empty()) throw BadInput(fmt::format("'{}': expected a record, found none", list));
   std::vector<Record> out;
+  out.reserve(files.size());
   for (const fs::path& file : files) out.push_back(read_record(file));
   return out;
 }

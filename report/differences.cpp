@@ -14,7 +14,7 @@ namespace {
 using Values = std::map<std::string, std::set<std::string>>;  // by what they are
 
 void add_map(Values& out, const std::string& what, const std::map<std::string, std::string>& map) {
-  for (const auto& [key, value] : map) out[what + "." + key].insert(value);
+  for (const auto& [key, value] : map) out[fmt::format("{}.{}", what, key)].insert(value);
 }
 
 Values values_of(const std::vector<Header>& headers) {

@@ -149,6 +149,7 @@ nlohmann::ordered_json to_bigger_is_better(const std::vector<Record>& records) {
       samples += m->time_s.size();
     }
     std::vector<double> rates;
+    rates.reserve(by_start.size());
     for (const auto& [start, repetitions] : by_start) rates.push_back(median(repetitions));
     Json entry = {
         {"name", c.title}, {"unit", computes ? "TFLOP/s" : "GB/s"}, {"value", median(rates)}};
