@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The program `trainmeter`: doctor, report, predict, validate, claims. Exit codes:
+// The program `trainmeter`: doctor, report, predict, validate, claims, compare, export. Exit codes:
 // docs/contributing.md.
 #include "record/error.hpp"
+#include "report/cases.hpp"
+#include "report/compare.hpp"
 #include "report/doctor.hpp"
+#include "report/exports.hpp"
 #include "report/stages.hpp"
 #include "report/story.hpp"
 #include "report/transfer.hpp"
@@ -39,6 +42,24 @@ void write_file(const std::string& file, const std::string& text) {
     throw EnvironmentFailed(file + ": writing failed: " + std::strerror(errno));
 }
 
+// To the file, or to stdout where none is named.
+void put(const std::string& file, const std::string& text) {
+  if (!file.empty()) {
+    write_file(file, text);
+  } else if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
+             std::fflush(stdout) != 0) {
+    throw EnvironmentFailed(std::string("stdout: writing failed: ") + std::strerror(errno));
+  }
+}
+
+std::string dumped(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void warn(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
+}
+
 struct Output {
   std::string format = "text";
   std::string file;
@@ -50,22 +71,13 @@ struct Output {
   }
 
   void write(const Document& document, const std::function<nlohmann::ordered_json()>& json) const {
-    std::string text;
     if (format == "json") {
-      text = json().dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+      put(file, dumped(json()));
     } else if (format == "md") {
-      text = to_markdown(document);
+      put(file, to_markdown(document));
     } else {
-      text = to_text(document, file.empty() ? style_of_stdout() : TextStyle{});
+      put(file, to_text(document, file.empty() ? style_of_stdout() : TextStyle{}));
     }
-    if (file.empty()) {
-      if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
-          std::fflush(stdout) != 0) {
-        throw EnvironmentFailed(std::string("stdout: writing failed: ") + std::strerror(errno));
-      }
-      return;
-    }
-    write_file(file, text);
   }
 };
 
@@ -85,8 +97,7 @@ std::vector<Record> read_records(const std::vector<std::string>& names) {
                                        [](const fs::path& f) { return fs::last_write_time(f); });
     }
     out.push_back(read_record(file));
-    for (const std::string& warning : out.back().warnings)
-      fmt::print(stderr, "warning: {}\n", warning);
+    warn(out.back().warnings);
   }
   return out;
 }
@@ -186,6 +197,47 @@ struct ValidateCommand {
   }
 };
 
+// As read_record_list, with the records' warnings.
+std::vector<Record> records_in(const std::string& list) {
+  std::vector<Record> out = read_record_list(list);
+  for (const Record& record : out) warn(record.warnings);
+  return out;
+}
+
+struct CompareCommand {
+  std::string old_list, new_list;
+  double tolerance_pct = 2;
+  std::optional<double> spread_pct;
+  CompareOptions options;
+  Output output;
+
+  int run_it() {
+    options.tolerance = tolerance_pct / 100;
+    if (spread_pct) options.spread = *spread_pct / 100;
+    const Comparison comparison = compare(records_in(old_list), records_in(new_list), options);
+    warn(warnings(comparison));
+    output.write(to_document(comparison), [&] { return to_json(comparison); });
+    return comparison.regressed() ? kCheckFailed : kFine;
+  }
+};
+
+struct ExportCommand {
+  std::vector<std::string> lists;
+  std::string format = "google";
+  std::string file;
+
+  int run_it() const {
+    const std::vector<Record> records = records_in(fmt::format("{}", fmt::join(lists, ",")));
+    if (format == "csv") {
+      put(file, to_csv(records));
+    } else {
+      put(file,
+          dumped(format == "google" ? to_google_benchmark(records) : to_bigger_is_better(records)));
+    }
+    return kFine;
+  }
+};
+
 // CLI11's own range checks print the largest double, 309 digits long, as the upper end.
 CLI::Validator number_above_0() {
   return {[](std::string& text) {
@@ -208,6 +260,20 @@ CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
             return good && value >= least && value <= most
                        ? ""
                        : fmt::format("expected a whole number of {} to {}, found '{}'", least, most,
+                                     text);
+          },
+          ""};
+}
+
+CLI::Validator number_between(double least, double most) {
+  return {[=](std::string& text) {
+            double value = 0;
+            const char* end = text.data() + text.size();
+            const auto [stop, failed] = std::from_chars(text.data(), end, value);
+            const bool good = failed == std::errc{} && stop == end;
+            return good && value >= least && value <= most
+                       ? ""
+                       : fmt::format("expected a number of {} to {}, found '{}'", least, most,
                                      text);
           },
           ""};
@@ -298,6 +364,42 @@ int run_program(int argc, char** argv) {
                            "fit the factors to the published runs again, write them here, and end");
   validate_command.output.options(validate_app);
 
+  CompareCommand compare_command;
+  CLI::App* compare_app = app.add_subcommand(
+      "compare", "two sets of records, case by case; exit 1 where new is slower beyond tolerance");
+  compare_app
+      ->add_option("OLD", compare_command.old_list,
+                   "a record, a folder (all records in it), or several, separated by commas")
+      ->required();
+  compare_app->add_option("NEW", compare_command.new_list, "the same")->required();
+  compare_app
+      ->add_option("--tolerance", compare_command.tolerance_pct,
+                   "percent of a rate: less is no difference, more is a regression")
+      ->check(number_between(0, 50))
+      ->capture_default_str();
+  compare_app
+      ->add_option("--confidence", compare_command.options.confidence,
+                   "of the intervals; 1 - it: how often like cases are told apart")
+      ->check(number_between(0.5, 0.9999))
+      ->capture_default_str();
+  compare_app
+      ->add_option("--spread", compare_command.spread_pct,
+                   "known standard deviation between process starts, in percent; for sides with "
+                   "fewer than five")
+      ->check(number_above_0());
+  compare_command.output.options(compare_app);
+
+  ExportCommand export_command;
+  CLI::App* export_app = app.add_subcommand("export", "records in other tools' formats");
+  export_app->add_option("RECORD", export_command.lists, "records, or folders (all in them)")
+      ->required();
+  export_app
+      ->add_option("--format", export_command.format,
+                   "google (Google Benchmark's JSON), bigger (bigger-is-better JSON) or csv")
+      ->check(CLI::IsMember({"google", "bigger", "csv"}))
+      ->capture_default_str();
+  export_app->add_option("-o,--output", export_command.file, "write here instead of to stdout");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
@@ -315,7 +417,9 @@ int run_program(int argc, char** argv) {
         if (argv[i][0] != '\0') throw BadInput(unknown_argument(app, argv[i]));
       }
       throw BadInput(
-          "expected a command: doctor, report, predict, validate or claims (--help says more)");
+          "expected a command: doctor, report, predict, validate, claims, compare or export "
+          "(--help "
+          "says more)");
     }
     throw BadInput(what);
   }
@@ -327,6 +431,8 @@ int run_program(int argc, char** argv) {
   if (*report) return report_command.run_it();
   if (*predict) return predict_command.run_it();
   if (*validate_app) return validate_command.run_it();
+  if (*compare_app) return compare_command.run_it();
+  if (*export_app) return export_command.run_it();
   return claims_command.run_it();
 }
 

@@ -157,6 +157,60 @@ TEST(Program, ARunFilesMistakesAreRefused) {
   expect_refused(fmt::format("predict --run '{}'", nan.string()), "mistaken_run.json:1");
 }
 
+TEST(Program, CompareEndsWithOneForARegression) {
+  const std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const auto files = [&](const std::string& side, double seconds) {
+    std::string list;
+    for (int i = 0; i < 5; ++i) {
+      Measurement m = measured("gemm", "bf16", "onednn", {{"m", 64}}, 1e9, seconds);
+      for (double& time : m.time_s) time *= 1 + 0.001 * i;
+      m.session = fmt::format("{}-{}", side, i);
+      Record record = record_of({m});
+      record.headers.front().session = m.session;
+      list += (i > 0 ? "," : "") + write_record(record, name + m.session + ".jsonl").string();
+    }
+    return list;
+  };
+  const std::string before = files("old", 1e-3), after = files("new", 1.1e-3);
+  const Outcome o = run_program(fmt::format("compare '{}' '{}' --format json", before, after));
+  EXPECT_EQ(o.code, 1) << o.err;
+  const auto cases = nlohmann::json::parse(o.out);
+  ASSERT_EQ(cases.size(), 1U);
+  EXPECT_EQ(cases[0].at("name"), "gemm/bf16/onednn/m:64");
+  EXPECT_EQ(cases[0].at("verdict"), "slower");
+  EXPECT_NEAR(cases[0].at("ratio").get<double>(), 1 / 1.1, 1e-6);
+  EXPECT_LT(cases[0].at("ratio_low").get<double>(), cases[0].at("ratio").get<double>());
+  EXPECT_LT(cases[0].at("ratio_high").get<double>(), 0.98);
+  EXPECT_EQ(run_program(fmt::format("compare '{}' '{}' --tolerance 20", before, after)).code, 0);
+  const Outcome back = run_program(fmt::format("compare '{}' '{}'", after, before));
+  EXPECT_EQ(back.code, 0) << back.err;
+  EXPECT_THAT(back.out, HasSubstr("1 faster"));
+}
+
+TEST(Program, CompareWarnsOfWhatDiffers) {
+  Record other = small_cpu();
+  other.headers.front().device.name = "Other CPU";
+  other.lines.pop_back();
+  const auto file = write_record(other, "other_cpu.jsonl").string();
+  const Outcome o = run_program(fmt::format("compare '{}' '{}'", record_file(), file));
+  EXPECT_EQ(o.code, 0);
+  EXPECT_THAT(o.err, HasSubstr("warning: device differs: old Some CPU, new Other CPU"));
+  EXPECT_THAT(o.err, HasSubstr("warning: 1 case is only in OLD, such as allreduce"));
+  EXPECT_THAT(o.out, HasSubstr("What else differs"));
+}
+
+TEST(Program, ExportsForOtherTools) {
+  for (const char* format : {"google", "bigger"}) {
+    const Outcome o = run_program(fmt::format("export '{}' --format {}", record_file(), format));
+    EXPECT_EQ(o.code, 0) << o.err;
+    EXPECT_FALSE(nlohmann::json::parse(o.out).empty());
+  }
+  const std::string target = testing::TempDir() + "/export.csv";
+  EXPECT_EQ(
+      run_program(fmt::format("export '{}' --format csv -o '{}'", record_file(), target)).code, 0);
+  EXPECT_THAT(slurp(target), HasSubstr("time_p50_s"));
+}
+
 TEST(Program, DoctorSaysWhatIsThere) {
   const Outcome o = run_program("doctor --format json");
   ASSERT_EQ(o.code, 0) << o.err;
@@ -172,6 +226,15 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("claims --fromat json", "unknown argument '--fromat' (did you mean '--format'?)");
   expect_refused("claims --format yaml", "--format");
   expect_refused("claims deepseek-r2", "deepseek-r");
+  expect_refused("compare", "OLD");
+  expect_refused(fmt::format("compare '{}'", record_file()), "NEW");
+  expect_refused("compare /no/such.jsonl /no/such.jsonl", "/no/such.jsonl: cannot be read");
+  expect_refused("compare , ,", "expected a record");
+  expect_refused("compare x y --tolerance -1", "--tolerance: expected a number of 0 to 50");
+  expect_refused("compare x y --confidence 95", "--confidence: expected a number of 0.5");
+  expect_refused("compare x y --spread 0", "--spread");
+  expect_refused("export", "RECORD");
+  expect_refused("export x --format xml", "--format");
   expect_refused("report /no/such.jsonl", "/no/such.jsonl: cannot be read");
   expect_refused("predict", "--run");
   expect_refused("predict --run gpt2-124m-10b --price -1",

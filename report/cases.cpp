@@ -1,0 +1,73 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Keys of cases and starts, and the lists of records behind them.
+#include "report/cases.hpp"
+
+#include "record/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <sstream>
+
+namespace trainmeter {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool whole_device(const Measurement& m, const Header& header) {
+  return m.sms == header.device.sms;
+}
+
+void add_records(std::set<fs::path>& files, const fs::path& named) {
+  if (std::error_code ignored; !fs::is_directory(named, ignored)) {
+    files.insert(named);
+    return;
+  }
+  const std::size_t before = files.size();
+  for (const auto& entry :
+       fs::recursive_directory_iterator(named, fs::directory_options::skip_permission_denied)) {
+    if (entry.path().extension() == ".jsonl") files.insert(entry.path());
+  }
+  if (files.size() == before)
+    throw BadInput(named.string() + ": no record (*.jsonl) in this folder");
+}
+
+}  // namespace
+
+std::string case_key(const Measurement& m, const Header& header) {
+  std::string shape;
+  for (const auto& [key, value] : m.shape) shape += fmt::format("{}:{} ", key, value);
+  return fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", m.name, m.operation, m.dtype,
+                     m.backend, shape, m.layout, m.scaling, m.ranks, m.beside,
+                     whole_device(m, header) ? "all" : std::to_string(m.sms));
+}
+
+std::string case_title(const Measurement& m, const Header& header) {
+  std::string title = m.name;
+  if (m.ranks > 1) title += fmt::format("/ranks:{}", m.ranks);
+  if (!whole_device(m, header)) title += fmt::format("/sms:{}", m.sms);
+  if (m.beside != "none") title += "/beside:" + m.beside;
+  return title;
+}
+
+std::string start_key(const Header& header) {
+  return fmt::format("{}\n{}\n{}", header.session, header.started_at, header.host);
+}
+
+std::vector<Record> read_record_list(const std::string& list) {
+  std::set<fs::path> files;
+  std::istringstream words(list);
+  for (std::string word; std::getline(words, word, ',');) {
+    if (!word.empty()) add_records(files, word);
+  }
+  if (files.empty()) throw BadInput(fmt::format("'{}': expected a record, found none", list));
+  std::vector<Record> out;
+  out.reserve(files.size());
+  for (const fs::path& file : files) out.push_back(read_record(file));
+  return out;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,30 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Which measurements are of one case, which of one process start, and which records a word on the
+// command line names.
+#pragma once
+
+#include "record/record.hpp"
+
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+// Equal for measurements of one case: name, operation, dtype, backend, shape, layout, scaling,
+// ranks, what ran beside it, and the SMs or cores it ran on; all of a device's are one word, so
+// that cases match between devices of different size.
+std::string case_key(const Measurement& measurement, const Header& header);
+
+// The name, with what it leaves out: ".../ranks:8", ".../sms:66" on a part of the device,
+// ".../beside:gemm".
+std::string case_title(const Measurement& measurement, const Header& header);
+
+// Equal for headers of one process start, also where its record was copied to another file.
+std::string start_key(const Header& header);
+
+// A file, a folder (every *.jsonl in it), or several, separated by commas; in order of their paths.
+// BadInput where one is missing or none is named.
+std::vector<Record> read_record_list(const std::string& list);
+
+}  // namespace trainmeter

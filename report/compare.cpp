@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// From two sets of records to matched cases, each with a time a start.
+#include "report/compare.hpp"
+
+#include "record/error.hpp"
+#include "record/samples.hpp"
+#include "record/statistics.hpp"
+#include "report/cases.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+namespace trainmeter {
+namespace {
+
+constexpr double kNormalMad = 1.4826;       // standard deviation / MAD of a normal distribution
+constexpr double kMedianVariance = 1.5708;  // pi / 2: of a median, against that of a mean
+constexpr double kMostCorrelation = 0.98;
+
+// Lag-1 autocorrelation of the samples, 0 to kMostCorrelation.
+double correlation_of(const std::vector<double>& samples) {
+  const double middle = mean(samples);
+  double square = 0, product = 0;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    square += (samples[i] - middle) * (samples[i] - middle);
+    if (i > 0) product += (samples[i] - middle) * (samples[i - 1] - middle);
+  }
+  return square > 0 ? std::clamp(product / square, 0.0, kMostCorrelation) : 0;
+}
+
+// Relative variance of the median of samples that follow each other closely: as if there were
+// (1 - r) / (1 + r) times as many independent ones. Source: Bartlett (1946), for an autoregressive
+// process of order 1.
+double median_variance(const std::vector<double>& samples) {
+  const double noise = kNormalMad * median_absolute_deviation(samples) / median(samples);
+  const double r = correlation_of(samples);
+  return kMedianVariance * noise * noise * (1 + r) / (1 - r) / static_cast<double>(samples.size());
+}
+
+// One start's lines of one case: repetitions.
+struct Repetitions {
+  std::vector<double> time_s;    // medians
+  std::vector<double> variance;  // of each, relative
+};
+
+// One side of the comparison.
+struct Gathered {
+  struct Case {
+    ComparedCase blank;                           // with its names
+    std::map<std::size_t, Repetitions> by_start;  // start: as numbered below
+  };
+  std::map<std::string, std::size_t> starts;  // numbers by start_key
+  std::map<std::string, Case> cases;          // by case_key
+  std::vector<std::string> order;             // the keys, as they came
+  std::vector<const Header*> headers;         // by number
+};
+
+void add(Gathered& side, const Record& record, const Line& line) {
+  const Measurement& m = line.measurement;
+  const Header& header = record.header_of(line);
+  const auto [start, is_new] = side.starts.try_emplace(start_key(header), side.starts.size());
+  if (is_new) side.headers.push_back(&header);
+  const std::string key = case_key(m, header);
+  const auto [found, first] = side.cases.try_emplace(key);
+  if (first) {
+    side.order.push_back(key);
+    ComparedCase& blank = found->second.blank;
+    blank.name = m.name;
+    blank.title = case_title(m, header);
+    blank.dtype = m.dtype;
+    blank.backend = m.backend;
+    blank.ranks = m.ranks;
+  }
+  Repetitions& repetitions = found->second.by_start[start->second];
+  repetitions.time_s.push_back(median(counted_samples(m).time_s));
+  repetitions.variance.push_back(median_variance(m.time_s));
+}
+
+Gathered gather(const std::vector<Record>& records, std::vector<std::string>& failed) {
+  Gathered side;
+  for (const Record& record : records) {
+    for (const Line& line : record.lines) {
+      const Measurement& m = line.measurement;
+      if (m.usable()) {
+        add(side, record, line);
+      } else {
+        failed.push_back(fmt::format("{}:{}: {}: {}", record.file.string(), line.line, m.name,
+                                     m.failure.empty() ? "not verified" : m.failure));
+      }
+    }
+  }
+  return side;
+}
+
+ComparedSide side_of(const Gathered::Case& gathered, std::size_t first_start) {
+  ComparedSide side;
+  const auto count = static_cast<double>(gathered.by_start.size());
+  for (const auto& [start, repetitions] : gathered.by_start) {
+    side.times.start.push_back(first_start + start);
+    side.times.log_time.push_back(std::log(median(repetitions.time_s)));
+    side.variance_within += mean(repetitions.variance) /
+                            static_cast<double>(repetitions.variance.size()) / (count * count);
+  }
+  return side;
+}
+
+// The headers that measured a case which is on both sides.
+std::vector<Header> headers_of(const Gathered& side, const Gathered& other) {
+  std::set<std::size_t> used;
+  for (const auto& [key, gathered] : side.cases) {
+    if (!other.cases.contains(key)) continue;
+    for (const auto& [start, repetitions] : gathered.by_start) used.insert(start);
+  }
+  std::vector<Header> out;
+  out.reserve(used.size());
+  for (const std::size_t start : used) out.push_back(*side.headers[start]);
+  return out;
+}
+
+std::vector<std::string> only_in(const Gathered& side, const Gathered& other) {
+  std::vector<std::string> out;
+  for (const std::string& key : side.order) {
+    if (!other.cases.contains(key)) out.push_back(side.cases.at(key).blank.title);
+  }
+  return out;
+}
+
+std::vector<std::string> notes_on(const Gathered& before, const Gathered& after,
+                                  const std::vector<Header>& old_headers,
+                                  const std::vector<Header>& new_headers) {
+  std::vector<std::string> notes;
+  const auto common = std::ranges::count_if(
+      before.starts, [&](const auto& start) { return after.starts.contains(start.first); });
+  if (common > 0) {
+    notes.push_back(fmt::format(
+        "{} of the old starts are new ones, too; they say nothing of a difference", common));
+  }
+  const auto by_time = [](const Header& a, const Header& b) { return a.started_at < b.started_at; };
+  const auto [old_first, old_last] = std::ranges::minmax_element(old_headers, by_time);
+  const auto [new_first, new_last] = std::ranges::minmax_element(new_headers, by_time);
+  if (old_last->started_at < new_first->started_at ||
+      new_last->started_at < old_first->started_at) {
+    notes.emplace_back(
+        "one side was measured before the other: whatever drifted meanwhile is in the ratios. "
+        "Starts that alternate between old and new don't have this");
+  }
+  return notes;
+}
+
+}  // namespace
+
+double ComparedSide::time_s() const {
+  return std::exp(times.mean());
+}
+
+bool Comparison::regressed() const {
+  return std::ranges::any_of(cases, &ComparedCase::regression);
+}
+
+Comparison compare(const std::vector<Record>& old_records, const std::vector<Record>& new_records,
+                   const CompareOptions& options) {
+  Comparison out{.options = options};
+  const Gathered before = gather(old_records, out.failed);
+  const Gathered after = gather(new_records, out.failed);
+  for (const std::string& key : before.order) {
+    const auto match = after.cases.find(key);
+    if (match == after.cases.end()) continue;
+    ComparedCase c = before.cases.at(key).blank;
+    c.old_side = side_of(before.cases.at(key), 0);
+    c.new_side = side_of(match->second, before.starts.size());
+    out.cases.push_back(std::move(c));
+  }
+  if (out.cases.empty()) {
+    throw BadInput(fmt::format(
+        "no case is both in OLD (usable: {}{}) and in NEW (usable: {}{})", before.order.size(),
+        before.order.empty() ? "" : ", such as " + only_in(before, after).front(),
+        after.order.size(),
+        after.order.empty() ? "" : ", such as " + only_in(after, before).front()));
+  }
+  judge(out.cases, options);
+  out.only_old = only_in(before, after);
+  out.only_new = only_in(after, before);
+  const std::vector<Header> old_headers = headers_of(before, after);
+  const std::vector<Header> new_headers = headers_of(after, before);
+  out.differences = differences(old_headers, new_headers);
+  out.notes = notes_on(before, after, old_headers, new_headers);
+  return out;
+}
+
+}  // namespace trainmeter
