@@ -35,6 +35,9 @@ Values values_of(const std::vector<Header>& headers) {
     out["discipline.warmup_s"].insert(fmt::format("{}", h.discipline.warmup_s));
     out["discipline.min_time_s"].insert(fmt::format("{}", h.discipline.min_time_s));
     out["discipline.min_samples"].insert(std::to_string(h.discipline.min_samples));
+    out["discipline.regime"].insert(h.discipline.regime);
+    out["discipline.target"].insert(fmt::format("{}", h.discipline.target));
+    out["discipline.max_time_s"].insert(fmt::format("{}", h.discipline.max_time_s));
     add_map(out, "software", h.software);
     add_map(out, "environment", h.environment);
   }
