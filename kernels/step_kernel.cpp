@@ -52,13 +52,6 @@ std::string_view to_string(StepKernel kernel) {
   throw std::invalid_argument("no such kernel of a step");
 }
 
-std::optional<StepKernel> step_kernel_from(std::string_view name) {
-  for (const StepKernel kernel : kStepKernels) {
-    if (to_string(kernel) == name) return kernel;
-  }
-  return std::nullopt;
-}
-
 std::map<std::string, std::int64_t> step_shape(const StepProblem& p) {
   std::map<std::string, std::int64_t> sizes = sizes_of(p);
   const auto refuse = [&](const std::string& why) {

@@ -29,7 +29,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,7 +58,6 @@ inline constexpr std::array<StepKernel, 9> kStepKernels = {StepKernel::rmsnorm,
                                                            StepKernel::adamw};
 
 std::string_view to_string(StepKernel kernel);
-std::optional<StepKernel> step_kernel_from(std::string_view name);
 
 struct StepProblem {
   StepKernel kernel = StepKernel::rmsnorm;

@@ -46,12 +46,16 @@ TRAINMETER_INLINE void store(Bf16& to, float x) {
   to = static_cast<Bf16>((bits & 0x7fffffffU) > kInfinityBits ? nan : rounded);
 }
 
-// exp(x) to 3 units in the last place, x limited to what fp32 holds: 2^k e^r with |r| <= log(2) / 2
-// and Taylor's polynomial, whose next term is below 6e-9. Adding 1.5 x 2^23 rounds to a whole k.
+// exp(x) to 3 units in the last place, for |x| <= 87, beyond that as at 87: 2^k e^r with |r| <=
+// log(2) / 2 and Taylor's polynomial, whose next term is below 6e-9. Adding 1.5 x 2^23 rounds to a
+// whole k. x is limited as an integer: of a selection between floats the compiler makes two ways,
+// and for the constant one a division that vectors then do, slowly, with subnormal results.
 TRAINMETER_INLINE float exp_of(float x) {
   constexpr float kRound = 12582912;
-  const float low = x < -87.0F ? -87.0F : x;
-  const float limited = low > 88.0F ? 88.0F : low;
+  const std::uint32_t size = bits_of(x) & 0x7fffffffU;
+  const std::uint32_t capped = std::min(size, bits_of(87.0F));
+  const std::uint32_t kept = size > kInfinityBits ? size : capped;  // NaN stays
+  const float limited = std::bit_cast<float>(kept | (bits_of(x) & 0x80000000U));
   const float rounded = limited * 1.44269504F + kRound;
   const float k = rounded - kRound;
   const float r = limited - k * 0.693359375F - k * -2.12194440e-4F;  // log(2) in two parts
