@@ -1,14 +1,18 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Memory kernels over arrays far beyond the last-level cache.
+// Memory kernels over arrays far beyond the last-level cache, and a step's at the shapes of models.
 #include "bench/case_lists.hpp"
+#include "bench/step_cases.hpp"
 #include "kernels/memory.hpp"
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
 #include <vector>
 
 namespace trainmeter {
@@ -53,9 +57,60 @@ Case make_case(const MemoryProblem& problem, const MemoryBackend& backend) {
   return made;
 }
 
-}  // namespace
+constexpr MemoryKernel kKernels[] = {MemoryKernel::copy, MemoryKernel::triad, MemoryKernel::read,
+                                     MemoryKernel::write};
 
-CaseList memory_cases(const Options& options, const Target& target) {
+// What is measured: --kernels, else all, those of a step only where models give them shapes.
+struct Chosen {
+  std::vector<MemoryKernel> stream;
+  std::vector<StepKernel> step;
+};
+
+Chosen chosen_kernels(const Options& options) {
+  const auto wanted = [&](std::string_view name) {
+    return options.kernels.empty() ||
+           std::ranges::find(options.kernels, name) != options.kernels.end();
+  };
+  Chosen out;
+  std::vector<std::string_view> known;
+  for (const MemoryKernel kernel : kKernels) {
+    known.push_back(to_string(kernel));
+    if (wanted(to_string(kernel))) out.stream.push_back(kernel);
+  }
+  for (const StepKernel kernel : kStepKernels) {
+    known.push_back(to_string(kernel));
+    if (wanted(to_string(kernel))) out.step.push_back(kernel);
+  }
+  for (const std::string& name : options.kernels) {
+    if (std::ranges::find(known, name) == known.end()) {
+      throw BadInput(
+          fmt::format("--kernels: '{}': expected one of {}", name, fmt::join(known, ", ")));
+    }
+  }
+  if (!options.kernels.empty() && options.models.empty() && !out.step.empty()) {
+    throw BadInput(fmt::format("--kernels: '{}': expected together with --models, for its shape",
+                               to_string(out.step.front())));
+  }
+  if (options.models.empty()) out.step.clear();
+  if (!options.models.empty() && out.step.empty()) {
+    throw BadInput(
+        "--models: expected a kernel of a step in --kernels, which these shapes are for");
+  }
+  return out;
+}
+
+// Those of `dtypes` that are among `known`.
+std::vector<DType> among(const std::vector<std::string>& dtypes, const std::vector<DType>& known) {
+  std::vector<DType> out;
+  for (const std::string& name : dtypes) {
+    const DType dtype = *dtype_from(name);
+    if (std::ranges::find(known, dtype) != known.end()) out.push_back(dtype);
+  }
+  return out;
+}
+
+CaseList stream_cases(const std::vector<MemoryKernel>& kernels, const std::vector<DType>& dtypes,
+                      const Options& options, const Target& target) {
   std::vector<std::int64_t> sizes = options.bytes;
   for (const std::int64_t bytes : sizes) {
     if (bytes % kPage != 0) {
@@ -63,22 +118,15 @@ CaseList memory_cases(const Options& options, const Target& target) {
     }
   }
   if (sizes.empty()) sizes = {default_bytes(target)};
-  std::vector<std::string> dtypes = options.dtypes;
-  if (dtypes.empty()) dtypes = {"fp64"};
 
   CaseList list;
   std::vector<std::string> reasons;
   for (const std::int64_t bytes : sizes) {
-    for (const std::string& dtype : dtypes) {
-      if (dtype != "fp64" && dtype != "fp32") {
-        throw BadInput(fmt::format("--dtype: '{}': expected fp64 or fp32", dtype));
-      }
-      for (const MemoryKernel kernel :
-           {MemoryKernel::copy, MemoryKernel::triad, MemoryKernel::read, MemoryKernel::write}) {
+    for (const DType dtype : dtypes) {
+      for (const MemoryKernel kernel : kernels) {
         for (const MemoryBackend& backend : memory_backends()) {
           if (backend.device != target.kind) continue;
-          const MemoryProblem problem{
-              .kernel = kernel, .dtype = *dtype_from(dtype), .array_bytes = bytes};
+          const MemoryProblem problem{.kernel = kernel, .dtype = dtype, .array_bytes = bytes};
           const Case made = make_case(problem, backend);
           if (const std::string why = backend.why_not(problem); !why.empty()) {
             reasons.push_back(made.name + ": " + why);
@@ -92,6 +140,31 @@ CaseList memory_cases(const Options& options, const Target& target) {
   }
   // Where anything runs, a variant that can't (a read has no non-temporal stores) is no news.
   if (list.cases.empty()) list.left_out = reasons;
+  return list;
+}
+
+}  // namespace
+
+CaseList memory_cases(const Options& options, const Target& target) {
+  const Chosen chosen = chosen_kernels(options);
+  std::vector<DType> stream = {DType::fp64};
+  std::vector<DType> step = {DType::bf16};
+  if (!options.dtypes.empty()) {
+    stream = among(options.dtypes, {DType::fp64, DType::fp32});
+    step = among(options.dtypes, {DType::bf16, DType::fp32});
+    for (const std::string& dtype : options.dtypes) {
+      const bool known = dtype == "fp32" || (dtype == "fp64" && !chosen.stream.empty()) ||
+                         (dtype == "bf16" && !chosen.step.empty());
+      if (known) continue;
+      throw BadInput(fmt::format("--dtype: '{}': expected {}fp32{}", dtype,
+                                 chosen.stream.empty() ? "" : "fp64 or ",
+                                 chosen.step.empty() ? "" : " or bf16"));
+    }
+  }
+  CaseList list = stream_cases(chosen.stream, stream, options, target);
+  CaseList more = chosen.step.empty() ? CaseList() : step_cases(options, chosen.step, step, target);
+  std::ranges::move(more.cases, std::back_inserter(list.cases));
+  std::ranges::move(more.left_out, std::back_inserter(list.left_out));
   return list;
 }
 

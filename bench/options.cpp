@@ -25,7 +25,8 @@ constexpr std::int64_t kMaxDimension = std::int64_t{1} << 40;
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 52;
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
-  std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, bytes;
+  std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, bytes,
+      kernels;
 };
 
 std::string description(Program program) {
@@ -33,7 +34,9 @@ std::string description(Program program) {
     case Program::gemm:
       return "Measures matrix multiplication (and, on a CPU, the peak of its registers).";
     case Program::memory:
-      return "Measures memory bandwidth: copy, read, write, triad.";
+      return "Measures memory bandwidth: copy, read, write, triad, and the memory-bound kernels of "
+             "a "
+             "training step.";
     case Program::collective:
       return "Measures all-reduce: between processes (mpirun -n 2 collective_bench), or between "
              "the GPUs of this process.";
@@ -78,6 +81,15 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--k", raw.k, "LIST");
     app.add_option("--layout", raw.layouts, "LIST of nt, nn, tn, for --m --n --k (nt)");
   } else {
+    if (options.program == Program::memory) {
+      app.add_option("--models", raw.models,
+                     "ID,...: also the memory-bound kernels of these models' steps");
+      app.add_option("--tokens", raw.tokens,
+                     "tokens of a micro-batch for --models (1024 on a CPU, 8192 on a GPU)");
+      app.add_option("--kernels", raw.kernels,
+                     "LIST of copy, triad, read, write; with --models: rmsnorm, swiglu, rope, "
+                     "cast_fp8, cast_fp8_transpose, permute, residual_add, cross_entropy, adamw");
+    }
     app.add_option("--bytes", raw.bytes,
                    options.program == Program::memory
                        ? "LIST: bytes of one array (default: 4 x the last-level cache)"
@@ -124,6 +136,7 @@ void interpret(const Raw& raw, Options& options) {
   if (!raw.k.empty()) options.k = parse_counts("--k", raw.k, kMaxDimension);
   if (!raw.layouts.empty()) options.layouts = parse_list("--layout", raw.layouts);
   for (const std::string& layout : options.layouts) one_of("--layout", layout, {"nt", "nn", "tn"});
+  if (!raw.kernels.empty()) options.kernels = parse_list("--kernels", raw.kernels);
   if (!raw.bytes.empty()) options.bytes = parse_counts("--bytes", raw.bytes, kMaxBytes);
 }
 

@@ -34,12 +34,13 @@ struct Options {
   bool pitfalls = false;
   std::vector<std::string> dtypes;  // empty: the default ones
 
-  std::vector<std::string> models;  // gemm
+  std::vector<std::string> models;  // gemm, memory
   std::optional<std::int64_t> tokens;
   std::vector<std::int64_t> m, n, k;
   std::vector<std::string> layouts;
 
-  std::vector<std::int64_t> bytes;  // memory: of one array; collective: payload
+  std::vector<std::string> kernels;  // memory; empty: all
+  std::vector<std::int64_t> bytes;   // memory: of one array; collective: payload
 
   GoogleFlags google;
   bool help = false;  // `help_text` is to be printed, and nothing else done

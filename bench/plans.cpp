@@ -4,10 +4,12 @@
 #include "bench/plans.hpp"
 
 #include "record/error.hpp"
+#include "record/names.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <set>
 
 namespace trainmeter {
@@ -37,15 +39,22 @@ std::vector<Plan> with_backend(const std::vector<Case>& cases, const std::string
   return plans;
 }
 
+// A step's kernels need their own content (ids, scales, states).
+bool takes_values(const Case& one) {
+  return std::ranges::find(step_kernel_names(), one.operation) == step_kernel_names().end();
+}
+
 std::vector<Plan> with_pitfalls(const std::vector<Case>& cases, const OperandOptions& usual) {
   std::vector<Plan> plans;
   for (const Case& one : cases) {
     if (one.operation == "fma") continue;  // it has no operands in memory
-    Case zeros = one;
-    zeros.name += "/data:zeros";
-    zeros.operands = usual;
-    zeros.operands->values = Values::zeros;
-    plans.push_back({.main = one, .versus = std::move(zeros)});
+    if (takes_values(one)) {
+      Case zeros = one;
+      zeros.name += "/data:zeros";
+      zeros.operands = usual;
+      zeros.operands->values = Values::zeros;
+      plans.push_back({.main = one, .versus = std::move(zeros)});
+    }
     Case hot = one;
     hot.name += "/cache:hot";
     hot.operands = usual;

@@ -31,4 +31,14 @@ std::span<const MemoryBackend> memory_backends() {
   return backends;
 }
 
+std::span<const StepBackend> step_backends() {
+  static const std::vector<StepBackend> backends = {
+    openmp_step_backend(),
+#if TRAINMETER_HAS_CUDA
+    cuda_step_backend(),
+#endif
+  };
+  return backends;
+}
+
 }  // namespace trainmeter

@@ -6,6 +6,7 @@
 
 #include "kernels/gemm.hpp"
 #include "kernels/memory.hpp"
+#include "kernels/step_kernel.hpp"
 
 namespace trainmeter {
 
@@ -16,5 +17,8 @@ GemmBackend cublaslt_gemm_backend();
 MemoryBackend openmp_memory_backend();
 MemoryBackend openmp_nt_memory_backend();
 MemoryBackend cuda_memory_backend();
+
+StepBackend openmp_step_backend();
+StepBackend cuda_step_backend();
 
 }  // namespace trainmeter

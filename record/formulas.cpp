@@ -29,6 +29,36 @@ double stream_bytes(std::string_view kernel, double array_bytes) {
   throw std::invalid_argument("stream_bytes: unknown kernel '" + std::string(kernel) + "'");
 }
 
+double step_kernel_bytes(std::string_view kernel, const std::map<std::string, std::int64_t>& shape,
+                         double element_bytes) {
+  const auto size = [&](const char* key) { return static_cast<double>(shape.at(key)); };
+  const auto blocks = [&](const char* key) { return std::ceil(size(key) / 128); };
+  if (kernel == "adamw") return size("weights") * adamw_bytes(element_bytes);
+  const double rows = size("rows");
+  if (kernel == "rope") {
+    return rows * size("head_dim") * (2 * size("heads") * element_bytes + 4);
+  }
+  const double cols = size("cols");
+  const double matrix = rows * cols;
+  if (kernel == "rmsnorm") return (2 * matrix + cols) * element_bytes;
+  if (kernel == "swiglu" || kernel == "residual_add") return 3 * matrix * element_bytes;
+  const double scales = 4 * rows * blocks("cols");
+  if (kernel == "cast_fp8") return matrix * (element_bytes + 1) + scales;
+  if (kernel == "cast_fp8_transpose") {
+    return matrix * (element_bytes + 2) + scales + 4 * cols * blocks("rows");
+  }
+  if (kernel == "permute") {
+    return matrix * element_bytes * (1 + size("top_k")) + 4 * rows * size("top_k");
+  }
+  if (kernel == "cross_entropy") return 2 * matrix * element_bytes + 8 * rows;
+  throw std::invalid_argument("step_kernel_bytes: unknown kernel '" + std::string(kernel) + "'");
+}
+
+double adamw_bytes(double element_bytes) {
+  constexpr double kFp32 = 4;
+  return 7 * kFp32 + (element_bytes < kFp32 ? element_bytes : 0);
+}
+
 double bus_factor(std::string_view collective, std::int64_t ranks) {
   if (ranks < 1) throw std::invalid_argument("bus_factor: ranks must be at least 1");
   const auto n = static_cast<double>(ranks);

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <string_view>
 
 namespace trainmeter {
@@ -21,6 +23,26 @@ double gemm_bytes(std::int64_t m, std::int64_t n, std::int64_t k, double input_b
 // a), write 1 (a = s), triad 3 (a = b + s c). Source: STREAM, which counts no write-allocate.
 // std::invalid_argument for another kernel.
 double stream_bytes(std::string_view kernel, double array_bytes);
+
+// Least bytes of one run of a memory-bound kernel of a training step (kernels/step_kernel.hpp):
+// each input read once, each output written once, a state both. `shape` as in the record; e =
+// `element_bytes` of the activations. With r rows, c cols:
+// rmsnorm             2 r c e + c e                  x, y, and the weights
+// swiglu              3 r c e                        gate, up, y
+// rope                2 r heads head_dim e + 4 r head_dim   x, y, and the table in fp32
+// cast_fp8            r c (e + 1) + 4 r ceil(c / 128)       x, q, and a scale for each 1x128
+// cast_fp8_transpose  r c (e + 2) + 4 r ceil(c / 128) + 4 c ceil(r / 128)
+// permute             r c e (1 + top_k) + 4 r top_k  x, its copies, and their places
+// residual_add        3 r c e
+// cross_entropy       2 r c e + 8 r                  logits, gradient; target and loss
+// adamw               weights x adamw_bytes(e)
+// std::invalid_argument for another kernel, std::out_of_range where a size is missing.
+double step_kernel_bytes(std::string_view kernel, const std::map<std::string, std::int64_t>& shape,
+                         double element_bytes);
+
+// AdamW for one weight, in fp32: reads gradient, weight, m, v, writes weight, m, v: 28. Where
+// activations are narrower than that, the weight is also written as wide as they are.
+double adamw_bytes(double element_bytes);
 
 // busbw = algbw x factor, where algbw = payload / time. Source: nccl-tests doc/PERFORMANCE.md.
 // allreduce 2(n-1)/n; allgather, reducescatter, alltoall (n-1)/n; broadcast, reduce, sendrecv 1. 0

@@ -61,6 +61,13 @@ const std::vector<std::string>& dtype_names() {
   return kNames;
 }
 
+const std::vector<std::string>& step_kernel_names() {
+  static const std::vector<std::string> kNames = {
+      "rmsnorm", "swiglu",       "rope",          "cast_fp8", "cast_fp8_transpose",
+      "permute", "residual_add", "cross_entropy", "adamw"};
+  return kNames;
+}
+
 double dtype_bytes(std::string_view dtype) {
   const auto found = sizes().find(dtype);
   if (found == sizes().end()) {

@@ -10,6 +10,11 @@
 namespace trainmeter {
 
 const std::vector<std::string>& dtype_names();  // fp64 fp32 tf32 fp16 bf16 fp8 fp8_e5m2 int8
+
+// The memory-bound kernels of a training step, as `operation`: rmsnorm swiglu rope cast_fp8
+// cast_fp8_transpose permute residual_add cross_entropy adamw.
+const std::vector<std::string>& step_kernel_names();
+
 double dtype_bytes(std::string_view dtype);  // in memory; std::invalid_argument for an unknown one
 
 std::string format_seconds(double seconds);        // 12.3 us, 4.56 ms, 7.89 s, 3.2 h, 12 d

@@ -68,12 +68,13 @@ struct Header {
 };
 
 // One case, measured. Shape keys by operation: gemm m, n, k; memory kernels and collectives bytes
-// (payload).
+// (payload); a step's kernels as in docs/record.md.
 struct Measurement {
   std::string session;
   std::string name;  // gemm/fp32/onednn/m:1024/n:1024/k:1024, without Google Benchmark's suffixes
-  std::string operation;  // gemm, fma, copy, read, write, triad, allreduce
-  std::string dtype;      // fp64 fp32 tf32 fp16 bf16 fp8 fp8_e5m2 int8
+  std::string
+      operation;      // gemm, fma, copy, read, write, triad, allreduce, a step's kernel (names.hpp)
+  std::string dtype;  // fp64 fp32 tf32 fp16 bf16 fp8 fp8_e5m2 int8
   std::string backend;
   std::map<std::string, std::int64_t> shape;
   std::string layout = "none";   // gemm: nn, nt, tn

@@ -4,6 +4,7 @@
 #include "report/rates.hpp"
 
 #include "record/formulas.hpp"
+#include "record/names.hpp"
 #include "record/samples.hpp"
 #include "record/statistics.hpp"
 #include "report/gemm_curve.hpp"
@@ -47,6 +48,10 @@ bool is_memory_kernel(std::string_view operation) {
   return operation == "copy" || operation == "read" || operation == "write" || operation == "triad";
 }
 
+bool is_step_kernel(std::string_view operation) {
+  return std::ranges::find(step_kernel_names(), operation) != step_kernel_names().end();
+}
+
 bool is_compute(std::string_view operation) {
   return operation == "gemm" || operation == "fma" || operation.starts_with("attention");
 }
@@ -65,7 +70,9 @@ double rate_at(const Measurement& m, const Header& header, double seconds) {
     return rate(m.flops, seconds) /
            static_cast<double>(std::max<std::int64_t>(1, header.device.count));
   }
-  if (is_memory_kernel(m.operation)) return rate(m.bytes, seconds);
+  if (is_memory_kernel(m.operation) || is_step_kernel(m.operation)) {
+    return rate(m.bytes, seconds);
+  }
   return rate(m.bytes, seconds) * bus_factor(m.operation, m.ranks);
 }
 

@@ -35,7 +35,7 @@ enum class Nearness { own, same_chip, same_architecture, other_architecture };
 
 // One point that was measured or published.
 struct RatePoint {
-  std::string operation;  // gemm fma copy read write triad allreduce ...
+  std::string operation;  // gemm fma copy read write triad rmsnorm ... allreduce ...
   std::string dtype, backend, layout;
   std::int64_t m = 0, n = 0, k = 0;        // gemm; 0 where not printed
   std::int64_t bytes = 0;                  // memory kernels: an array; collectives: payload
@@ -119,7 +119,8 @@ double noise_of(const Measurement& measurement);
 RatePoint point_of(const Record& record, const Line& line);
 bool stands_alone(const Measurement& measurement);  // usable, with nothing beside it
 
-bool is_memory_kernel(std::string_view operation);
+bool is_memory_kernel(std::string_view operation);  // whose rate is the memory's: STREAM's
+bool is_step_kernel(std::string_view operation);    // memory-bound, and counted as least bytes
 bool is_compute(std::string_view operation);
 
 }  // namespace trainmeter

@@ -50,8 +50,7 @@ void find_possible(Achieved& a, const Story& story) {
     if (peak == story.machine.peak_flops.end()) return;
     a.possible = peak->second;
     a.possible_how = story.machine.kind == "gpu" ? sheet : "register loop, measured";
-  } else if (p.operation == "copy" || p.operation == "read" || p.operation == "write" ||
-             p.operation == "triad") {
+  } else if (is_memory_kernel(p.operation) || is_step_kernel(p.operation)) {
     a.possible = story.machine.memory_bytes_per_s;
     a.possible_how = sheet;
   } else if (p.operation == "allreduce" && story.machine.kind == "gpu") {
@@ -99,7 +98,10 @@ void collect_achieved(Story& story, const std::string& kind) {
       if (is_collective(point.operation)) story.collectives.push_back(std::move(a));
     }
   }
-  for (const char* operation : {"fma", "gemm", "copy", "read", "write", "triad", "allreduce"}) {
+  std::vector<std::string> shown = {"fma", "gemm", "copy", "read", "write", "triad"};
+  shown.insert(shown.end(), step_kernel_names().begin(), step_kernel_names().end());
+  shown.emplace_back("allreduce");
+  for (const std::string& operation : shown) {
     std::vector<Achieved> group;
     for (auto& [key, a] : best) {
       if (a.point.operation == operation) group.push_back(a);

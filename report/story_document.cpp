@@ -23,7 +23,17 @@ std::string shown_rate(const RatePoint& point, double value) {
   return computes(point.operation) ? format_flops(value) : format_bandwidth(value);
 }
 
+// What follows operation, type and backend in the name: rows:1024 cols:4096.
+std::string sizes_in(const std::string& name) {
+  std::size_t at = 0;
+  for (int part = 0; part < 3; ++part) at = name.find('/', at) + 1;
+  std::string out = name.substr(at);
+  std::ranges::replace(out, '/', ' ');
+  return out;
+}
+
 std::string shown_shape(const RatePoint& point) {
+  if (is_step_kernel(point.operation)) return sizes_in(point.name);
   if (point.m > 0) {
     return fmt::format("{} x {} x {}{}", point.m, point.n, point.k,
                        point.layout == "nt" || point.layout == "none" ? "" : " " + point.layout);
@@ -98,8 +108,8 @@ void add_achieved(Document& out, const Story& story) {
     notes.emplace_back("no peak is known for this machine's memory");
   notes.emplace_back(
       "95 %: interval of the median, by batches of ten autocorrelation times; n/a: fewer than 50 "
-      "samples, a drift, or samples too alike in time; all-reduce as bus bandwidth; "
-      "every case was verified before it was timed");
+      "samples, a drift, or samples too alike in time; all-reduce as bus bandwidth, "
+      "kernels of a step as the bytes they must move; every case was verified before it was timed");
   // Either the ceiling was measured while other programs held the cores, or it isn't one.
   for (const Achieved& a : story.achieved) {
     if (!a.possible || a.point.value <= (1 + kCeilingNoise) * *a.possible) continue;

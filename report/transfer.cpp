@@ -142,8 +142,8 @@ class Projector {
     out.nearness = near;
     if (is_compute(p.operation)) return compute(std::move(out), near);
     if (near == Nearness::own) return out;
-    return is_memory_kernel(p.operation) ? memory(std::move(out), near)
-                                         : link(std::move(out), near);
+    const bool of_memory = is_memory_kernel(p.operation) || is_step_kernel(p.operation);
+    return of_memory ? memory(std::move(out), near) : link(std::move(out), near);
   }
 
   void mark(RatePoint& out, double spread, const std::string& why) const {

@@ -4,6 +4,7 @@
 #include "workload/step.hpp"
 
 #include "record/error.hpp"
+#include "record/formulas.hpp"
 
 #include <fmt/format.h>
 
@@ -261,7 +262,7 @@ std::vector<GemmWork> step_gemms(const Model& m, std::int64_t tokens, std::int64
 }
 
 double optimizer_bytes(double params) {
-  return params * 7 * 4;
+  return params * adamw_bytes(4);
 }
 
 }  // namespace trainmeter

@@ -63,6 +63,14 @@ TEST(Options, ReadsOurFlags) {
   EXPECT_THAT(options.dtypes, ElementsAre("fp32", "bf16"));
 }
 
+TEST(Options, MemoryReadsModelsAndKernels) {
+  const Options options =
+      read({"--models=gpt2-124m", "--tokens=64", "--kernels=rmsnorm,copy"}, Program::memory);
+  EXPECT_THAT(options.models, ElementsAre("gpt2-124m"));
+  EXPECT_EQ(options.tokens, 64);
+  EXPECT_THAT(options.kernels, ElementsAre("rmsnorm", "copy"));
+}
+
 TEST(Options, ReadsGooglesFlags) {
   for (const char* text : {"--benchmark_min_time=0.5", "--benchmark_min_time=0.5s"}) {
     EXPECT_DOUBLE_EQ(read({text}).rules().min_time_s, 0.5) << text;
@@ -116,6 +124,8 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
     EXPECT_THAT(found, HasSubstr(text)) << words;
     EXPECT_EQ(found.find('\n'), std::string::npos) << words;
   }
+  EXPECT_THAT(mistake({"--kernels=copy"}), HasSubstr("unknown flag '--kernels'"));
+  EXPECT_THAT(mistake({"--tokens=4"}, Program::memory), HasSubstr("together with --models"));
   EXPECT_THAT(mistake({"--m=4"}, Program::memory), HasSubstr("unknown flag '--m'"));
   EXPECT_THAT(mistake({"--bytes=0"}, Program::memory),
               HasSubstr("--bytes: 0: expected at least 1"));

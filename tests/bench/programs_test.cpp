@@ -45,6 +45,8 @@ TEST(Programs, BadUsageIsExitCode2AndOneLine) {
                                     "memory_bench --device=cpu --bytes=-4096",
                                     "memory_bench --device=cpu --bytes=100",
                                     "memory_bench --device=cpu --dtype=int8",
+                                    "memory_bench --device=cpu --kernels=rmsnorm",
+                                    "memory_bench --device=cpu --kernels=layernorm",
                                     "collective_bench --device=cpu",
                                     "collective_bench --device=cpu --bytes=2"}) {
     const Said said = run(command);
@@ -227,6 +229,27 @@ TEST(Programs, MemoryBenchMeasuresEveryKernel) {
     if (line.measurement.backend == "openmp") operations.push_back(line.measurement.operation);
   }
   EXPECT_THAT(operations, ::testing::UnorderedElementsAre("copy", "read", "write", "triad"));
+}
+
+TEST(Programs, MemoryBenchMeasuresTheKernelsOfAModelsStep) {
+  const Folder folder;
+  const Said said =
+      run("memory_bench --device=cpu --models=gpt2-124m --tokens=16 "
+          "--kernels=rmsnorm,cast_fp8_transpose,adamw,cross_entropy " +
+          kBrief + "--out=" + (folder / "r.jsonl"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  std::vector<std::string> names;
+  for (const Line& line : read_record(folder / "r.jsonl").lines) {
+    const Measurement& m = line.measurement;
+    EXPECT_TRUE(m.usable()) << m.name << ": " << m.failure;
+    EXPECT_GT(m.bytes, 0);
+    names.push_back(m.name);
+  }
+  EXPECT_THAT(names,
+              ::testing::UnorderedElementsAre("rmsnorm/bf16/openmp/rows:16/cols:768",
+                                              "cast_fp8_transpose/bf16/openmp/rows:16/cols:768",
+                                              "cross_entropy/bf16/openmp/rows:16/cols:50257",
+                                              "adamw/bf16/openmp/weights:7079424"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/memory.hpp"
+#include "kernels/step_kernel.hpp"
 #include "kernels/telemetry.hpp"
 
 #include <gtest/gtest.h>
@@ -31,6 +32,10 @@ const GemmBackend& cublaslt() {
 
 const MemoryBackend& cuda_memory() {
   return *std::ranges::find(memory_backends(), std::string_view("cuda"), &MemoryBackend::name);
+}
+
+const StepBackend& cuda_step() {
+  return *std::ranges::find(step_backends(), std::string_view("cuda"), &StepBackend::name);
 }
 
 struct Shape {
@@ -64,6 +69,37 @@ TEST(Gpu, MemoryKernelsMoveEveryElement) {
         const Check check = cuda_memory().make({kernel, type, bytes}, {})->verify();
         EXPECT_TRUE(check.ok) << to_string(kernel) << " " << to_string(type) << " " << bytes << ": "
                               << check.error << " of " << check.bound;
+      }
+    }
+  }
+}
+
+// Rows in whole packs of 16 bytes and not, parts of blocks and tiles, more than one block of a
+// grid.
+TEST(Gpu, KernelsOfAStepAreRight) {
+  NEEDS_GPU();
+  for (const DType type : {DType::bf16, DType::fp32}) {
+    for (const StepKernel kernel : kStepKernels) {
+      for (const Shape s : {Shape{1, 1, 1}, Shape{3, 127, 2}, Shape{130, 264, 16},
+                            Shape{257, 5000, 6}, Shape{1024, 7168, 8}}) {
+        const StepProblem problem = {.kernel = kernel,
+                                     .dtype = type,
+                                     .rows = s.m,
+                                     .cols = s.n,
+                                     .heads = 3,
+                                     .head_dim = 2 * s.k,
+                                     .experts = 3 * s.k,
+                                     .top_k = s.k,
+                                     .weights = s.m * s.n};
+        for (const std::int64_t rotate : {0, 1 << 20}) {
+          const auto operation = cuda_step().make(problem, {.rotate_bytes = rotate});
+          for (int round = 0; round < 2; ++round) {
+            const Check check = operation->verify();
+            EXPECT_TRUE(check.ok) << to_string(kernel) << " " << to_string(type) << " " << s.m
+                                  << "x" << s.n << ": " << check.error << " of " << check.bound;
+            for (int set = 0; set < operation->sets(); ++set) operation->run(set);
+          }
+        }
       }
     }
   }
@@ -151,6 +187,7 @@ TEST(WithoutGpu, EveryPartSaysWhy) {
   EXPECT_EQ(cublaslt().why_not({64, 64, 64, DType::bf16, Layout::nt}), why);
   EXPECT_THROW(cublaslt().make({64, 64, 64, DType::bf16, Layout::nt}, {}), Unavailable);
   EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 4096}, {}), Unavailable);
+  EXPECT_THROW(cuda_step().make({.rows = 4, .cols = 8}, {}), Unavailable);
   EXPECT_THROW(make_nccl_world(), Unavailable);
   EXPECT_THROW(GpuTimer(nullptr), Unavailable);
 }
@@ -159,6 +196,8 @@ TEST(WithoutGpu, ArgumentsAreCheckedFirst) {
   EXPECT_THROW(cublaslt().make({0, 64, 64, DType::bf16, Layout::nt}, {}), std::invalid_argument);
   EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 100}, {}),
                std::invalid_argument);
+  EXPECT_THROW(cuda_step().make({.rows = 0, .cols = 8}, {}), std::invalid_argument);
+  EXPECT_NE(cuda_step().why_not({.dtype = DType::fp64, .rows = 4, .cols = 8}), "");
   EXPECT_NE(cublaslt().why_not({64, 64, 64, DType::fp8, Layout::nt}), "");
   EXPECT_NE(cuda_memory().why_not({MemoryKernel::copy, DType::bf16, 4096}), "");
 }

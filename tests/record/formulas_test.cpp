@@ -28,6 +28,27 @@ TEST(Formulas, StreamBytesLeaveWriteAllocateOut) {
   EXPECT_THROW(stream_bytes("add", 100), std::invalid_argument);
 }
 
+TEST(Formulas, StepKernelBytesCountEachOperandOnce) {
+  using Shape = std::map<std::string, std::int64_t>;
+  const Shape matrix = {{"rows", 10}, {"cols", 200}};
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("rmsnorm", matrix, 2), 2 * 4000 + 400);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("swiglu", matrix, 2), 3 * 4000);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("residual_add", matrix, 4), 3 * 8000);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("cast_fp8", matrix, 2), 4000 + 2000 + 10 * 2 * 4);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("cast_fp8_transpose", matrix, 2),
+                   4000 + 2 * 2000 + 10 * 2 * 4 + 200 * 1 * 4);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("cross_entropy", matrix, 2), 2 * 4000 + 80);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("rope", {{"rows", 10}, {"heads", 3}, {"head_dim", 8}}, 2),
+                   2 * 480 + 320);
+  EXPECT_DOUBLE_EQ(
+      step_kernel_bytes("permute", {{"rows", 10}, {"cols", 200}, {"experts", 8}, {"top_k", 2}}, 2),
+      4000 + 2 * 4000 + 80);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("adamw", {{"weights", 10}}, 2), 300);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("adamw", {{"weights", 10}}, 4), 280);
+  EXPECT_THROW(step_kernel_bytes("layernorm", matrix, 2), std::invalid_argument);
+  EXPECT_THROW(step_kernel_bytes("rope", matrix, 2), std::out_of_range);
+}
+
 TEST(Formulas, BusFactorsAreThoseOfNcclTests) {
   EXPECT_DOUBLE_EQ(bus_factor("allreduce", 8), 1.75);
   EXPECT_DOUBLE_EQ(bus_factor("allreduce", 2), 1);

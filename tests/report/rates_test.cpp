@@ -3,6 +3,7 @@
 // Rates from records and publications.
 #include "report/rates.hpp"
 
+#include "record/names.hpp"
 #include "report/gemm_curve.hpp"
 
 #include "fixtures.hpp"
@@ -41,6 +42,22 @@ TEST(Rates, OfACollectiveAreBusBandwidth) {
   const Line& line = record.lines.back();
   EXPECT_NEAR(rate_of(line.measurement, record.headers[0]),
               (1 << 20) / 1e-3 * bus_factor("allreduce", 2), 1);
+}
+
+TEST(Rates, OfAStepsKernelsAreBytesAndNotTheMachinesBandwidth) {
+  RateBook book;
+  std::vector<Measurement> all;
+  for (const std::string& kernel : step_kernel_names()) {
+    EXPECT_TRUE(is_step_kernel(kernel) && !is_memory_kernel(kernel)) << kernel;
+    all.push_back(measured(kernel, "bf16", "cuda", {{"rows", 8}, {"cols", 64}}, 5e9, 1e-3));
+  }
+  book.add(record_of(all));
+  ASSERT_EQ(book.points().size(), step_kernel_names().size());
+  for (const RatePoint& p : book.points()) EXPECT_NEAR(p.value, 5e12, 1) << p.operation;
+  EXPECT_FALSE(book.memory());
+  all.push_back(measured("copy", "fp64", "cuda", {{"bytes", 1 << 27}}, 2e9, 1e-3));
+  book.add(record_of({all.back()}));
+  EXPECT_NEAR(book.memory()->value, 2e12, 1);
 }
 
 TEST(Rates, TakeTheVeryShapeOfTheBestBackend) {

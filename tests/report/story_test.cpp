@@ -32,6 +32,18 @@ TEST(Story, TellsWhatWasAchievedBesideWhatIsPossible) {
   for (const char c : {'\033', '\t'}) EXPECT_EQ(text.find(c), std::string::npos);
 }
 
+TEST(Story, ListsAStepsKernelsByTheirSizes) {
+  Record record = small_cpu();
+  record.lines.push_back(
+      {measured("rmsnorm", "bf16", "openmp", {{"rows", 8}, {"cols", 64}}, 5e9, 1), 0, 99});
+  const Story story = tell({record}, published_library(), {});
+  EXPECT_NEAR(story.rates.memory()->value, 20e9, 1);  // triad's, as without it
+  const std::string text = to_text(to_document(story), {});
+  EXPECT_THAT(text, HasSubstr("rmsnorm"));
+  EXPECT_THAT(text, HasSubstr("cols:64 rows:8"));
+  EXPECT_THAT(text, HasSubstr("5.00 GB/s"));
+}
+
 TEST(Story, SaysWhereACeilingIsNone) {
   const auto text_of = [](double ceiling) {
     Record record = small_cpu();

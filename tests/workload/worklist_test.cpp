@@ -168,6 +168,20 @@ Collective placed(const char* operation, std::int64_t ranks, std::int64_t on_nod
 
 }  // namespace
 
+TEST(WorkList, CountsTheBytesOfTheMeasuredKernelsWithoutTheirTables) {
+  const Layout layout = two_sequences_of_16();
+  const LayerWork dense = layer_work(small_llama(), LayerKind::dense, layout, {});
+  EXPECT_DOUBLE_EQ(traffic(dense, "activation", Half::forward),
+                   step_kernel_bytes("swiglu", {{"rows", 32}, {"cols", 96}}, 2));
+  const double angles = 4 * 32 * 8;
+  EXPECT_DOUBLE_EQ(traffic(dense, "rotary", Half::forward) + angles,
+                   step_kernel_bytes("rope", {{"rows", 32}, {"heads", 8 + 2}, {"head_dim", 8}}, 2));
+  const LayerWork moe = layer_work(small_moe(), LayerKind::moe, layout, {});
+  const double places = 4 * 32 * 2;
+  EXPECT_DOUBLE_EQ(traffic(moe, "expert_permute", Half::forward) / 2 + places,  // there and back
+                   step_kernel_bytes("permute", {{"rows", 32}, {"cols", 64}, {"top_k", 2}}, 2));
+}
+
 TEST(LayerWork, ADenseLayerOfGroupedQueriesAndAGate) {
   const Model m = small_llama();
   Layout l = two_sequences_of_16();

@@ -1,0 +1,157 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The arrays of the kernels of a step.
+#include "kernels/step_arrays.hpp"
+
+#include "kernels/random.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+
+namespace trainmeter {
+namespace {
+
+using Role = StepArray::Role;
+
+constexpr double kRopeBase = 10'000;
+
+void fill_angles(const StepProblem& p, float* table) {
+  const std::int64_t half = p.head_dim / 2;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < p.rows; ++row) {
+    float* const cosines = table + row * p.head_dim;
+    for (std::int64_t i = 0; i < half; ++i) {
+      const double angle =
+          static_cast<double>(row) *
+          std::pow(kRopeBase, -2.0 * static_cast<double>(i) / static_cast<double>(p.head_dim));
+      cosines[i] = static_cast<float>(std::cos(angle));
+      cosines[half + i] = static_cast<float>(std::sin(angle));
+    }
+  }
+}
+
+// Each token chooses top_k distinct experts; its copies lie with the others of the same expert, in
+// the order of tokens.
+void fill_places(const StepProblem& p, std::int32_t* places, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<std::int32_t> experts(static_cast<std::size_t>(p.experts));
+  std::iota(experts.begin(), experts.end(), 0);
+  std::vector<std::int32_t> next(experts.size() + 1);  // place of an expert's next copy
+  for (std::int64_t row = 0; row < p.rows; ++row) {
+    for (std::int64_t j = 0; j < p.top_k; ++j) {  // the head of a Fisher-Yates shuffle
+      std::uniform_int_distribution<std::int64_t> any(j, p.experts - 1);
+      std::swap(experts[static_cast<std::size_t>(j)],
+                experts[static_cast<std::size_t>(any(random))]);
+      places[row * p.top_k + j] = experts[static_cast<std::size_t>(j)];
+      ++next[static_cast<std::size_t>(places[row * p.top_k + j]) + 1];
+    }
+  }
+  std::partial_sum(next.begin(), next.end(), next.begin());
+  for (std::int64_t i = 0; i < p.rows * p.top_k; ++i) {
+    places[i] = next[static_cast<std::size_t>(places[i])]++;
+  }
+}
+
+void fill_targets(const StepProblem& p, std::int32_t* targets, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::uniform_int_distribution<std::int64_t> any(0, p.cols - 1);
+  std::generate_n(targets, p.rows, [&] { return static_cast<std::int32_t>(any(random)); });
+}
+
+// In the middle row an infinity, which is the same bits in bf16 and the upper half of fp32; at the
+// end a block of zeros.
+void put_special_values(const StepProblem& p, char* x) {
+  if (p.rows < 3) return;
+  const std::int64_t e = size_of(p.dtype);
+  constexpr std::uint16_t kInfinity = 0x7f80;
+  char* const middle = x + p.rows / 2 * p.cols * e;
+  std::memset(middle, 0, static_cast<std::size_t>(e));
+  std::memcpy(middle + e - 2, &kInfinity, 2);
+  const std::int64_t zeros = p.cols - (cast_blocks(p.cols) - 1) * kCastBlock;
+  std::memset(x + (p.rows * p.cols - zeros) * e, 0, static_cast<std::size_t>(zeros * e));
+}
+
+void square(float* data, std::int64_t count) {
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < count; ++i) data[i] *= data[i];
+}
+
+}  // namespace
+
+std::vector<StepArray> step_arrays(const StepProblem& p) {
+  (void)step_shape(p);  // checks the sizes
+  const std::int64_t e = size_of(p.dtype);
+  const std::int64_t matrix = p.rows * p.cols;
+  switch (p.kernel) {
+    case StepKernel::rmsnorm:
+      return {{Role::input, matrix * e}, {Role::input, p.cols * e}, {Role::output, matrix * e}};
+    case StepKernel::swiglu:
+      return {{Role::input, 2 * matrix * e}, {Role::output, matrix * e}};
+    case StepKernel::rope: {
+      const std::int64_t rotated = p.rows * p.heads * p.head_dim * e;
+      return {
+          {Role::input, rotated}, {Role::input, p.rows * p.head_dim * 4}, {Role::output, rotated}};
+    }
+    case StepKernel::cast_fp8:
+      return {{Role::input, matrix * e},
+              {Role::output, matrix},
+              {Role::output, p.rows * cast_blocks(p.cols) * 4}};
+    case StepKernel::cast_fp8_transpose:
+      return {{Role::input, matrix * e},
+              {Role::output, matrix},
+              {Role::output, p.rows * cast_blocks(p.cols) * 4},
+              {Role::output, matrix},
+              {Role::output, p.cols * cast_blocks(p.rows) * 4}};
+    case StepKernel::permute:
+      return {{Role::input, matrix * e},
+              {Role::input, p.rows * p.top_k * 4},
+              {Role::output, matrix * p.top_k * e}};
+    case StepKernel::residual_add:
+      return {{Role::input, matrix * e}, {Role::input, matrix * e}, {Role::output, matrix * e}};
+    case StepKernel::cross_entropy:
+      return {{Role::input, matrix * e},
+              {Role::input, p.rows * 4},
+              {Role::output, p.rows * 4},
+              {Role::output, matrix * e}};
+    case StepKernel::adamw: {
+      std::vector<StepArray> arrays(4, {Role::state, p.weights * 4});
+      arrays[0].role = Role::input;
+      if (p.dtype == DType::bf16) arrays.push_back({Role::output, p.weights * e});
+      return arrays;
+    }
+  }
+  throw std::invalid_argument("no such kernel of a step");
+}
+
+std::int64_t step_set_bytes(const StepProblem& problem) {
+  std::int64_t sum = 0;
+  for (const StepArray& array : step_arrays(problem)) sum += operand_stride(array.bytes);
+  return sum;
+}
+
+void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t seed) {
+  const std::uint64_t own = operand_seed(seed, 0, array);
+  if (p.kernel == StepKernel::adamw) {
+    fill_random(data, p.weights, DType::fp32, own);
+    if (array == 3) square(static_cast<float*>(data), p.weights);
+    return;
+  }
+  if (array == 1 && p.kernel == StepKernel::rope) return fill_angles(p, static_cast<float*>(data));
+  if (array == 1 && p.kernel == StepKernel::permute) {
+    return fill_places(p, static_cast<std::int32_t*>(data), own);
+  }
+  if (array == 1 && p.kernel == StepKernel::cross_entropy) {
+    return fill_targets(p, static_cast<std::int32_t*>(data), own);
+  }
+  const std::int64_t bytes = step_arrays(p).at(static_cast<std::size_t>(array)).bytes;
+  fill_random(data, bytes / size_of(p.dtype), p.dtype, own);
+  if (p.kernel == StepKernel::cast_fp8 || p.kernel == StepKernel::cast_fp8_transpose) {
+    put_special_values(p, static_cast<char*>(data));
+  }
+}
+
+}  // namespace trainmeter

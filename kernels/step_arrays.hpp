@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What the kernels of a step read and write: the arrays, the same for each device, with their
+// random content.
+#pragma once
+
+#include "kernels/host_operand.hpp"
+#include "kernels/step_kernel.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace trainmeter {
+
+// Arrays of each kernel, in the order of step_arrays(); e is problem.dtype, [] counts elements:
+// rmsnorm             x e[rows,cols], w e[cols]; y e[rows,cols]
+// swiglu              x e[rows,2 cols]; y e[rows,cols]
+// rope                x e[rows,heads,head_dim], table fp32[rows,head_dim] (a row: the cosines, then
+//                     the sines); y as x
+// cast_fp8            x e[rows,cols]; q fp8[rows,cols], s fp32[rows,ceil(cols / 128)]
+// cast_fp8_transpose  and q^T fp8[cols,rows], s^T fp32[cols,ceil(rows / 128)]
+// permute             x e[rows,cols], place int32[rows,top_k]; y e[rows top_k,cols]
+// residual_add        a, b e[rows,cols]; y e[rows,cols]
+// cross_entropy       x e[rows,cols], target int32[rows]; loss fp32[rows], gradient e[rows,cols]
+// adamw               gradient fp32[weights]; weight, m, v fp32[weights], changed in place; for
+// bf16
+//                     the rounded weight bf16[weights]
+struct StepArray {
+  enum class Role { input, output, state };
+  Role role;
+  std::int64_t bytes;
+};
+std::vector<StepArray> step_arrays(const StepProblem& problem);
+std::int64_t step_set_bytes(const StepProblem& problem);  // of all arrays, as sets are laid out
+
+// The content of an input or of a state at the start, which `seed` alone decides: N(0,1); v its
+// square; angles as of a RoPE with base 10,000; distinct experts and targets drawn uniformly. What
+// is cast holds an infinity and a block of zeros, where there are at least three rows, so that each
+// check is of those, too.
+void fill_step_array(const StepProblem& problem, int array, void* data, std::uint64_t seed);
+
+// Constants of AdamW at its tenth step. Kernels compute with these very floats.
+struct AdamW {
+  float rate = 1e-4F, beta1 = 0.9F, beta2 = 0.95F, epsilon = 1e-8F, decay = 0.1F;
+  float m_correction = 1.5353399F;  // 1 / (1 - beta1^10)
+  float v_correction = 2.4921307F;  // 1 / (1 - beta2^10)
+};
+
+inline constexpr float kNormEpsilon = 1e-6F;
+inline constexpr int kCastBlock = 128;
+inline constexpr float kCastMax = 448;           // the largest e4m3
+inline constexpr float kLeastScale = 0x1p-126F;  // of a block's scale, so that 1 / scale is finite
+
+inline std::int64_t cast_blocks(std::int64_t elements) {
+  return (elements + kCastBlock - 1) / kCastBlock;
+}
+
+}  // namespace trainmeter

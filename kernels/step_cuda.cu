@@ -1,0 +1,242 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The kernels of a step on a GPU: operands, launches, and the check on the host.
+#include "kernels/backends.hpp"
+#include "kernels/cuda_support.hpp"
+#include "kernels/host_buffer.hpp"
+#include "kernels/step_arrays.hpp"
+#include "kernels/step_cuda_cast.cuh"
+#include "kernels/step_cuda_kernels.cuh"
+#include "kernels/step_verify.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+constexpr std::int64_t kMostTileRows = 65535;  // of a grid, in y
+
+template <class T>
+class CudaStep final : public Operation {
+ public:
+  CudaStep(const StepProblem& problem, const OperandOptions& options)
+      : problem_(problem),
+        seed_(options.seed),
+        roles_(step_arrays(problem)),
+        sets_(sets_for(step_set_bytes(problem), options, device_bytes_free())) {
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      DeviceOperand& array = arrays_.emplace_back(roles_[i].bytes, sets_);
+      if (roles_[i].role != StepArray::Role::output) array.copy_from_host(start_of(i).data());
+    }
+    int device = 0;
+    cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+    cuda_check(cudaDeviceGetAttribute(&sms_, cudaDevAttrMultiProcessorCount, device), "SM count");
+    if (problem.kernel == StepKernel::cast_fp8_transpose) choose_transpose();
+  }
+
+  void run(int set) override {
+    set_ = set;
+    const bool aligned = packs_fit();
+    if (problem_.kernel == StepKernel::cast_fp8) {
+      aligned ? cast<true>() : cast<false>();
+    } else if (problem_.kernel == StepKernel::cast_fp8_transpose) {
+      cast_transpose();
+    } else if (aligned) {
+      launch<kLanesOfPack>();
+    } else {
+      launch<1>();
+    }
+    cuda_check(cudaGetLastError(), "kernel of a step");
+  }
+
+  Check verify() override {
+    std::vector<HostBuffer> kept;
+    std::vector<const void*> before;
+    std::vector<const void*> after;
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      const bool output = roles_[i].role == StepArray::Role::output;
+      before.push_back(output ? nullptr : kept.emplace_back(start_of(i)).data());
+      if (output) arrays_[i].fill_bytes(0xFF);  // NaN in each type
+      if (roles_[i].role == StepArray::Role::state) arrays_[i].copy_from_host(before.back());
+    }
+    run(0);
+    stream_.wait();
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      if (roles_[i].role == StepArray::Role::input) {
+        after.push_back(nullptr);
+        continue;
+      }
+      after.push_back(kept.emplace_back(roles_[i].bytes).data());
+      arrays_[i].copy_to_host(kept.back().data());
+    }
+    return verify_step(problem_, before, after);
+  }
+
+  [[nodiscard]] int sets() const override { return sets_; }
+  [[nodiscard]] void* stream() const override { return stream_.get(); }
+
+ private:
+  static constexpr int kLanesOfPack = 16 / static_cast<int>(sizeof(T));
+
+  [[nodiscard]] HostBuffer start_of(std::size_t array) const {
+    HostBuffer out(roles_[array].bytes);
+    fill_step_array(problem_, static_cast<int>(array), out.data(), seed_);
+    return out;
+  }
+
+  template <class V = T>
+  [[nodiscard]] V* array(std::size_t i) const {
+    return static_cast<V*>(arrays_[i].data(set_));
+  }
+
+  // Whether rows, and what a thread takes at a time, are whole packs of 16 bytes.
+  [[nodiscard]] bool packs_fit() const {
+    const StepProblem& p = problem_;
+    switch (p.kernel) {
+      case StepKernel::rope:
+        return p.head_dim / 2 % kLanesOfPack == 0;
+      case StepKernel::residual_add:
+        return p.rows * p.cols % kLanesOfPack == 0;
+      case StepKernel::adamw:
+        return p.weights % 4 == 0;
+      default:
+        return p.cols % kLanesOfPack == 0;
+    }
+  }
+
+  // Threads of a block that has a row of `packs`: whole warps, no more than there is work for.
+  [[nodiscard]] static int threads_for(std::int64_t packs, std::int64_t most) {
+    return static_cast<int>(std::min(most, (packs + 31) / 32 * 32));
+  }
+
+  // Enough blocks to fill every SM.
+  [[nodiscard]] int flat_blocks(std::int64_t packs) const {
+    constexpr std::int64_t kBlocksOfSm = 2048 / step_cuda::kFlatThreads;
+    const std::int64_t wanted = (packs + step_cuda::kFlatThreads - 1) / step_cuda::kFlatThreads;
+    return static_cast<int>(std::min(wanted, sms_ * kBlocksOfSm));
+  }
+
+  template <int V>
+  void launch() {
+    const StepProblem& p = problem_;
+    const auto rows = static_cast<unsigned>(p.rows);
+    const auto cols = static_cast<int>(p.cols);
+    const int threads = threads_for(p.cols / V, 512);
+    const cudaStream_t stream = stream_.get();
+    switch (p.kernel) {
+      case StepKernel::rmsnorm:
+        step_cuda::rmsnorm<T, V><<<rows, threads, 0, stream>>>(array(2), array(0), array(1), cols);
+        return;
+      case StepKernel::swiglu:
+        step_cuda::swiglu<T, V><<<rows, threads, 0, stream>>>(array(1), array(0), cols);
+        return;
+      case StepKernel::rope: {
+        const int pairs = threads_for(p.heads * p.head_dim / 2 / V, 512);
+        step_cuda::rope<T, V><<<rows, pairs, 0, stream>>>(array(2), array(0), array<const float>(1),
+                                                          static_cast<int>(p.heads),
+                                                          static_cast<int>(p.head_dim));
+        return;
+      }
+      case StepKernel::permute:
+        step_cuda::permute<T, V><<<rows, threads, 0, stream>>>(
+            array(2), array(0), array<const std::int32_t>(1), cols, static_cast<int>(p.top_k));
+        return;
+      case StepKernel::residual_add: {
+        const std::int64_t count = p.rows * p.cols;
+        step_cuda::residual_add<T, V>
+            <<<flat_blocks(count / V), step_cuda::kFlatThreads, 0, stream>>>(array(2), array(0),
+                                                                             array(1), count);
+        return;
+      }
+      case StepKernel::cross_entropy: {
+        const int many = threads_for(p.cols / V, step_cuda::kMostThreads);
+        step_cuda::cross_entropy<T, V><<<rows, many, 0, stream>>>(
+            array<float>(2), array(3), array(0), array<const std::int32_t>(1), cols);
+        return;
+      }
+      case StepKernel::adamw: {
+        constexpr int kPack = V == 1 ? 1 : 4;  // of fp32, whatever the rounded weights are in
+        step_cuda::adamw<T, kPack>
+            <<<flat_blocks(p.weights / kPack), step_cuda::kFlatThreads, 0, stream>>>(
+                array<float>(1), array<float>(2), array<float>(3),
+                arrays_.size() > 4 ? array(4) : nullptr, array<const float>(0), p.weights);
+        return;
+      }
+      case StepKernel::cast_fp8:
+      case StepKernel::cast_fp8_transpose:
+        return;  // run() launches these
+    }
+  }
+
+  template <bool kAligned>
+  void cast() {
+    const std::int64_t threads = problem_.rows * cast_blocks(problem_.cols) * step_cuda::kLanes<T>;
+    const auto blocks =
+        static_cast<unsigned>((threads + step_cuda::kFlatThreads - 1) / step_cuda::kFlatThreads);
+    step_cuda::cast_fp8<T, kAligned><<<blocks, step_cuda::kFlatThreads, 0, stream_.get()>>>(
+        array<std::uint8_t>(1), array<float>(2), array(0), problem_.rows,
+        static_cast<int>(problem_.cols));
+  }
+
+  // Chosen once: a tile in fp32 is more shared memory than a kernel has unasked.
+  void choose_transpose() {
+    const bool columns_aligned = problem_.rows % 16 == 0;
+    transpose_ = packs_fit() ? (columns_aligned ? step_cuda::cast_fp8_transpose<T, true, true>
+                                                : step_cuda::cast_fp8_transpose<T, true, false>)
+                             : (columns_aligned ? step_cuda::cast_fp8_transpose<T, false, true>
+                                                : step_cuda::cast_fp8_transpose<T, false, false>);
+    cuda_check(cudaFuncSetAttribute(transpose_, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    step_cuda::kTileBytes<T>),
+               "shared memory of a tile");
+  }
+
+  void cast_transpose() {
+    const dim3 tiles(static_cast<unsigned>(cast_blocks(problem_.cols)),
+                     static_cast<unsigned>(cast_blocks(problem_.rows)));
+    transpose_<<<tiles, 2 * kCastBlock, step_cuda::kTileBytes<T>, stream_.get()>>>(
+        array<std::uint8_t>(1), array<float>(2), array<std::uint8_t>(3), array<float>(4), array(0),
+        static_cast<int>(problem_.rows), static_cast<int>(problem_.cols));
+  }
+
+  StepProblem problem_;
+  std::uint64_t seed_;
+  std::vector<StepArray> roles_;
+  int sets_;
+  int sms_ = 1;
+  int set_ = 0;  // of the run in hand
+  void (*transpose_)(std::uint8_t*, float*, std::uint8_t*, float*, const T*, int, int) = nullptr;
+  CudaStream stream_;
+  std::vector<DeviceOperand> arrays_;
+};
+
+std::string why_not(const StepProblem& problem) {
+  if (problem.dtype != DType::bf16 && problem.dtype != DType::fp32) {
+    return "CUDA: kernels of a step are in bf16 and fp32, not " +
+           std::string(to_string(problem.dtype));
+  }
+  if (problem.kernel == StepKernel::cast_fp8_transpose &&
+      cast_blocks(problem.rows) > kMostTileRows) {
+    return "CUDA: a transposing cast takes at most " + std::to_string(kMostTileRows * kCastBlock) +
+           " rows";
+  }
+  return why_no_gpu();
+}
+
+std::unique_ptr<Operation> make(const StepProblem& problem, const OperandOptions& options) {
+  (void)step_shape(problem);  // checks the sizes
+  if (const std::string reason = why_not(problem); !reason.empty()) throw Unavailable(reason);
+  if (problem.dtype == DType::bf16) {
+    return std::make_unique<CudaStep<step_cuda::Bf16>>(problem, options);
+  }
+  return std::make_unique<CudaStep<float>>(problem, options);
+}
+
+}  // namespace
+
+StepBackend cuda_step_backend() {
+  return {"cuda", DeviceKind::gpu, why_not, make};
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Casts to fp8 e4m3 in blocks of 1x128, and of the transpose, on a GPU.
+#pragma once
+
+#include "kernels/step_cuda_kernels.cuh"
+
+namespace trainmeter::step_cuda {
+
+struct Scale {
+  float scale, inverse;
+};
+
+// Sizes as bits are ordered as the sizes are, with infinity and NaN on top: fmaxf would drop a NaN.
+__device__ inline std::uint32_t size_bits(float x) {
+  return __float_as_uint(x) & 0x7fffffffU;
+}
+
+__device__ inline Scale scale_of(std::uint32_t amax_bits) {
+  const float nan = __uint_as_float(0x7fc00000U);
+  if (amax_bits >= kInfinityBits) return {nan, nan};
+  if (amax_bits == 0) return {1, 1};
+  const float scale = fmaxf(__uint_as_float(amax_bits) / kCastMax, kLeastScale);
+  return {scale, 1 / scale};
+}
+
+// Saturates to 448. x times NaN is NaN, so a block whose scale is NaN becomes NaN.
+__device__ inline std::uint8_t e4m3_of(float x) {
+  return __nv_cvt_float_to_fp8(x, __NV_SATFINITE, __NV_E4M3);
+}
+
+// Neighbouring threads that share a 1x128 block, so that each has 16 bytes of it: 16 for bf16, 32
+// for fp32.
+template <class T>
+constexpr int kLanes = kCastBlock* static_cast<int>(sizeof(T)) / 16;
+
+// What one thread casts of a block of `count` elements at x: neighbours in one load, or, where rows
+// aren't aligned, every kLanes-th. Elements beyond `count` are zeros, which change no amax.
+template <class T, bool kAligned>
+struct BlockPart {
+  static constexpr int kElements = kCastBlock / kLanes<T>;
+  float x[kElements];
+
+  static __device__ int index(int i) {
+    const int lane = threadIdx.x % kLanes<T>;
+    return kAligned ? lane * kElements + i : lane + i * kLanes<T>;
+  }
+
+  __device__ BlockPart(const T* from, int count) {
+    if constexpr (kAligned) {
+      Pack<T, kElements> pack = {};
+      if (index(0) < count) pack = load<kElements>(from + index(0));
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) x[i] = to_float(pack.lane[i]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) x[i] = index(i) < count ? to_float(from[index(i)]) : 0;
+    }
+  }
+
+  // x as it was, with the zeros beyond `count`.
+  __device__ void keep(T* to) const {
+    Pack<T, kElements> pack;
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) store(pack.lane[i], x[i]);
+    if constexpr (kAligned) {
+      store_pack<kElements>(to + index(0), pack);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) to[index(i)] = pack.lane[i];
+    }
+  }
+
+  // Of the whole block: all its threads call this.
+  [[nodiscard]] __device__ std::uint32_t amax_bits() const {
+    std::uint32_t most = 0;
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) most = max(most, size_bits(x[i]));
+#pragma unroll
+    for (int offset = kLanes<T> / 2; offset > 0; offset /= 2) {
+      most = max(most, __shfl_xor_sync(kWarp, most, offset));
+    }
+    return most;
+  }
+
+  __device__ void write(std::uint8_t* q, float inverse, int count) const {
+    if constexpr (kAligned) {
+      Pack<std::uint8_t, kElements> pack;
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) pack.lane[i] = e4m3_of(x[i] * inverse);
+      if (index(0) < count) store_pack<kElements>(q + index(0), pack);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) {
+        if (index(i) < count) q[index(i)] = e4m3_of(x[i] * inverse);
+      }
+    }
+  }
+};
+
+template <class T, bool kAligned>
+__global__ void __launch_bounds__(kFlatThreads)
+    cast_fp8(std::uint8_t* __restrict__ q, float* __restrict__ scales, const T* __restrict__ x,
+             std::int64_t rows, int cols) {
+  const int across = (cols + kCastBlock - 1) / kCastBlock;
+  const std::int64_t block =
+      (static_cast<std::int64_t>(blockIdx.x) * kFlatThreads + threadIdx.x) / kLanes<T>;
+  const bool inside = block < rows * across;  // threads beyond take part in the shuffles
+  const std::int64_t row = block / across;
+  const int col = static_cast<int>(block % across) * kCastBlock;
+  const int count = inside ? min(kCastBlock, cols - col) : 0;
+  const BlockPart<T, kAligned> part(x + row * cols + col, count);
+  const Scale with = scale_of(part.amax_bits());
+  part.write(q + row * cols + col, with.inverse, count);
+  if (inside && threadIdx.x % kLanes<T> == 0) scales[block] = with.scale;
+}
+
+// Rows of the tile in shared memory are 16 bytes longer than 128 elements: aligned still, and the
+// rows of a column lie in different banks.
+template <class T>
+constexpr int kTileStride = kCastBlock + 16 / static_cast<int>(sizeof(T));
+
+template <class T>
+constexpr int kTileBytes = kCastBlock* kTileStride<T>* static_cast<int>(sizeof(T));
+
+// A thread block casts a tile of 128 x 128 in both orientations and reads it once. First its rows
+// as above, which leave x in shared memory; then its columns, half a column a thread: a warp reads
+// 32 neighbours of a row at a time, and each thread gathers 16 elements of its column for a store.
+// kAligned: rows of x and q are aligned; kColumnsAligned: those of q^T are.
+template <class T, bool kAligned, bool kColumnsAligned>
+__global__ void __launch_bounds__(2 * kCastBlock)
+    cast_fp8_transpose(std::uint8_t* __restrict__ q, float* __restrict__ scales,
+                       std::uint8_t* __restrict__ q_turned, float* __restrict__ scales_turned,
+                       const T* __restrict__ x, int rows, int cols) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  T* const tile = reinterpret_cast<T*>(shared);
+  __shared__ std::uint32_t amax_of_half[2][kCastBlock];
+  const int row0 = blockIdx.y * kCastBlock;
+  const int col0 = blockIdx.x * kCastBlock;
+  const int tile_rows = min(kCastBlock, rows - row0);
+  const int tile_cols = min(kCastBlock, cols - col0);
+  constexpr int kRowsAtOnce = 2 * kCastBlock / kLanes<T>;
+  for (int r = threadIdx.x / kLanes<T>; r < kCastBlock; r += kRowsAtOnce) {
+    const int count = r < tile_rows ? tile_cols : 0;
+    const std::int64_t at = static_cast<std::int64_t>(row0 + r) * cols + col0;
+    const BlockPart<T, kAligned> part(x + at, count);
+    const Scale with = scale_of(part.amax_bits());
+    part.write(q + at, with.inverse, count);
+    part.keep(tile + r * kTileStride<T>);
+    if (count > 0 && threadIdx.x % kLanes<T> == 0) {
+      scales[static_cast<std::int64_t>(row0 + r) * gridDim.x + blockIdx.x] = with.scale;
+    }
+  }
+  __syncthreads();
+
+  constexpr int kHalf = kCastBlock / 2;
+  const int c = threadIdx.x % kCastBlock;
+  const int half = threadIdx.x / kCastBlock;
+  const T* const column = tile + half * kHalf * kTileStride<T> + c;
+  std::uint32_t most = 0;
+#pragma unroll 8
+  for (int r = 0; r < kHalf; ++r) most = max(most, size_bits(to_float(column[r * kTileStride<T>])));
+  amax_of_half[half][c] = most;
+  __syncthreads();
+  if (c >= tile_cols) return;
+  const Scale with = scale_of(max(amax_of_half[0][c], amax_of_half[1][c]));
+  if (half == 0) {
+    scales_turned[static_cast<std::int64_t>(col0 + c) * gridDim.y + blockIdx.y] = with.scale;
+  }
+  std::uint8_t* const to = q_turned + static_cast<std::int64_t>(col0 + c) * rows + row0;
+  for (int r = half * kHalf; r < min(tile_rows, (half + 1) * kHalf); r += 16) {
+    Pack<std::uint8_t, 16> pack;
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      pack.lane[i] = e4m3_of(to_float(tile[(r + i) * kTileStride<T> + c]) * with.inverse);
+    }
+    if (kColumnsAligned) {
+      store_pack<16>(to + r, pack);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 16; ++i) {
+        if (r + i < tile_rows) to[r + i] = pack.lane[i];
+      }
+    }
+  }
+}
+
+}  // namespace trainmeter::step_cuda

@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Names and sizes of the kernels of a step.
+#include "kernels/step_kernel.hpp"
+
+#include <limits>
+#include <stdexcept>
+
+namespace trainmeter {
+namespace {
+
+// Rows, columns and places are indexed with 32 bits, elements with 64.
+constexpr std::int64_t kMostIndex = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kMostElements = std::int64_t{1} << 44;
+
+std::map<std::string, std::int64_t> sizes_of(const StepProblem& p) {
+  switch (p.kernel) {
+    case StepKernel::rope:
+      return {{"rows", p.rows}, {"heads", p.heads}, {"head_dim", p.head_dim}};
+    case StepKernel::permute:
+      return {{"rows", p.rows}, {"cols", p.cols}, {"experts", p.experts}, {"top_k", p.top_k}};
+    case StepKernel::adamw:
+      return {{"weights", p.weights}};
+    default:
+      return {{"rows", p.rows}, {"cols", p.cols}};
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(StepKernel kernel) {
+  switch (kernel) {
+    case StepKernel::rmsnorm:
+      return "rmsnorm";
+    case StepKernel::swiglu:
+      return "swiglu";
+    case StepKernel::rope:
+      return "rope";
+    case StepKernel::cast_fp8:
+      return "cast_fp8";
+    case StepKernel::cast_fp8_transpose:
+      return "cast_fp8_transpose";
+    case StepKernel::permute:
+      return "permute";
+    case StepKernel::residual_add:
+      return "residual_add";
+    case StepKernel::cross_entropy:
+      return "cross_entropy";
+    case StepKernel::adamw:
+      return "adamw";
+  }
+  throw std::invalid_argument("no such kernel of a step");
+}
+
+std::map<std::string, std::int64_t> step_shape(const StepProblem& p) {
+  std::map<std::string, std::int64_t> sizes = sizes_of(p);
+  const auto refuse = [&](const std::string& why) {
+    throw std::invalid_argument(std::string(to_string(p.kernel)) + ": " + why);
+  };
+  std::int64_t elements = 1;
+  for (const auto& [name, size] : sizes) {
+    const std::int64_t most = name == "weights" ? kMostElements : kMostIndex;
+    if (size < 1 || size > most) {
+      refuse(name + ": expected 1 to " + std::to_string(most) + ", found " + std::to_string(size));
+    }
+    if (name == "experts") continue;
+    if (size > kMostElements / elements) refuse("too many elements");
+    elements *= size;
+  }
+  if (p.kernel == StepKernel::rope && p.head_dim % 2 != 0) refuse("head_dim is even");
+  if (p.kernel == StepKernel::rope && p.heads * p.head_dim > kMostIndex) refuse("too many heads");
+  if (p.kernel == StepKernel::permute && p.top_k > p.experts) refuse("top_k is at most experts");
+  if (p.kernel == StepKernel::permute && p.rows * p.top_k > kMostIndex) refuse("too many copies");
+  return sizes;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,85 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The memory-bound kernels of a training step. Matrices are row-major, a row is a token, arithmetic
+// is in fp32 whatever the storage.
+//
+// rmsnorm            y[r,c] = x[r,c] w[c] / sqrt(mean over c of x[r,c]^2 + 1e-6)
+// swiglu             y[r,c] = g / (1 + exp(-g)) u[r,c], g = x[r,c], u = x[r,cols + c]: the gate and
+//                    the other half lie side by side, as one GEMM writes them
+// rope               y = x with each head's pair (i, i + head_dim / 2) turned by an angle of token
+//                    and i, whose cosines and sines come from a table in fp32
+// cast_fp8           q = e4m3(x / s), s[r,c/128] = amax / 448 of each 1x128 block; 1 where all are
+//                    0; a block with a NaN or an infinity becomes NaN
+// cast_fp8_transpose the same, and x^T [cols, rows] in blocks of 1x128 tokens, which the weight
+//                    gradient's GEMM reads
+// permute            y[place[r,j]] = x[r] for the top_k experts j of a token: copies sorted by
+//                    expert
+// residual_add       y = a + b
+// cross_entropy      loss[r] = log(sum exp(x[r])) - x[r,target], and its gradient
+//                    softmax(x[r]) - onehot. In an array of its own: in place, each run would find
+//                    the last one's nearly constant output instead of random logits
+// adamw              weight, m and v in fp32, in place, from an fp32 gradient; with bf16 also the
+//                    weight rounded to bf16, for the next step's GEMMs
+#pragma once
+
+#include "kernels/dtype.hpp"
+#include "kernels/operation.hpp"
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace trainmeter {
+
+enum class StepKernel {
+  rmsnorm,
+  swiglu,
+  rope,
+  cast_fp8,
+  cast_fp8_transpose,
+  permute,
+  residual_add,
+  cross_entropy,
+  adamw
+};
+
+inline constexpr std::array<StepKernel, 9> kStepKernels = {StepKernel::rmsnorm,
+                                                           StepKernel::swiglu,
+                                                           StepKernel::rope,
+                                                           StepKernel::cast_fp8,
+                                                           StepKernel::cast_fp8_transpose,
+                                                           StepKernel::permute,
+                                                           StepKernel::residual_add,
+                                                           StepKernel::cross_entropy,
+                                                           StepKernel::adamw};
+
+std::string_view to_string(StepKernel kernel);
+
+struct StepProblem {
+  StepKernel kernel = StepKernel::rmsnorm;
+  DType dtype = DType::bf16;             // bf16 or fp32
+  std::int64_t rows = 0;                 // tokens
+  std::int64_t cols = 0;                 // of the output; cross_entropy: the vocabulary
+  std::int64_t heads = 0, head_dim = 0;  // rope, instead of cols; head_dim is even
+  std::int64_t experts = 0, top_k = 0;   // permute; top_k <= experts
+  std::int64_t weights = 0;              // adamw, instead of rows and cols
+};
+
+// The sizes that the kernel has, by the names of the record: rows, cols, heads, head_dim, experts,
+// top_k, weights. std::invalid_argument where one is missing or beyond what the kernels index.
+std::map<std::string, std::int64_t> step_shape(const StepProblem& problem);
+
+struct StepBackend {
+  std::string_view name;  // openmp, cuda
+  DeviceKind device;
+  std::string (*why_not)(const StepProblem&);
+  std::unique_ptr<Operation> (*make)(const StepProblem&, const OperandOptions&);
+};
+
+std::span<const StepBackend> step_backends();
+
+}  // namespace trainmeter

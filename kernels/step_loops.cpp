@@ -1,0 +1,350 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Plain loops that the compiler vectorises: no calls and no branches inside, conversions by integer
+// arithmetic, sums by `omp simd`. Each is a template, inlined into a function for each type that is
+// compiled for several vector widths. Rows are read a second time where a kernel needs it, from the
+// cache.
+#include "kernels/step_loops.hpp"
+
+#include "kernels/target_clones.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#define TRAINMETER_INLINE [[gnu::always_inline]] inline
+
+namespace trainmeter {
+namespace {
+
+constexpr std::uint32_t kInfinityBits = 0x7f800000;
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+TRAINMETER_INLINE std::uint32_t bits_of(float x) {
+  return std::bit_cast<std::uint32_t>(x);
+}
+
+TRAINMETER_INLINE float to_float(float x) {
+  return x;
+}
+
+TRAINMETER_INLINE float to_float(Bf16 x) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(x) << 16);
+}
+
+TRAINMETER_INLINE void store(float& to, float x) {
+  to = x;
+}
+
+// As bf16_from_float() does it.
+TRAINMETER_INLINE void store(Bf16& to, float x) {
+  const std::uint32_t bits = bits_of(x);
+  const std::uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+  const std::uint32_t nan = (bits >> 16) | 0x40U;
+  to = static_cast<Bf16>((bits & 0x7fffffffU) > kInfinityBits ? nan : rounded);
+}
+
+// exp(x) to 3 units in the last place, for |x| <= 87, beyond that as at 87: 2^k e^r with |r| <=
+// log(2) / 2 and Taylor's polynomial, whose next term is below 6e-9. Adding 1.5 x 2^23 rounds to a
+// whole k. x is limited as an integer: of a selection between floats the compiler makes two ways,
+// and for the constant one a division that vectors then do, slowly, with subnormal results.
+TRAINMETER_INLINE float exp_of(float x) {
+  constexpr float kRound = 12582912;
+  const std::uint32_t size = bits_of(x) & 0x7fffffffU;
+  const std::uint32_t capped = std::min(size, bits_of(87.0F));
+  const std::uint32_t kept = size > kInfinityBits ? size : capped;  // NaN stays
+  const float limited = std::bit_cast<float>(kept | (bits_of(x) & 0x80000000U));
+  const float rounded = limited * 1.44269504F + kRound;
+  const float k = rounded - kRound;
+  const float r = limited - k * 0.693359375F - k * -2.12194440e-4F;  // log(2) in two parts
+  float sum = 1.0F / 5040;
+  sum = sum * r + 1.0F / 720;
+  sum = sum * r + 1.0F / 120;
+  sum = sum * r + 1.0F / 24;
+  sum = sum * r + 1.0F / 6;
+  sum = sum * r + 0.5F;
+  sum = sum * r + 1;
+  sum = sum * r + 1;
+  return sum * std::bit_cast<float>((bits_of(rounded) - bits_of(kRound) + 127U) << 23);
+}
+
+template <class T>
+TRAINMETER_INLINE void rmsnorm_of(T* y, const T* x, const T* w, std::int64_t rows,
+                                  std::int64_t cols) {
+  for (std::int64_t row = 0; row < rows; ++row, x += cols, y += cols) {
+    float squares = 0;
+#pragma omp simd reduction(+ : squares)
+    for (std::int64_t c = 0; c < cols; ++c) squares += to_float(x[c]) * to_float(x[c]);
+    const float inverse = 1 / std::sqrt(squares / static_cast<float>(cols) + kNormEpsilon);
+#pragma omp simd
+    for (std::int64_t c = 0; c < cols; ++c) {
+      store(y[c], to_float(x[c]) * inverse * to_float(w[c]));
+    }
+  }
+}
+
+template <class T>
+TRAINMETER_INLINE void swiglu_of(T* y, const T* x, std::int64_t rows, std::int64_t cols) {
+  for (std::int64_t row = 0; row < rows; ++row, x += 2 * cols, y += cols) {
+#pragma omp simd
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const float gate = to_float(x[c]);
+      store(y[c], gate / (1 + exp_of(-gate)) * to_float(x[cols + c]));
+    }
+  }
+}
+
+template <class T>
+TRAINMETER_INLINE void rope_of(T* y, const T* x, const float* table, std::int64_t rows,
+                               std::int64_t heads, std::int64_t head_dim) {
+  const std::int64_t half = head_dim / 2;
+  for (std::int64_t row = 0; row < rows; ++row, table += head_dim) {
+    for (std::int64_t head = 0; head < heads; ++head, x += head_dim, y += head_dim) {
+#pragma omp simd
+      for (std::int64_t i = 0; i < half; ++i) {
+        const float first = to_float(x[i]);
+        const float second = to_float(x[half + i]);
+        store(y[i], first * table[i] - second * table[half + i]);
+        store(y[half + i], second * table[i] + first * table[half + i]);
+      }
+    }
+  }
+}
+
+template <class T>
+TRAINMETER_INLINE void residual_add_of(T* y, const T* a, const T* b, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) store(y[i], to_float(a[i]) + to_float(b[i]));
+}
+
+// Round to nearest, ties to even, sizes above 448 become 448. Not for NaN.
+TRAINMETER_INLINE std::uint8_t e4m3_of(float x) {
+  const std::uint32_t sign = (bits_of(x) >> 24) & 0x80U;
+  const float size = std::bit_cast<float>(bits_of(x) & 0x7fffffffU);
+  const float limited = size < kCastMax ? size : kCastMax;
+  const std::uint32_t bits = bits_of(limited);
+  // Below 2^-6 the steps are 2^-9, as fp32's are from 2^14 on: the addition rounds.
+  const std::uint32_t small = bits_of(limited + 0x1p14F) - bits_of(0x1p14F);
+  const std::uint32_t large = ((bits + 0x7ffffU + ((bits >> 20) & 1U)) >> 20) - (120U << 3);
+  return static_cast<std::uint8_t>(sign | (limited < 0x1p-6F ? small : large));
+}
+
+struct Scale {
+  float scale, inverse;
+};
+
+// Sizes as bits are ordered as the sizes are, with infinity and NaN on top, which a maximum of
+// floats might drop.
+TRAINMETER_INLINE Scale scale_of(std::uint32_t amax_bits) {
+  if (amax_bits >= kInfinityBits) return {kNaN, kNaN};
+  if (amax_bits == 0) return {1, 1};
+  const float scale = std::max(std::bit_cast<float>(amax_bits) / kCastMax, kLeastScale);
+  return {scale, 1 / scale};
+}
+
+template <class T>
+TRAINMETER_INLINE void cast_block(std::uint8_t* q, float* scale, const T* x, std::int64_t count) {
+  std::uint32_t amax = 0;
+#pragma omp simd reduction(max : amax)
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::uint32_t size = bits_of(to_float(x[i])) & 0x7fffffffU;
+    amax = size > amax ? size : amax;
+  }
+  const Scale with = scale_of(amax);
+  *scale = with.scale;
+  if (amax >= kInfinityBits) {
+    std::fill_n(q, count, std::uint8_t{0x7f});
+    return;
+  }
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) q[i] = e4m3_of(to_float(x[i]) * with.inverse);
+}
+
+template <class T>
+TRAINMETER_INLINE void cast_fp8_of(std::uint8_t* q, float* scales, const T* x, std::int64_t rows,
+                                   std::int64_t cols) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t c = 0; c < cols; c += kCastBlock) {
+      const std::int64_t count = std::min<std::int64_t>(kCastBlock, cols - c);
+      cast_block(q, scales++, x, count);
+      x += count;
+      q += count;
+    }
+  }
+}
+
+template <class T>
+TRAINMETER_INLINE void cast_transposed_of(std::uint8_t* q, float* scales, const T* x,
+                                          const TransposedTile& tile) {
+  std::array<std::uint32_t, kCastBlock> amax{};
+  for (std::int64_t r = 0; r < tile.rows; ++r) {
+    const T* const row = x + r * tile.stride;
+#pragma omp simd
+    for (std::int64_t c = 0; c < tile.cols; ++c) {
+      const std::uint32_t size = bits_of(to_float(row[c])) & 0x7fffffffU;
+      amax[c] = size > amax[c] ? size : amax[c];
+    }
+  }
+  std::array<float, kCastBlock> inverse{};
+  for (std::int64_t c = 0; c < tile.cols; ++c) {
+    const Scale with = scale_of(amax[c]);
+    scales[c * tile.scale_stride] = with.scale;
+    inverse[c] = with.inverse;
+  }
+  // Row by row into a tile that the first-level cache holds, and from there column by column.
+  std::array<std::uint8_t, kCastBlock * kCastBlock> cast;
+  for (std::int64_t r = 0; r < tile.rows; ++r) {
+    const T* const row = x + r * tile.stride;
+    std::uint8_t* const to = cast.data() + r * kCastBlock;
+#pragma omp simd
+    for (std::int64_t c = 0; c < tile.cols; ++c) {
+      const std::uint8_t finite = e4m3_of(to_float(row[c]) * inverse[c]);
+      to[c] = amax[c] >= kInfinityBits ? std::uint8_t{0x7f} : finite;
+    }
+  }
+  for (std::int64_t c = 0; c < tile.cols; ++c) {
+    std::uint8_t* const to = q + c * tile.q_stride;
+    for (std::int64_t r = 0; r < tile.rows; ++r) to[r] = cast[r * kCastBlock + c];
+  }
+}
+
+// The softmax's maximum and sum go along as the row is read, a chunk of the first-level cache at a
+// time: a larger maximum scales the sum so far.
+template <class T>
+TRAINMETER_INLINE void cross_entropy_of(float* loss, T* gradient, const T* x,
+                                        const std::int32_t* target, std::int64_t rows,
+                                        std::int64_t cols) {
+  constexpr std::int64_t kChunk = 2048;
+  for (std::int64_t row = 0; row < rows; ++row, x += cols, gradient += cols) {
+    float most = -std::numeric_limits<float>::infinity();
+    float sum = 0;
+    for (std::int64_t begin = 0; begin < cols; begin += kChunk) {
+      const std::int64_t end = std::min(cols, begin + kChunk);
+      float here = most;
+#pragma omp simd reduction(max : here)
+      for (std::int64_t c = begin; c < end; ++c) {
+        here = to_float(x[c]) > here ? to_float(x[c]) : here;
+      }
+      float part = 0;
+#pragma omp simd reduction(+ : part)
+      for (std::int64_t c = begin; c < end; ++c) part += exp_of(to_float(x[c]) - here);
+      sum = (begin == 0 ? 0 : sum * exp_of(most - here)) + part;
+      most = here;
+    }
+    loss[row] = std::log(sum) + most - to_float(x[target[row]]);
+    const float inverse = 1 / sum;
+#pragma omp simd
+    for (std::int64_t c = 0; c < cols; ++c) {
+      store(gradient[c], exp_of(to_float(x[c]) - most) * inverse);
+    }
+    const std::int32_t t = target[row];
+    store(gradient[t], exp_of(to_float(x[t]) - most) * inverse - 1);
+  }
+}
+
+template <bool kRounds>
+TRAINMETER_INLINE void adamw_of(float* weight, float* m, float* v, Bf16* rounded,
+                                const float* gradient, std::int64_t count) {
+  const AdamW with;
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float g = gradient[i];
+    m[i] = with.beta1 * m[i] + (1 - with.beta1) * g;
+    v[i] = with.beta2 * v[i] + (1 - with.beta2) * g * g;
+    const float move =
+        m[i] * with.m_correction / (std::sqrt(v[i] * with.v_correction) + with.epsilon);
+    weight[i] -= with.rate * (move + with.decay * weight[i]);
+    if constexpr (kRounds) store(rounded[i], weight[i]);
+  }
+}
+
+}  // namespace
+
+TRAINMETER_TARGET_CLONES
+void rmsnorm(Bf16* y, const Bf16* x, const Bf16* w, std::int64_t rows, std::int64_t cols) {
+  rmsnorm_of(y, x, w, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void rmsnorm(float* y, const float* x, const float* w, std::int64_t rows, std::int64_t cols) {
+  rmsnorm_of(y, x, w, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void swiglu(Bf16* y, const Bf16* x, std::int64_t rows, std::int64_t cols) {
+  swiglu_of(y, x, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void swiglu(float* y, const float* x, std::int64_t rows, std::int64_t cols) {
+  swiglu_of(y, x, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void rope(Bf16* y, const Bf16* x, const float* table, std::int64_t rows, std::int64_t heads,
+          std::int64_t head_dim) {
+  rope_of(y, x, table, rows, heads, head_dim);
+}
+
+TRAINMETER_TARGET_CLONES
+void rope(float* y, const float* x, const float* table, std::int64_t rows, std::int64_t heads,
+          std::int64_t head_dim) {
+  rope_of(y, x, table, rows, heads, head_dim);
+}
+
+TRAINMETER_TARGET_CLONES
+void residual_add(Bf16* y, const Bf16* a, const Bf16* b, std::int64_t count) {
+  residual_add_of(y, a, b, count);
+}
+
+TRAINMETER_TARGET_CLONES
+void residual_add(float* y, const float* a, const float* b, std::int64_t count) {
+  residual_add_of(y, a, b, count);
+}
+
+TRAINMETER_TARGET_CLONES
+void cast_fp8(std::uint8_t* q, float* scales, const Bf16* x, std::int64_t rows, std::int64_t cols) {
+  cast_fp8_of(q, scales, x, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void cast_fp8(std::uint8_t* q, float* scales, const float* x, std::int64_t rows,
+              std::int64_t cols) {
+  cast_fp8_of(q, scales, x, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void cast_transposed(std::uint8_t* q, float* scales, const Bf16* x, const TransposedTile& tile) {
+  cast_transposed_of(q, scales, x, tile);
+}
+
+TRAINMETER_TARGET_CLONES
+void cast_transposed(std::uint8_t* q, float* scales, const float* x, const TransposedTile& tile) {
+  cast_transposed_of(q, scales, x, tile);
+}
+
+TRAINMETER_TARGET_CLONES
+void cross_entropy(float* loss, Bf16* gradient, const Bf16* x, const std::int32_t* target,
+                   std::int64_t rows, std::int64_t cols) {
+  cross_entropy_of(loss, gradient, x, target, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void cross_entropy(float* loss, float* gradient, const float* x, const std::int32_t* target,
+                   std::int64_t rows, std::int64_t cols) {
+  cross_entropy_of(loss, gradient, x, target, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void adamw(float* weight, float* m, float* v, Bf16* rounded, const float* gradient,
+           std::int64_t count) {
+  if (rounded == nullptr) {
+    adamw_of<false>(weight, m, v, rounded, gradient, count);
+  } else {
+    adamw_of<true>(weight, m, v, rounded, gradient, count);
+  }
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The inner loops of a step's kernels on a CPU, each over one thread's rows, for fp32 and bf16 (as
+// std::uint16_t). Formulas: step_kernel.hpp; arrays: step_arrays.hpp. Pointers are to the first of
+// `rows` rows.
+#pragma once
+
+#include "kernels/step_arrays.hpp"
+
+#include <cstdint>
+
+namespace trainmeter {
+
+using Bf16 = std::uint16_t;
+
+void rmsnorm(Bf16* y, const Bf16* x, const Bf16* w, std::int64_t rows, std::int64_t cols);
+void rmsnorm(float* y, const float* x, const float* w, std::int64_t rows, std::int64_t cols);
+
+void swiglu(Bf16* y, const Bf16* x, std::int64_t rows, std::int64_t cols);
+void swiglu(float* y, const float* x, std::int64_t rows, std::int64_t cols);
+
+void rope(Bf16* y, const Bf16* x, const float* table, std::int64_t rows, std::int64_t heads,
+          std::int64_t head_dim);
+void rope(float* y, const float* x, const float* table, std::int64_t rows, std::int64_t heads,
+          std::int64_t head_dim);
+
+void residual_add(Bf16* y, const Bf16* a, const Bf16* b, std::int64_t count);
+void residual_add(float* y, const float* a, const float* b, std::int64_t count);
+
+void cast_fp8(std::uint8_t* q, float* scales, const Bf16* x, std::int64_t rows, std::int64_t cols);
+void cast_fp8(std::uint8_t* q, float* scales, const float* x, std::int64_t rows, std::int64_t cols);
+
+// The transposed cast of one tile of up to 128 x 128, whose rows are `stride` apart. q and scales
+// point to the tile's first column there, whose columns are `q_stride` and `scale_stride` apart.
+struct TransposedTile {
+  std::int64_t rows, cols, stride, q_stride, scale_stride;
+};
+void cast_transposed(std::uint8_t* q, float* scales, const Bf16* x, const TransposedTile& tile);
+void cast_transposed(std::uint8_t* q, float* scales, const float* x, const TransposedTile& tile);
+
+void cross_entropy(float* loss, Bf16* gradient, const Bf16* x, const std::int32_t* target,
+                   std::int64_t rows, std::int64_t cols);
+void cross_entropy(float* loss, float* gradient, const float* x, const std::int32_t* target,
+                   std::int64_t rows, std::int64_t cols);
+
+// `rounded` is null where the weights are wanted in fp32 alone.
+void adamw(float* weight, float* m, float* v, Bf16* rounded, const float* gradient,
+           std::int64_t count);
+
+}  // namespace trainmeter

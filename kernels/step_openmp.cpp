@@ -1,0 +1,189 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The kernels of a step on the CPU: each thread of the OpenMP pool has its rows.
+#include "kernels/backends.hpp"
+#include "kernels/host_operand.hpp"
+#include "kernels/step_arrays.hpp"
+#include "kernels/step_loops.hpp"
+#include "kernels/step_verify.hpp"
+
+#include <cstring>
+#include <omp.h>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+// Poisons: all bits set is a NaN in each of the types. In parallel, so that it also places pages.
+void poison(void* data, std::int64_t bytes) {
+  constexpr std::int64_t kPiece = 4096;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t at = 0; at < bytes; at += kPiece) {
+    std::memset(static_cast<char*>(data) + at, 0xff,
+                static_cast<std::size_t>(std::min(kPiece, bytes - at)));
+  }
+}
+
+template <class T>
+class OpenMpStep final : public Operation {
+ public:
+  OpenMpStep(const StepProblem& problem, const OperandOptions& options)
+      : problem_(problem),
+        seed_(options.seed),
+        threads_(omp_get_max_threads()),
+        roles_(step_arrays(problem)),
+        sets_(sets_for(step_set_bytes(problem), options, host_bytes_for_operands())) {
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      const HostOperand& array = arrays_.emplace_back(roles_[i].bytes, sets_);
+      if (roles_[i].role == StepArray::Role::output) {
+        poison(array.data(0), array.bytes());
+      } else {
+        fill(i, array.data(0));
+      }
+      array.repeat_first();
+    }
+  }
+
+  void run(int set) override {
+#pragma omp parallel num_threads(threads_)
+    work(set, omp_get_thread_num());
+  }
+
+  Check verify() override {
+    std::vector<HostBuffer> kept;  // states as they were
+    std::vector<const void*> before;
+    std::vector<const void*> after;
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      void* const data = arrays_[i].data(0);
+      before.push_back(data);
+      after.push_back(data);
+      if (roles_[i].role == StepArray::Role::output) poison(data, roles_[i].bytes);
+      if (roles_[i].role != StepArray::Role::state) continue;
+      fill(i, data);
+      before.back() = kept.emplace_back(roles_[i].bytes).data();
+      fill(i, kept.back().data());
+    }
+    run(0);
+    return verify_step(problem_, before, after);
+  }
+
+  [[nodiscard]] int sets() const override {
+    return sets_;
+  }
+
+ private:
+  void fill(std::size_t array, void* data) const {
+    fill_step_array(problem_, static_cast<int>(array), data, seed_);
+  }
+
+  template <class V = T>
+  [[nodiscard]] V* array(std::size_t i, int set, std::int64_t at) const {
+    return arrays_[i].template as<V>(set) + at;
+  }
+
+  [[nodiscard]] std::int64_t begin_of(std::int64_t count, int thread) const {
+    return count / threads_ * thread + count % threads_ * thread / threads_;
+  }
+
+  void work(int set, int thread) {
+    const StepProblem& p = problem_;
+    const bool is_adamw = p.kernel == StepKernel::adamw;
+    const std::int64_t begin = begin_of(is_adamw ? p.weights : p.rows, thread);
+    const std::int64_t rows = begin_of(is_adamw ? p.weights : p.rows, thread + 1) - begin;
+    const std::int64_t at = begin * p.cols;
+    switch (p.kernel) {
+      case StepKernel::rmsnorm:
+        return rmsnorm(array(2, set, at), array(0, set, at), array(1, set, 0), rows, p.cols);
+      case StepKernel::swiglu:
+        return swiglu(array(1, set, at), array(0, set, 2 * at), rows, p.cols);
+      case StepKernel::rope: {
+        const std::int64_t head = begin * p.heads * p.head_dim;
+        return rope(array(2, set, head), array(0, set, head),
+                    array<float>(1, set, begin * p.head_dim), rows, p.heads, p.head_dim);
+      }
+      case StepKernel::cast_fp8:
+        return cast_fp8(array<std::uint8_t>(1, set, at),
+                        array<float>(2, set, begin * cast_blocks(p.cols)), array(0, set, at), rows,
+                        p.cols);
+      case StepKernel::cast_fp8_transpose:
+        return cast_tiles(set, thread);
+      case StepKernel::permute:
+        return permute_rows(set, begin, begin + rows);
+      case StepKernel::residual_add:
+        return residual_add(array(2, set, at), array(0, set, at), array(1, set, at), rows * p.cols);
+      case StepKernel::cross_entropy:
+        return cross_entropy(array<float>(2, set, begin), array(3, set, at), array(0, set, at),
+                             array<std::int32_t>(1, set, begin), rows, p.cols);
+      case StepKernel::adamw:
+        return adamw(array<float>(1, set, begin), array<float>(2, set, begin),
+                     array<float>(3, set, begin),
+                     arrays_.size() > 4 ? array<Bf16>(4, set, begin) : nullptr,
+                     array<float>(0, set, begin), rows);
+    }
+  }
+
+  // Tiles of 128 x 128, while they are in the cache in one orientation and then in the other.
+  void cast_tiles(int set, int thread) {
+    const std::int64_t rows = problem_.rows;
+    const std::int64_t cols = problem_.cols;
+    const std::int64_t across = cast_blocks(cols);
+    const std::int64_t tiles = cast_blocks(rows) * across;
+    for (std::int64_t t = begin_of(tiles, thread); t < begin_of(tiles, thread + 1); ++t) {
+      const std::int64_t row = t / across * kCastBlock;
+      const std::int64_t col = t % across * kCastBlock;
+      const TransposedTile tile = {.rows = std::min<std::int64_t>(kCastBlock, rows - row),
+                                   .cols = std::min<std::int64_t>(kCastBlock, cols - col),
+                                   .stride = cols,
+                                   .q_stride = rows,
+                                   .scale_stride = cast_blocks(rows)};
+      for (std::int64_t r = row; r < row + tile.rows; ++r) {
+        cast_fp8(array<std::uint8_t>(1, set, r * cols + col),
+                 array<float>(2, set, r * across + t % across), array(0, set, r * cols + col), 1,
+                 tile.cols);
+      }
+      cast_transposed(array<std::uint8_t>(3, set, col * rows + row),
+                      array<float>(4, set, col * tile.scale_stride + t / across),
+                      array(0, set, row * cols + col), tile);
+    }
+  }
+
+  // Reads each row once and writes its copies.
+  void permute_rows(int set, std::int64_t begin, std::int64_t end) {
+    const std::int64_t cols = problem_.cols;
+    for (std::int64_t row = begin; row < end; ++row) {
+      const auto* place = array<std::int32_t>(1, set, row * problem_.top_k);
+      for (std::int64_t j = 0; j < problem_.top_k; ++j) {
+        std::memcpy(array(2, set, place[j] * cols), array(0, set, row * cols),
+                    static_cast<std::size_t>(cols) * sizeof(T));
+      }
+    }
+  }
+
+  StepProblem problem_;
+  std::uint64_t seed_;
+  int threads_;
+  std::vector<StepArray> roles_;
+  int sets_;
+  std::vector<HostOperand> arrays_;
+};
+
+std::string why_not(const StepProblem& problem) {
+  if (problem.dtype == DType::bf16 || problem.dtype == DType::fp32) return "";
+  return "OpenMP: kernels of a step are in bf16 and fp32, not " +
+         std::string(to_string(problem.dtype));
+}
+
+std::unique_ptr<Operation> make(const StepProblem& problem, const OperandOptions& options) {
+  (void)step_shape(problem);  // checks the sizes
+  if (std::string reason = why_not(problem); !reason.empty()) throw Unavailable(reason);
+  if (problem.dtype == DType::bf16) return std::make_unique<OpenMpStep<Bf16>>(problem, options);
+  return std::make_unique<OpenMpStep<float>>(problem, options);
+}
+
+}  // namespace
+
+StepBackend openmp_step_backend() {
+  return {"openmp", DeviceKind::cpu, why_not, make};
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,292 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Where the bounds come from, with u = 2^-24 of fp32, which all kernels compute in, and u_out of
+// the type they store (2^-8 for bf16):
+//
+// - An element that is stored may be off by u_out |y|, and by half the smallest step of its type.
+// - Each operation in fp32 adds u of its result, exp and division some more: 16 u covers the dozen
+//   of the longest chain (a sigmoid). Terms that cancel count with their own size.
+// - A sum of n terms of one sign: min(n, 4 sqrt(n)) u, as verify.cpp derives it for products.
+// - exp(x - max): the rounded difference moves the exponential by u |x - max| of itself.
+// - A cast is compared by what it means: q s against x, with s as the kernel stored it. Half a step
+//   of e4m3 at x / s, and 4 u for a division by way of 1 / s; s itself may be off by 2 u.
+// - A permutation is exact.
+#include "kernels/step_verify.hpp"
+
+#include "kernels/step_arrays.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+namespace trainmeter {
+namespace {
+
+constexpr double kU = 0x1p-24;
+constexpr double kChain = 16 * kU;
+constexpr double kExact = std::numeric_limits<double>::min();
+constexpr double kInfinite = std::numeric_limits<double>::infinity();
+
+// An array of bf16 or fp32.
+struct Values {
+  const void* data;
+  DType type;
+
+  double operator[](std::int64_t i) const {
+    if (type == DType::fp32) return static_cast<const float*>(data)[i];
+    return float_from_bf16(static_cast<const std::uint16_t*>(data)[i]);
+  }
+};
+
+double scaled(double found, double expected, double allowed) {
+  const double error = std::abs(found - expected) / allowed;
+  return std::isfinite(error) ? error : kInfinite;
+}
+
+double growth(std::int64_t terms) {
+  const auto n = static_cast<double>(terms);
+  return std::min(n, 4 * std::sqrt(n)) * kU;
+}
+
+template <class F>
+double worst_of(std::int64_t count, F error_of) {
+  double worst = 0;
+#pragma omp parallel for schedule(static) reduction(max : worst)
+  for (std::int64_t i = 0; i < count; ++i) worst = std::max(worst, error_of(i));
+  return worst;
+}
+
+class Reference {
+ public:
+  Reference(const StepProblem& problem, const std::vector<const void*>& before,
+            const std::vector<const void*>& after)
+      : p_(problem), before_(before), after_(after) {}
+
+  [[nodiscard]] double error() const {
+    switch (p_.kernel) {
+      case StepKernel::rmsnorm:
+        return worst_of(p_.rows, [this](std::int64_t row) { return rmsnorm(row); });
+      case StepKernel::swiglu:
+        return worst_of(p_.rows, [this](std::int64_t row) { return swiglu(row); });
+      case StepKernel::rope:
+        return worst_of(p_.rows * p_.heads, [this](std::int64_t head) { return rope(head); });
+      case StepKernel::cast_fp8:
+        return cast_rows();
+      case StepKernel::cast_fp8_transpose:
+        return std::max(cast_rows(), cast_columns());
+      case StepKernel::permute:
+        return worst_of(p_.rows * p_.top_k, [this](std::int64_t copy) { return permute(copy); });
+      case StepKernel::residual_add:
+        return worst_of(p_.rows * p_.cols, [this](std::int64_t i) { return residual_add(i); });
+      case StepKernel::cross_entropy:
+        return worst_of(p_.rows, [this](std::int64_t row) { return cross_entropy(row); });
+      case StepKernel::adamw:
+        return worst_of(p_.weights, [this](std::int64_t i) { return adamw(i); });
+    }
+    throw std::invalid_argument("no such kernel of a step");
+  }
+
+ private:
+  [[nodiscard]] Values in(std::size_t array) const { return {before_[array], p_.dtype}; }
+  [[nodiscard]] Values out(std::size_t array) const { return {after_[array], p_.dtype}; }
+  [[nodiscard]] Values in_fp32(std::size_t array) const { return {before_[array], DType::fp32}; }
+  [[nodiscard]] Values out_fp32(std::size_t array) const { return {after_[array], DType::fp32}; }
+  [[nodiscard]] std::int32_t index(std::size_t array, std::int64_t i) const {
+    return static_cast<const std::int32_t*>(before_[array])[i];
+  }
+
+  // An output in p_.dtype whose exact value is `expected`.
+  [[nodiscard]] double stored(double found, double expected, double arithmetic) const {
+    const bool fp32 = p_.dtype == DType::fp32;
+    const double rounding =
+        (fp32 ? kU : 0x1p-8) * std::abs(expected) + (fp32 ? 0x1p-149 : 0x1p-134);
+    return scaled(found, expected, arithmetic + rounding);
+  }
+
+  [[nodiscard]] double rmsnorm(std::int64_t row) const {
+    const std::int64_t at = row * p_.cols;
+    double squares = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) squares += in(0)[at + c] * in(0)[at + c];
+    const double inverse =
+        1 / std::sqrt(squares / static_cast<double>(p_.cols) + static_cast<double>(kNormEpsilon));
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      const double y = in(0)[at + c] * inverse * in(1)[c];
+      worst =
+          std::max(worst, stored(out(2)[at + c], y, (growth(p_.cols) / 2 + kChain) * std::abs(y)));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double swiglu(std::int64_t row) const {
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      const double g = in(0)[2 * row * p_.cols + c];
+      const double y = g / (1 + std::exp(-g)) * in(0)[(2 * row + 1) * p_.cols + c];
+      worst = std::max(worst, stored(out(1)[row * p_.cols + c], y, kChain * std::abs(y)));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double rope(std::int64_t head) const {
+    const std::int64_t half = p_.head_dim / 2;
+    const std::int64_t at = head * p_.head_dim;
+    const std::int64_t row = head / p_.heads;
+    double worst = 0;
+    for (std::int64_t i = 0; i < half; ++i) {
+      const double cosine = in_fp32(1)[row * p_.head_dim + i];
+      const double sine = in_fp32(1)[row * p_.head_dim + half + i];
+      const double x = in(0)[at + i];
+      const double y = in(0)[at + half + i];
+      const double first = std::abs(x * cosine) + std::abs(y * sine);
+      const double second = std::abs(y * cosine) + std::abs(x * sine);
+      worst = std::max({worst, stored(out(2)[at + i], x * cosine - y * sine, 3 * kU * first),
+                        stored(out(2)[at + half + i], y * cosine + x * sine, 3 * kU * second)});
+    }
+    return worst;
+  }
+
+  // One block of `count` elements, `step` apart: its x, its q (neighbours) and its scale.
+  [[nodiscard]] double cast_block(std::int64_t x_at, std::int64_t step, std::int64_t count,
+                                  const unsigned char* q, double scale) const {
+    double amax = 0;
+    bool finite = true;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double x = in(0)[x_at + i * step];
+      amax = std::max(amax, std::abs(x));
+      finite = finite && std::isfinite(x);
+    }
+    if (!finite) {
+      const bool all_nan = std::isnan(scale) && std::all_of(q, q + count, [](unsigned char b) {
+                             return std::isnan(value_of_e4m3(b));
+                           });
+      return all_nan ? 0 : kInfinite;
+    }
+    const double expected =
+        amax > 0 ? std::max<double>(amax / static_cast<double>(kCastMax), kLeastScale) : 1;
+    double worst = scaled(scale, expected, 2 * kU * expected);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double x = in(0)[x_at + i * step];
+      const double t = std::abs(x / scale);
+      // Three bits of fraction; below 2^-6 steps of 2^-9.
+      const double half_step = std::ldexp(1, std::max(t > 0 ? std::ilogb(t) : -6, -6) - 4);
+      worst = std::max(worst, scaled(value_of_e4m3(q[i]) * scale, x,
+                                     scale * (half_step + 4 * kU * t) + 0x1p-149));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double cast_rows() const {
+    const std::int64_t blocks = cast_blocks(p_.cols);
+    return worst_of(p_.rows * blocks, [&](std::int64_t i) {
+      const std::int64_t at = i / blocks * p_.cols + i % blocks * kCastBlock;
+      const std::int64_t count = std::min<std::int64_t>(kCastBlock, p_.cols - at % p_.cols);
+      return cast_block(at, 1, count, static_cast<const unsigned char*>(after_[1]) + at,
+                        out_fp32(2)[i]);
+    });
+  }
+
+  [[nodiscard]] double cast_columns() const {
+    const std::int64_t blocks = cast_blocks(p_.rows);
+    return worst_of(p_.cols * blocks, [&](std::int64_t i) {
+      const std::int64_t column = i / blocks;
+      const std::int64_t row = i % blocks * kCastBlock;
+      const std::int64_t count = std::min<std::int64_t>(kCastBlock, p_.rows - row);
+      return cast_block(row * p_.cols + column, p_.cols, count,
+                        static_cast<const unsigned char*>(after_[3]) + column * p_.rows + row,
+                        out_fp32(4)[i]);
+    });
+  }
+
+  [[nodiscard]] double permute(std::int64_t copy) const {
+    const std::int64_t from = copy / p_.top_k * p_.cols;
+    const std::int64_t to = index(1, copy) * p_.cols;
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      worst = std::max(worst, scaled(out(2)[to + c], in(0)[from + c], kExact));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double residual_add(std::int64_t i) const {
+    const double y = in(0)[i] + in(1)[i];
+    return stored(out(2)[i], y, kU * std::abs(y));
+  }
+
+  [[nodiscard]] double cross_entropy(std::int64_t row) const {
+    const std::int64_t at = row * p_.cols;
+    double most = -kInfinite;
+    for (std::int64_t c = 0; c < p_.cols; ++c) most = std::max(most, in(0)[at + c]);
+    double sum = 0;
+    double spread = 0;  // how far the exponents' rounding moves the sum
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      const double below = most - in(0)[at + c];
+      sum += std::exp(-below);
+      spread += below * std::exp(-below);
+    }
+    const double of_sum = growth(p_.cols) + kChain + kU * spread / sum;
+    const std::int32_t target = index(1, row);
+    const double loss = std::log(sum) + most - in(0)[at + target];
+    double worst =
+        scaled(out_fp32(2)[row], loss,
+               of_sum + 4 * kU * (std::log(sum) + std::abs(most) + std::abs(in(0)[at + target])));
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      const double below = most - in(0)[at + c];
+      const double softmax = std::exp(-below) / sum;
+      const double gradient = softmax - (c == target ? 1 : 0);
+      worst = std::max(worst,
+                       stored(out(3)[at + c], gradient, (of_sum + kChain + kU * below) * softmax));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double adamw(std::int64_t i) const {
+    const AdamW with;
+    const auto real = [](float x) { return static_cast<double>(x); };
+    const double g = in_fp32(0)[i];
+    const double w = in_fp32(1)[i];
+    const double old_m = real(with.beta1) * in_fp32(2)[i];
+    const double new_m = (1 - real(with.beta1)) * g;
+    const double m = old_m + new_m;
+    const double v = real(with.beta2) * in_fp32(3)[i] + (1 - real(with.beta2)) * g * g;
+    const double m_allowed = 4 * kU * (std::abs(old_m) + std::abs(new_m));
+    const double divisor = std::sqrt(v * real(with.v_correction)) + real(with.epsilon);
+    const double move = m * real(with.m_correction) / divisor;
+    const double decay = real(with.decay) * w;
+    const double weight = w - real(with.rate) * (move + decay);
+    const double weight_allowed =
+        2 * kU * std::abs(w) + real(with.rate) * (m_allowed * real(with.m_correction) / divisor +
+                                                  kChain * (std::abs(move) + std::abs(decay)));
+    double worst = std::max({scaled(out_fp32(1)[i], weight, weight_allowed + kExact),
+                             scaled(out_fp32(2)[i], m, m_allowed + kExact),
+                             scaled(out_fp32(3)[i], v, 6 * kU * v + kExact)});
+    if (p_.dtype == DType::bf16) {
+      worst = std::max(worst, stored(out(4)[i], weight, weight_allowed));
+    }
+    return worst;
+  }
+
+  const StepProblem& p_;
+  const std::vector<const void*>& before_;
+  const std::vector<const void*>& after_;
+};
+
+}  // namespace
+
+double value_of_e4m3(unsigned char bits) {
+  const int exponent = (bits >> 3) & 15;
+  const int fraction = bits & 7;
+  if ((bits & 0x7f) == 0x7f) return std::numeric_limits<double>::quiet_NaN();
+  const double size =
+      exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10);
+  return (bits & 0x80) != 0 ? -size : size;
+}
+
+Check verify_step(const StepProblem& problem, const std::vector<const void*>& before,
+                  const std::vector<const void*>& after) {
+  const double error = Reference(problem, before, after).error();
+  return {.ok = error < 1, .error = error, .bound = 1, .how = "all elements, fp64"};
+}
+
+}  // namespace trainmeter
