@@ -24,7 +24,7 @@ constexpr std::int64_t kMaxDimension = std::int64_t{1} << 40;
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 52;
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
-  std::string max_seconds, dtypes, models, tokens, m, n, k, layouts, bytes;
+  std::string max_seconds, dtypes, models, tokens, m, n, k, layouts, search, bytes;
 };
 
 std::string description(Program program) {
@@ -57,7 +57,9 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--m", raw.m, "LIST; with --n and --k: these shapes instead of the default");
     app.add_option("--n", raw.n, "LIST");
     app.add_option("--k", raw.k, "LIST");
-    app.add_option("--layout", raw.layouts, "LIST of nt, nn, tn, for --m --n --k (nt)");
+    app.add_option("--layout", raw.layouts, "LIST of nt, nn, tn, for --m --n --k or --search (nt)");
+    app.add_flag("--search{60}", raw.search,
+                 "SECONDS: look for the shapes of the highest rates this long (60), instead");
   } else {
     app.add_option("--bytes", raw.bytes,
                    options.program == Program::memory
@@ -101,6 +103,7 @@ void interpret(const Raw& raw, Options& options) {
   if (!raw.k.empty()) options.k = parse_counts("--k", raw.k, kMaxDimension);
   if (!raw.layouts.empty()) options.layouts = parse_list("--layout", raw.layouts);
   for (const std::string& layout : options.layouts) one_of("--layout", layout, {"nt", "nn", "tn"});
+  if (!raw.search.empty()) options.search_s = parse_non_negative("--search", raw.search);
   if (!raw.bytes.empty()) options.bytes = parse_counts("--bytes", raw.bytes, kMaxBytes);
 }
 
@@ -110,8 +113,14 @@ void check(const Options& options) {
   if (any && (options.m.empty() || options.n.empty() || options.k.empty())) {
     throw BadInput("--m, --n and --k: expected all three");
   }
-  if (!options.layouts.empty() && !any) {
-    throw BadInput("--layout: expected together with --m, --n and --k");
+  if (!options.layouts.empty() && !any && !options.search_s) {
+    throw BadInput("--layout: expected together with --m, --n and --k, or --search");
+  }
+  if (options.search_s && (any || !options.models.empty() || !options.versus.empty())) {
+    throw BadInput("--search: expected without --m, --n, --k, --models and --versus");
+  }
+  if (options.search_s && options.google.list_tests) {
+    throw BadInput("--search: its shapes follow from results, so there is no list of them");
   }
   if (options.tokens && options.models.empty()) {
     throw BadInput("--tokens: expected together with --models");
@@ -146,6 +155,16 @@ Rules Options::rules() const {
   rules.warmup_s = google.min_warmup_s.value_or(rules.warmup_s);
   rules.max_warmup_s = std::max(rules.max_warmup_s, 2 * rules.warmup_s);
   return rules;
+}
+
+Rules Options::quick_rules() const {
+  Rules quick = rules();
+  quick.warmup_s /= 5;
+  quick.max_warmup_s /= 5;
+  quick.min_time_s /= 5;
+  quick.round_s /= 5;
+  quick.min_samples = 3;
+  return quick;
 }
 
 Options read_options(Program program, const std::vector<std::string>& command) {

@@ -30,6 +30,7 @@ struct Options {
   std::optional<std::int64_t> tokens;
   std::vector<std::int64_t> m, n, k;
   std::vector<std::string> layouts;
+  std::optional<double> search_s;  // how long to search for the fastest shapes
 
   std::vector<std::int64_t> bytes;  // memory: of one array; collective: payload
 
@@ -38,6 +39,7 @@ struct Options {
   std::string help_text;
 
   [[nodiscard]] Rules rules() const;
+  [[nodiscard]] Rules quick_rules() const;  // of a search: a fifth of the time, and less
 };
 
 // BadInput, in one line, for anything that isn't right.

@@ -127,7 +127,8 @@ Outcome Runner::run_in_step(const Plan& plan) {
   if (telemetry_) {
     monitor.emplace([this] { return telemetry_->read(); }, kTelemetryPeriod);
   }
-  Measured measured = measure(measured_operations, *timer_, rules_, world_, stop_);
+  Measured measured =
+      measure(measured_operations, *timer_, plan.rules.value_or(rules_), world_, stop_);
   if (measured.interrupted) return interrupted();
   if (monitor) {
     const auto watched = monitor->stop();

@@ -63,6 +63,21 @@ TEST(Options, ReadsOurFlags) {
   EXPECT_THAT(options.dtypes, ElementsAre("fp32", "bf16"));
 }
 
+TEST(Options, ASearchTakesSecondsOrItsDefault) {
+  EXPECT_FALSE(read({}).search_s);
+  EXPECT_DOUBLE_EQ(read({"--search"}).search_s.value(), 60);
+  const Options options = read({"--search=1.5", "--layout=tn", "--benchmark_min_time=0.1"});
+  EXPECT_DOUBLE_EQ(options.search_s.value(), 1.5);
+  EXPECT_LT(options.quick_rules().min_time_s, options.rules().min_time_s);
+  EXPECT_LT(options.quick_rules().warmup_s, options.rules().warmup_s);
+  for (const auto& words : {std::vector<std::string>{"--search", "--models=gpt2-124m"},
+                            {"--search", "--m=1", "--n=1", "--k=1"},
+                            {"--search", "--versus=openblas"},
+                            {"--search", "--benchmark_list_tests"}}) {
+    EXPECT_THAT(mistake(words), HasSubstr("--search: ")) << words[1];
+  }
+}
+
 TEST(Options, ReadsGooglesFlags) {
   for (const char* text : {"--benchmark_min_time=0.5", "--benchmark_min_time=0.5s"}) {
     EXPECT_DOUBLE_EQ(read({text}).rules().min_time_s, 0.5) << text;
@@ -96,6 +111,7 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
       {"--m=99999999999999999999", "expected at most"},
       {"--m=1,,2", "--m: '1,,2': expected values between commas"},
       {"--layout=nt", "--layout: expected together with --m, --n and --k"},
+      {"--search=soon", "--search: 'soon': expected a number of at least 0"},
       {"--layout=tt", "--layout: 'tt': expected one of nt, nn, tn"},
       {"--dtype=fp31", "--dtype: 'fp31': expected one of fp64"},
       {"--tokens=5", "--tokens: expected together with --models"},
