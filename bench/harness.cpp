@@ -38,8 +38,8 @@ namespace {
 constexpr std::int64_t kEnd = -1;  // to the ranks that follow: kEnd - exit code
 // Cases of a search are registered before it begins; Google Benchmark's time for that grows with
 // their square. The last places are for its end, whatever the time.
-constexpr std::size_t kMostSearched = 4'000;
-constexpr std::size_t kKeptForTheEnd = 200;
+constexpr std::size_t kMostSearched = 2'000;
+constexpr std::size_t kKeptForTheEnd = 100;
 constexpr int kNameWidth = 44;  // of their names on the console, about
 
 bool same_way(const Header& a, const Header& b) {
@@ -192,13 +192,14 @@ class Leader {
 
   // Google Benchmark's repetitions come to the same place again.
   void search_at(benchmark::State& state, std::size_t place) {
+    if (!place_) search_begin_s_ = elapsed_s();
     if (place_ != place) searched_ = next_of_search(place + kKeptForTheEnd >= kMostSearched);
     place_ = place;
     if (!searched_) {
       skip(state, std::string(kLeftOut));
       return;
     }
-    progress_->say(job_.search->progress(elapsed_s()));
+    progress_->say(job_.search->progress(elapsed_s() - search_begin_s_));
     state.SetLabel(searched_->main.name);
     measure_one(state, *searched_, place);
   }
@@ -206,8 +207,8 @@ class Leader {
   // What the record knows already is learnt from it.
   std::optional<Plan> next_of_search(bool ending) {
     for (;;) {
-      std::optional<Plan> plan =
-          job_.search->next(ending ? std::numeric_limits<double>::infinity() : elapsed_s());
+      std::optional<Plan> plan = job_.search->next(ending ? std::numeric_limits<double>::infinity()
+                                                          : elapsed_s() - search_begin_s_);
       if (!plan) return plan;
       const Header& header = session_of(*plan).header;
       const auto known = std::ranges::find_if(before_.lines, [&](const Line& line) {
@@ -319,6 +320,7 @@ class Leader {
   std::optional<Session> own_rules_;
   Record before_;  // what --resume found
   std::optional<std::size_t> place_;
+  double search_begin_s_ = 0;     // registering its places took time, too
   std::optional<Plan> searched_;  // the plan at `place_`
   Progress* progress_ = nullptr;
   std::map<std::size_t, std::int64_t> repetitions_;
