@@ -24,6 +24,7 @@ struct Case {
   double flops = 0;         // of one run
   double bytes = 0;         // of one run
   double memory_bytes = 0;  // that its operands take at least
+  std::int64_t cores = 0;   // that work on it; 0: all of the device
   std::function<std::unique_ptr<Operation>()> make;
 };
 

@@ -18,6 +18,9 @@ namespace trainmeter {
 CaseList gemm_cases(const Options& options, const Target& target);
 CaseList memory_cases(const Options& options, const Target& target);
 
+// Of memory_bench on a GPU: between the host and the first GPU, and between all `gpus`.
+CaseList transfer_cases(const Options& options, const Target& target, int gpus);
+
 // One GEMM by one backend, as gemm_cases() and --search make it.
 Case gemm_case(const GemmProblem& problem, const GemmBackend& backend, const Target& target);
 

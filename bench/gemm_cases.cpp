@@ -21,6 +21,7 @@ namespace {
 struct Shape {
   std::int64_t m, n, k;
   Layout layout;
+  std::int64_t groups = 1;
 };
 
 // What training computes in, so that is what a model's shapes are measured in.
@@ -29,8 +30,9 @@ constexpr DType kAllTypes[] = {DType::bf16, DType::fp32, DType::fp16, DType::tf3
                                DType::fp64, DType::int8, DType::fp8,  DType::fp8_e5m2};
 
 std::string name_of(const GemmProblem& problem, std::string_view backend) {
-  std::string name = fmt::format("gemm/{}/{}/m:{}/n:{}/k:{}", to_string(problem.dtype), backend,
-                                 problem.m, problem.n, problem.k);
+  std::string name = fmt::format("gemm/{}/{}", to_string(problem.dtype), backend);
+  if (problem.groups > 1) name += fmt::format("/groups:{}", problem.groups);
+  name += fmt::format("/m:{}/n:{}/k:{}", problem.m, problem.n, problem.k);
   if (problem.layout != Layout::nt) name += fmt::format("/layout:{}", to_string(problem.layout));
   return name;
 }
@@ -51,13 +53,6 @@ std::vector<Layout> layouts_asked_for(const Options& options) {
   return layouts;
 }
 
-double memory_of(const GemmProblem& p) {
-  const auto m = static_cast<double>(p.m), n = static_cast<double>(p.n),
-             k = static_cast<double>(p.k);
-  return (m * k + k * n) * static_cast<double>(size_of(p.dtype)) +
-         m * n * static_cast<double>(output_size_of(p.dtype));
-}
-
 class Builder {
  public:
   Builder(const Options& options, const Target& target) : options_(options), target_(target) {}
@@ -67,7 +62,12 @@ class Builder {
   void add(const std::vector<Shape>& shapes, std::span<const DType> dtypes, TooLarge too_large) {
     for (const Shape& shape : shapes) {
       for (const DType dtype : types_asked_for(options_, dtypes)) {
-        add({.m = shape.m, .n = shape.n, .k = shape.k, .dtype = dtype, .layout = shape.layout},
+        add({.m = shape.m,
+             .n = shape.n,
+             .k = shape.k,
+             .dtype = dtype,
+             .layout = shape.layout,
+             .groups = shape.groups},
             too_large);
       }
     }
@@ -169,7 +169,10 @@ std::vector<Shape> own_shapes(const Options& options) {
   for (const std::int64_t m : options.m) {
     for (const std::int64_t n : options.n) {
       for (const std::int64_t k : options.k) {
-        for (const Layout layout : layouts_asked_for(options)) shapes.push_back({m, n, k, layout});
+        for (const Layout layout : layouts_asked_for(options)) {
+          for (const std::int64_t groups : options.batch)
+            shapes.push_back({m, n, k, layout, groups});
+        }
       }
     }
   }
@@ -195,11 +198,13 @@ Case gemm_case(const GemmProblem& problem, const GemmBackend& backend, const Tar
   made.backend = backend.name;
   made.shape = {{"m", problem.m}, {"n", problem.n}, {"k", problem.k}};
   made.layout = to_string(problem.layout);
-  made.flops = gemm_flops(problem.m, problem.n, problem.k);
-  made.bytes =
-      gemm_bytes(problem.m, problem.n, problem.k, static_cast<double>(size_of(problem.dtype)),
-                 static_cast<double>(output_size_of(problem.dtype)));
-  made.memory_bytes = memory_of(problem);
+  if (problem.groups > 1) made.shape["groups"] = problem.groups;
+  const auto groups = static_cast<double>(problem.groups);
+  made.flops = groups * gemm_flops(problem.m, problem.n, problem.k);
+  made.bytes = groups * gemm_bytes(problem.m, problem.n, problem.k,
+                                   static_cast<double>(size_of(problem.dtype)),
+                                   static_cast<double>(output_size_of(problem.dtype)));
+  made.memory_bytes = made.bytes;
   made.make = [problem, make = backend.make, rotate = target.rotate_bytes] {
     return make(problem, {.rotate_bytes = rotate});
   };
@@ -210,7 +215,9 @@ std::vector<GemmProblem> gemm_problems(const Options& options) {
   std::vector<GemmProblem> problems;
   for (const DType dtype : types_asked_for(options, kAllTypes)) {
     for (const Layout layout : layouts_asked_for(options)) {
-      problems.push_back({.dtype = dtype, .layout = layout});
+      for (const std::int64_t groups : options.batch) {
+        problems.push_back({.dtype = dtype, .layout = layout, .groups = groups});
+      }
     }
   }
   return problems;

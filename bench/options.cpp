@@ -22,9 +22,11 @@ namespace {
 // Sizes above are no size of this world; memory is checked against the machine later (exit 3).
 constexpr std::int64_t kMaxDimension = std::int64_t{1} << 40;
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 52;
+constexpr std::int64_t kMaxThreads = 1 << 20;
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
-  std::string max_seconds, dtypes, models, tokens, m, n, k, layouts, search, bytes;
+  std::string max_seconds, dtypes, models, tokens, m, n, k, layouts, batch, search, bytes, threads,
+      cache;
 };
 
 std::string description(Program program) {
@@ -58,6 +60,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--n", raw.n, "LIST");
     app.add_option("--k", raw.k, "LIST");
     app.add_option("--layout", raw.layouts, "LIST of nt, nn, tn, for --m --n --k or --search (nt)");
+    app.add_option("--batch", raw.batch,
+                   "LIST: so many products side by side, for --m --n --k or --search (1)");
     app.add_flag("--search{60}", raw.search,
                  "SECONDS: look for the shapes of the highest rates this long (60), instead");
   } else {
@@ -65,6 +69,12 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                    options.program == Program::memory
                        ? "LIST: bytes of one array (default: 4 x the last-level cache)"
                        : "LIST: payload of one rank (default: 1 KiB up in steps of 4)");
+  }
+  if (options.program == Program::memory) {
+    app.add_option("--threads", raw.threads, "LIST of counts, or all (all): of a CPU's cores");
+    app.add_option("--cache", raw.cache,
+                   "l2: arrays that fill half of a GPU's L2 and stay there, instead");
+    app.add_flag("--numa", options.numa, "each NUMA node by itself: its memory, its cores");
   }
 }
 
@@ -103,7 +113,17 @@ void interpret(const Raw& raw, Options& options) {
   if (!raw.k.empty()) options.k = parse_counts("--k", raw.k, kMaxDimension);
   if (!raw.layouts.empty()) options.layouts = parse_list("--layout", raw.layouts);
   for (const std::string& layout : options.layouts) one_of("--layout", layout, {"nt", "nn", "tn"});
+  if (!raw.batch.empty()) options.batch = parse_counts("--batch", raw.batch, kMaxDimension);
   if (!raw.search.empty()) options.search_s = parse_non_negative("--search", raw.search);
+  if (!raw.threads.empty()) {
+    options.threads.clear();
+    for (const std::string& word : parse_list("--threads", raw.threads)) {
+      options.threads.push_back(
+          word == "all" ? 0 : static_cast<int>(parse_count("--threads", word, kMaxThreads)));
+    }
+  }
+  if (!raw.cache.empty()) one_of("--cache", raw.cache, {"l2"});
+  options.in_l2 = !raw.cache.empty();
   if (!raw.bytes.empty()) options.bytes = parse_counts("--bytes", raw.bytes, kMaxBytes);
 }
 
@@ -116,6 +136,9 @@ void check(const Options& options) {
   if (!options.layouts.empty() && !any && !options.search_s) {
     throw BadInput("--layout: expected together with --m, --n and --k, or --search");
   }
+  if (options.batch != std::vector<std::int64_t>{1} && !any && !options.search_s) {
+    throw BadInput("--batch: expected together with --m, --n and --k, or --search");
+  }
   if (options.search_s && (any || !options.models.empty() || !options.versus.empty())) {
     throw BadInput("--search: expected without --m, --n, --k, --models and --versus");
   }
@@ -124,6 +147,9 @@ void check(const Options& options) {
   }
   if (options.tokens && options.models.empty()) {
     throw BadInput("--tokens: expected together with --models");
+  }
+  if (options.in_l2 && !options.bytes.empty()) {
+    throw BadInput("--cache=l2: expected without --bytes, which follow from the cache");
   }
   if (options.resume && options.out.empty()) {
     throw BadInput("--resume: expected together with --out=FILE.jsonl");

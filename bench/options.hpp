@@ -30,9 +30,13 @@ struct Options {
   std::optional<std::int64_t> tokens;
   std::vector<std::int64_t> m, n, k;
   std::vector<std::string> layouts;
-  std::optional<double> search_s;  // how long to search for the fastest shapes
+  std::vector<std::int64_t> batch = {1};  // products side by side
+  std::optional<double> search_s;         // how long to search for the fastest shapes
 
   std::vector<std::int64_t> bytes;  // memory: of one array; collective: payload
+  std::vector<int> threads = {0};   // memory on a CPU; 0: all
+  bool numa = false;                // memory: each NUMA node by itself
+  bool in_l2 = false;               // memory: arrays that fit a GPU's L2
 
   GoogleFlags google;
   bool help = false;  // `help_text` is to be printed, and nothing else done

@@ -59,7 +59,7 @@ Measurement Runner::row_of(const Case& what) const {
   row.flops = what.flops;
   row.bytes = what.bytes;
   row.ranks = world_ == nullptr ? 1 : world_->ranks();
-  row.sms = target_.device.sms;
+  row.sms = what.cores > 0 ? what.cores : target_.device.sms;
   return row;
 }
 

@@ -6,6 +6,7 @@
 
 #include "kernels/gemm.hpp"
 #include "kernels/memory.hpp"
+#include "kernels/transfer.hpp"
 
 namespace trainmeter {
 
@@ -16,5 +17,10 @@ GemmBackend cublaslt_gemm_backend();
 MemoryBackend openmp_memory_backend();
 MemoryBackend openmp_nt_memory_backend();
 MemoryBackend cuda_memory_backend();
+MemoryBackend copy_engine_memory_backend();
+MemoryBackend cuda_bulk_memory_backend();
+
+TransferBackend copy_engine_transfer_backend();
+TransferBackend cuda_transfer_backend();
 
 }  // namespace trainmeter

@@ -46,6 +46,11 @@ bool is_memory_kernel(std::string_view operation) {
   return operation == "copy" || operation == "read" || operation == "write" || operation == "triad";
 }
 
+bool is_collective(std::string_view operation) {
+  return operation == "allreduce" || operation == "allgather" || operation == "reducescatter" ||
+         operation == "alltoall";
+}
+
 bool is_compute(std::string_view operation) {
   return operation == "gemm" || operation == "fma" || operation.starts_with("attention");
 }
@@ -64,8 +69,8 @@ double rate_of(const Measurement& m, const Header& header) {
     return rate(m.flops, seconds) /
            static_cast<double>(std::max<std::int64_t>(1, header.device.count));
   }
-  if (is_memory_kernel(m.operation)) return rate(m.bytes, seconds);
-  return rate(m.bytes, seconds) * bus_factor(m.operation, m.ranks);
+  const double bytes_per_s = rate(m.bytes, seconds);
+  return is_collective(m.operation) ? bytes_per_s * bus_factor(m.operation, m.ranks) : bytes_per_s;
 }
 
 // The shape's part of a point, the same for what we measured and what others published.

@@ -110,8 +110,8 @@ class RateBook {
 };
 
 // The device rates of one usable measurement: FLOP/s per device for gemm and fma, bytes/s for
-// memory kernels, bus bandwidth for collectives, from the median time. Noise: 1.4826 MAD / median,
-// the standard deviation where the noise is normal.
+// memory kernels and transfers, bus bandwidth for collectives, from the median time. Noise: 1.4826
+// MAD / median, the standard deviation where the noise is normal.
 double rate_of(const Measurement& measurement, const Header& header);
 double noise_of(const Measurement& measurement);
 RatePoint point_of(const Record& record, const Line& line);
@@ -119,5 +119,6 @@ bool stands_alone(const Measurement& measurement);  // usable, with nothing besi
 
 bool is_memory_kernel(std::string_view operation);
 bool is_compute(std::string_view operation);
+bool is_collective(std::string_view operation);
 
 }  // namespace trainmeter

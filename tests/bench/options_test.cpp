@@ -78,6 +78,14 @@ TEST(Options, ASearchTakesSecondsOrItsDefault) {
   }
 }
 
+TEST(Options, MemoryTakesThreadsAndPlaces) {
+  EXPECT_THAT(read({}, Program::memory).threads, ElementsAre(0));
+  const Options options = read({"--threads=1,4,all", "--numa"}, Program::memory);
+  EXPECT_THAT(options.threads, ElementsAre(1, 4, 0));
+  EXPECT_TRUE(options.numa);
+  EXPECT_TRUE(read({"--cache=l2"}, Program::memory).in_l2);
+}
+
 TEST(Options, ReadsGooglesFlags) {
   for (const char* text : {"--benchmark_min_time=0.5", "--benchmark_min_time=0.5s"}) {
     EXPECT_DOUBLE_EQ(read({text}).rules().min_time_s, 0.5) << text;
@@ -111,6 +119,8 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
       {"--m=99999999999999999999", "expected at most"},
       {"--m=1,,2", "--m: '1,,2': expected values between commas"},
       {"--layout=nt", "--layout: expected together with --m, --n and --k"},
+      {"--batch=16", "--batch: expected together with --m, --n and --k"},
+      {"--batch=0", "--batch: 0: expected at least 1"},
       {"--search=soon", "--search: 'soon': expected a number of at least 0"},
       {"--layout=tt", "--layout: 'tt': expected one of nt, nn, tn"},
       {"--dtype=fp31", "--dtype: 'fp31': expected one of fp64"},
@@ -133,6 +143,11 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
     EXPECT_EQ(found.find('\n'), std::string::npos) << words;
   }
   EXPECT_THAT(mistake({"--m=4"}, Program::memory), HasSubstr("unknown flag '--m'"));
+  EXPECT_THAT(mistake({"--cache=l3"}, Program::memory),
+              HasSubstr("--cache: 'l3': expected one of l2"));
+  EXPECT_THAT(mistake({"--cache=l2", "--bytes=4096"}, Program::memory),
+              HasSubstr("--cache=l2: expected without --bytes"));
+  EXPECT_THAT(mistake({"--threads=1,some"}, Program::memory), HasSubstr("--threads: 'some'"));
   EXPECT_THAT(mistake({"--bytes=0"}, Program::memory),
               HasSubstr("--bytes: 0: expected at least 1"));
 }
