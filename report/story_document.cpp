@@ -25,8 +25,9 @@ std::string shown_rate(const RatePoint& point, double value) {
 
 std::string shown_shape(const RatePoint& point) {
   if (point.m > 0) {
-    return fmt::format("{} x {} x {}{}", point.m, point.n, point.k,
-                       point.layout == "nt" || point.layout == "none" ? "" : " " + point.layout);
+    return fmt::format(
+        "{}{} x {} x {}{}", point.groups > 1 ? fmt::format("{} of ", point.groups) : "", point.m,
+        point.n, point.k, point.layout == "nt" || point.layout == "none" ? "" : " " + point.layout);
   }
   if (point.bytes > 0)
     return format_bytes(static_cast<double>(point.bytes)) +
