@@ -25,6 +25,7 @@ struct Case {
   double flops = 0;                        // of one run
   double bytes = 0;                        // of one run
   double memory_bytes = 0;                 // that its operands take at least
+  std::int64_t cores = 0;                  // that work on it; 0: all of the device
   std::optional<OperandOptions> operands;  // where not those of the whole program
   std::function<std::unique_ptr<Operation>(const OperandOptions&)> make;
 };

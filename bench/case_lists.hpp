@@ -7,6 +7,9 @@
 #include "bench/options.hpp"
 #include "bench/target.hpp"
 #include "kernels/collective.hpp"
+#include "kernels/gemm.hpp"
+
+#include <vector>
 
 namespace trainmeter {
 
@@ -14,6 +17,15 @@ namespace trainmeter {
 // this one has no memory for.
 CaseList gemm_cases(const Options& options, const Target& target);
 CaseList memory_cases(const Options& options, const Target& target);
+
+// Of memory_bench on a GPU: between the host and the first GPU, and between all `gpus`.
+CaseList transfer_cases(const Options& options, const Target& target, int gpus);
+
+// One GEMM by one backend, as gemm_cases() and --search make it.
+Case gemm_case(const GemmProblem& problem, const GemmBackend& backend);
+
+// The element types and layouts that the flags name, or all; their sizes are left open.
+std::vector<GemmProblem> gemm_problems(const Options& options);
 
 // `world` is null where the cases are only listed.
 CaseList collective_cases(const Options& options, const Target& target, World* world);

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <set>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -20,6 +21,7 @@ namespace {
 struct Shape {
   std::int64_t m, n, k;
   Layout layout;
+  std::int64_t groups = 1;
 };
 
 // What training computes in, so that is what a model's shapes are measured in.
@@ -28,36 +30,27 @@ constexpr DType kAllTypes[] = {DType::bf16, DType::fp32, DType::fp16, DType::tf3
                                DType::fp64, DType::int8, DType::fp8,  DType::fp8_e5m2};
 
 std::string name_of(const GemmProblem& problem, std::string_view backend) {
-  std::string name = fmt::format("gemm/{}/{}/m:{}/n:{}/k:{}", to_string(problem.dtype), backend,
-                                 problem.m, problem.n, problem.k);
+  std::string name = fmt::format("gemm/{}/{}", to_string(problem.dtype), backend);
+  if (problem.groups > 1) name += fmt::format("/groups:{}", problem.groups);
+  name += fmt::format("/m:{}/n:{}/k:{}", problem.m, problem.n, problem.k);
   if (problem.layout != Layout::nt) name += fmt::format("/layout:{}", to_string(problem.layout));
   return name;
 }
 
-double memory_of(const GemmProblem& p) {
-  const auto m = static_cast<double>(p.m), n = static_cast<double>(p.n),
-             k = static_cast<double>(p.k);
-  return (m * k + k * n) * static_cast<double>(size_of(p.dtype)) +
-         m * n * static_cast<double>(output_size_of(p.dtype));
+std::vector<DType> types_asked_for(const Options& options, std::span<const DType> otherwise) {
+  if (options.dtypes.empty()) return {otherwise.begin(), otherwise.end()};
+  std::vector<DType> types;
+  for (const std::string& name : options.dtypes) types.push_back(*dtype_from(name));
+  return types;
 }
 
-Case make_case(const GemmProblem& problem, const GemmBackend& backend) {
-  Case made;
-  made.name = name_of(problem, backend.name);
-  made.operation = "gemm";
-  made.dtype = to_string(problem.dtype);
-  made.backend = backend.name;
-  made.shape = {{"m", problem.m}, {"n", problem.n}, {"k", problem.k}};
-  made.layout = to_string(problem.layout);
-  made.flops = gemm_flops(problem.m, problem.n, problem.k);
-  made.bytes =
-      gemm_bytes(problem.m, problem.n, problem.k, static_cast<double>(size_of(problem.dtype)),
-                 static_cast<double>(output_size_of(problem.dtype)));
-  made.memory_bytes = memory_of(problem);
-  made.make = [problem, make = backend.make](const OperandOptions& operands) {
-    return make(problem, operands);
-  };
-  return made;
+std::vector<Layout> layouts_asked_for(const Options& options) {
+  if (options.layouts.empty()) return {Layout::nt};
+  std::vector<Layout> layouts;
+  for (const std::string& name : options.layouts) {
+    layouts.push_back(name == "nn" ? Layout::nn : name == "tn" ? Layout::tn : Layout::nt);
+  }
+  return layouts;
 }
 
 class Builder {
@@ -66,14 +59,15 @@ class Builder {
 
   enum class TooLarge { refuse, leave_out };
 
-  void add(const std::vector<Shape>& shapes, std::vector<DType> dtypes, TooLarge too_large) {
-    if (!options_.dtypes.empty()) {
-      dtypes.clear();
-      for (const std::string& name : options_.dtypes) dtypes.push_back(*dtype_from(name));
-    }
+  void add(const std::vector<Shape>& shapes, std::span<const DType> dtypes, TooLarge too_large) {
     for (const Shape& shape : shapes) {
-      for (const DType dtype : dtypes) {
-        add({.m = shape.m, .n = shape.n, .k = shape.k, .dtype = dtype, .layout = shape.layout},
+      for (const DType dtype : types_asked_for(options_, dtypes)) {
+        add({.m = shape.m,
+             .n = shape.n,
+             .k = shape.k,
+             .dtype = dtype,
+             .layout = shape.layout,
+             .groups = shape.groups},
             too_large);
       }
     }
@@ -121,7 +115,7 @@ class Builder {
         reasons_.insert(fmt::format("{} by {}: {}", to_string(problem.dtype), backend.name, why));
         continue;
       }
-      Case made = make_case(problem, backend);
+      Case made = gemm_case(problem, backend);
       if (made.memory_bytes > static_cast<double>(target_.memory_available_bytes)) {
         try {
           require_memory(made.name, made.memory_bytes, target_);
@@ -172,16 +166,12 @@ std::vector<Shape> model_shapes(const Options& options, const Target& target) {
 
 std::vector<Shape> own_shapes(const Options& options) {
   std::vector<Shape> shapes;
-  const std::vector<std::string> layouts =
-      options.layouts.empty() ? std::vector<std::string>{"nt"} : options.layouts;
   for (const std::int64_t m : options.m) {
     for (const std::int64_t n : options.n) {
       for (const std::int64_t k : options.k) {
-        for (const std::string& layout : layouts) {
-          shapes.push_back({m, n, k,
-                            layout == "nn"   ? Layout::nn
-                            : layout == "tn" ? Layout::tn
-                                             : Layout::nt});
+        for (const Layout layout : layouts_asked_for(options)) {
+          for (const std::int64_t groups : options.batch)
+            shapes.push_back({m, n, k, layout, groups});
         }
       }
     }
@@ -200,15 +190,46 @@ std::vector<Shape> squares(const Target& target) {
 
 }  // namespace
 
+Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
+  Case made;
+  made.name = name_of(problem, backend.name);
+  made.operation = "gemm";
+  made.dtype = to_string(problem.dtype);
+  made.backend = backend.name;
+  made.shape = {{"m", problem.m}, {"n", problem.n}, {"k", problem.k}};
+  made.layout = to_string(problem.layout);
+  if (problem.groups > 1) made.shape["groups"] = problem.groups;
+  const auto groups = static_cast<double>(problem.groups);
+  made.flops = groups * gemm_flops(problem.m, problem.n, problem.k);
+  made.bytes = groups * gemm_bytes(problem.m, problem.n, problem.k,
+                                   static_cast<double>(size_of(problem.dtype)),
+                                   static_cast<double>(output_size_of(problem.dtype)));
+  made.memory_bytes = made.bytes;
+  made.make = [problem, make = backend.make](const OperandOptions& operands) {
+    return make(problem, operands);
+  };
+  return made;
+}
+
+std::vector<GemmProblem> gemm_problems(const Options& options) {
+  std::vector<GemmProblem> problems;
+  for (const DType dtype : types_asked_for(options, kAllTypes)) {
+    for (const Layout layout : layouts_asked_for(options)) {
+      for (const std::int64_t groups : options.batch) {
+        problems.push_back({.dtype = dtype, .layout = layout, .groups = groups});
+      }
+    }
+  }
+  return problems;
+}
+
 CaseList gemm_cases(const Options& options, const Target& target) {
-  const std::vector<DType> all(std::begin(kAllTypes), std::end(kAllTypes));
-  const std::vector<DType> training(std::begin(kTrainingTypes), std::end(kTrainingTypes));
   Builder builder(options, target);
-  builder.add(own_shapes(options), all, Builder::TooLarge::refuse);
+  builder.add(own_shapes(options), kAllTypes, Builder::TooLarge::refuse);
   const bool own = !options.m.empty();
   if (!own && target.kind == DeviceKind::cpu) builder.add_peaks();
-  builder.add(model_shapes(options, target), training, Builder::TooLarge::leave_out);
-  if (!own) builder.add(squares(target), all, Builder::TooLarge::leave_out);
+  builder.add(model_shapes(options, target), kTrainingTypes, Builder::TooLarge::leave_out);
+  if (!own) builder.add(squares(target), kAllTypes, Builder::TooLarge::leave_out);
   return builder.take();
 }
 

@@ -19,16 +19,17 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <limits>
 #include <map>
+#include <numeric>
 #include <optional>
-#include <set>
-#include <tuple>
 #include <unistd.h>
 #include <utility>
 
@@ -36,6 +37,17 @@ namespace trainmeter {
 namespace {
 
 constexpr std::int64_t kEnd = -1;  // to the ranks that follow: kEnd - exit code
+// Cases of a search are registered before it begins; Google Benchmark's time for that grows with
+// their square. The last places are for its end, whatever the time.
+constexpr std::size_t kMostSearched = 2'000;
+constexpr std::size_t kKeptForTheEnd = 100;
+constexpr int kNameWidth = 44;  // of their names on the console, about
+
+// A header and where its lines go; nowhere without --out.
+struct Session {
+  Header header;
+  std::optional<Journal> journal;
+};
 
 class Leader {
  public:
@@ -43,10 +55,16 @@ class Leader {
       : job_(job), options_(job.options), plans_(plans), runner_(runner) {}
 
   int run() {
-    const Header header = make_header(options_, job_.target);
-    std::vector<std::size_t> chosen = matching();
+    const Header& header = session_.header = header_by(options_.rules());
+    if (options_.resume && std::filesystem::exists(options_.out)) {
+      before_ = read_record(options_.out);
+      if (!options_.resume_anyway) {
+        require_same(before_, {header, header_by(options_.quick_rules())});
+      }
+    }
+    std::vector<std::size_t> chosen = job_.search ? places() : matching();
     const std::size_t before = chosen.size();
-    if (options_.resume) drop_finished(header, chosen);
+    if (!job_.search) drop_finished(header, chosen);
     if (chosen.empty()) {
       fmt::print(stderr, "{}: all {} cases are finished in {}\n", header.program, before,
                  options_.out);
@@ -56,12 +74,11 @@ class Leader {
       for (const std::string& reason : job_.list.left_out) {
         fmt::print(stderr, "left out: {}\n", reason);
       }
-      if (!options_.out.empty()) journal_.emplace(options_.out, header);
-      if (journal_ && journal_->repaired()) {
+      if (!options_.out.empty()) session_.journal.emplace(options_.out, header);
+      if (session_.journal && session_.journal->repaired()) {
         fmt::print(stderr, "{}: cut off a half-written last line\n", options_.out);
       }
     }
-    session_ = header.session;
     measure_under_google(chosen, header);
     if (error_) std::rethrow_exception(error_);
     if (options_.google.list_tests) return kFine;
@@ -69,6 +86,17 @@ class Leader {
   }
 
  private:
+  [[nodiscard]] Header header_by(const Rules& rules) const {
+    return make_header(options_, job_.target, rules);
+  }
+
+  // Where the cases of a search will be run, whatever they are.
+  static std::vector<std::size_t> places() {
+    std::vector<std::size_t> chosen(kMostSearched);
+    std::iota(chosen.begin(), chosen.end(), 0);
+    return chosen;
+  }
+
   [[nodiscard]] std::vector<std::size_t> matching() const {
     const NameFilter filter(options_.google.filter);
     std::vector<std::size_t> chosen;
@@ -84,13 +112,10 @@ class Leader {
     return chosen;
   }
 
-  void drop_finished(const Header& header, std::vector<std::size_t>& chosen) {
-    if (!std::filesystem::exists(options_.out)) return;
-    const Record record = read_record(options_.out);
-    if (!options_.resume_anyway) require_same(record, header);
+  void drop_finished(const Header& header, std::vector<std::size_t>& chosen) const {
     const std::size_t before = chosen.size();
     std::erase_if(chosen, [&](std::size_t index) {
-      return is_finished(plans_[index], record, header,
+      return is_finished(plans_[index], before_, header,
                          job_.world == nullptr ? 1 : job_.world->ranks(),
                          options_.google.repetitions, options_.resume_anyway);
     });
@@ -125,7 +150,9 @@ class Leader {
     benchmark::AddCustomContext("device", header.device.name);
     benchmark::AddCustomContext("git_revision", header.git_revision);
     for (const std::size_t index : chosen) {
-      benchmark::RegisterBenchmark(plans_[index].main.name.c_str(),
+      const std::string name =
+          job_.search ? fmt::format("{:>{}}", index, kNameWidth) : plans_[index].main.name;
+      benchmark::RegisterBenchmark(name.c_str(),
                                    [this, index](benchmark::State& state) { one(state, index); })
           ->Iterations(1)
           ->UseManualTime();
@@ -141,32 +168,79 @@ class Leader {
   // Nothing may be thrown through Google Benchmark.
   void one(benchmark::State& state, std::size_t index) {
     if (error_ || job_.interrupted_by() != 0 || time_is_up()) {
-      if (!error_ && job_.interrupted_by() == 0) ++left_out_;
+      if (!error_ && job_.interrupted_by() == 0 && !job_.search) ++left_out_;
       skip(state, std::string(kLeftOut));
       return;
     }
     try {
-      progress_->start(plans_[index].main.name);
-      measure_one(state, index);
+      if (job_.search) {
+        search_at(state, index);
+      } else {
+        progress_->start(plans_[index].main.name);
+        measure_one(state, plans_[index], index);
+      }
     } catch (...) {
       error_ = std::current_exception();
       skip(state, failure_in_flight().text);
     }
   }
 
-  void measure_one(benchmark::State& state, std::size_t index) {
+  // Google Benchmark's repetitions come to the same place again.
+  void search_at(benchmark::State& state, std::size_t place) {
+    if (!place_) search_begin_s_ = elapsed_s();
+    if (place_ != place) searched_ = next_of_search(place + kKeptForTheEnd >= kMostSearched);
+    place_ = place;
+    if (!searched_) {
+      skip(state, std::string(kLeftOut));
+      return;
+    }
+    progress_->say(job_.search->progress(elapsed_s() - search_begin_s_));
+    state.SetLabel(searched_->main.name);
+    measure_one(state, *searched_, place);
+  }
+
+  // What the record knows already is learnt from it.
+  std::optional<Plan> next_of_search(bool ending) {
+    for (;;) {
+      std::optional<Plan> plan = job_.search->next(ending ? std::numeric_limits<double>::infinity()
+                                                          : elapsed_s() - search_begin_s_);
+      if (!plan) return plan;
+      const Header& header = session_of(*plan).header;
+      const auto known = std::ranges::find_if(before_.lines, [&](const Line& line) {
+        return line.measurement.usable() && line.measurement.name == plan->main.name &&
+               (options_.resume_anyway || differences(before_.header_of(line), header).empty());
+      });
+      if (known == before_.lines.end()) return plan;
+      job_.search->take(known->measurement);
+    }
+  }
+
+  // Rules of its own have a header of their own.
+  Session& session_of(const Plan& plan) {
+    if (!plan.rules) return session_;
+    if (!own_rules_) {
+      own_rules_.emplace();
+      own_rules_->header = header_by(*plan.rules);
+      if (session_.journal) own_rules_->journal.emplace(options_.out, own_rules_->header);
+    }
+    return *own_rules_;
+  }
+
+  void measure_one(benchmark::State& state, const Plan& plan, std::size_t index) {
     if (job_.world != nullptr) job_.world->decide(static_cast<std::int64_t>(index));
-    Outcome outcome = runner_.run(plans_[index]);
+    Outcome outcome = runner_.run(plan);
     if (outcome.interrupted) {
       skip(state, std::string(kLeftOut));
       return;
     }
     const std::int64_t repetition = repetitions_[index]++;
     for (Measurement& row : outcome.rows) {
-      row.session = session_;
+      Session& session = session_of(plan);
+      row.session = session.header.session;
       row.repetition = repetition;
-      if (journal_) journal_->append(row);
+      if (session.journal) session.journal->append(row);
     }
+    if (job_.search) job_.search->take(outcome.rows.front());
     if (outcome.code == kCheckFailed || worst_ == kFine) worst_ = outcome.code;
     if (outcome.code != kFine) {
       ++failed_;
@@ -221,8 +295,11 @@ class Leader {
 
   [[nodiscard]] bool time_is_up() const {
     if (!options_.max_seconds) return false;
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
-    return spent.count() >= *options_.max_seconds;
+    return elapsed_s() >= *options_.max_seconds;
+  }
+
+  [[nodiscard]] double elapsed_s() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
   }
 
   int summary() const {
@@ -236,8 +313,11 @@ class Leader {
     if (left_out_ > 0) text += fmt::format(", {} left out (--max_seconds)", left_out_);
     const int signal = job_.interrupted_by();
     if (signal != 0) text += ", interrupted";
-    if (journal_) text += fmt::format("; record: {}", options_.out);
+    if (session_.journal) text += fmt::format("; record: {}", options_.out);
     fmt::print(stderr, "{}\n", text);
+    if (job_.search) {
+      for (const std::string& line : job_.search->found()) fmt::print(stderr, "{}\n", line);
+    }
     return signal != 0 ? 128 + signal : worst_;
   }
 
@@ -245,8 +325,12 @@ class Leader {
   const Options& options_;
   const std::vector<Plan>& plans_;
   Runner& runner_;
-  std::optional<Journal> journal_;
-  std::string session_;
+  Session session_;
+  std::optional<Session> own_rules_;
+  Record before_;  // what --resume found
+  std::optional<std::size_t> place_;
+  double search_begin_s_ = 0;     // registering its places took time, too
+  std::optional<Plan> searched_;  // the plan at `place_`
   Progress* progress_ = nullptr;
   std::map<std::size_t, std::int64_t> repetitions_;
   std::exception_ptr error_;
@@ -266,7 +350,7 @@ int follow(World& world, const std::vector<Plan>& plans, Runner& runner) {
 }  // namespace
 
 int run_job(Job job) {
-  if (job.list.cases.empty()) {
+  if (job.list.cases.empty() && !job.search) {
     throw Unavailable(fmt::format("nothing to measure: {}", fmt::join(job.list.left_out, "; ")));
   }
   const std::vector<Plan> plans = make_plans(job.list.cases, job.options, job.target.rotate_bytes);

@@ -7,6 +7,7 @@
 #include "bench/case.hpp"
 #include "bench/options.hpp"
 #include "bench/runner.hpp"
+#include "bench/search.hpp"
 #include "bench/target.hpp"
 #include "kernels/collective.hpp"
 #include "record/record.hpp"
@@ -23,6 +24,7 @@ struct Job {
   Options options;
   Target target;
   CaseList list;
+  std::unique_ptr<Search> search;  // or cases that follow from results, and no list
   World* world = nullptr;
   std::unique_ptr<Timer> timer;
   Around around;

@@ -50,7 +50,11 @@ int device_program(Program program, const std::vector<std::string>& command,
   catch_interrupts();
   job.interrupted_by = interrupted_by;
   job.target = choose_target(job.options.device);
-  job.list = cases(job.options, job.target);
+  if (job.options.search_s) {
+    job.search = gemm_search(job.options, job.target);
+  } else {
+    job.list = cases(job.options, job.target);
+  }
   job.timer = timer_for(job.target, nullptr);
   job.around = around_for(job.options, job.target);
   return run_job(std::move(job));

@@ -3,7 +3,9 @@
 // Memory kernels over arrays far beyond the last-level cache, and a step's at the shapes of models.
 #include "bench/case_lists.hpp"
 #include "bench/step_cases.hpp"
+#include "kernels/machine.hpp"
 #include "kernels/memory.hpp"
+#include "kernels/numa.hpp"
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 
@@ -12,6 +14,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -41,16 +44,31 @@ int arrays_of(MemoryKernel kernel) {
   return 1;
 }
 
-Case make_case(const MemoryProblem& problem, const MemoryBackend& backend) {
+// Of arrays that fill half of the L2 together.
+std::int64_t bytes_in_l2(MemoryKernel kernel, const Target& target) {
+  return target.device.last_level_cache_bytes / 2 / arrays_of(kernel) / kPage * kPage;
+}
+
+// `in_l2`: of arrays that stay in the cache, under a name of its own: l2_copy.
+Case make_case(const MemoryProblem& problem, const MemoryBackend& backend, bool in_l2) {
   Case made;
-  made.operation = to_string(problem.kernel);
+  made.operation = fmt::format("{}{}", in_l2 ? "l2_" : "", to_string(problem.kernel));
   made.dtype = to_string(problem.dtype);
   made.backend = backend.name;
   made.name = fmt::format("{}/{}/{}/bytes:{}", made.operation, made.dtype, made.backend,
                           problem.array_bytes);
   made.shape = {{"bytes", problem.array_bytes}};
-  made.bytes = stream_bytes(made.operation, static_cast<double>(problem.array_bytes));
+  if (problem.threads > 0) {
+    made.name += fmt::format("/threads:{}", problem.threads);
+    made.shape["threads"] = made.cores = problem.threads;
+  }
+  if (problem.node) {
+    made.name += fmt::format("/node:{}", *problem.node);
+    made.shape["node"] = *problem.node;
+  }
+  made.bytes = stream_bytes(to_string(problem.kernel), static_cast<double>(problem.array_bytes));
   made.memory_bytes = arrays_of(problem.kernel) * static_cast<double>(problem.array_bytes);
+  if (in_l2) made.operands = OperandOptions{};  // one set, which stays there
   made.make = [problem, make = backend.make](const OperandOptions& operands) {
     return make(problem, operands);
   };
@@ -109,8 +127,37 @@ std::vector<DType> among(const std::vector<std::string>& dtypes, const std::vect
   return out;
 }
 
-CaseList stream_cases(const std::vector<MemoryKernel>& kernels, const std::vector<DType>& dtypes,
-                      const Options& options, const Target& target) {
+// Where a CPU's kernels run: counts of threads, on every NUMA node or on all together.
+std::vector<MemoryProblem> places(const Options& options, const Target& target,
+                                  std::vector<std::string>& left_out) {
+  if (target.kind == DeviceKind::gpu) return {{}};
+  std::vector<std::optional<NumaNode>> nodes = {std::nullopt};
+  if (options.numa) {
+    const std::vector<NumaNode> here = numa_nodes(cpu_info());
+    if (here.size() > 1) nodes.assign(here.begin(), here.end());
+    if (here.size() == 1) left_out.emplace_back("--numa: this machine has one NUMA node");
+  }
+  std::vector<MemoryProblem> found;
+  for (const std::optional<NumaNode>& node : nodes) {
+    const std::int64_t cores =
+        node ? static_cast<std::int64_t>(node->core_ids.size()) : target.device.sms;
+    for (const int threads : options.threads) {
+      if (cores < threads) {
+        left_out.push_back(fmt::format("--threads={}: there are {} cores{}", threads, cores,
+                                       node ? fmt::format(" on node {}", node->id) : ""));
+        continue;
+      }
+      found.push_back({.threads = threads});
+      if (node) found.back().node = node->id;
+    }
+  }
+  return found;
+}
+
+std::vector<MemoryProblem> memory_problems(const std::vector<MemoryKernel>& kernels,
+                                           const std::vector<DType>& dtypes, const Options& options,
+                                           const Target& target,
+                                           std::vector<std::string>& left_out) {
   std::vector<std::int64_t> sizes = options.bytes;
   for (const std::int64_t bytes : sizes) {
     if (bytes % kPage != 0) {
@@ -118,28 +165,45 @@ CaseList stream_cases(const std::vector<MemoryKernel>& kernels, const std::vecto
     }
   }
   if (sizes.empty()) sizes = {default_bytes(target)};
-
-  CaseList list;
-  std::vector<std::string> reasons;
-  for (const std::int64_t bytes : sizes) {
-    for (const DType dtype : dtypes) {
-      for (const MemoryKernel kernel : kernels) {
-        for (const MemoryBackend& backend : memory_backends()) {
-          if (backend.device != target.kind) continue;
-          const MemoryProblem problem{.kernel = kernel, .dtype = dtype, .array_bytes = bytes};
-          const Case made = make_case(problem, backend);
-          if (const std::string why = backend.why_not(problem); !why.empty()) {
-            reasons.push_back(made.name + ": " + why);
-            continue;
-          }
-          require_memory(made.name, made.memory_bytes, target);
-          list.cases.push_back(made);
+  std::vector<MemoryProblem> problems;
+  for (const MemoryProblem& place : places(options, target, left_out)) {
+    for (const std::int64_t bytes : sizes) {
+      for (const DType dtype : dtypes) {
+        for (const MemoryKernel kernel : kernels) {
+          MemoryProblem& problem = problems.emplace_back(place);
+          problem.kernel = kernel;
+          problem.dtype = dtype;
+          problem.array_bytes = options.cache == "l2" ? bytes_in_l2(kernel, target) : bytes;
         }
       }
     }
   }
+  return problems;
+}
+
+CaseList stream_cases(const std::vector<MemoryKernel>& kernels, const std::vector<DType>& dtypes,
+                      const Options& options, const Target& target) {
+  const bool in_l2 = options.cache == "l2";
+  if (in_l2 && target.kind == DeviceKind::cpu) {
+    throw Unavailable("--cache=l2: is of a GPU");
+  }
+  CaseList list;
+  std::vector<std::string> reasons;
+  for (const MemoryProblem& problem :
+       memory_problems(kernels, dtypes, options, target, list.left_out)) {
+    for (const MemoryBackend& backend : memory_backends()) {
+      if (backend.device != target.kind) continue;
+      Case made = make_case(problem, backend, in_l2);
+      if (const std::string why = backend.why_not(problem); !why.empty()) {
+        reasons.push_back(made.name + ": " + why);
+        continue;
+      }
+      require_memory(made.name, made.memory_bytes, target);
+      list.cases.push_back(std::move(made));
+    }
+  }
   // Where anything runs, a variant that can't (a read has no non-temporal stores) is no news.
-  if (list.cases.empty()) list.left_out = reasons;
+  if (list.cases.empty()) list.left_out.insert(list.left_out.end(), reasons.begin(), reasons.end());
   return list;
 }
 

@@ -23,10 +23,11 @@ namespace {
 // Sizes above are no size of this world; memory is checked against the machine later (exit 3).
 constexpr std::int64_t kMaxDimension = std::int64_t{1} << 40;
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 52;
+constexpr std::int64_t kMaxThreads = 1 << 20;
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
-  std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, bytes,
-      kernels;
+  std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, batch,
+      search, bytes, threads, kernels;
 };
 
 std::string description(Program program) {
@@ -79,7 +80,11 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--m", raw.m, "LIST; with --n and --k: these shapes instead of the default");
     app.add_option("--n", raw.n, "LIST");
     app.add_option("--k", raw.k, "LIST");
-    app.add_option("--layout", raw.layouts, "LIST of nt, nn, tn, for --m --n --k (nt)");
+    app.add_option("--layout", raw.layouts, "LIST of nt, nn, tn, for --m --n --k or --search (nt)");
+    app.add_option("--batch", raw.batch,
+                   "LIST: so many products side by side, for --m --n --k or --search (1)");
+    app.add_flag("--search{60}", raw.search,
+                 "SECONDS: look for the shapes of the highest rates this long (60), instead");
   } else {
     if (options.program == Program::memory) {
       app.add_option("--models", raw.models,
@@ -94,6 +99,10 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                    options.program == Program::memory
                        ? "LIST: bytes of one array (default: 4 x the last-level cache)"
                        : "LIST: payload of one rank (default: 1 KiB up in steps of 4)");
+  }
+  if (options.program == Program::memory) {
+    app.add_option("--threads", raw.threads, "LIST of counts, or all (all): of a CPU's cores");
+    app.add_flag("--numa", options.numa, "each NUMA node by itself: its memory, its cores");
   }
 }
 
@@ -137,13 +146,24 @@ void interpret(const Raw& raw, Options& options) {
   if (!raw.layouts.empty()) options.layouts = parse_list("--layout", raw.layouts);
   for (const std::string& layout : options.layouts) one_of("--layout", layout, {"nt", "nn", "tn"});
   if (!raw.kernels.empty()) options.kernels = parse_list("--kernels", raw.kernels);
+  if (!raw.batch.empty()) options.batch = parse_counts("--batch", raw.batch, kMaxDimension);
+  if (!raw.search.empty()) options.search_s = parse_non_negative("--search", raw.search);
+  if (!raw.threads.empty()) {
+    options.threads.clear();
+    for (const std::string& word : parse_list("--threads", raw.threads)) {
+      options.threads.push_back(
+          word == "all" ? 0 : static_cast<int>(parse_count("--threads", word, kMaxThreads)));
+    }
+  }
   if (!raw.bytes.empty()) options.bytes = parse_counts("--bytes", raw.bytes, kMaxBytes);
 }
 
 void check(const Options& options) {
   one_of("--device", options.device, {"auto", "gpu", "cpu"});
   one_of("--data", options.data, {"normal", "uniform", "zeros", "integers"});
-  one_of("--cache", options.cache, {"rotate", "cold", "hot"});
+  std::vector<std::string> caches = {"rotate", "cold", "hot"};
+  if (options.program == Program::memory) caches.emplace_back("l2");
+  one_of("--cache", options.cache, caches);
   if (!options.regime.empty()) one_of("--regime", options.regime, {"burst", "sustained"});
   if (options.pitfalls && !options.versus.empty()) {
     throw BadInput("--pitfalls and --versus: expected one of them");
@@ -155,14 +175,26 @@ void check(const Options& options) {
   if (any && (options.m.empty() || options.n.empty() || options.k.empty())) {
     throw BadInput("--m, --n and --k: expected all three");
   }
-  if (!options.layouts.empty() && !any) {
-    throw BadInput("--layout: expected together with --m, --n and --k");
+  if (!options.layouts.empty() && !any && !options.search_s) {
+    throw BadInput("--layout: expected together with --m, --n and --k, or --search");
+  }
+  if (options.batch != std::vector<std::int64_t>{1} && !any && !options.search_s) {
+    throw BadInput("--batch: expected together with --m, --n and --k, or --search");
+  }
+  if (options.search_s && (any || !options.models.empty() || !options.versus.empty())) {
+    throw BadInput("--search: expected without --m, --n, --k, --models and --versus");
+  }
+  if (options.search_s && options.google.list_tests) {
+    throw BadInput("--search: its shapes follow from results, so there is no list of them");
   }
   if (options.tokens && options.models.empty()) {
     throw BadInput("--tokens: expected together with --models");
   }
   if (options.resume_anyway && !options.resume) {
     throw BadInput("--resume_anyway: expected together with --resume");
+  }
+  if (options.cache == "l2" && !options.bytes.empty()) {
+    throw BadInput("--cache=l2: expected without --bytes, which follow from the cache");
   }
   if (options.resume && options.out.empty()) {
     throw BadInput("--resume: expected together with --out=FILE.jsonl");
@@ -212,6 +244,17 @@ OperandOptions Options::operands(std::int64_t rotate_bytes) const {
                                                         {"zeros", Values::zeros},
                                                         {"integers", Values::integers}};
   return {.rotate_bytes = cache == "rotate" ? rotate_bytes : 0, .values = kValues.at(data)};
+}
+
+Rules Options::quick_rules() const {
+  Rules quick = rules();
+  quick.warmup_s /= 5;
+  quick.max_warmup_s /= 5;
+  quick.min_time_s /= 5;
+  quick.round_s /= 5;
+  quick.min_samples = 3;
+  quick.target = 0;
+  return quick;
 }
 
 Options read_options(Program program, const std::vector<std::string>& command) {

@@ -26,7 +26,7 @@ struct Options {
   std::optional<double> max_seconds;
   std::string versus;
   std::string data = "normal";   // normal, uniform, zeros, integers
-  std::string cache = "rotate";  // rotate, cold, hot
+  std::string cache = "rotate";  // rotate, cold, hot; memory on a GPU: l2
   std::string regime;            // burst, sustained; empty: neither
   double target = 0.01;          // of Rules
   std::optional<double> case_seconds;
@@ -38,9 +38,13 @@ struct Options {
   std::optional<std::int64_t> tokens;
   std::vector<std::int64_t> m, n, k;
   std::vector<std::string> layouts;
+  std::vector<std::int64_t> batch = {1};  // products side by side
+  std::optional<double> search_s;         // how long to search for the fastest shapes
 
   std::vector<std::string> kernels;  // memory; empty: all
   std::vector<std::int64_t> bytes;   // memory: of one array; collective: payload
+  std::vector<int> threads = {0};    // memory on a CPU; 0: all
+  bool numa = false;                 // memory: each NUMA node by itself
 
   GoogleFlags google;
   bool help = false;  // `help_text` is to be printed, and nothing else done
@@ -48,6 +52,7 @@ struct Options {
 
   [[nodiscard]] Rules rules() const;
   [[nodiscard]] OperandOptions operands(std::int64_t rotate_bytes) const;
+  [[nodiscard]] Rules quick_rules() const;  // of a search: a fifth of the time, and less
 };
 
 // BadInput, in one line, for anything that isn't right.

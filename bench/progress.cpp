@@ -34,7 +34,11 @@ void Progress::start(const std::string& name) {
   const std::size_t done = started_++;
   if (!terminal_) return;
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
-  std::string line = progress_line(done, std::max(cases_, started_), elapsed.count(), name);
+  say(progress_line(done, std::max(cases_, started_), elapsed.count(), name));
+}
+
+void Progress::say(std::string line) {
+  if (!terminal_) return;
   line.resize(std::min<std::size_t>(line.size(), 79));  // a wrapped line can't be taken back
   fmt::print(stderr, "\r\033[K{}", line);
   std::fflush(stderr);

@@ -18,6 +18,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void start(const std::string& name);  // of the next case
+  void say(std::string line);           // instead, where nobody knows how many cases there will be
   void clear();                         // before anything else is printed
 
  private:

@@ -54,6 +54,9 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
   for (const Run& run : runs) {
     if (run.error_occurred && run.error_message == kLeftOut) continue;
     shown.push_back(run);
+    if (!run.report_label.empty()) {
+      shown.back().run_name.function_name = std::exchange(shown.back().report_label, "");
+    }
     if (for_people_) use_base_units(shown.back().counters);
     if (!run.error_occurred) hold_errors_ = false;
   }

@@ -20,6 +20,7 @@ namespace trainmeter {
 // The error text of a case that was not started: not a failure, and so shown nowhere.
 inline constexpr std::string_view kLeftOut = "left out";
 
+// A case whose name wasn't known when it was registered carries it as label.
 class Reporter : public benchmark::BenchmarkReporter {
  public:
   Reporter(std::shared_ptr<benchmark::BenchmarkReporter> inner, Progress& progress,

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 
 namespace trainmeter {
@@ -36,14 +37,16 @@ std::vector<std::string> differences(const Header& then, const Header& now) {
   return out;
 }
 
-void require_same(const Record& record, const Header& now) {
+void require_same(const Record& record, const std::vector<Header>& allowed) {
   for (const Header& then : record.headers) {
-    if (then.program != now.program) continue;
-    const std::vector<std::string> what = differences(then, now);
-    if (what.empty()) continue;
-    throw BadInput(
-        fmt::format("--resume: {}: session {} differs: {} (--resume_anyway goes on with it)",
-                    record.file.string(), then.session, fmt::join(what, "; ")));
+    if (then.program != allowed.front().program) continue;
+    if (std::ranges::any_of(allowed,
+                            [&](const Header& now) { return differences(then, now).empty(); })) {
+      continue;
+    }
+    throw BadInput(fmt::format(
+        "--resume: {}: session {} differs: {} (--resume_anyway goes on with it)",
+        record.file.string(), then.session, fmt::join(differences(then, allowed.front()), "; ")));
   }
 }
 

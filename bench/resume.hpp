@@ -15,8 +15,9 @@ namespace trainmeter {
 // text each ("device: A, now B").
 std::vector<std::string> differences(const Header& then, const Header& now);
 
-// BadInput where the record holds a session of this program that differs from `now`.
-void require_same(const Record& record, const Header& now);
+// BadInput where the record holds a session of this program that is none of `allowed`: this one, or
+// with the quick rules of a search.
+void require_same(const Record& record, const std::vector<Header>& allowed);
 
 // Whether the record holds `repetitions` usable measurements of the plan by as many ranks, of
 // sessions that don't differ from `now`; of any with `anyway`.

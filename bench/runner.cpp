@@ -63,7 +63,7 @@ Measurement Runner::row_of(const Case& what) const {
   row.flops = what.flops;
   row.bytes = what.bytes;
   row.ranks = world_ == nullptr ? 1 : world_->ranks();
-  row.sms = target_.device.sms;
+  row.sms = what.cores > 0 ? what.cores : target_.device.sms;
   return row;
 }
 
@@ -128,7 +128,7 @@ Outcome Runner::run_in_step(const Plan& plan) {
 
   std::vector<Operation*> measured_operations;
   for (const auto& operation : operations) measured_operations.push_back(operation.get());
-  Rules rules = rules_;
+  Rules rules = plan.rules.value_or(rules_);
   rules.warmup_s = std::max(rules.warmup_s, rules.first_warmup_s);
   rules.max_warmup_s = std::max(rules.max_warmup_s, 2 * rules.warmup_s);
   rules_.first_warmup_s = 0;
@@ -144,6 +144,7 @@ Outcome Runner::run_in_step(const Plan& plan) {
     row.time_s = std::move(measured.of[i].time_s);
     row.runs_per_sample = measured.of[i].runs_per_sample;
     row.stopped = measured.stopped;
+    row.notes = operations[i]->notes();
     row.probes = measured.probes;
     row.marks = changed_states(row.probes, static_cast<std::int64_t>(row.time_s.size()));
     note_telemetry(watched, row);

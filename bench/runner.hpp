@@ -25,6 +25,7 @@ namespace trainmeter {
 struct Plan {
   Case main;
   std::optional<Case> versus;
+  std::optional<Rules> rules;  // instead of the program's
 };
 
 struct Outcome {

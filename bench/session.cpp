@@ -51,8 +51,7 @@ std::map<std::string, std::string> allowed_environment(const char* const* variab
   return found;
 }
 
-Discipline discipline_of(const Target& target, const Options& options) {
-  const Rules rules = options.rules();
+Discipline discipline_of(const Target& target, const Options& options, const Rules& rules) {
   return {.timer = target.kind == DeviceKind::gpu ? "cuda_events" : "steady_clock",
           .data = options.data,
           .cache = options.cache,
@@ -64,7 +63,7 @@ Discipline discipline_of(const Target& target, const Options& options) {
           .max_time_s = rules.max_time_s};
 }
 
-Header make_header(const Options& options, const Target& target) {
+Header make_header(const Options& options, const Target& target, const Rules& rules) {
   const std::string program = program_name(options.program);
   Header header;
   header.program = program;
@@ -77,7 +76,7 @@ Header make_header(const Options& options, const Target& target) {
                                std::random_device{}());
   header.command = options.command;
   header.device = target.device;
-  header.discipline = discipline_of(target, options);
+  header.discipline = discipline_of(target, options, rules);
   header.software = library_versions();
   header.environment = allowed_environment(::environ);
   return header;

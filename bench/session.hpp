@@ -18,8 +18,8 @@ namespace trainmeter {
 std::string_view git_revision();
 std::string_view program_version();
 
-Discipline discipline_of(const Target& target, const Options& options);
-Header make_header(const Options& options, const Target& target);
+Discipline discipline_of(const Target& target, const Options& options, const Rules& rules);
+Header make_header(const Options& options, const Target& target, const Rules& rules);
 
 // Of `variables` ("NAME=value"), those that change what is measured and tell nothing else.
 std::map<std::string, std::string> allowed_environment(const char* const* variables);

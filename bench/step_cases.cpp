@@ -4,6 +4,7 @@
 #include "bench/step_cases.hpp"
 
 #include "kernels/step_arrays.hpp"
+#include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "workload/run.hpp"
 #include "workload/worklist.hpp"

@@ -52,6 +52,8 @@ class GpuSampler : public Timer {
  public:
   std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override {
     void* const stream = rotation.operation->stream();
+    // What keeps the host busy (pageable transfers) would wait for the stream that is held for it.
+    if (stream == nullptr) return host_->take(rotation, samples, batch);
     if (timer_ == nullptr || stream != stream_) {
       timer_ = std::make_unique<GpuTimer>(stream);
       stream_ = stream;
@@ -72,6 +74,7 @@ class GpuSampler : public Timer {
   }
 
  private:
+  std::unique_ptr<Timer> host_ = make_cpu_timer(steady_clock(), nullptr);
   std::unique_ptr<GpuTimer> timer_;
   void* stream_ = nullptr;
 };

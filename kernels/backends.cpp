@@ -26,6 +26,18 @@ std::span<const MemoryBackend> memory_backends() {
     openmp_nt_memory_backend(),
 #if TRAINMETER_HAS_CUDA
     cuda_memory_backend(),
+    copy_engine_memory_backend(),
+    cuda_bulk_memory_backend(),
+#endif
+  };
+  return backends;
+}
+
+std::span<const TransferBackend> transfer_backends() {
+  static const std::vector<TransferBackend> backends = {
+#if TRAINMETER_HAS_CUDA
+    copy_engine_transfer_backend(),
+    cuda_transfer_backend(),
 #endif
   };
   return backends;

@@ -7,6 +7,7 @@
 #include "kernels/gemm.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/step_kernel.hpp"
+#include "kernels/transfer.hpp"
 
 namespace trainmeter {
 
@@ -17,6 +18,11 @@ GemmBackend cublaslt_gemm_backend();
 MemoryBackend openmp_memory_backend();
 MemoryBackend openmp_nt_memory_backend();
 MemoryBackend cuda_memory_backend();
+MemoryBackend copy_engine_memory_backend();
+MemoryBackend cuda_bulk_memory_backend();
+
+TransferBackend copy_engine_transfer_backend();
+TransferBackend cuda_transfer_backend();
 
 StepBackend openmp_step_backend();
 StepBackend cuda_step_backend();

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// C[m,n] = A[m,k] B[k,n], C row-major, and its implementations as siblings.
+// C[m,n] = A[m,k] B[k,n], C row-major, one or several side by side, and its implementations as
+// siblings.
 #pragma once
 
 #include "kernels/dtype.hpp"
@@ -25,6 +26,7 @@ struct GemmProblem {
   std::int64_t k = 0;
   DType dtype = DType::fp32;  // of A and B; accumulation is fp32 (fp64 for fp64, int32 for int8)
   Layout layout = Layout::nt;
+  std::int64_t groups = 1;  // independent products of this shape, operand after operand in memory
 };
 
 // fp64 -> fp64, int8 -> int32, fp32 and tf32 -> fp32, fp16 -> fp16, bf16 -> bf16.

@@ -7,14 +7,18 @@
 #include "kernels/backends.hpp"
 #include "kernels/cuda_support.hpp"
 #include "kernels/gemm_operands.hpp"
+#include "kernels/gpu_timer.hpp"
 #include "kernels/random.hpp"
 #include "kernels/verify.hpp"
 
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
+#include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -22,8 +26,10 @@ namespace {
 
 constexpr std::int64_t kWorkspaceBytes =
     64LL << 20;  // what cuBLAS recommends for Hopper is 32 MiB; more never hurts a choice
-constexpr int kCandidates = 32;  // algorithms that the heuristic proposes and we time
-constexpr int kTrials = 5;       // runs of each, the shortest counts
+constexpr int kCandidates = 64;    // algorithms that the heuristic may propose and we time
+constexpr int kTrials = 5;         // runs of each
+constexpr double kHopeless = 1.5;  // so much slower than the best after a run: not tried again
+constexpr int kKernelsOfOne = 4;   // launches of one GEMM at most: split-K adds a reduction
 
 void check(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS) {
@@ -58,6 +64,9 @@ std::string why_not(const GemmProblem& p) {
   if (p.dtype == DType::fp8 || p.dtype == DType::fp8_e5m2 || p.dtype == DType::int8) {
     return "cuBLASLt: " + std::string(to_string(p.dtype)) + " is not built in";
   }
+  if (p.groups > std::numeric_limits<std::int32_t>::max()) {
+    return "cuBLASLt: the batch count is a 32-bit integer";
+  }
   return why_no_gpu();
 }
 
@@ -76,12 +85,52 @@ using Descriptor = std::unique_ptr<cublasLtMatmulDescOpaque_t, DescriptorDeleter
 using MatrixLayout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, DescriptorDeleter>;
 using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, DescriptorDeleter>;
 
-MatrixLayout matrix_layout(cudaDataType_t type, std::int64_t rows, std::int64_t columns) {
+// `groups` matrices, one after the other.
+MatrixLayout matrix_layout(cudaDataType_t type, std::int64_t rows, std::int64_t columns,
+                           std::int64_t groups) {
   cublasLtMatrixLayout_t layout = nullptr;
   check(cublasLtMatrixLayoutCreate(&layout, type, static_cast<std::uint64_t>(rows),
                                    static_cast<std::uint64_t>(columns), rows),
         "cublasLtMatrixLayoutCreate");
-  return MatrixLayout(layout);
+  MatrixLayout owner(layout);
+  if (groups == 1) return owner;
+  const auto count = static_cast<std::int32_t>(groups);
+  const std::int64_t stride = rows * columns;  // elements
+  check(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+                                         sizeof count),
+        "BATCH_COUNT");
+  check(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                                         &stride, sizeof stride),
+        "STRIDED_BATCH_OFFSET");
+  return owner;
+}
+
+struct Candidate {
+  cublasLtMatmulAlgo_t algorithm{};
+  int rank = 0;  // among the heuristic's proposals, from 1
+  double time_s = std::numeric_limits<double>::infinity();
+};
+
+// "id 66, tile 20, stages 36, ...": numbers as cublasLt.h defines them.
+std::string text_of(const cublasLtMatmulAlgo_t& algorithm) {
+  constexpr std::pair<cublasLtMatmulAlgoConfigAttributes_t, const char*> kParts[] = {
+      {CUBLASLT_ALGO_CONFIG_ID, "id"},
+      {CUBLASLT_ALGO_CONFIG_TILE_ID, "tile"},
+      {CUBLASLT_ALGO_CONFIG_STAGES_ID, "stages"},
+      {CUBLASLT_ALGO_CONFIG_SPLITK_NUM, "split-k"},
+      {CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, "reduction"},
+      {CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, "swizzle"},
+      {CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, "custom"}};
+  std::string text;
+  for (const auto& [attribute, name] : kParts) {
+    std::int32_t value = 0;  // all of these are 32 bits wide
+    std::size_t written = 0;
+    check(
+        cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &value, sizeof value, &written),
+        "cublasLtMatmulAlgoConfigGetAttribute");
+    text += (text.empty() ? "" : ", ") + std::string(name) + " " + std::to_string(value);
+  }
+  return text;
 }
 
 class CublasLtGemm final : public Operation {
@@ -114,16 +163,18 @@ class CublasLtGemm final : public Operation {
 
   [[nodiscard]] int sets() const override { return sets_; }
   [[nodiscard]] void* stream() const override { return stream_.get(); }
+  [[nodiscard]] std::map<std::string, std::string> notes() const override { return notes_; }
 
  private:
   void make_operands() {
     const std::int64_t size = size_of(problem_.dtype);
-    const std::int64_t a_count = problem_.m * problem_.k;
-    const std::int64_t b_count = problem_.k * problem_.n;
+    const std::int64_t a_count = problem_.groups * problem_.m * problem_.k;
+    const std::int64_t b_count = problem_.groups * problem_.k * problem_.n;
     std::vector<std::byte> host(static_cast<std::size_t>(std::max(a_count, b_count) * size));
     a_ = DeviceOperand(a_count * size, sets_);
     b_ = DeviceOperand(b_count * size, sets_);
-    c_ = DeviceOperand(problem_.m * problem_.n * output_size_of(problem_.dtype), sets_);
+    c_ = DeviceOperand(problem_.groups * problem_.m * problem_.n * output_size_of(problem_.dtype),
+                       sets_);
     fill_random(host.data(), a_count, problem_.dtype, operand_seed(seed_, 0, 0), values_);
     a_.copy_from_host(host.data());
     fill_random(host.data(), b_count, problem_.dtype, operand_seed(seed_, 0, 1), values_);
@@ -149,11 +200,11 @@ class CublasLtGemm final : public Operation {
                                          sizeof second),
           "TRANSB");
     // Stored row-major r x c is column-major c x r.
-    b_layout_ = p.layout == Layout::nt ? matrix_layout(types.element, p.k, p.n)
-                                       : matrix_layout(types.element, p.n, p.k);
-    a_layout_ = p.layout == Layout::tn ? matrix_layout(types.element, p.m, p.k)
-                                       : matrix_layout(types.element, p.k, p.m);
-    c_layout_ = matrix_layout(types.element, p.n, p.m);
+    b_layout_ = p.layout == Layout::nt ? matrix_layout(types.element, p.k, p.n, p.groups)
+                                       : matrix_layout(types.element, p.n, p.k, p.groups);
+    a_layout_ = p.layout == Layout::tn ? matrix_layout(types.element, p.m, p.k, p.groups)
+                                       : matrix_layout(types.element, p.k, p.m, p.groups);
+    c_layout_ = matrix_layout(types.element, p.n, p.m, p.groups);
   }
 
   cublasStatus_t launch(const cublasLtMatmulAlgo_t& algorithm, int set) {
@@ -170,8 +221,7 @@ class CublasLtGemm final : public Operation {
                           static_cast<std::size_t>(kWorkspaceBytes), stream_.get());
   }
 
-  // The heuristic's first proposal is often not the fastest; each is timed on the real operands.
-  void choose_algorithm() {
+  std::vector<Candidate> proposed() {
     cublasLtMatmulPreference_t preference = nullptr;
     check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
     const Preference owner(preference);
@@ -188,29 +238,44 @@ class CublasLtGemm final : public Operation {
       throw Unavailable("cuBLASLt: no algorithm for " + std::string(to_string(problem_.dtype)) +
                         " " + std::string(to_string(problem_.layout)) + " at this shape");
     }
-    const CudaEvent start(true);
-    const CudaEvent stop(true);
-    float best = std::numeric_limits<float>::infinity();
+    std::vector<Candidate> candidates;
     for (int i = 0; i < count; ++i) {
-      const cublasLtMatmulAlgo_t& candidate = found[static_cast<std::size_t>(i)].algo;
-      if (found[static_cast<std::size_t>(i)].state != CUBLAS_STATUS_SUCCESS) continue;
-      if (launch(candidate, 0) != CUBLAS_STATUS_SUCCESS) continue;  // and warm
-      for (int trial = 0; trial < kTrials; ++trial) {
-        cuda_check(cudaEventRecord(start.get(), stream_.get()), "cudaEventRecord");
-        check(launch(candidate, trial % sets()), "cublasLtMatmul");
-        cuda_check(cudaEventRecord(stop.get(), stream_.get()), "cudaEventRecord");
-        cuda_check(cudaEventSynchronize(stop.get()), "cublasLtMatmul");
-        float milliseconds = 0;
-        cuda_check(cudaEventElapsedTime(&milliseconds, start.get(), stop.get()),
-                   "cudaEventElapsedTime");
-        if (milliseconds < best) {
-          best = milliseconds;
-          algorithm_ = candidate;
-        }
-      }
+      const cublasLtMatmulHeuristicResult_t& result = found[static_cast<std::size_t>(i)];
+      if (result.state != CUBLAS_STATUS_SUCCESS) continue;
+      // The launch loads the kernel, which must not happen behind the timer's hold.
+      if (launch(result.algo, 0) == CUBLAS_STATUS_SUCCESS)
+        candidates.push_back({.algorithm = result.algo, .rank = i + 1});
     }
-    if (!(best < std::numeric_limits<float>::infinity()))
-      throw Unavailable("cuBLASLt: every algorithm refused this shape");
+    stream_.wait();
+    if (candidates.empty()) throw Unavailable("cuBLASLt: every algorithm refused this shape");
+    return candidates;
+  }
+
+  // The heuristic's first proposal is often not the fastest; each is timed on the real operands, in
+  // turn, so that a clock that rises meanwhile favours none. The shortest time of each counts.
+  void choose_algorithm() {
+    std::vector<Candidate> candidates = proposed();
+    const std::size_t tried = candidates.size();
+    GpuTimer timer(stream_.get());
+    for (int trial = 0; trial < kTrials; ++trial) {
+      const std::vector<double> times = timer.time(
+          static_cast<int>(candidates.size()),
+          [&](int i) {
+            check(launch(candidates[static_cast<std::size_t>(i)].algorithm, trial % sets()),
+                  "cublasLtMatmul");
+          },
+          kKernelsOfOne);
+      for (std::size_t i = 0; i < times.size(); ++i) {
+        candidates[i].time_s = std::min(candidates[i].time_s, times[i]);
+      }
+      const double best = std::ranges::min_element(candidates, {}, &Candidate::time_s)->time_s;
+      std::erase_if(candidates, [&](const Candidate& c) { return kHopeless * best < c.time_s; });
+    }
+    const Candidate& best = *std::ranges::min_element(candidates, {}, &Candidate::time_s);
+    algorithm_ = best.algorithm;
+    notes_ = {{"algorithm", text_of(best.algorithm)},
+              {"algorithms_tried", std::to_string(tried)},
+              {"heuristic_rank", std::to_string(best.rank)}};
   }
 
   GemmProblem problem_;
@@ -224,6 +289,7 @@ class CublasLtGemm final : public Operation {
   Descriptor descriptor_;
   MatrixLayout a_layout_, b_layout_, c_layout_;
   cublasLtMatmulAlgo_t algorithm_{};
+  std::map<std::string, std::string> notes_;
 };
 
 std::unique_ptr<Operation> make(const GemmProblem& problem, const OperandOptions& options) {

@@ -48,16 +48,27 @@ dnnl::memory::data_type type_of_output(DType type) {
   return type == DType::int8 ? dnnl::memory::data_type::s32 : type_of_input(type);
 }
 
+// Matrices of rows x cols one after the other, row-major or stored transposed.
+dnnl::memory::desc described(std::int64_t groups, std::int64_t rows, std::int64_t cols,
+                             dnnl::memory::data_type type, bool transposed) {
+  dnnl::memory::dims dims = {rows, cols};
+  dnnl::memory::dims strides = {transposed ? 1 : cols, transposed ? rows : 1};
+  if (groups > 1) {  // a batched matmul; else a plain one
+    dims.insert(dims.begin(), groups);
+    strides.insert(strides.begin(), rows * cols);
+  }
+  return {dims, type, strides};
+}
+
 class OneDnnGemm final : public HostGemm {
  public:
   OneDnnGemm(const GemmProblem& p, const OperandOptions& options)
       : HostGemm(p, options), engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
-    using Strides = dnnl::memory::dims;
-    const dnnl::memory::desc a_desc({p.m, p.k}, type_of_input(p.dtype),
-                                    p.layout == Layout::tn ? Strides{1, p.m} : Strides{p.k, 1});
-    const dnnl::memory::desc b_desc({p.k, p.n}, type_of_input(p.dtype),
-                                    p.layout == Layout::nt ? Strides{1, p.k} : Strides{p.n, 1});
-    const dnnl::memory::desc c_desc({p.m, p.n}, type_of_output(p.dtype), Strides{p.n, 1});
+    const auto a_desc =
+        described(p.groups, p.m, p.k, type_of_input(p.dtype), p.layout == Layout::tn);
+    const auto b_desc =
+        described(p.groups, p.k, p.n, type_of_input(p.dtype), p.layout == Layout::nt);
+    const auto c_desc = described(p.groups, p.m, p.n, type_of_output(p.dtype), false);
     const dnnl::matmul::primitive_desc chosen({a_desc, b_desc, c_desc}, engine_);
     matmul_ = dnnl::matmul(chosen);
     // The data handles change from run to run; the objects and the map stay.

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// GEMM by OpenBLAS: fp32 and fp64, on the OpenMP pool.
+// GEMM by OpenBLAS: fp32 and fp64, on the OpenMP pool. Groups are a loop of calls: the library has
+// no batched interface before 0.3.27.
 #include "kernels/backends.hpp"
 #include "kernels/gemm_operands.hpp"
 
@@ -28,7 +29,15 @@ class OpenBlasGemm final : public HostGemm {
 
  protected:
   void multiply(const void* a, const void* b, void* c) override {
+    for (std::int64_t group = 0; group < problem().groups; ++group) one(a, b, c, group);
+  }
+
+ private:
+  void one(const void* a, const void* b, void* c, std::int64_t group) const {
     const GemmProblem& p = problem();
+    const std::int64_t a_at = group * p.m * p.k;
+    const std::int64_t b_at = group * p.k * p.n;
+    const std::int64_t c_at = group * p.m * p.n;
     const auto m = static_cast<blasint>(p.m);
     const auto n = static_cast<blasint>(p.n);
     const auto k = static_cast<blasint>(p.k);
@@ -37,11 +46,13 @@ class OpenBlasGemm final : public HostGemm {
     const blasint a_row = p.layout == Layout::tn ? m : k;
     const blasint b_row = p.layout == Layout::nt ? k : n;
     if (p.dtype == DType::fp64) {
-      cblas_dgemm(CblasRowMajor, a_as, b_as, m, n, k, 1.0, static_cast<const double*>(a), a_row,
-                  static_cast<const double*>(b), b_row, 0.0, static_cast<double*>(c), n);
+      cblas_dgemm(CblasRowMajor, a_as, b_as, m, n, k, 1.0, static_cast<const double*>(a) + a_at,
+                  a_row, static_cast<const double*>(b) + b_at, b_row, 0.0,
+                  static_cast<double*>(c) + c_at, n);
     } else {
-      cblas_sgemm(CblasRowMajor, a_as, b_as, m, n, k, 1.0F, static_cast<const float*>(a), a_row,
-                  static_cast<const float*>(b), b_row, 0.0F, static_cast<float*>(c), n);
+      cblas_sgemm(CblasRowMajor, a_as, b_as, m, n, k, 1.0F, static_cast<const float*>(a) + a_at,
+                  a_row, static_cast<const float*>(b) + b_at, b_row, 0.0F,
+                  static_cast<float*>(c) + c_at, n);
     }
   }
 };

@@ -14,26 +14,29 @@
 namespace trainmeter {
 namespace {
 
-// rows x cols elements in bytes, or the largest integer.
-std::int64_t product(std::int64_t rows, std::int64_t cols, std::int64_t size) {
-  std::int64_t bytes = 0;
-  if (__builtin_mul_overflow(rows, cols, &bytes) || __builtin_mul_overflow(bytes, size, &bytes)) {
-    return std::numeric_limits<std::int64_t>::max();
+// Or the largest integer.
+std::int64_t product(std::initializer_list<std::int64_t> factors) {
+  std::int64_t value = 1;
+  for (const std::int64_t factor : factors) {
+    if (__builtin_mul_overflow(value, factor, &value)) {
+      return std::numeric_limits<std::int64_t>::max();
+    }
   }
-  return bytes;
+  return value;
 }
 
 }  // namespace
 
 std::int64_t gemm_bytes_of_one_set(const GemmProblem& p) {
-  if (p.m < 1 || p.n < 1 || p.k < 1) {
-    throw std::invalid_argument("m, n and k are at least 1, not " + std::to_string(p.m) + " x " +
-                                std::to_string(p.n) + " x " + std::to_string(p.k));
+  if (p.m < 1 || p.n < 1 || p.k < 1 || p.groups < 1) {
+    throw std::invalid_argument("m, n, k and groups are at least 1, not " + std::to_string(p.m) +
+                                " x " + std::to_string(p.n) + " x " + std::to_string(p.k) +
+                                ", groups: " + std::to_string(p.groups));
   }
   std::int64_t total = 0;
-  for (const std::int64_t bytes :
-       {product(p.m, p.k, size_of(p.dtype)), product(p.k, p.n, size_of(p.dtype)),
-        product(p.m, p.n, output_size_of(p.dtype))}) {
+  for (const std::int64_t bytes : {product({p.groups, p.m, p.k, size_of(p.dtype)}),
+                                   product({p.groups, p.k, p.n, size_of(p.dtype)}),
+                                   product({p.groups, p.m, p.n, output_size_of(p.dtype)})}) {
     if (__builtin_add_overflow(total, operand_stride(bytes), &total)) {
       return std::numeric_limits<std::int64_t>::max();
     }
@@ -48,13 +51,13 @@ HostGemm::HostGemm(const GemmProblem& problem, const OperandOptions& options)
 HostGemm::HostGemm(const GemmProblem& problem, const OperandOptions& options, int sets)
     : problem_(problem),
       seed_(options.seed),
-      a_(problem.m * problem.k * size_of(problem.dtype), sets),
-      b_(problem.k * problem.n * size_of(problem.dtype), sets),
-      c_(problem.m * problem.n * output_size_of(problem.dtype), sets) {
-  fill_random(a_.data(0), problem.m * problem.k, problem.dtype, operand_seed(seed_, 0, 0),
-              options.values);
-  fill_random(b_.data(0), problem.k * problem.n, problem.dtype, operand_seed(seed_, 0, 1),
-              options.values);
+      a_(problem.groups * problem.m * problem.k * size_of(problem.dtype), sets),
+      b_(problem.groups * problem.k * problem.n * size_of(problem.dtype), sets),
+      c_(problem.groups * problem.m * problem.n * output_size_of(problem.dtype), sets) {
+  fill_random(a_.data(0), a_.bytes() / size_of(problem.dtype), problem.dtype,
+              operand_seed(seed_, 0, 0), options.values);
+  fill_random(b_.data(0), b_.bytes() / size_of(problem.dtype), problem.dtype,
+              operand_seed(seed_, 0, 1), options.values);
   poison_gemm_output(problem, c_.data(0));
   // C's too: this places its pages, so that the first runs don't pay for them.
   for (const HostOperand* operand : {&a_, &b_, &c_}) operand->repeat_first();

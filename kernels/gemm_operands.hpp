@@ -12,8 +12,9 @@
 
 namespace trainmeter {
 
-// A + B + C in bytes, each padded to operand_stride(); std::invalid_argument for sizes below 1.
-// Sizes whose product leaves 64 bits give the largest integer, which no machine holds.
+// A + B + C of all groups in bytes, each padded to operand_stride(); std::invalid_argument for
+// sizes below 1. Sizes whose product leaves 64 bits give the largest integer, which no machine
+// holds.
 std::int64_t gemm_bytes_of_one_set(const GemmProblem& problem);
 
 // A GEMM on the CPU. A library's class adds multiply().
@@ -27,7 +28,7 @@ class HostGemm : public Operation {
 
  protected:
   [[nodiscard]] const GemmProblem& problem() const { return problem_; }
-  virtual void multiply(const void* a, const void* b, void* c) = 0;
+  virtual void multiply(const void* a, const void* b, void* c) = 0;  // all groups
 
  private:
   HostGemm(const GemmProblem& problem, const OperandOptions& options, int sets);

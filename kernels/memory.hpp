@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,8 @@ struct MemoryProblem {
   MemoryKernel kernel = MemoryKernel::copy;
   DType dtype = DType::fp64;     // fp64 or fp32
   std::int64_t array_bytes = 0;  // of each array; a multiple of 4096
+  int threads = 0;               // CPU: the first so many of the pool (0: all) ...
+  std::optional<int> node;       // ... whose cores belong to this NUMA node
 };
 
 struct MemoryBackend {

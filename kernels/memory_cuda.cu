@@ -110,7 +110,8 @@ class CudaMemory final : public Operation {
     for (int operand = 0; operand < reads_b + reads_c; ++operand) {
       DeviceOperand& target = operand == 0 ? b_ : c_;
       target = DeviceOperand(problem.array_bytes, sets_);
-      fill_random(host.data(), elements(), problem.dtype, operand_seed(seed_, 0, operand));
+      fill_random(host.data(), elements(), problem.dtype, operand_seed(seed_, 0, operand),
+                  options.values);
       target.copy_from_host(host.data());
     }
   }
@@ -196,7 +197,8 @@ class CudaMemory final : public Operation {
     // in practice sqrt(n) of it.
     const double eps = std::numeric_limits<double>::epsilon();
     Check out{.error = std::abs(found - expected),
-              .bound = 8 * eps * std::sqrt(static_cast<double>(elements())) * magnitude,
+              .bound = 8 * eps * std::sqrt(static_cast<double>(elements())) * magnitude +
+                       std::numeric_limits<double>::min(),  // of zeros
               .how = "sum in fp64"};
     out.ok = out.error < out.bound;
     return out;

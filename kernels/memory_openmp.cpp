@@ -5,6 +5,7 @@
 #include "kernels/backends.hpp"
 #include "kernels/host_operand.hpp"
 #include "kernels/memory_loops.hpp"
+#include "kernels/numa.hpp"
 #include "kernels/random.hpp"
 
 #include <algorithm>
@@ -35,13 +36,42 @@ int arrays_of(MemoryKernel kernel) {
   throw std::invalid_argument("no such memory kernel");
 }
 
+// The part of the arrays that each thread of the pool works on; -1: none. The pool's threads are on
+// the cores in order (pin_threads).
+std::vector<int> parts_of_threads(const MemoryProblem& problem) {
+  std::vector<int> parts(static_cast<std::size_t>(omp_get_max_threads()), -1);
+  std::vector<int> cores;
+  std::vector<int> allowed;
+  if (problem.node) {
+    const CpuInfo cpu = cpu_info();
+    cores = cpu.core_ids;
+    for (const NumaNode& node : numa_nodes(cpu)) {
+      if (node.id == *problem.node) allowed = node.core_ids;
+    }
+  }
+  int next = 0;
+  for (std::size_t thread = 0; thread < parts.size(); ++thread) {
+    const bool here = !problem.node || (thread < cores.size() &&
+                                        std::ranges::find(allowed, cores[thread]) != allowed.end());
+    if (here && (problem.threads == 0 || next < problem.threads)) parts[thread] = next++;
+  }
+  while (!parts.empty() && parts.back() < 0) parts.pop_back();
+  if (next < std::max(1, problem.threads)) {
+    throw Unavailable("OpenMP: " + std::to_string(std::max(1, problem.threads)) +
+                      " threads are not here, only " + std::to_string(next));
+  }
+  return parts;
+}
+
 class OpenMpMemory final : public Operation {
  public:
   OpenMpMemory(const MemoryProblem& problem, const OperandOptions& options, MemoryLoops loops)
       : problem_(problem),
         loops_(loops),
-        threads_(omp_get_max_threads()),
-        sums_(static_cast<std::size_t>(threads_)) {
+        parts_(parts_of_threads(problem)),
+        team_(static_cast<int>(parts_.size())),
+        workers_(*std::ranges::max_element(parts_) + 1),
+        sums_(static_cast<std::size_t>(workers_)) {
     const int arrays = arrays_of(problem.kernel);
     const std::int64_t available = host_bytes_for_operands();
     if (problem.array_bytes > std::numeric_limits<std::int64_t>::max() / arrays) {
@@ -62,20 +92,20 @@ class OpenMpMemory final : public Operation {
     for (int array = 0; array < arrays; ++array) {
       const HostOperand& made = arrays_.emplace_back(problem.array_bytes, sets_);
       touch(made);
-      fill_random(made.data(0), count(), problem.dtype, operand_seed(options.seed, 0, array));
+      fill_random(made.data(0), count(), problem.dtype, operand_seed(options.seed, 0, array),
+                  options.values);
       if (problem.kernel == MemoryKernel::read) make_whole(made);
       made.repeat_first();
     }
   }
 
   void run(int set) override {
-#pragma omp parallel num_threads(threads_)
-    {
-      const auto [begin, end] = part_of(omp_get_thread_num());
+#pragma omp parallel num_threads(team_)
+    if (const int part = parts_[static_cast<std::size_t>(omp_get_thread_num())]; part >= 0) {
       if (problem_.dtype == DType::fp64) {
-        work<double>(set, begin, end);
+        work<double>(set, part);
       } else {
-        work<float>(set, begin, end);
+        work<float>(set, part);
       }
     }
   }
@@ -105,15 +135,15 @@ class OpenMpMemory final : public Operation {
   }
 
   // Whole pages, as equal as can be.
-  [[nodiscard]] std::pair<std::int64_t, std::int64_t> part_of(int thread) const {
+  [[nodiscard]] std::pair<std::int64_t, std::int64_t> range_of(int part) const {
     const std::int64_t pages = problem_.array_bytes / kPage;
-    return {pages * thread / threads_ * kPage, pages * (thread + 1) / threads_ * kPage};
+    return {pages * part / workers_ * kPage, pages * (part + 1) / workers_ * kPage};
   }
 
   void touch(const HostOperand& array) const {
-#pragma omp parallel num_threads(threads_)
-    {
-      const auto [begin, end] = part_of(omp_get_thread_num());
+#pragma omp parallel num_threads(team_)
+    if (const int part = parts_[static_cast<std::size_t>(omp_get_thread_num())]; part >= 0) {
+      const auto [begin, end] = range_of(part);
       for (int set = 0; set < sets_; ++set) {
         std::memset(array.as<char>(set) + begin, 0, static_cast<std::size_t>(end - begin));
       }
@@ -135,7 +165,9 @@ class OpenMpMemory final : public Operation {
   }
 
   template <class T>
-  void work(int set, std::int64_t begin, std::int64_t end) {
+  void work(int set, int part) {
+    const std::int64_t begin = range_of(part).first;
+    const std::int64_t end = range_of(part).second;
     char* a = arrays_[0].as<char>(set) + begin;
     const auto input = [&](std::size_t i) { return arrays_[i].as<char>(set) + begin; };
     const std::int64_t bytes = end - begin;
@@ -146,7 +178,7 @@ class OpenMpMemory final : public Operation {
       case MemoryKernel::write:
         return loops_.write(a, pattern_.data(), bytes);
       case MemoryKernel::read:
-        sums_[static_cast<std::size_t>(omp_get_thread_num())].value =
+        sums_[static_cast<std::size_t>(part)].value =
             sum_of(reinterpret_cast<const T*>(a), elements);
         return;
       case MemoryKernel::triad:
@@ -201,10 +233,12 @@ class OpenMpMemory final : public Operation {
 
   MemoryProblem problem_;
   MemoryLoops loops_;
-  int threads_;
+  std::vector<int> parts_;  // of each thread of the team
+  int team_;
+  int workers_;  // of them that have a part
   int sets_ = 0;
   std::vector<HostOperand> arrays_;  // a, then b, then c
-  std::vector<Sum> sums_;            // of each thread, of the last read
+  std::vector<Sum> sums_;            // of each part, of the last read
   alignas(64) std::array<char, 64> pattern_{};
 };
 

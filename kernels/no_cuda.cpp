@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // What a build without CUDA says where a GPU is asked for.
-#include "kernels/collective.hpp"
 #include "kernels/cache_flush.hpp"
+#include "kernels/collective.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 

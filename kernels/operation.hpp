@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -46,7 +47,11 @@ class Operation {
 
   [[nodiscard]] virtual int sets() const = 0;
 
-  // The cudaStream_t that run() queues on; nullptr on a CPU.
+  // What preparing it found out and a record should keep: {"algorithm", "id 66, ..."}.
+  [[nodiscard]] virtual std::map<std::string, std::string> notes() const { return {}; }
+
+  // The cudaStream_t that run() queues on; nullptr on a CPU, and where a run keeps the host busy
+  // and is over when run() returns.
   [[nodiscard]] virtual void* stream() const { return nullptr; }
 };
 

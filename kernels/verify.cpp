@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <mutex>
 #include <random>
@@ -32,7 +33,7 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kAllElementsUpTo = 1024.0 * 1024.0 * 1024.0;  // m n k
+constexpr double kAllElementsUpTo = 1024.0 * 1024.0 * 1024.0;  // groups m n k
 constexpr double kLambda = 4;
 constexpr std::int64_t kVectors = 3;
 constexpr std::int64_t kSampledRows = 64;
@@ -78,6 +79,10 @@ MatrixView view_of_a(const GemmProblem& p, const void* a) {
 MatrixView view_of_b(const GemmProblem& p, const void* b) {
   const bool stored_n_by_k = p.layout == Layout::nt;
   return {b, p.dtype, p.k, p.n, stored_n_by_k ? 1 : p.n, stored_n_by_k ? p.k : 1};
+}
+
+const void* after(const void* data, std::int64_t bytes) {
+  return static_cast<const std::byte*>(data) + bytes;
 }
 
 // C as stored: an int32 for int8, else the element type itself.
@@ -250,24 +255,30 @@ Check verify_gemm(const GemmProblem& p, const void* a, const void* b, const void
                   std::uint64_t seed) {
   if (p.m < 1 || p.n < 1 || p.k < 1) throw std::invalid_argument("m, n and k are at least 1");
   Comparison comparison(p);
-  const MatrixView a_view = view_of_a(p, a);
-  const MatrixView b_view = view_of_b(p, b);
-  const double work =
-      static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
-  if (work <= kAllElementsUpTo) {
-    compare_rows(p, a_view, b_view, c, {}, comparison);
-    return comparison.result("all elements, fp64");
-  }
+  const double work = static_cast<double>(p.groups) * static_cast<double>(p.m) *
+                      static_cast<double>(p.n) * static_cast<double>(p.k);
+  const bool all = work <= kAllElementsUpTo;
   std::mt19937_64 random(seed);
-  compare_checksums(p, a_view, b_view, c, random, comparison);
-  const std::int64_t rows = compare_sampled_rows(p, a_view, b_view, c, random, comparison);
+  std::int64_t rows = 0;
+  for (std::int64_t group = 0; group < p.groups; ++group) {
+    const MatrixView a_view = view_of_a(p, after(a, group * p.m * p.k * size_of(p.dtype)));
+    const MatrixView b_view = view_of_b(p, after(b, group * p.k * p.n * size_of(p.dtype)));
+    const void* c_view = after(c, group * p.m * p.n * output_size_of(p.dtype));
+    if (all) {
+      compare_rows(p, a_view, b_view, c_view, {}, comparison);
+    } else {
+      compare_checksums(p, a_view, b_view, c_view, random, comparison);
+      rows = compare_sampled_rows(p, a_view, b_view, c_view, random, comparison);
+    }
+  }
+  if (all) return comparison.result("all elements, fp64");
   return comparison.result("Freivalds with " + std::to_string(kVectors) +
                            " vectors on every block of columns, and " + std::to_string(rows) +
-                           " sampled rows, fp64");
+                           " sampled rows" + (p.groups > 1 ? " of each group" : "") + ", fp64");
 }
 
 void poison_gemm_output(const GemmProblem& p, void* c) {
-  const std::int64_t count = p.m * p.n;
+  const std::int64_t count = p.groups * p.m * p.n;
   switch (p.dtype) {
     case DType::fp64:
       std::fill_n(static_cast<double*>(c), count, std::numeric_limits<double>::quiet_NaN());

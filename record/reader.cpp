@@ -92,11 +92,19 @@ Header read_header(StrictObject object) {
   return header;
 }
 
+// Sizes are at least 1; what numbers a place (a NUMA node, a GPU) or says yes or no may be 0.
+bool may_be_zero(const std::string& key) {
+  return key == "node" || key == "from" || key == "to" || key == "pinned";
+}
+
 std::map<std::string, std::int64_t> read_shape(StrictObject& object) {
   const auto& value = object.raw("shape");
   StrictObject shape = object.object("shape");
   std::map<std::string, std::int64_t> out;
-  for (const auto& item : value.items()) out[item.key()] = shape.count(item.key());
+  for (const auto& item : value.items()) {
+    const std::string& key = item.key();
+    out[key] = may_be_zero(key) && shape.integer(key) == 0 ? 0 : shape.count(key);
+  }
   return out;
 }
 

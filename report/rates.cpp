@@ -52,6 +52,11 @@ bool is_step_kernel(std::string_view operation) {
   return std::ranges::find(step_kernel_names(), operation) != step_kernel_names().end();
 }
 
+bool is_collective(std::string_view operation) {
+  return operation == "allreduce" || operation == "allgather" || operation == "reducescatter" ||
+         operation == "alltoall";
+}
+
 bool is_compute(std::string_view operation) {
   return operation == "gemm" || operation == "fma" || operation.starts_with("attention");
 }
@@ -70,10 +75,8 @@ double rate_at(const Measurement& m, const Header& header, double seconds) {
     return rate(m.flops, seconds) /
            static_cast<double>(std::max<std::int64_t>(1, header.device.count));
   }
-  if (is_memory_kernel(m.operation) || is_step_kernel(m.operation)) {
-    return rate(m.bytes, seconds);
-  }
-  return rate(m.bytes, seconds) * bus_factor(m.operation, m.ranks);
+  const double bytes_per_s = rate(m.bytes, seconds);
+  return is_collective(m.operation) ? bytes_per_s * bus_factor(m.operation, m.ranks) : bytes_per_s;
 }
 
 double rate_of(const Measurement& m, const Header& header) {

@@ -110,9 +110,9 @@ class RateBook {
 };
 
 // The device rates of one usable measurement: FLOP/s per device for gemm and fma, bytes/s for
-// memory kernels, bus bandwidth for collectives, from the median time of the samples that count. A
-// register loop (fma) is a ceiling: its 5 % fastest, which no other program slowed down.
-// Noise: 1.4826 MAD / median, the standard deviation where the noise is normal.
+// memory kernels and transfers, bus bandwidth for collectives, from the median time of the samples
+// that count. A register loop (fma) is a ceiling: its 5 % fastest, which no other program slowed
+// down. Noise: 1.4826 MAD / median, the standard deviation where the noise is normal.
 double rate_of(const Measurement& measurement, const Header& header);
 double rate_at(const Measurement& measurement, const Header& header, double seconds);
 double noise_of(const Measurement& measurement);
@@ -122,5 +122,6 @@ bool stands_alone(const Measurement& measurement);  // usable, with nothing besi
 bool is_memory_kernel(std::string_view operation);  // whose rate is the memory's: STREAM's
 bool is_step_kernel(std::string_view operation);    // memory-bound, and counted as least bytes
 bool is_compute(std::string_view operation);
+bool is_collective(std::string_view operation);
 
 }  // namespace trainmeter

@@ -37,11 +37,6 @@ Record only(const Record& record, const std::string& kind) {
   return out;
 }
 
-bool is_collective(const std::string& operation) {
-  return operation == "allreduce" || operation == "allgather" || operation == "reducescatter" ||
-         operation == "alltoall";
-}
-
 void find_possible(Achieved& a, const Story& story) {
   const RatePoint& p = a.point;
   const auto sheet = "datasheet of " + story.machine.id;
@@ -98,7 +93,9 @@ void collect_achieved(Story& story, const std::string& kind) {
       if (is_collective(point.operation)) story.collectives.push_back(std::move(a));
     }
   }
-  std::vector<std::string> shown = {"fma", "gemm", "copy", "read", "write", "triad"};
+  std::vector<std::string> shown = {
+      "fma",     "gemm",     "copy",     "read",           "write",          "triad",    "l2_copy",
+      "l2_read", "l2_write", "l2_triad", "host_to_device", "device_to_host", "peer_copy"};
   shown.insert(shown.end(), step_kernel_names().begin(), step_kernel_names().end());
   shown.emplace_back("allreduce");
   for (const std::string& operation : shown) {

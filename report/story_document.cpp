@@ -35,8 +35,9 @@ std::string sizes_in(const std::string& name) {
 std::string shown_shape(const RatePoint& point) {
   if (is_step_kernel(point.operation)) return sizes_in(point.name);
   if (point.m > 0) {
-    return fmt::format("{} x {} x {}{}", point.m, point.n, point.k,
-                       point.layout == "nt" || point.layout == "none" ? "" : " " + point.layout);
+    return fmt::format(
+        "{}{} x {} x {}{}", point.groups > 1 ? fmt::format("{} of ", point.groups) : "", point.m,
+        point.n, point.k, point.layout == "nt" || point.layout == "none" ? "" : " " + point.layout);
   }
   if (point.bytes > 0)
     return format_bytes(static_cast<double>(point.bytes)) +

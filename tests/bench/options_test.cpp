@@ -71,6 +71,29 @@ TEST(Options, MemoryReadsModelsAndKernels) {
   EXPECT_THAT(options.kernels, ElementsAre("rmsnorm", "copy"));
 }
 
+TEST(Options, ASearchTakesSecondsOrItsDefault) {
+  EXPECT_FALSE(read({}).search_s);
+  EXPECT_DOUBLE_EQ(read({"--search"}).search_s.value(), 60);
+  const Options options = read({"--search=1.5", "--layout=tn", "--benchmark_min_time=0.1"});
+  EXPECT_DOUBLE_EQ(options.search_s.value(), 1.5);
+  EXPECT_LT(options.quick_rules().min_time_s, options.rules().min_time_s);
+  EXPECT_LT(options.quick_rules().warmup_s, options.rules().warmup_s);
+  for (const auto& words : {std::vector<std::string>{"--search", "--models=gpt2-124m"},
+                            {"--search", "--m=1", "--n=1", "--k=1"},
+                            {"--search", "--versus=openblas"},
+                            {"--search", "--benchmark_list_tests"}}) {
+    EXPECT_THAT(mistake(words), HasSubstr("--search: ")) << words[1];
+  }
+}
+
+TEST(Options, MemoryTakesThreadsAndPlaces) {
+  EXPECT_THAT(read({}, Program::memory).threads, ElementsAre(0));
+  const Options options = read({"--threads=1,4,all", "--numa"}, Program::memory);
+  EXPECT_THAT(options.threads, ElementsAre(1, 4, 0));
+  EXPECT_TRUE(options.numa);
+  EXPECT_EQ(read({"--cache=l2"}, Program::memory).cache, "l2");
+}
+
 TEST(Options, ReadsGooglesFlags) {
   for (const char* text : {"--benchmark_min_time=0.5", "--benchmark_min_time=0.5s"}) {
     EXPECT_DOUBLE_EQ(read({text}).rules().min_time_s, 0.5) << text;
@@ -104,6 +127,9 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
       {"--m=99999999999999999999", "expected at most"},
       {"--m=1,,2", "--m: '1,,2': expected values between commas"},
       {"--layout=nt", "--layout: expected together with --m, --n and --k"},
+      {"--batch=16", "--batch: expected together with --m, --n and --k"},
+      {"--batch=0", "--batch: 0: expected at least 1"},
+      {"--search=soon", "--search: 'soon': expected a number of at least 0"},
       {"--layout=tt", "--layout: 'tt': expected one of nt, nn, tn"},
       {"--dtype=fp31", "--dtype: 'fp31': expected one of fp64"},
       {"--tokens=5", "--tokens: expected together with --models"},
@@ -127,6 +153,11 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
   EXPECT_THAT(mistake({"--kernels=copy"}), HasSubstr("unknown flag '--kernels'"));
   EXPECT_THAT(mistake({"--tokens=4"}, Program::memory), HasSubstr("together with --models"));
   EXPECT_THAT(mistake({"--m=4"}, Program::memory), HasSubstr("unknown flag '--m'"));
+  EXPECT_THAT(mistake({"--cache=l3"}, Program::memory),
+              HasSubstr("--cache: 'l3': expected one of rotate, cold, hot, l2"));
+  EXPECT_THAT(mistake({"--cache=l2", "--bytes=4096"}, Program::memory),
+              HasSubstr("--cache=l2: expected without --bytes"));
+  EXPECT_THAT(mistake({"--threads=1,some"}, Program::memory), HasSubstr("--threads: 'some'"));
   EXPECT_THAT(mistake({"--bytes=0"}, Program::memory),
               HasSubstr("--bytes: 0: expected at least 1"));
 }

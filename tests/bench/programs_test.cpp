@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The real programs on this machine's CPU: flags, exit codes, records.
 #include "kernels/machine.hpp"
+#include "kernels/numa.hpp"
 #include "record/record.hpp"
 
 #include "subprocess.hpp"
@@ -47,6 +48,8 @@ TEST(Programs, BadUsageIsExitCode2AndOneLine) {
                                     "memory_bench --device=cpu --dtype=int8",
                                     "memory_bench --device=cpu --kernels=rmsnorm",
                                     "memory_bench --device=cpu --kernels=layernorm",
+                                    "memory_bench --device=cpu --threads=0",
+                                    "gemm_bench --device=cpu --search --models=gpt2-124m",
                                     "collective_bench --device=cpu",
                                     "collective_bench --device=cpu --bytes=2"}) {
     const Said said = run(command);
@@ -190,6 +193,52 @@ TEST(Programs, MaxSecondsSaysHowManyWereLeftOut) {
   const Said said = run(kSmallGemm + "--max_seconds=0");
   EXPECT_EQ(said.code, 0) << said.err;
   EXPECT_THAT(said.err, HasSubstr("2 left out (--max_seconds)"));
+}
+
+TEST(Programs, ASearchEndsWithTheBestAndRecordsEveryShape) {
+  const Folder folder;
+  const std::string command =
+      "gemm_bench --device=cpu --dtype=fp32 --search=1 " + kBrief +
+      "--benchmark_filter=openblas --benchmark_format=json --out=" + (folder / "r.jsonl");
+  const Said said = run(command);
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("shapes: gemm/fp32/openblas/m:"));
+  const Record record = read_record(folder / "r.jsonl");
+  EXPECT_EQ(nlohmann::json::parse(said.out).at("benchmarks").size(), record.lines.size());
+  EXPECT_EQ(record.lines.front().measurement.name, "gemm/fp32/openblas/m:512/n:512/k:512");
+  EXPECT_EQ(record.headers.size(), 2U);  // quick rules, and the program's
+  EXPECT_THAT(said.out, HasSubstr("\"gemm/fp32/openblas/m:512/n:512/k:512/iterations:1"));
+}
+
+TEST(Programs, GroupsAreProductsSideBySide) {
+  const Folder folder;
+  const Said said = run(kSmallGemm + kBrief + "--batch=1,4 --out=" + (folder / "r.jsonl"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  const Record record = read_record(folder / "r.jsonl");
+  ASSERT_EQ(record.lines.size(), 4U);
+  const Measurement& row = record.lines[2].measurement;
+  EXPECT_EQ(row.name, "gemm/fp32/onednn/groups:4/m:64/n:48/k:32");
+  EXPECT_EQ(row.shape.at("groups"), 4);
+  EXPECT_DOUBLE_EQ(row.flops, 4 * 2.0 * 64 * 48 * 32);
+  EXPECT_FALSE(record.lines[0].measurement.shape.contains("groups"));
+}
+
+TEST(Programs, MemoryBenchTakesThreadsAndNodes) {
+  const Folder folder;
+  Said said = run("memory_bench --device=cpu --bytes=1048576 --threads=1,all --numa " + kBrief +
+                  "--benchmark_filter=triad/fp64/openmp/ --out=" + (folder / "r.jsonl"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  const Record record = read_record(folder / "r.jsonl");
+  ASSERT_GE(record.lines.size(), 2U);
+  EXPECT_EQ(record.lines[0].measurement.shape.at("threads"), 1);
+  EXPECT_EQ(record.lines[0].measurement.sms, 1);
+  EXPECT_FALSE(record.lines[1].measurement.shape.contains("threads"));
+  if (numa_nodes(cpu_info()).size() == 1) {
+    EXPECT_THAT(said.err, HasSubstr("--numa: this machine has one NUMA node"));
+  }
+  said = run("memory_bench --device=cpu --threads=100000");
+  EXPECT_EQ(said.code, 3) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("--threads=100000: there are"));
 }
 
 TEST(Programs, AnInterruptKeepsFinishedWork) {

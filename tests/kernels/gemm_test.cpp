@@ -65,6 +65,24 @@ INSTANTIATE_TEST_SUITE_P(OpenBlas, CpuGemm,
                                             ::testing::Values(DType::fp32, DType::fp64), kLayouts),
                          name_of);
 
+TEST(CpuGemm, GroupsAreProductsOfTheirOwn) {
+  for (const GemmBackend& backend : gemm_backends()) {
+    if (backend.device != DeviceKind::cpu) continue;
+    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+      for (const auto& [m, n, k, groups] :
+           {std::tuple{1, 1, 1, 3}, {33, 65, 17, 5}, {512, 640, 768, 6}}) {
+        const GemmProblem problem = {
+            .m = m, .n = n, .k = k, .dtype = DType::fp32, .layout = layout, .groups = groups};
+        const auto operation = backend.make(problem, {.seed = 5});
+        const Check check = operation->verify();
+        EXPECT_TRUE(check.ok) << backend.name << " " << groups << " x " << m << " x " << n << " x "
+                              << k << ": " << check.error << " of " << check.bound << ", "
+                              << check.how;
+      }
+    }
+  }
+}
+
 TEST(CpuGemmRefuses, WhatTheLibraryLacks) {
   const GemmProblem problem = {.m = 8, .n = 8, .k = 8, .dtype = DType::fp16};
   for (const GemmBackend& backend : gemm_backends()) {
@@ -80,6 +98,7 @@ TEST(CpuGemmRefuses, SizesBelowOne) {
     EXPECT_THROW(backend.make({.m = 0, .n = 8, .k = 8}, {}), std::invalid_argument);
     EXPECT_THROW(backend.make({.m = 8, .n = -1, .k = 8}, {}), std::invalid_argument);
     EXPECT_THROW(backend.make({.m = 8, .n = 8, .k = 0}, {}), std::invalid_argument);
+    EXPECT_THROW(backend.make({.m = 8, .n = 8, .k = 8, .groups = 0}, {}), std::invalid_argument);
   }
 }
 

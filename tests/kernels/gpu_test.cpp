@@ -7,8 +7,10 @@
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/memory.hpp"
+#include "kernels/numa.hpp"
 #include "kernels/step_kernel.hpp"
 #include "kernels/telemetry.hpp"
+#include "kernels/transfer.hpp"
 
 #include <gtest/gtest.h>
 
@@ -105,6 +107,64 @@ TEST(Gpu, KernelsOfAStepAreRight) {
   }
 }
 
+TEST(Gpu, GroupsAreProductsOfTheirOwn) {
+  NEEDS_GPU();
+  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+    const auto gemm = cublaslt().make(
+        {.m = 264, .n = 512, .k = 136, .dtype = DType::bf16, .layout = layout, .groups = 7}, {});
+    const Check check = gemm->verify();
+    EXPECT_TRUE(check.ok) << to_string(layout) << ": " << check.error;
+  }
+}
+
+TEST(Gpu, GemmTellsWhichAlgorithmWon) {
+  NEEDS_GPU();
+  const auto notes = cublaslt().make({1024, 1024, 1024, DType::bf16, Layout::nt}, {})->notes();
+  EXPECT_EQ(notes.at("algorithm").rfind("id ", 0), 0U) << notes.at("algorithm");
+  EXPECT_GE(std::stoi(notes.at("algorithms_tried")), 1);
+  EXPECT_LE(std::stoi(notes.at("algorithms_tried")), 64);
+}
+
+TEST(Gpu, CopiesWithoutThreadsMoveEveryByte) {
+  NEEDS_GPU();
+  for (const char* name : {"copy_engine", "cuda_bulk"}) {
+    const auto& backend =
+        *std::ranges::find(memory_backends(), std::string_view(name), &MemoryBackend::name);
+    for (const std::int64_t bytes : {4096LL, 4096LL * 333, 64LL << 20}) {
+      const MemoryProblem problem{MemoryKernel::copy, DType::fp32, bytes};
+      if (!backend.why_not(problem).empty()) continue;
+      EXPECT_TRUE(backend.make(problem, {})->verify().ok) << name << " " << bytes;
+    }
+  }
+}
+
+TEST(Gpu, TransfersMoveEveryByte) {
+  NEEDS_GPU();
+  const auto gpu_count = static_cast<int>(gpus().devices.size());
+  for (const TransferBackend& backend : transfer_backends()) {
+    for (const TransferKind kind :
+         {TransferKind::host_to_device, TransferKind::device_to_host, TransferKind::peer_copy}) {
+      for (const bool other : {false, true}) {  // pageable; both ways
+        const TransferProblem problem{.kind = kind,
+                                      .bytes = 4096 * 333,
+                                      .pinned = !other,
+                                      .node = numa_nodes(cpu_info()).front().id,
+                                      .from = 0,
+                                      .to = 1,
+                                      .both_ways = other};
+        if (kind == TransferKind::peer_copy && gpu_count < 2) continue;
+        if (!backend.why_not(problem).empty()) continue;
+        const auto transfer = backend.make(problem, {.rotate_bytes = 8 << 20});
+        const Check check = transfer->verify();
+        EXPECT_TRUE(check.ok) << backend.name << " " << to_string(kind) << ": " << check.error
+                              << " bytes";
+        for (int set = 0; set < transfer->sets(); ++set) transfer->run(set);
+        EXPECT_EQ(transfer->stream() == nullptr, kind != TransferKind::peer_copy && other);
+      }
+    }
+  }
+}
+
 TEST(Gpu, OperandsRotate) {
   NEEDS_GPU();
   const auto copy =
@@ -189,10 +249,25 @@ TEST(WithoutGpu, EveryPartSaysWhy) {
   EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 4096}, {}), Unavailable);
   EXPECT_THROW(cuda_step().make({.rows = 4, .cols = 8}, {}), Unavailable);
   EXPECT_THROW(make_nccl_world(), Unavailable);
+  ASSERT_EQ(transfer_backends().size(), 2U);
+  for (const TransferBackend& backend : transfer_backends()) {
+    const TransferProblem problem{.kind = TransferKind::peer_copy, .bytes = 4096, .to = 1};
+    EXPECT_EQ(backend.why_not(problem), why) << backend.name;
+    EXPECT_THROW(backend.make(problem, {}), Unavailable);
+  }
+  for (const MemoryBackend& backend : memory_backends()) {
+    if (backend.device != DeviceKind::gpu) continue;
+    EXPECT_EQ(backend.why_not({MemoryKernel::copy, DType::fp64, 4096}), why) << backend.name;
+  }
   EXPECT_THROW(GpuTimer(nullptr), Unavailable);
 }
 
 TEST(WithoutGpu, ArgumentsAreCheckedFirst) {
+  for (const TransferBackend& backend : transfer_backends()) {
+    EXPECT_THROW(backend.make({.bytes = 100}, {}), std::invalid_argument);
+    EXPECT_THROW(backend.make({.kind = TransferKind::peer_copy, .bytes = 4096}, {}),
+                 std::invalid_argument);
+  }
   EXPECT_THROW(cublaslt().make({0, 64, 64, DType::bf16, Layout::nt}, {}), std::invalid_argument);
   EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 100}, {}),
                std::invalid_argument);

@@ -3,12 +3,15 @@
 // The CPU's memory kernels do what their names say, on any number of threads.
 #include "kernels/memory.hpp"
 
+#include "kernels/machine.hpp"
 #include "kernels/memory_loops.hpp"
+#include "kernels/numa.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <omp.h>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -42,6 +45,35 @@ TEST_P(CpuMemory, IsRight) {
     }
   }
   omp_set_num_threads(threads);
+}
+
+TEST_P(CpuMemory, IsRightOnSomeOfTheThreadsAndOnANode) {
+  const auto [kernel, type] = GetParam();
+  const int pool = omp_get_max_threads();
+  const CpuInfo cpu = cpu_info();
+  omp_set_num_threads(cpu.cores);
+  MemoryProblem problem = {.kernel = kernel, .dtype = type, .array_bytes = 7 * 4096};
+  for (const MemoryBackend& backend : memory_backends()) {
+    if (backend.device != DeviceKind::cpu || !backend.why_not(problem).empty()) continue;
+    for (const NumaNode& node : numa_nodes(cpu)) {
+      for (const auto& here : {std::optional<int>(), std::optional<int>(node.id)}) {
+        for (const int threads : {0, 1, static_cast<int>(node.core_ids.size())}) {
+          problem.threads = threads;
+          problem.node = here;
+          const Check check = backend.make(problem, {.rotate_bytes = 1 << 20})->verify();
+          EXPECT_TRUE(check.ok) << backend.name << ", " << threads << " threads: " << check.error;
+        }
+      }
+    }
+    problem.node = std::nullopt;
+    problem.threads = cpu.cores + 1;
+    EXPECT_THROW(backend.make(problem, {}), Unavailable);
+    problem.node = 12345;
+    problem.threads = 0;
+    EXPECT_THROW(backend.make(problem, {}), Unavailable);
+    problem.node = std::nullopt;
+  }
+  omp_set_num_threads(pool);
 }
 
 INSTANTIATE_TEST_SUITE_P(

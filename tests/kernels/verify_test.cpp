@@ -306,5 +306,27 @@ TEST(Verify, RefusesWhatItCannotCheck) {
                std::invalid_argument);
 }
 
+// Two products one after the other, as a library is given them.
+TEST(VerifyGemm, LooksAtEveryGroup) {
+  for (const std::int64_t k : {64, 9000}) {  // all elements; sums and samples
+    const Solved one({.m = 260, .n = 250, .k = k, .dtype = DType::fp32});
+    GemmProblem two = one.problem;
+    two.groups = 2;
+    const auto twice = [](const Bytes& bytes) {
+      Bytes out = bytes;
+      out.insert(out.end(), bytes.begin(), bytes.end());
+      return out;
+    };
+    const Bytes a = twice(one.a);
+    const Bytes b = twice(one.b);
+    Bytes c = twice(one.c);
+    EXPECT_TRUE(verify_gemm(two, a.data(), b.data(), c.data(), 1).ok);
+    as<float>(c)[one.problem.m * one.problem.n + 77] += 10 * std::sqrt(static_cast<float>(k));
+    EXPECT_FALSE(verify_gemm(two, a.data(), b.data(), c.data(), 1).ok) << k;
+    poison_gemm_output(two, c.data());
+    EXPECT_TRUE(std::isnan(as<float>(c)[2 * one.problem.m * one.problem.n - 1]));
+  }
+}
+
 }  // namespace
 }  // namespace trainmeter

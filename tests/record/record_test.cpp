@@ -108,6 +108,19 @@ TEST(Record, BadLinesNameLineKeyAndWhatWasExpected) {
               HasSubstr(":1: schema: expected 1"));
 }
 
+TEST(Record, PlacesAreCountedFromZeroAndSizesAreNot) {
+  const std::string line =
+      replaced(kLine, "\"m\":64", "\"node\":0,\"from\":0,\"to\":1,\"pinned\":0");
+  const Record record = read_record(write_lines(kHeader + line));
+  ASSERT_EQ(record.lines.size(), 1U);
+  EXPECT_EQ(record.lines[0].measurement.shape.at("node"), 0);
+  EXPECT_EQ(record.lines[0].measurement.shape.at("to"), 1);
+  EXPECT_THAT(refusal(kHeader + replaced(kLine, "\"m\":64", "\"node\":-1")),
+              HasSubstr(":2: shape.node: expected"));
+  EXPECT_THAT(refusal(kHeader + replaced(kLine, "\"m\":64", "\"threads\":0")),
+              HasSubstr(":2: shape.threads: expected"));
+}
+
 TEST(Record, MeasurementsNeedTheirHeader) {
   EXPECT_THAT(refusal(kLine), HasSubstr(":1: session: expected the session of a header above"));
   EXPECT_THAT(refusal(""), HasSubstr("it has no header line"));
