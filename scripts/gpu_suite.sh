@@ -60,7 +60,11 @@ if [ "$gpus" -gt 1 ]; then
   measure 60 "$bin/collective_bench" --out="$record"
 fi
 say "GEMM: shapes of DeepSeek-V3 and GPT-2"
-measure 150 "$bin/gemm_bench" --models=deepseek-v3,gpt2-124m --out="$record" --resume
+measure 110 "$bin/gemm_bench" --models=deepseek-v3,gpt2-124m --out="$record" --resume
+say "Memory-bound kernels of DeepSeek-V3's step"
+measure 40 "$bin/memory_bench" --models=deepseek-v3 --out="$record" --resume
+say "What zeros and warm caches would have flattered"
+measure 30 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --pitfalls --out="$record"
 
 say "Report"
 "$bin/trainmeter" report "$record" -o "$record.txt" && cat "$record.txt"
