@@ -40,9 +40,9 @@ measure() {  # measure COMMAND...: a missing capability (3) is said and passed o
 
 # The limits bite where other programs take the cores; what is then left out is said. The most telling cases come first.
 say "Measuring GEMM, into $out"
-measure "$bin/gemm_bench" --models=gpt2-124m --max_seconds=90 --out="$out"
+measure "$bin/gemm_bench" --models=gpt2-124m --case_seconds=0.5 --max_seconds=180 --out="$out"
 say "Measuring memory bandwidth"
-measure "$bin/memory_bench" --max_seconds=25 --out="$out"
+measure "$bin/memory_bench" --case_seconds=1 --max_seconds=40 --out="$out"
 say "Measuring all-reduce"
 gpus=$("$bin/trainmeter" doctor --format json | grep -c '"compute_capability"' || true)  # one a GPU
 if [ "$gpus" -gt 1 ]; then
