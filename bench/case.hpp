@@ -22,10 +22,12 @@ struct Case {
   std::string backend;
   std::map<std::string, std::int64_t> shape;
   std::string layout = "none";
-  double flops = 0;                        // of one run
-  double bytes = 0;                        // of one run
-  double memory_bytes = 0;                 // that its operands take at least
-  std::int64_t cores = 0;                  // that work on it; 0: all of the device
+  double flops = 0;         // of one run
+  double bytes = 0;         // of one run
+  double memory_bytes = 0;  // that its operands take at least
+  std::int64_t cores = 0;   // that work on it; 0: all of the device
+  std::map<std::string, std::string>
+      notes;                               // for its row: how it differs from the program's others
   std::optional<OperandOptions> operands;  // where not those of the whole program
   std::function<std::unique_ptr<Operation>(const OperandOptions&)> make;
 };

@@ -147,6 +147,7 @@ class GemmSearch final : public Search {
       Case made = case_of(groups_[index], *shape);
       if (static_cast<double>(target_.memory_available_bytes) < made.memory_bytes) continue;
       pending_ = {index, *shape};
+      made.notes["probe"] = "short";
       return Plan{.main = std::move(made), .rules = options_.quick_rules()};
     }
     return std::nullopt;

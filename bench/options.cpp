@@ -59,8 +59,10 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                  "sample until the median's 95 % interval is +- this many per cent (1); 0: don't");
   app.add_option("--case_seconds", raw.case_seconds, "but no longer than this (2)");
   app.add_option("--cache", options.cache,
-                 "rotate|cold|hot: operands beyond the caches, caches emptied before each run, or "
-                 "one set of operands again and again");
+                 options.program == Program::collective
+                     ? "rotate|hot: operands beyond the caches, or one set again and again"
+                     : "rotate|cold|hot: operands beyond the caches, caches emptied before each "
+                       "run, or one set of operands again and again");
   app.add_option("--regime", options.regime,
                  "burst: some runs after a rest; sustained: for 10 s after 30 s of warm-up");
   app.add_flag("!--no_sentinel", options.sentinel,
@@ -161,7 +163,8 @@ void interpret(const Raw& raw, Options& options) {
 void check(const Options& options) {
   one_of("--device", options.device, {"auto", "gpu", "cpu"});
   one_of("--data", options.data, {"normal", "uniform", "zeros", "integers"});
-  std::vector<std::string> caches = {"rotate", "cold", "hot"};
+  std::vector<std::string> caches = {"rotate", "hot"};
+  if (options.program != Program::collective) caches.emplace_back("cold");
   if (options.program == Program::memory) caches.emplace_back("l2");
   one_of("--cache", options.cache, caches);
   if (!options.regime.empty()) one_of("--regime", options.regime, {"burst", "sustained"});

@@ -51,12 +51,14 @@ std::vector<Plan> with_pitfalls(const std::vector<Case>& cases, const OperandOpt
     if (takes_values(one)) {
       Case zeros = one;
       zeros.name += "/data:zeros";
+      zeros.notes["data"] = "zeros";
       zeros.operands = usual;
       zeros.operands->values = Values::zeros;
       plans.push_back({.main = one, .versus = std::move(zeros)});
     }
     Case hot = one;
     hot.name += "/cache:hot";
+    hot.notes["cache"] = "hot";
     hot.operands = usual;
     hot.operands->rotate_bytes = 0;
     plans.push_back({.main = one, .versus = std::move(hot)});

@@ -60,6 +60,7 @@ Measurement Runner::row_of(const Case& what) const {
   row.backend = what.backend;
   row.shape = what.shape;
   row.layout = what.layout;
+  row.notes = what.notes;
   row.flops = what.flops;
   row.bytes = what.bytes;
   row.ranks = world_ == nullptr ? 1 : world_->ranks();
@@ -144,7 +145,7 @@ Outcome Runner::run_in_step(const Plan& plan) {
     row.time_s = std::move(measured.of[i].time_s);
     row.runs_per_sample = measured.of[i].runs_per_sample;
     row.stopped = measured.stopped;
-    row.notes = operations[i]->notes();
+    row.notes.merge(operations[i]->notes());
     row.probes = measured.probes;
     row.marks = changed_states(row.probes, static_cast<std::int64_t>(row.time_s.size()));
     note_telemetry(watched, row);

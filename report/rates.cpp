@@ -61,8 +61,10 @@ bool is_compute(std::string_view operation) {
   return operation == "gemm" || operation == "fma" || operation.starts_with("attention");
 }
 
-bool stands_alone(const Measurement& m) {
-  return m.usable() && m.beside == "none";
+bool gives_rate(const Measurement& m, const Header& header) {
+  const auto noted = [&](const char* what) { return m.notes.contains(what); };
+  return m.usable() && m.beside == "none" && header.discipline.data == "normal" &&
+         header.discipline.cache != "hot" && !noted("data") && !noted("cache") && !noted("probe");
 }
 
 double noise_of(const Measurement& m) {
@@ -122,7 +124,7 @@ RatePoint point_of(const Record& record, const Line& line) {
 
 void RateBook::add(const Record& record) {
   for (const Line& line : record.lines) {
-    if (stands_alone(line.measurement)) add(point_of(record, line));
+    if (gives_rate(line.measurement, record.header_of(line))) add(point_of(record, line));
   }
 }
 

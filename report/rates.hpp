@@ -117,7 +117,9 @@ double rate_of(const Measurement& measurement, const Header& header);
 double rate_at(const Measurement& measurement, const Header& header, double seconds);
 double noise_of(const Measurement& measurement);
 RatePoint point_of(const Record& record, const Line& line);
-bool stands_alone(const Measurement& measurement);  // usable, with nothing beside it
+// Usable, with nothing beside it, and measured as training meets it: on normal data, not out of the
+// caches, and no short probe of a search, the luckiest of which would win.
+bool gives_rate(const Measurement& measurement, const Header& header);
 
 bool is_memory_kernel(std::string_view operation);  // whose rate is the memory's: STREAM's
 bool is_step_kernel(std::string_view operation);    // memory-bound, and counted as least bytes

@@ -82,7 +82,7 @@ void collect_achieved(Story& story, const std::string& kind) {
     std::size_t index = 0;
     for (const Line& line : record.lines) {
       const Measurement& m = line.measurement;
-      if (!m.usable() || m.beside != "none") continue;
+      if (!gives_rate(m, record.header_of(line))) continue;
       const RatePoint& point = book.points().at(index++);
       Achieved a = achieved_of(m, record.header_of(line), point);
       find_possible(a, story);

@@ -363,7 +363,7 @@ std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>
   std::map<std::string, std::vector<RatePoint>> points;  // of those devices
   for (const Record& record : records) {
     for (const Line& line : record.lines) {
-      if (!stands_alone(line.measurement)) continue;
+      if (!gives_rate(line.measurement, record.header_of(line))) continue;
       const Device& device = record.header_of(line).device;
       const auto [at, added] = systems.insert({device.name, std::nullopt});
       if (added) at->second = device.name == on.gpu ? on : system_of_device(device, library);

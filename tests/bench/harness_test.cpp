@@ -187,6 +187,10 @@ TEST_F(HarnessTest, PitfallsMeasuresEachCaseBesideItsFlatteredSelf) {
   EXPECT_EQ(run_job(std::move(made)), kFine);
   const std::string name = "gemm/fp32/a/m:1/n:1/k:1";
   EXPECT_THAT(recorded(), ElementsAre(name, name + "/data:zeros", name, name + "/cache:hot"));
+  const Record record = read_record(file_);
+  EXPECT_EQ(record.lines[0].measurement.notes.count("data"), 0U);
+  EXPECT_EQ(record.lines[1].measurement.notes.at("data"), "zeros");
+  EXPECT_EQ(record.lines[3].measurement.notes.at("cache"), "hot");
   ASSERT_EQ(made_with_.size(), 4U);
   EXPECT_EQ(made_with_[0].values, Values::normal);
   EXPECT_EQ(made_with_[1].values, Values::zeros);

@@ -153,8 +153,10 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
   EXPECT_THAT(mistake({"--kernels=copy"}), HasSubstr("unknown flag '--kernels'"));
   EXPECT_THAT(mistake({"--tokens=4"}, Program::memory), HasSubstr("together with --models"));
   EXPECT_THAT(mistake({"--m=4"}, Program::memory), HasSubstr("unknown flag '--m'"));
+  EXPECT_THAT(mistake({"--cache=cold"}, Program::collective),
+              HasSubstr("--cache: 'cold': expected one of rotate, hot"));
   EXPECT_THAT(mistake({"--cache=l3"}, Program::memory),
-              HasSubstr("--cache: 'l3': expected one of rotate, cold, hot, l2"));
+              HasSubstr("--cache: 'l3': expected one of rotate, hot, cold, l2"));
   EXPECT_THAT(mistake({"--cache=l2", "--bytes=4096"}, Program::memory),
               HasSubstr("--cache=l2: expected without --bytes"));
   EXPECT_THAT(mistake({"--threads=1,some"}, Program::memory), HasSubstr("--threads: 'some'"));

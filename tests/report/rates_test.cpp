@@ -257,6 +257,26 @@ TEST(Rates, LeaveOutWhatFailedOrDidNotRunAlone) {
   EXPECT_TRUE(book.points().empty());
 }
 
+TEST(Rates, AreNotThoseOfZerosWarmCachesAndProbes) {
+  for (const char* note : {"data", "cache", "probe"}) {
+    Measurement flattered = gemm_at(5e12, 1024, 1024, 1024);
+    flattered.notes[note] = "as noted";
+    RateBook book;
+    book.add(record_of({flattered}));
+    EXPECT_TRUE(book.points().empty()) << note;
+  }
+  Record zeros = record_of({gemm_at(5e12, 1024, 1024, 1024)});
+  zeros.headers[0].discipline.data = "zeros";
+  Record hot = record_of({gemm_at(5e12, 1024, 1024, 1024)});
+  hot.headers[0].discipline.cache = "hot";
+  RateBook book;
+  book.add(zeros);
+  book.add(hot);
+  EXPECT_TRUE(book.points().empty());
+  book.add(record_of({gemm_at(5e12, 1024, 1024, 1024)}));
+  EXPECT_EQ(book.points().size(), 1U);
+}
+
 TEST(Rates, MemoryIsTriadFirst) {
   RateBook book;
   book.add(small_cpu());
