@@ -11,9 +11,9 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kBf16 = 2;                  // bytes
-constexpr double kFp8Block = 1 + 4.0 / 128;  // an fp8 element with its share of a 1x128 scale
-constexpr double kCast = kBf16 + 1 + 1;      // read bf16, write fp8 and its transpose
+constexpr double kBf16 = 2;                      // bytes
+constexpr double kFp8Block = 1 + 4.0 / 128;      // an fp8 element with its share of a 1x128 scale
+constexpr double kCast = kBf16 + 2 * kFp8Block;  // read bf16, write fp8 and its transpose
 
 double real(std::int64_t value) {
   return static_cast<double>(value);
@@ -131,8 +131,9 @@ class Builder {
     work_.core.head_dim = query_key_dim(m_);
     traffic("residual_and_norm", 8 * h(), 8 * h(), outer_tokens());
     if (m_.ffn_kind == FfnKind::swiglu) {  // models with a gate have rotary embeddings
-      const double rotated = real(m_.heads + m_.kv_heads) / tp() *
-                             real(m_.mla ? m_.mla->qk_rope_head_dim : m_.head_dim);
+      // MLA rotates one key that all heads share.
+      const double rotated = m_.mla ? (real(m_.heads) / tp() + 1) * real(m_.mla->qk_rope_head_dim)
+                                    : real(m_.heads + m_.kv_heads) / tp() * real(m_.head_dim);
       traffic("rotary", 2 * rotated, 2 * rotated, tokens_);
     }
     tensor_parallel(1);
