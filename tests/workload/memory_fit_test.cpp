@@ -7,6 +7,7 @@
 #include "record/error.hpp"
 #include "workload/step.hpp"
 
+#include "small_models.hpp"
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -48,21 +49,6 @@ Model llama(std::int64_t layers, std::int64_t hidden, std::int64_t heads, std::i
   return m;
 }
 
-Model deepseek_v3() {
-  Model m;
-  m.id = "deepseek-v3";
-  m.layers = 61;
-  m.hidden = 7168;
-  m.heads = m.kv_heads = m.head_dim = 128;
-  m.attention = AttentionKind::mla;
-  m.mla = Mla{1536, 512, 128, 64, 128};
-  m.ffn = 18432;
-  m.vocab = 129280;
-  m.mtp_depth = 1;
-  m.moe = Moe{256, 8, 1, 2048, 3, 4};
-  return m;
-}
-
 Model tiny_moe() {  // a dense layer, then one of experts
   Model m;
   m.id = "tiny";
@@ -85,7 +71,7 @@ Model tiny_moe() {  // a dense layer, then one of experts
 
 const MemoryOptions kMegatron{"bf16", "megatron"};
 const MemoryOptions kFsdp{"bf16", "fsdp"};
-const MemoryOptions kDeepSeek{"fp8", "deepseek"};
+const MemoryOptions kDeepSeekMemory{"fp8", "deepseek"};
 
 // Context, workspaces and, with more than one GPU, NCCL: what every need has.
 double least_buffers(bool many) {
@@ -183,7 +169,7 @@ TEST(MemoryFit, WholeModelsHaveTheirParameters) {
   for (const Model& m : {gpt(96, 12288, 96, 51200), llama(126, 16384, 128, 53248), tiny_moe()}) {
     EXPECT_DOUBLE_EQ(memory_need(m, Layout{}, kMegatron).weights, 2 * parameters(m)) << m.id;
   }
-  Model m = deepseek_v3();
+  Model m = published("deepseek-v3");
   m.mtp_depth = 0;
   // step.hpp leaves the norms of latents out.
   EXPECT_DOUBLE_EQ(memory_need(m, Layout{}, kMegatron).weights,
@@ -333,13 +319,13 @@ TEST(MemoryFit, DeepSeekV3Fits) {
   l.microbatches = 120;
   l.seq_len = 4096;
   l.recompute = "selective";
-  const Model m = deepseek_v3();
-  EXPECT_TRUE(fits(memory_need(m, l, kDeepSeek), kCard80))
-      << refusal(memory_need(m, l, kDeepSeek), kCard80);
+  const Model m = published("deepseek-v3");
+  EXPECT_TRUE(fits(memory_need(m, l, kDeepSeekMemory), kCard80))
+      << refusal(memory_need(m, l, kDeepSeekMemory), kCard80);
   EXPECT_FALSE(fits(memory_need(m, l, {"bf16", "megatron"}), kCard80));
   l.recompute = "none";
-  EXPECT_FALSE(fits(memory_need(m, l, kDeepSeek), kCard80));
-  EXPECT_STREQ(memory_need(m, l, kDeepSeek).largest(), "activations");
+  EXPECT_FALSE(fits(memory_need(m, l, kDeepSeekMemory), kCard80));
+  EXPECT_STREQ(memory_need(m, l, kDeepSeekMemory).largest(), "activations");
 }
 
 // MosaicML llm-foundry, scripts/train/benchmarking/README.md (061f2c7): rows that ran, at
@@ -461,7 +447,7 @@ struct Random {
 
 Model random_model(Random& r) {
   if (r.of({0, 1, 2, 3}) == 0) {
-    Model m = deepseek_v3();
+    Model m = published("deepseek-v3");
     m.mtp_depth = r.of({0, 1, 2});
     m.layers = r.of({4, 31, 61});
     return m;
