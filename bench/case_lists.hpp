@@ -17,6 +17,7 @@ namespace trainmeter {
 // this one has no memory for.
 CaseList gemm_cases(const Options& options, const Target& target);
 CaseList memory_cases(const Options& options, const Target& target);
+CaseList attention_cases(const Options& options, const Target& target);
 
 // Of memory_bench on a GPU: between the host and the first GPU, and between all `gpus`.
 CaseList transfer_cases(const Options& options, const Target& target, int gpus);

@@ -23,11 +23,13 @@ namespace {
 // Sizes above are no size of this world; memory is checked against the machine later (exit 3).
 constexpr std::int64_t kMaxDimension = std::int64_t{1} << 40;
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 52;
+constexpr std::int64_t kMaxTokens = 1 << 24;  // of attention's sizes, as its kernels index them
 constexpr std::int64_t kMaxThreads = 1 << 20;
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
   std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, batch,
-      search, bytes, threads, kernels;
+      search, bytes, threads, kernels, seq_lens, passes, sequences, heads, kv_heads, head_dim,
+      value_dim;
 };
 
 std::string description(Program program) {
@@ -38,6 +40,8 @@ std::string description(Program program) {
       return "Measures memory bandwidth: copy, read, write, triad, and the memory-bound kernels of "
              "a "
              "training step.";
+    case Program::attention:
+      return "Measures the attention core: forward, backward, and a decode step.";
     case Program::collective:
       return "Measures all-reduce: between processes (mpirun -n 2 collective_bench), or between "
              "the GPUs of this process.";
@@ -87,6 +91,18 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                    "LIST: so many products side by side, for --m --n --k or --search (1)");
     app.add_flag("--search{60}", raw.search,
                  "SECONDS: look for the shapes of the highest rates this long (60), instead");
+  } else if (options.program == Program::attention) {
+    app.add_option("--models", raw.models, "ID,...: the heads of these models, instead");
+    app.add_option("--heads", raw.heads, "so many query heads, instead of the default ones");
+    app.add_option("--kv_heads", raw.kv_heads, "with --heads: of keys and values (as many)");
+    app.add_option("--head_dim", raw.head_dim, "with --heads: width of queries and keys (128)");
+    app.add_option("--value_dim", raw.value_dim, "with --heads: width of values (head_dim)");
+    app.add_option("--seq_len", raw.seq_lens,
+                   "LIST: tokens of a sequence (512 to 2048 on a CPU, 2048 to 16384 on a GPU)");
+    app.add_option("--tokens", raw.tokens,
+                   "of all sequences together (2048 on a CPU, 16384 on a GPU)");
+    app.add_option("--sequences", raw.sequences, "so many, instead of --tokens");
+    app.add_option("--pass", raw.passes, "LIST of forward, backward, decode (all)");
   } else {
     if (options.program == Program::memory) {
       app.add_option("--models", raw.models,
@@ -157,6 +173,19 @@ void interpret(const Raw& raw, Options& options) {
           word == "all" ? 0 : static_cast<int>(parse_count("--threads", word, kMaxThreads)));
     }
   }
+  if (!raw.seq_lens.empty()) options.seq_lens = parse_counts("--seq_len", raw.seq_lens, kMaxTokens);
+  if (!raw.passes.empty()) options.passes = parse_list("--pass", raw.passes);
+  for (const std::string& pass : options.passes)
+    one_of("--pass", pass, {"forward", "backward", "decode"});
+  const auto count = [](const char* flag, const std::string& text,
+                        std::optional<std::int64_t>& value) {
+    if (!text.empty()) value = parse_count(flag, text, kMaxTokens);
+  };
+  count("--sequences", raw.sequences, options.sequences);
+  count("--heads", raw.heads, options.heads);
+  count("--kv_heads", raw.kv_heads, options.kv_heads);
+  count("--head_dim", raw.head_dim, options.head_dim);
+  count("--value_dim", raw.value_dim, options.value_dim);
   if (!raw.bytes.empty()) options.bytes = parse_counts("--bytes", raw.bytes, kMaxBytes);
 }
 
@@ -190,7 +219,17 @@ void check(const Options& options) {
   if (options.search_s && options.google.list_tests) {
     throw BadInput("--search: its shapes follow from results, so there is no list of them");
   }
-  if (options.tokens && options.models.empty()) {
+  const bool widths = options.kv_heads || options.head_dim || options.value_dim;
+  if (widths && !options.heads) {
+    throw BadInput("--kv_heads, --head_dim and --value_dim: expected together with --heads");
+  }
+  if (options.heads && !options.models.empty()) {
+    throw BadInput("--heads and --models: expected one of them");
+  }
+  if (options.sequences && options.tokens) {
+    throw BadInput("--sequences and --tokens: expected one of them");
+  }
+  if (options.program != Program::attention && options.tokens && options.models.empty()) {
     throw BadInput("--tokens: expected together with --models");
   }
   if (options.resume_anyway && !options.resume) {
@@ -217,6 +256,8 @@ std::string program_name(Program program) {
       return "gemm_bench";
     case Program::memory:
       return "memory_bench";
+    case Program::attention:
+      return "attention_bench";
     case Program::collective:
       return "collective_bench";
   }

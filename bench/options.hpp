@@ -13,7 +13,7 @@
 
 namespace trainmeter {
 
-enum class Program { gemm, memory, collective };
+enum class Program { gemm, memory, attention, collective };
 std::string program_name(Program program);  // gemm_bench
 
 struct Options {
@@ -34,12 +34,16 @@ struct Options {
   bool pitfalls = false;
   std::vector<std::string> dtypes;  // empty: the default ones
 
-  std::vector<std::string> models;  // gemm, memory
+  std::vector<std::string> models;  // gemm, memory, attention
   std::optional<std::int64_t> tokens;
   std::vector<std::int64_t> m, n, k;
   std::vector<std::string> layouts;
   std::vector<std::int64_t> batch = {1};  // products side by side
   std::optional<double> search_s;         // how long to search for the fastest shapes
+
+  std::vector<std::int64_t> seq_lens;  // attention; empty: the default ones
+  std::vector<std::string> passes;     // forward, backward, decode; empty: all
+  std::optional<std::int64_t> sequences, heads, kv_heads, head_dim, value_dim;
 
   std::vector<std::string> kernels;  // memory; empty: all
   std::vector<std::int64_t> bytes;   // memory: of one array; collective: payload

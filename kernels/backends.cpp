@@ -53,4 +53,9 @@ std::span<const StepBackend> step_backends() {
   return backends;
 }
 
+std::span<const AttentionBackend> attention_backends() {
+  static const std::vector<AttentionBackend> backends = {openmp_attention_backend()};
+  return backends;
+}
+
 }  // namespace trainmeter

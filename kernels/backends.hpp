@@ -4,6 +4,7 @@
 // exist only where it is built (TRAINMETER_HAS_CUDA), oneDNN's only with oneDNN.
 #pragma once
 
+#include "kernels/attention.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/step_kernel.hpp"
@@ -23,6 +24,8 @@ MemoryBackend cuda_bulk_memory_backend();
 
 TransferBackend copy_engine_transfer_backend();
 TransferBackend cuda_transfer_backend();
+
+AttentionBackend openmp_attention_backend();
 
 StepBackend openmp_step_backend();
 StepBackend cuda_step_backend();

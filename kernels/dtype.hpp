@@ -15,6 +15,8 @@ std::string_view to_string(DType type);
 std::optional<DType> dtype_from(std::string_view name);
 std::int64_t size_of(DType type);  // bytes in memory; tf32 is stored as fp32
 
+using Bf16 = std::uint16_t;  // the bits of one
+
 // Round to nearest, ties to even.
 std::uint16_t bf16_from_float(float value);
 float float_from_bf16(std::uint16_t bits);

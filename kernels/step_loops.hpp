@@ -1,17 +1,15 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The inner loops of a step's kernels on a CPU, each over one thread's rows, for fp32 and bf16 (as
-// std::uint16_t). Formulas: step_kernel.hpp; arrays: step_arrays.hpp. Pointers are to the first of
-// `rows` rows.
+// The inner loops of a step's kernels on a CPU, each over one thread's rows, for fp32 and bf16.
+// Formulas: step_kernel.hpp; arrays: step_arrays.hpp. Pointers are to the first of `rows` rows.
 #pragma once
 
+#include "kernels/dtype.hpp"
 #include "kernels/step_arrays.hpp"
 
 #include <cstdint>
 
 namespace trainmeter {
-
-using Bf16 = std::uint16_t;
 
 void rmsnorm(Bf16* y, const Bf16* x, const Bf16* w, std::int64_t rows, std::int64_t cols);
 void rmsnorm(float* y, const float* x, const float* w, std::int64_t rows, std::int64_t cols);

@@ -54,6 +54,19 @@ double step_kernel_bytes(std::string_view kernel, const std::map<std::string, st
   throw std::invalid_argument("step_kernel_bytes: unknown kernel '" + std::string(kernel) + "'");
 }
 
+double attention_flops(const AttentionSize& a, bool backward) {
+  const double seen = a.causal ? a.keys - a.queries / 2 : a.keys;
+  const double forward = 2 * a.batch * a.heads * a.queries * seen * (a.head_dim + a.value_dim);
+  return backward ? 2.5 * forward : forward;
+}
+
+double attention_bytes(const AttentionSize& a, bool backward, double element_bytes) {
+  const double rows = a.batch * a.heads * a.queries;
+  const double kv_rows = a.batch * a.kv_heads * a.keys;
+  const double once = (rows + kv_rows) * (a.head_dim + a.value_dim) * element_bytes;
+  return (backward ? 2 : 1) * once + 4 * rows;
+}
+
 double adamw_bytes(double element_bytes) {
   constexpr double kFp32 = 4;
   return 7 * kFp32 + (element_bytes < kFp32 ? element_bytes : 0);

@@ -40,6 +40,21 @@ double stream_bytes(std::string_view kernel, double array_bytes);
 double step_kernel_bytes(std::string_view kernel, const std::map<std::string, std::int64_t>& shape,
                          double element_bytes);
 
+// The attention core: products of each query with the keys that it sees, and with their values.
+// Causal: the queries are the last of the keys' tokens, and see keys - queries / 2 of them on
+// average, half of the square where they are all (as FlashAttention's benchmarks count). Sizes may
+// be fractions: a share of a batch.
+struct AttentionSize {
+  double batch = 1, heads = 1, kv_heads = 1, queries = 1, keys = 1, head_dim = 1, value_dim = 1;
+  bool causal = true;
+};
+// Forward 2 batch heads queries (keys seen) (head_dim + value_dim); backward 2.5 x that, because
+// scores are computed again (five products for two). Source: Dao 2023 (FlashAttention-2), 4.1.
+double attention_flops(const AttentionSize& size, bool backward);
+// Least bytes, each tensor once, with `element_bytes` an element and 4 for a query's logarithm of
+// the softmax' sum. Forward: Q, K, V; O and that. Backward: these and dO; dQ, dK, dV.
+double attention_bytes(const AttentionSize& size, bool backward, double element_bytes);
+
 // AdamW for one weight, in fp32: reads gradient, weight, m, v, writes weight, m, v: 28. Where
 // activations are narrower than that, the weight is also written as wide as they are.
 double adamw_bytes(double element_bytes);

@@ -58,6 +58,7 @@ bool is_collective(std::string_view operation) {
 }
 
 bool is_compute(std::string_view operation) {
+  if (operation == "attention_decode") return false;  // reads keys and values once: memory-bound
   return operation == "gemm" || operation == "fma" || operation.starts_with("attention");
 }
 

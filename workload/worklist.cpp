@@ -124,9 +124,15 @@ class Builder {
 
   void attention() {
     const double heads = real(m_.heads) / tp();
-    const double keys = real(layout_.seq_len) / 2;
-    work_.core.forward_flops = 2 * tokens_ * keys * heads * real(query_key_dim(m_) + value_dim(m_));
-    work_.core.backward_flops = 2.5 * work_.core.forward_flops;
+    const double seq_len = real(layout_.seq_len);
+    const AttentionSize core = {.batch = tokens_ / seq_len,
+                                .heads = heads,
+                                .queries = seq_len,
+                                .keys = seq_len,
+                                .head_dim = real(query_key_dim(m_)),
+                                .value_dim = real(value_dim(m_))};
+    work_.core.forward_flops = attention_flops(core, false);
+    work_.core.backward_flops = attention_flops(core, true);
     work_.core.seq_len = layout_.seq_len;
     work_.core.head_dim = query_key_dim(m_);
     traffic("residual_and_norm", 8 * h(), 8 * h(), outer_tokens());

@@ -31,6 +31,7 @@ with tempfile.TemporaryDirectory() as folder:
     run(bin_dir / "trainmeter", "doctor")
     run(bin_dir / "gemm_bench", *quick, "--models=gpt2-124m", "--benchmark_filter=^fma/|m:1024/n:(768|2304)/k:768|m:768/n:768")
     run(bin_dir / "memory_bench", *quick, f"--bytes={64 << 20}", "--benchmark_filter=copy|triad")
+    run(bin_dir / "attention_bench", *quick, "--heads=2", "--seq_len=128", "--pass=forward", "--dtype=bf16")
     as_root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
     collective = bin_dir / "collective_bench"
     listed = subprocess.run(["mpirun", *as_root, "--oversubscribe", "-n", "2", collective, *quick, "--bytes=4096,1048576"],
@@ -40,7 +41,7 @@ with tempfile.TemporaryDirectory() as folder:
     lines = [json.loads(line) for line in record.read_text().splitlines()]
     measured = [line for line in lines if line["kind"] == "measurement"]
     operations = {line["operation"] for line in measured}
-    expect({"gemm", "fma", "copy", "triad"} <= operations, f"operations measured: {sorted(operations)}")
+    expect({"gemm", "fma", "copy", "triad", "attention_forward"} <= operations, f"operations measured: {sorted(operations)}")
     expect(listed.returncode == 3 or "allreduce" in operations, "no all-reduce in the record")
     expect(all(line["verified"] and not line["failure"] for line in measured), "a line is not verified")
     expect(all(len(line["time_s"]) >= 1 for line in measured), "a line has no samples")
