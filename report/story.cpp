@@ -40,12 +40,13 @@ Record only(const Record& record, const std::string& kind) {
 void find_possible(Achieved& a, const Story& story) {
   const RatePoint& p = a.point;
   const auto sheet = "datasheet of " + story.machine.id;
-  if (p.operation == "gemm") {
+  if (is_compute(p.operation) && p.operation != "fma") {
     const auto peak = story.machine.peak_flops.find(p.dtype);
     if (peak == story.machine.peak_flops.end()) return;
     a.possible = peak->second;
     a.possible_how = story.machine.kind == "gpu" ? sheet : "register loop, measured";
-  } else if (is_memory_kernel(p.operation) || is_step_kernel(p.operation)) {
+  } else if (is_memory_kernel(p.operation) || is_step_kernel(p.operation) ||
+             p.operation == "attention_decode") {
     a.possible = story.machine.memory_bytes_per_s;
     a.possible_how = sheet;
   } else if (p.operation == "allreduce" && story.machine.kind == "gpu") {
@@ -93,9 +94,22 @@ void collect_achieved(Story& story, const std::string& kind) {
       if (is_collective(point.operation)) story.collectives.push_back(std::move(a));
     }
   }
-  std::vector<std::string> shown = {
-      "fma",     "gemm",     "copy",     "read",           "write",          "triad",    "l2_copy",
-      "l2_read", "l2_write", "l2_triad", "host_to_device", "device_to_host", "peer_copy"};
+  std::vector<std::string> shown = {"fma",
+                                    "gemm",
+                                    "attention_forward",
+                                    "attention_backward",
+                                    "attention_decode",
+                                    "copy",
+                                    "read",
+                                    "write",
+                                    "triad",
+                                    "l2_copy",
+                                    "l2_read",
+                                    "l2_write",
+                                    "l2_triad",
+                                    "host_to_device",
+                                    "device_to_host",
+                                    "peer_copy"};
   shown.insert(shown.end(), step_kernel_names().begin(), step_kernel_names().end());
   shown.emplace_back("allreduce");
   for (const std::string& operation : shown) {
@@ -230,8 +244,7 @@ nlohmann::ordered_json to_json(const Story& story) {
                  {"operation", a.point.operation},
                  {"dtype", a.point.dtype},
                  {"backend", a.point.backend}};
-    json["unit"] =
-        a.point.operation == "gemm" || a.point.operation == "fma" ? "flop_per_s" : "bytes_per_s";
+    json["unit"] = is_compute(a.point.operation) ? "flop_per_s" : "bytes_per_s";
     json["value"] = a.point.value;
     json["low"] = a.interval ? nlohmann::ordered_json(a.interval->low) : nullptr;
     json["high"] = a.interval ? nlohmann::ordered_json(a.interval->high) : nullptr;

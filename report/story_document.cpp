@@ -15,12 +15,8 @@ namespace {
 constexpr std::size_t kRatesShown = 5;
 constexpr std::size_t kFactorsShown = 6;
 
-bool computes(const std::string& operation) {
-  return operation == "gemm" || operation == "fma";
-}
-
 std::string shown_rate(const RatePoint& point, double value) {
-  return computes(point.operation) ? format_flops(value) : format_bandwidth(value);
+  return is_compute(point.operation) ? format_flops(value) : format_bandwidth(value);
 }
 
 // What follows operation, type and backend in the name: rows:1024 cols:4096.
@@ -33,7 +29,8 @@ std::string sizes_in(const std::string& name) {
 }
 
 std::string shown_shape(const RatePoint& point) {
-  if (is_step_kernel(point.operation)) return sizes_in(point.name);
+  if (is_step_kernel(point.operation) || point.operation.starts_with("attention_"))
+    return sizes_in(point.name);
   if (point.m > 0) {
     return fmt::format(
         "{}{} x {} x {}{}", point.groups > 1 ? fmt::format("{} of ", point.groups) : "", point.m,
