@@ -252,6 +252,7 @@ class Leader {
     }
     ++measured_;
     if (!outcome.settled) ++unsettled_;
+    if (outcome.rows.front().notes.contains("other_processes")) ++shared_;
     if (options_.rules().target > 0 && outcome.rows.front().stopped != "converged") ++open_;
     show(state, outcome);
   }
@@ -276,6 +277,10 @@ class Leader {
       state.counters["bus_GB/s"] =
           rate(row.bytes, median_s) * bus_factor(row.operation, row.ranks) / 1e9;
     }
+    if (const auto worth = work_per_joule(row)) {
+      state.counters[row.flops > 0 ? "FLOP/J" : "B/J"] = *worth;
+    }
+    if (const auto worth = flops_per_cycle(row)) state.counters["FLOP/cycle/SM"] = *worth;
     state.counters["samples"] = static_cast<double>(row.time_s.size());
     if (time.interval) state.counters["ci95_pct"] = time.half_width() * 100;
     if (!row.marks.empty()) {
@@ -310,6 +315,7 @@ class Leader {
       text += fmt::format(", {} without an interval of +- {:.3g} %", open_,
                           options_.rules().target * 100);
     }
+    if (shared_ > 0) text += fmt::format(", {} beside other processes on the GPU", shared_);
     if (left_out_ > 0) text += fmt::format(", {} left out (--max_seconds)", left_out_);
     const int signal = job_.interrupted_by();
     if (signal != 0) text += ", interrupted";
@@ -336,7 +342,7 @@ class Leader {
   std::exception_ptr error_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   int worst_ = kFine;
-  std::size_t measured_ = 0, failed_ = 0, unsettled_ = 0, open_ = 0, left_out_ = 0;
+  std::size_t measured_ = 0, failed_ = 0, unsettled_ = 0, open_ = 0, shared_ = 0, left_out_ = 0;
 };
 
 int follow(World& world, const std::vector<Plan>& plans, Runner& runner) {

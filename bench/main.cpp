@@ -3,12 +3,14 @@
 // From the command line to a job, for each program.
 #include "bench/main.hpp"
 
+#include "bench/exclusive.hpp"
 #include "bench/exit_code.hpp"
 #include "bench/harness.hpp"
 #include "bench/interrupt.hpp"
 #include "bench/sentinel.hpp"
 #include "kernels/cache_flush.hpp"
 #include "kernels/machine.hpp"
+#include "kernels/telemetry.hpp"
 #include "record/error.hpp"
 
 #include <fmt/format.h>
@@ -22,6 +24,12 @@ namespace {
 
 std::unique_ptr<Timer> timer_for(const Target& target, World* world) {
   return target.kind == DeviceKind::gpu ? make_gpu_timer() : make_cpu_timer(steady_clock(), world);
+}
+
+void require_alone(const Options& options, const Target& target) {
+  if (!options.exclusive || options.google.list_tests) return;
+  if (target.kind == DeviceKind::cpu) throw Unavailable("--exclusive: is of a GPU");
+  require_exclusive(*gpu_telemetry(target.device.details.at("uuid")));
 }
 
 // What is done around every case's runs on this target, alone in one process.
@@ -50,6 +58,7 @@ int device_program(Program program, const std::vector<std::string>& command,
   catch_interrupts();
   job.interrupted_by = interrupted_by;
   job.target = choose_target(job.options.device);
+  require_alone(job.options, job.target);
   if (job.options.search_s) {
     job.search = gemm_search(job.options, job.target);
   } else {
@@ -83,6 +92,7 @@ int collective_program(const std::vector<std::string>& command) {
   catch_interrupts();
   job.interrupted_by = interrupted_by;
   job.target = collective_target(job.options);
+  require_alone(job.options, job.target);
   if (job.options.google.list_tests) {
     if (launched_rank() != 0) return kFine;
     job.list = collective_cases(job.options, job.target, nullptr);

@@ -64,6 +64,7 @@ struct TelemetrySummary {
   double end_s = 0;
   std::int64_t readings = 0;
   std::optional<double> readings_per_s;
+  std::optional<double> sm_clock_hz;  // mean of the readings
   std::optional<double> energy_j;
   std::string energy_from = "none";  // "counter", or "power": integrated by trapezoids
   std::int64_t energy_steps = 0;     // readings at which it had grown: few of them are a coarse sum
@@ -83,8 +84,9 @@ TelemetrySummary summarise(const Watched& watched, double begin_s, double end_s)
 void note_telemetry(const Watched& watched, Measurement& row);
 
 // What was watched while the samples of `rounds` were taken: marks those that were throttled, with
-// the reason; the energy of the runs alone (mean power over that time x the runs' time), and in the
-// notes where it comes from and what else took part of the machine.
+// the reason; the energy of the runs alone (mean power over that time x the runs' time), also of
+// stretches that are long enough to tell it (ten steps of the counter), with their clock; and in
+// the notes where it comes from and what else took part of the machine.
 void note_sampling(const Watched& watched, const std::vector<Round>& rounds, Measurement& row);
 
 }  // namespace trainmeter

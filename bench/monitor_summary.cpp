@@ -83,6 +83,17 @@ bool note_energy(const std::vector<EnergyPoint>& points, const std::string& from
   return true;
 }
 
+std::optional<double> mean_clock(Samples samples, double begin_s, double end_s) {
+  double sum = 0;
+  std::int64_t count = 0;
+  for (const TelemetrySample& s : samples) {
+    if (!s.sm_clock_hz || s.at_s < begin_s || s.at_s > end_s) continue;
+    sum += *s.sm_clock_hz;
+    ++count;
+  }
+  return count > 0 ? std::optional(sum / static_cast<double>(count)) : std::nullopt;
+}
+
 std::optional<std::uint64_t> new_ones(const std::optional<Counter>& before,
                                       const std::optional<Counter>& after) {
   if (!before || !after) return std::nullopt;
@@ -159,6 +170,7 @@ TelemetrySummary summarise(const Watched& watched, double begin_s, double end_s)
   out.readings =
       std::count_if(watched.samples.begin(), watched.samples.end(),
                     [&](const TelemetrySample& s) { return s.at_s >= begin_s && s.at_s <= end_s; });
+  out.sm_clock_hz = mean_clock(watched.samples, begin_s, end_s);
   if (begin_s < end_s) out.readings_per_s = static_cast<double>(out.readings) / (end_s - begin_s);
   if (!note_energy(counted_energy(watched.samples), "counter", out)) {
     (void)note_energy(integrated_power(watched.samples), "power", out);

@@ -71,6 +71,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                  "burst: some runs after a rest; sustained: for 10 s after 30 s of warm-up");
   app.add_flag("!--no_sentinel", options.sentinel,
                "don't look at the machine's state between samples");
+  app.add_flag("--exclusive", options.exclusive,
+               "on a GPU: refuse to start where other processes are on it");
   app.add_option("--versus", options.versus,
                  "BACKEND: measure every case against it, sample by sample in turn");
   app.add_option("--dtype", raw.dtypes, "LIST of element types");

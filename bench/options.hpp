@@ -31,6 +31,7 @@ struct Options {
   double target = 0.01;          // of Rules
   std::optional<double> case_seconds;
   bool sentinel = true;
+  bool exclusive = false;  // refuse to start beside others on the GPU
   bool pitfalls = false;
   std::vector<std::string> dtypes;  // empty: the default ones
 

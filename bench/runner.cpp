@@ -152,7 +152,10 @@ Outcome Runner::run_in_step(const Plan& plan) {
     note_sampling(watched, measured.rounds, row);
   }
   if (outcome.rows.size() > 1) {  // whose energy it was can't be told
-    for (Measurement& row : outcome.rows) row.energy_j.reset();
+    for (Measurement& row : outcome.rows) {
+      row.energy_j.reset();
+      row.stretches.clear();
+    }
   }
   return finished(kFine);
 }

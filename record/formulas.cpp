@@ -89,6 +89,14 @@ double rate(double work, double seconds) {
   return seconds > 0 ? work / seconds : std::numeric_limits<double>::quiet_NaN();
 }
 
+double flops_per_cycle(double flops, double seconds, double clock_hz, double sms) {
+  return rate(flops, seconds * clock_hz * sms);
+}
+
+double work_per_joule(double work, double runs, double joules) {
+  return rate(work * runs, joules);
+}
+
 double mfu(double tokens_per_s, double flops_per_token, double gpus, double peak_flops) {
   return rate(tokens_per_s * flops_per_token, gpus * peak_flops);
 }

@@ -66,6 +66,13 @@ double bus_factor(std::string_view collective, std::int64_t ranks);
 
 double rate(double work, double seconds);  // work / seconds; NaN unless seconds > 0
 
+// FLOP that one SM (on a CPU: one core) does in a cycle of its clock, so that a fallen clock and a
+// pipe that isn't full can be told apart. A tile of m x n over k takes 2 m n k / this many cycles.
+double flops_per_cycle(double flops, double seconds, double clock_hz, double sms);
+
+// Work of `runs` runs over their energy: FLOP/J, or bytes/J. NaN unless joules > 0.
+double work_per_joule(double work, double runs, double joules);
+
 // Model FLOPs utilisation: tokens/s x model FLOPs per token / (GPUs x peak). The caller names
 // convention and peak. Source: Chowdhery et al., PaLM (2022), appendix B.
 double mfu(double tokens_per_s, double flops_per_token, double gpus, double peak_flops);

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <limits>
 #include <sstream>
+#include <utility>
 
 namespace trainmeter {
 namespace {
@@ -108,15 +109,32 @@ std::map<std::string, std::int64_t> read_shape(StrictObject& object) {
   return out;
 }
 
+// "first" and "last" of some of `samples` samples.
+std::pair<std::int64_t, std::int64_t> read_range(StrictObject& one, std::int64_t samples) {
+  const std::pair range{whole(one, "first"), whole(one, "last")};
+  if (!(range.first <= range.second && range.second < samples)) {
+    one.refuse("last", fmt::format("a sample from {} to {}", range.first, samples - 1));
+  }
+  return range;
+}
+
 std::vector<Mark> read_marks(StrictObject& object, std::int64_t samples) {
   std::vector<Mark> out;
   for (StrictObject& one : object.objects("marks")) {
-    const Mark mark{whole(one, "first"), whole(one, "last"), one.text("why")};
-    if (!(mark.first <= mark.last && mark.last < samples)) {
-      one.refuse("last", fmt::format("a sample from {} to {}", mark.first, samples - 1));
-    }
+    const auto [first, last] = read_range(one, samples);
+    out.push_back({first, last, one.text("why")});
     one.finish();
-    out.push_back(mark);
+  }
+  return out;
+}
+
+std::vector<Stretch> read_stretches(StrictObject& object, std::int64_t samples) {
+  std::vector<Stretch> out;
+  for (StrictObject& one : object.objects("stretches")) {
+    const auto [first, last] = read_range(one, samples);
+    out.push_back({first, last, one.optional(&StrictObject::positive, "energy_j"),
+                   one.optional(&StrictObject::positive, "sm_clock_hz")});
+    one.finish();
   }
   return out;
 }
@@ -163,9 +181,12 @@ Measurement read_measurement(StrictObject object) {
   m.throttle_reasons = object.texts("throttle_reasons");
   // Records from before there was a stop rule lack these.
   m.stopped = object.optional(&StrictObject::text, "stopped").value_or("");
-  if (object.has("marks")) m.marks = read_marks(object, static_cast<std::int64_t>(m.time_s.size()));
+  const auto samples = static_cast<std::int64_t>(m.time_s.size());
+  if (object.has("marks")) m.marks = read_marks(object, samples);
   if (object.has("probes")) m.probes = read_probes(object);
   m.energy_j = object.optional(&StrictObject::positive, "energy_j");
+  if (object.has("energy_steps")) m.energy_steps = whole(object, "energy_steps");
+  if (object.has("stretches")) m.stretches = read_stretches(object, samples);
   if (object.has("notes")) m.notes = text_map(object, "notes");
   object.finish();
   if (m.failure.empty() && m.time_s.empty())

@@ -52,6 +52,14 @@ struct Probe {
   double compute_s = 0, copy_s = 0;
 };
 
+// Successive samples [first, last] over which the device was read often enough to tell their clock
+// and their energy: single samples are shorter than a counter's steps.
+struct Stretch {
+  std::int64_t first = 0, last = 0;
+  std::optional<double> energy_j;     // of their runs alone, by the counter
+  std::optional<double> sm_clock_hz;  // mean of the readings
+};
+
 // One program's start. Every measurement line names its session.
 struct Header {
   std::string session;  // unique in the file: program, start time, process id
@@ -102,7 +110,9 @@ struct Measurement {
   std::string stopped;  // why sampling ended: "converged", "time_limit", "sample_limit", "enough"
   std::vector<Mark> marks;
   std::vector<Probe> probes;
-  std::optional<double> energy_j;            // of all its runs together, nothing else
+  std::optional<double> energy_j;  // of all its runs together, nothing else
+  std::int64_t energy_steps = 0;   // readings at which its sum had grown; 0: unknown
+  std::vector<Stretch> stretches;
   std::map<std::string, std::string> notes;  // of the implementation: "algorithm", ...
 
   [[nodiscard]] bool usable() const { return failure.empty() && verified && !time_s.empty(); }

@@ -3,6 +3,9 @@
 // Leaves marked samples out, within the bound.
 #include "record/samples.hpp"
 
+#include "record/formulas.hpp"
+#include "record/statistics.hpp"
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -38,6 +41,18 @@ CountedSamples counted_samples(const Measurement& measurement) {
   }
   out.left_out = std::ranges::count(skip, true);
   return out;
+}
+
+std::optional<double> work_per_joule(const Measurement& m) {
+  if (!m.energy_j || m.energy_steps < kLeastEnergySteps || m.ranks > 1) return std::nullopt;
+  const double runs = static_cast<double>(m.time_s.size()) * static_cast<double>(m.runs_per_sample);
+  return work_per_joule(m.flops > 0 ? m.flops : m.bytes, runs, *m.energy_j);
+}
+
+std::optional<double> flops_per_cycle(const Measurement& m) {
+  if (m.sm_clock_hz.empty() || m.sms < 1 || !(m.flops > 0)) return std::nullopt;
+  return flops_per_cycle(m.flops, median_time(m).median, median(m.sm_clock_hz),
+                         static_cast<double>(m.sms));
 }
 
 MedianEstimate median_time(const Measurement& measurement, double confidence) {

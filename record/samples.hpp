@@ -22,6 +22,15 @@ struct CountedSamples {
 };
 CountedSamples counted_samples(const Measurement& measurement);
 
+// A counter that moved at fewer readings than this is too coarse: its ends alone are a fifth of it.
+inline constexpr std::int64_t kLeastEnergySteps = 10;
+
+// FLOP/J of what was measured (bytes/J where it does no FLOP), and FLOP per cycle of an SM at the
+// median of the clocks read. Nothing where the energy is unknown or too coarse, where several ranks
+// shared it, or where no clock could be read.
+std::optional<double> work_per_joule(const Measurement& measurement);
+std::optional<double> flops_per_cycle(const Measurement& measurement);
+
 // Of one run, in seconds. std::invalid_argument where there are no samples.
 MedianEstimate median_time(const Measurement& measurement, double confidence = 0.95);
 

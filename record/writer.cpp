@@ -23,6 +23,17 @@ const std::vector<double>& finite(const std::vector<double>& values, const char*
   return values;
 }
 
+Json stretches(const std::vector<Stretch>& all) {
+  Json out = Json::array();
+  for (const Stretch& s : all) {
+    Json one = {{"first", s.first}, {"last", s.last}};
+    if (s.energy_j) one["energy_j"] = finite(*s.energy_j, "energy_j");
+    if (s.sm_clock_hz) one["sm_clock_hz"] = finite(*s.sm_clock_hz, "sm_clock_hz");
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string to_json_line(const Header& h) {
@@ -100,7 +111,11 @@ std::string to_json_line(const Measurement& m) {
                               {"compute_s", finite(p.compute_s, "compute_s")},
                               {"copy_s", finite(p.copy_s, "copy_s")}});
   }
-  if (m.energy_j) json["energy_j"] = finite(*m.energy_j, "energy_j");
+  if (m.energy_j) {
+    json["energy_j"] = finite(*m.energy_j, "energy_j");
+    json["energy_steps"] = m.energy_steps;
+  }
+  if (!m.stretches.empty()) json["stretches"] = stretches(m.stretches);
   json["notes"] = m.notes;
   return json.dump();
 }

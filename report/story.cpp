@@ -60,7 +60,8 @@ Achieved achieved_of(const Measurement& m, const Header& header, const RatePoint
                .possible = {},
                .possible_how = "",
                .interval = {},
-               .samples = m.time_s.size()};
+               .samples = m.time_s.size(),
+               .per_joule = work_per_joule(m)};
   if (const auto time = median_time(m, kConfidence).interval; time && time->low > 0) {
     out.interval = Interval{rate_at(m, header, time->high), rate_at(m, header, time->low)};
   }
@@ -249,6 +250,7 @@ nlohmann::ordered_json to_json(const Story& story) {
     json["low"] = a.interval ? nlohmann::ordered_json(a.interval->low) : nullptr;
     json["high"] = a.interval ? nlohmann::ordered_json(a.interval->high) : nullptr;
     json["samples"] = a.samples;
+    if (a.per_joule) json["per_joule"] = *a.per_joule;
     json["possible"] = a.possible ? Json(*a.possible) : Json(nullptr);
     json["possible_how"] = a.possible_how;
     json["origin"] = a.point.origin;

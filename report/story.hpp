@@ -26,6 +26,7 @@ struct Achieved {
   std::string possible_how;          // "datasheet of h100", "register loop, measured"
   std::optional<Interval> interval;  // 95 %, of the median's rate; none where samples can't tell
   std::size_t samples = 0;
+  std::optional<double> per_joule;  // FLOP/J or bytes/J
 };
 
 struct Story {

@@ -47,6 +47,11 @@ std::string shown_spread(const Achieved& a) {  // half the interval, against the
   return fmt::format("+-{:.1f} %", (a.interval->high - a.interval->low) / 2 / a.point.value * 100);
 }
 
+std::string shown_per_joule(const Achieved& a) {
+  return fmt::format("{:.3g} G{}/J", *a.per_joule / 1e9,
+                     computes(a.point.operation) ? "FLOP" : "B");
+}
+
 template <class F>
 std::vector<std::string> row_of(const std::string& name, const Estimate& e,
                                 const Estimate& null_model, F show) {
@@ -93,12 +98,16 @@ void add_achieved(Document& out, const Story& story) {
   Table table{{"operation", "dtype", "backend", "best at", ">achieved", ">possible", ">share",
                ">95 %", ">samples"},
               {}};
+  const bool energy = std::ranges::any_of(
+      story.achieved, [](const Achieved& a) { return a.per_joule.has_value(); });
+  if (energy) table.columns.emplace_back(">per joule");
   for (const Achieved& a : story.achieved) {
     table.rows.push_back({a.point.operation, a.point.dtype, a.point.backend, shown_shape(a.point),
                           shown_rate(a.point, a.point.value),
                           a.possible ? shown_rate(a.point, *a.possible) : "-",
                           a.possible ? format_percent(a.point.value / *a.possible) : "-",
                           shown_spread(a), std::to_string(a.samples)});
+    if (energy) table.rows.back().push_back(a.per_joule ? shown_per_joule(a) : "n/a");
   }
   out.emplace_back(std::move(table));
   std::vector<std::string> notes = story.notes;

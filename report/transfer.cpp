@@ -36,9 +36,6 @@ constexpr double kOtherArchitectureAttention = 0.40;
 constexpr double kLinkSpread = 0.10;
 constexpr double kOtherArchitectureLinkSpread = 0.25;
 
-// An idle card's power as a share of its cap: 68 to 78 W of 700 in nvidia-smi outputs of H100 and
-// H200 without a process, about 120 W with clocks held up.
-constexpr double kIdleShare = 0.10, kIdleShareLow = 0.08, kIdleShareHigh = 0.18;
 constexpr double kAtCap = 0.05;          // this near to its cap, power is at it
 constexpr double kHopperBoost = 1980e6;  // Hz, SXM cards (shared reference kernels.md 4)
 constexpr double kSamePeak = 0.01;       // datasheets round: 312 and 311.8
@@ -264,17 +261,22 @@ class Projector {
       const double dynamic = std::max(cap - idle, 0.01 * cap);
       return std::min(full, std::pow(dynamic / (watts - idle), exponent));
     };
-    const double central = factor(kPowerExponent, kIdleShare);
+    const PowerExponent e = joules ? options_.exponent : PowerExponent{};
+    const double central = factor(e.value, kIdleShare);
     // A card whose power is unknown may not have been at its cap at all: exponent 0.
-    const double least = joules ? kPowerExponentLow : 0;
-    const auto [low, high] = std::minmax(
-        {central, factor(least, kIdleShareLow), factor(least, kIdleShareHigh),
-         factor(kPowerExponentHigh, kIdleShareLow), factor(kPowerExponentHigh, kIdleShareHigh)});
+    const double least = joules ? e.low : 0;
+    const auto [low, high] =
+        std::minmax({central, factor(least, kIdleShareLow), factor(least, kIdleShareHigh),
+                     factor(e.high, kIdleShareLow), factor(e.high, kIdleShareHigh)});
     const double spread = std::log(high / low) / kNinetyPercent;
     if (!(spread > 0)) return central;  // the other cap doesn't bind either
     const std::string caps = fmt::format("{:.0f} to {:.0f} W", held, cap);
     const char* what = joules ? "dynamic power from joules per FLOP" : "ratio, power not measured,";
-    used("power cap", fmt::format("{}, {} to the power {:.1f}", caps, what, kPowerExponent),
+    const std::string from =
+        e.clocks > 0 ? fmt::format(", measured at {} clocks", e.clocks) : std::string();
+    used("power cap",
+         fmt::format("{}, {} to the power {:.{}f}{}", caps, what, e.value, e.clocks > 0 ? 2 : 1,
+                     from),
          central, spread);
     const double pico = (watts - kIdleShare * nominal) / out.value * 1e12;
     mark(out, spread,
@@ -361,6 +363,7 @@ std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>
   };
   std::map<std::string, std::optional<System>> systems;  // by the device's name
   std::map<std::string, std::vector<RatePoint>> points;  // of those devices
+  std::map<std::string, std::vector<PowerPoint>> power;
   for (const Record& record : records) {
     for (const Line& line : record.lines) {
       if (!gives_rate(line.measurement, record.header_of(line))) continue;
@@ -368,6 +371,7 @@ std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>
       const auto [at, added] = systems.insert({device.name, std::nullopt});
       if (added) at->second = device.name == on.gpu ? on : system_of_device(device, library);
       points[device.name].push_back(point_of(record, line));
+      std::ranges::copy(power_points(line.measurement), std::back_inserter(power[device.name]));
     }
   }
   // The nearest first, so that the others are used only for what it lacks.
@@ -380,7 +384,9 @@ std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>
         return nearness(source, on, p.operation, p.dtype) != turn;
       });
       const std::vector<RatePoint> known = book.points();
-      const Projection projection = project(now, *from, on, {.known = &known});
+      const auto exponent = measured_exponent(power[name], from->power_w.value_or(0));
+      const Projection projection = project(
+          now, *from, on, {.exponent = exponent.value_or(PowerExponent{}), .known = &known});
       for (const RatePoint& p : projection.points) book.add(p);
       for (const std::string& reason : projection.reasons) note(reason);
     }

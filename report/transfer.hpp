@@ -5,6 +5,7 @@
 #pragma once
 
 #include "record/record.hpp"
+#include "report/power_curve.hpp"
 #include "report/rates.hpp"
 #include "workload/run.hpp"
 #include "workload/system.hpp"
@@ -15,15 +16,6 @@
 
 namespace trainmeter {
 
-// A sustained rate under a power cap goes with the dynamic power to this exponent. Dynamic power is
-// the clock times voltage squared; where voltage falls with the clock to the power g / 2, energy
-// per FLOP falls as the clock to the g, and the rate goes with power to 1 / (1 + g): g = 2 (voltage
-// proportional to the clock) gives 1/3, g = 0 (voltage already at its floor) gives 1, g = 1 lies
-// between.
-inline constexpr double kPowerExponent = 0.5;
-inline constexpr double kPowerExponentLow = 1.0 / 3;
-inline constexpr double kPowerExponentHigh = 1;
-
 // The share of its rate that a device keeps when a cap of `held_w` becomes `cap_w` and its power
 // wasn't measured: the ratio of the caps to kPowerExponent; 1 where the cap doesn't fall.
 double power_share(double cap_w, double held_w);
@@ -32,6 +24,7 @@ struct TransferOptions {
   Nearness farthest = Nearness::other_architecture;  // leave out what would come from farther away
   bool power = true;                                 // false: the cap is left to who uses the rates
   bool gemm_shapes = true;  // false: GEMMs that memory bounds carry over as the others do
+  PowerExponent exponent;   // measured on the device, or from physics
   const std::vector<RatePoint>* known = nullptr;  // leave out what these know from nearer by
 };
 

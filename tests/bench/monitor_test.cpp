@@ -3,6 +3,8 @@
 // The watching thread and what it sums up, over recorded readings and over this machine's.
 #include "bench/monitor.hpp"
 
+#include "bench/exclusive.hpp"
+
 #include "fakes.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,6 +18,7 @@ namespace trainmeter {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 
@@ -68,6 +71,84 @@ TEST(NoteSampling, MarksThrottledSamplesAndCountsTheRunsEnergy) {
   note_sampling(seen, {}, nothing);
   EXPECT_THAT(nothing.marks, IsEmpty());
   EXPECT_FALSE(nothing.energy_j);
+}
+
+// A counter that moves by 100 J at every reading, 200 W; 1 GHz until 15.5 s, then 2 GHz.
+Watched stepping(std::size_t readings) {
+  auto seen = samples(readings);
+  for (std::size_t i = 0; i < readings; ++i) {
+    seen[i].energy_uj = {{.value = 100'000'000 * i}};
+    seen[i].sm_clock_hz = i < 12 ? 1e9 : 2e9;
+  }
+  return watched(seen);
+}
+
+TEST(NoteSampling, StretchesAreAsLongAsTheCounterNeeds) {
+  const Watched seen = stepping(44);  // until 31.5 s
+  std::vector<Round> rounds;          // a second each, two samples in it of 0.2 s
+  for (int i = 0; i < 13; ++i) rounds.push_back({2 * i, 2 * i + 2, 10.5 + i, 11.5 + i});
+  Measurement row;
+  row.time_s.assign(26, 0.2);
+  note_sampling(seen, rounds, row);
+  EXPECT_EQ(row.energy_steps, 26);
+  ASSERT_EQ(row.stretches.size(), 2U);  // ten steps are five rounds; the last three are none
+  EXPECT_EQ(row.stretches[0].first, 0);
+  EXPECT_EQ(row.stretches[0].last, 9);
+  EXPECT_EQ(row.stretches[1].last, 19);
+  EXPECT_NEAR(row.stretches[0].energy_j.value_or(0), 200 * 10 * 0.2, 1e-9);
+  EXPECT_NEAR(row.stretches[0].sm_clock_hz.value_or(0), 1e9, 1);
+  EXPECT_GT(row.stretches[1].sm_clock_hz.value_or(0), 1e9);
+}
+
+TEST(NoteSampling, AShortMeasurementHasNoStretch) {
+  const std::vector<Round> one = {{0, 2, 10.5, 11.5}};
+  Measurement row;
+  row.time_s = {0.2, 0.2};
+  note_sampling(stepping(10), one, row);
+  EXPECT_EQ(row.energy_steps, 2);
+  EXPECT_THAT(row.stretches, IsEmpty());
+}
+
+TEST(NoteSampling, WithoutACounterAStretchHasItsClockAlone) {
+  Watched seen = stepping(44);
+  for (TelemetrySample& s : seen.samples) s.energy_uj.clear();
+  std::vector<Round> rounds;
+  for (int i = 0; i < 6; ++i) rounds.push_back({2 * i, 2 * i + 2, 10.5 + i, 11.5 + i});
+  Measurement row;
+  row.time_s.assign(12, 0.2);
+  note_sampling(seen, rounds, row);
+  ASSERT_EQ(row.stretches.size(), 1U);
+  EXPECT_FALSE(row.stretches[0].energy_j);
+  EXPECT_NEAR(row.stretches[0].sm_clock_hz.value_or(0), 1e9, 1);
+}
+
+TEST(NoteSampling, OthersOnTheGpuAreNoted) {
+  Watched seen = stepping(4);
+  Measurement row;
+  row.time_s = {0.2};
+  seen.before.other_processes = 0;
+  note_sampling(seen, {{0, 1, 10, 11}}, row);
+  EXPECT_FALSE(row.notes.contains("other_processes"));
+  seen.after.other_processes = 2;  // came meanwhile
+  note_sampling(seen, {{0, 1, 10, 11}}, row);
+  EXPECT_EQ(row.notes.at("other_processes"), "2");
+}
+
+TEST(Exclusive, StartsOnAGpuOfItsOwnAlone) {
+  const auto refusal = [](std::optional<int> others) -> std::string {
+    DeviceState state;
+    state.other_processes = others;
+    RecordedTelemetry gpu(samples(1), {state});
+    try {
+      require_exclusive(gpu);
+    } catch (const Unavailable& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal(0), "");
+  EXPECT_THAT(refusal(3), HasSubstr("processes of others on the GPU: 3"));
+  EXPECT_THAT(refusal(std::nullopt), HasSubstr("doesn't tell"));
 }
 
 TEST(Summary, OfNothingSaysNothing) {

@@ -76,6 +76,9 @@ TEST(Programs, WhatThisMachineLacksIsExitCode3WithTheReason) {
   said = run("gemm_bench --device=cpu --m=64 --n=64 --k=64 --dtype=fp8");
   EXPECT_EQ(said.code, 3) << said.err;
   EXPECT_THAT(said.err, HasSubstr("nothing to measure"));
+  said = run("gemm_bench --device=cpu --exclusive --m=64 --n=64 --k=64 --dtype=fp32");
+  EXPECT_EQ(said.code, 3) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("--exclusive: is of a GPU"));
 }
 
 TEST(Programs, AskingForAGpuWithoutOneIsExitCode3) {

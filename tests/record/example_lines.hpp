@@ -64,6 +64,8 @@ inline Measurement sample_measurement(const std::string& session = "gemm_bench-1
   m.marks = {{1, 2, "throttled: sw_power_cap"}};
   m.probes = {{0, 1.5e-4, 2.5e-4}, {2, 1.6e-4, 2.4e-4}};
   m.energy_j = 12.5;
+  m.energy_steps = 20;
+  m.stretches = {{0, 1, 6.5, 1.6e9}, {2, 2, {}, 1.7e9}};
   m.notes = {{"algorithm", "id 66"}};
   return m;
 }

@@ -74,6 +74,12 @@ TEST(Formulas,
   EXPECT_NEAR(mfu(272.80e9 / 86400, 249.81e9, 2048, 989e12), 0.3894, 5e-5);
 }
 
+TEST(Formulas, AnSmOfH100DoesAtMost4096FlopACycle) {  // 989.4 TFLOP/s at 1830 MHz, 132 SMs
+  EXPECT_NEAR(flops_per_cycle(989.4e12, 1, 1830e6, 132), 4096, 1);
+  EXPECT_DOUBLE_EQ(work_per_joule(600e12, 2, 1400), 1.2e15 / 1400);
+  EXPECT_TRUE(std::isnan(work_per_joule(1, 1, 0)));
+}
+
 TEST(Formulas, HoursAndDollars) {
   EXPECT_DOUBLE_EQ(gpu_hours(512, 80 * 3600.0), 40960);
   EXPECT_DOUBLE_EQ(cost_usd(40960, 2), 81920);

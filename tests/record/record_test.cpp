@@ -53,7 +53,9 @@ TEST(Record, RecordsFromBeforeTheStopRuleAreRead) {
   auto header = nlohmann::json::parse(kHeader);
   for (const char* key : {"regime", "target", "max_time_s"}) header["discipline"].erase(key);
   auto line = nlohmann::json::parse(kLine);
-  for (const char* key : {"stopped", "marks", "probes", "energy_j", "notes"}) line.erase(key);
+  for (const char* key :
+       {"stopped", "marks", "probes", "energy_j", "energy_steps", "stretches", "notes"})
+    line.erase(key);
   const Record record = read_record(write_lines(header.dump() + "\n" + line.dump() + "\n"));
   EXPECT_TRUE(record.lines.at(0).measurement.usable());
   EXPECT_TRUE(record.lines[0].measurement.marks.empty());
@@ -66,6 +68,9 @@ TEST(Record, MarksAreOfItsSamples) {
   EXPECT_THAT(
       refusal(kHeader + replaced(kLine, "\"first\":1,\"last\":2", "\"first\":2,\"last\":1")),
       HasSubstr("marks[0].last"));
+  EXPECT_THAT(
+      refusal(kHeader + replaced(kLine, "\"first\":2,\"last\":2", "\"first\":2,\"last\":3")),
+      HasSubstr("stretches[1].last: expected a sample from 2 to 2"));
   EXPECT_THAT(refusal(kHeader + replaced(kLine, "\"copy_s\":0.00025", "\"copy_s\":0")),
               HasSubstr("probes[0].copy_s"));
 }
@@ -133,6 +138,7 @@ TEST(Record, AnErrorRowNeedsNoSamplesButAReason) {
   Measurement wrong = sample_measurement();
   wrong.time_s.clear();
   wrong.marks.clear();
+  wrong.stretches.clear();
   wrong.verified = false;
   EXPECT_THAT(refusal(kHeader + to_json_line(wrong) + "\n"), HasSubstr("time_s"));
   wrong.failure = "wrong result: NaN at row 3";

@@ -61,3 +61,24 @@ TEST(PairedRatio, LeavesOutAPairWhereEitherIsMarked) {
   b.time_s.pop_back();
   EXPECT_THROW((void)paired_ratio(a, b), std::invalid_argument);
 }
+
+TEST(Worth, IsWorkOverEnergyAndCycles) {
+  Measurement m = with({1e-3, 1e-3, 1e-3, 1e-3});
+  m.runs_per_sample = 5;
+  m.flops = 2e9;
+  m.sms = 4;
+  EXPECT_FALSE(work_per_joule(m) || flops_per_cycle(m));
+  m.energy_j = 10;
+  m.energy_steps = kLeastEnergySteps - 1;  // too coarse a counter
+  EXPECT_FALSE(work_per_joule(m));
+  m.energy_steps = kLeastEnergySteps;
+  EXPECT_DOUBLE_EQ(work_per_joule(m).value_or(0), 20 * 2e9 / 10);
+  m.sm_clock_hz = {1e9, 2e9, 1e9};
+  EXPECT_DOUBLE_EQ(flops_per_cycle(m).value_or(0), 2e9 / (1e-3 * 1e9 * 4));
+  m.flops = 0;
+  m.bytes = 3e6;
+  EXPECT_DOUBLE_EQ(work_per_joule(m).value_or(0), 20 * 3e6 / 10);
+  EXPECT_FALSE(flops_per_cycle(m));
+  m.ranks = 2;
+  EXPECT_FALSE(work_per_joule(m));
+}
