@@ -7,6 +7,7 @@
 #include "kernels/allreduce_shm.hpp"
 
 #include "kernels/allreduce_sum.hpp"
+#include "kernels/collective.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -134,9 +135,9 @@ void ShmGroup::leave_if_lost(int rank, double waited_s) {
   const std::string name = "rank " + std::to_string(who) + " (process " +
                            std::to_string(states_[who].process.load(std::memory_order_relaxed)) +
                            ")";
-  if (lost < 0) throw std::runtime_error("all-reduce: " + name + " gave up");
-  throw std::runtime_error("all-reduce: " + name + " did not come within " +
-                           std::to_string(static_cast<int>(timeout_s_)) + " s");
+  if (lost < 0) throw RankLost("all-reduce: " + name + " gave up");
+  throw RankLost("all-reduce: " + name + " did not come within " +
+                 std::to_string(static_cast<int>(timeout_s_)) + " s");
 }
 
 void ShmGroup::give_up() {

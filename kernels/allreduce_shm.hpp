@@ -16,7 +16,7 @@
 namespace trainmeter {
 
 // What one rank does with the shared region. All ranks call the same functions in the same order.
-// Each throws std::runtime_error naming the rank that didn't come within the time-out, or that gave
+// Each throws RankLost naming the rank that didn't come within the time-out, or that gave
 // up; the group is of no use from then on.
 class ShmGroup {
  public:

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Whether a launcher started this process, by what it left in the environment.
+// What a launcher and the user left in the environment.
 #include "kernels/collective.hpp"
 
 #include <charconv>
@@ -20,6 +20,12 @@ int ranks_started() {
     if (failed == std::errc{} && stop == end && ranks > 0) return ranks;
   }
   return 1;
+}
+
+double rank_timeout_s() {
+  const char* text = std::getenv("TRAINMETER_TIMEOUT");
+  const double seconds = text == nullptr ? 0 : std::atof(text);
+  return seconds > 0 ? seconds : 60;
 }
 
 }  // namespace trainmeter
