@@ -18,12 +18,12 @@ constexpr int kAnyRanks = std::numeric_limits<int>::max();
 constexpr std::int64_t kAnyBytes = std::numeric_limits<std::int64_t>::max();
 
 constexpr std::array kSwitchPoints = {
-    SwitchPoint{2, 128 * kKiB, {one_shot, 64 * kKiB, false, false}},
-    SwitchPoint{2, kMiB, {one_shot, 64 * kKiB, true, false}},
-    SwitchPoint{2, kAnyBytes, {one_shot, 128 * kKiB, true, true}},
+    SwitchPoint{2, 16 * kKiB, {one_shot, 16 * kKiB, false, false}},
+    SwitchPoint{2, 128 * kKiB, {one_shot, 128 * kKiB, false, true}},
+    SwitchPoint{2, kAnyBytes, {one_shot, 256 * kKiB, true, true}},
     SwitchPoint{kAnyRanks, 16 * kKiB, {one_shot, 16 * kKiB, false, false}},
-    SwitchPoint{kAnyRanks, kMiB, {two_shot, 256 * kKiB, false, false}},
-    SwitchPoint{kAnyRanks, kAnyBytes, {two_shot, 256 * kKiB, true, true}},
+    SwitchPoint{kAnyRanks, 512 * kKiB, {two_shot, 256 * kKiB, false, true}},
+    SwitchPoint{kAnyRanks, kAnyBytes, {two_shot, 512 * kKiB, true, true}},
 };
 
 }  // namespace

@@ -17,7 +17,7 @@ bool can_sum(DType type);  // fp64, fp32, bf16, fp16
 void sum_arrays(DType type, void* out, std::span<const void* const> in, std::int64_t count,
                 bool streaming);
 
-// out = in, past the caches where `streaming`.
+// out = in, which don't overlap; past the caches where `streaming`.
 void copy_bytes(void* out, const void* in, std::int64_t bytes, bool streaming);
 
 }  // namespace trainmeter
