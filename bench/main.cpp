@@ -8,6 +8,7 @@
 #include "bench/interrupt.hpp"
 #include "bench/sentinel.hpp"
 #include "kernels/cache_flush.hpp"
+#include "kernels/launch.hpp"
 #include "kernels/machine.hpp"
 #include "record/error.hpp"
 
@@ -64,12 +65,15 @@ int device_program(Program program, const std::vector<std::string>& command,
 // The ranks of this run: null where cases are only listed. Before anything looks at the cores,
 // which ranks of one host divide up.
 std::unique_ptr<World> collective_world(const Options& options) {
-  const bool several = ranks_started() > 1;
+  const Launch launch = launched();
+  const bool several = launch.ranks > 1;
   if (several && options.device == "gpu") {
     throw BadInput("--device=gpu: one process drives all GPUs; start it without mpirun or srun");
   }
   if (options.google.list_tests) return nullptr;
-  if (several) return make_mpi_world();
+  if (several) {
+    return launch.by == Launch::By::mpi ? make_mpi_world() : make_local_world();
+  }
   if (options.device == "gpu" || (options.device == "auto" && gpus().why_none.empty())) {
     return make_nccl_world();
   }
@@ -88,10 +92,10 @@ void require_same_command(World& world, const std::vector<std::string>& command)
 }
 
 // Leaving in order would wait for ranks that wait for this one.
-[[noreturn]] void leave_at_once(World& world, const std::exception& error) {
+[[noreturn]] void leave_at_once(World* world, const std::exception& error) {
   fmt::print(stderr, "collective_bench: {}\n", error.what());
   std::fflush(nullptr);
-  world.give_up();
+  if (world != nullptr) world->give_up();
   std::_Exit(kEnvironmentFailed);
 }
 
@@ -105,10 +109,11 @@ int collective_program(const std::vector<std::string>& command) {
   catch_interrupts();
   job.interrupted_by = interrupted_by;
   if (job.options.google.list_tests && launched_rank() != 0) return kFine;
-  const std::unique_ptr<World> world = collective_world(job.options);
+  std::unique_ptr<World> world;
   try {
+    world = collective_world(job.options);
     if (world != nullptr) require_same_command(*world, command);
-    job.target = choose_target(ranks_started() > 1 ? "cpu" : job.options.device);
+    job.target = choose_target(launched().ranks > 1 ? "cpu" : job.options.device);
     job.list = collective_cases(job.options, job.target, world.get());
     if (world == nullptr) return run_job(std::move(job));
     job.target.device.details["ranks_by"] = world->how();
@@ -118,9 +123,9 @@ int collective_program(const std::vector<std::string>& command) {
     if (world->rank() == 0) fmt::print(stderr, "collective_bench: {}\n", world->how());
     return run_job(std::move(job));
   } catch (const OutOfStep& error) {
-    leave_at_once(*world, error);
+    leave_at_once(world.get(), error);
   } catch (const RankLost& error) {
-    leave_at_once(*world, error);
+    leave_at_once(world.get(), error);
   }
 }
 

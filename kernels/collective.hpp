@@ -55,11 +55,8 @@ class World {
 // Collective over processes. Unavailable with the reason where it can't be had. MPI_Init runs at
 // most once, MPI_Finalize when the last World goes.
 std::unique_ptr<World> make_mpi_world();
-std::unique_ptr<World> make_nccl_world();  // every visible GPU, one process
-
-// Whether a launcher (mpirun, srun) started this process as one of several, and how many: from
-// OMPI_COMM_WORLD_SIZE, PMI_SIZE, SLURM_STEP_NUM_TASKS. 1 otherwise.
-int ranks_started();
+std::unique_ptr<World> make_local_world();  // Slurm's or torchrun's variables, on one host
+std::unique_ptr<World> make_nccl_world();   // every visible GPU, one process
 
 // How long ranks wait for each other: TRAINMETER_TIMEOUT in seconds, 60 by default.
 double rank_timeout_s();

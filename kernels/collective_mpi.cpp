@@ -5,6 +5,7 @@
 #include "kernels/collective.hpp"
 #include "kernels/collective_host.hpp"
 #include "kernels/collective_shm.hpp"
+#include "kernels/launch.hpp"
 #include "kernels/rank_cores.hpp"
 
 #include <mpi.h>
@@ -143,8 +144,8 @@ std::vector<std::string> gather_texts(int ranks, const std::string& mine) {
 class MpiWorld final : public World {
  public:
   MpiWorld() : session_(session()) {
-    if (session_->ranks != ranks_started()) {
-      throw Unavailable("MPI: the launcher started " + std::to_string(ranks_started()) +
+    if (session_->ranks != launched().ranks) {
+      throw Unavailable("MPI: the launcher started " + std::to_string(launched().ranks) +
                         " processes, but MPI sees " + std::to_string(session_->ranks));
     }
     const Gather texts = [this](const std::string& mine) { return gather(mine); };
