@@ -17,10 +17,12 @@ constexpr std::int64_t kMiB = 1024 * kKiB;
 constexpr int kAnyRanks = std::numeric_limits<int>::max();
 constexpr std::int64_t kAnyBytes = std::numeric_limits<std::int64_t>::max();
 
+// By measuring all of them on payloads that come from memory (docs/how-it-is-measured.md): two and
+// four ranks on two cores.
 constexpr std::array kSwitchPoints = {
-    SwitchPoint{2, 16 * kKiB, {one_shot, 16 * kKiB, false, false}},
+    SwitchPoint{2, 4 * kKiB, {one_shot, 4 * kKiB, false, false}},
     SwitchPoint{2, 128 * kKiB, {one_shot, 128 * kKiB, false, true}},
-    SwitchPoint{2, kAnyBytes, {one_shot, 256 * kKiB, true, true}},
+    SwitchPoint{2, kAnyBytes, {one_shot, 128 * kKiB, true, true}},
     SwitchPoint{kAnyRanks, 16 * kKiB, {one_shot, 16 * kKiB, false, false}},
     SwitchPoint{kAnyRanks, 512 * kKiB, {two_shot, 256 * kKiB, false, true}},
     SwitchPoint{kAnyRanks, kAnyBytes, {two_shot, 512 * kKiB, true, true}},
