@@ -74,8 +74,10 @@ std::unique_ptr<World> collective_world(const Options& options) {
   if (several) {
     return launch.by == Launch::By::mpi ? make_mpi_world() : make_local_world();
   }
-  if (options.device == "gpu" || (options.device == "auto" && gpus().why_none.empty())) {
-    return make_nccl_world();
+  if (options.device != "cpu") {
+    const std::string why_none = gpus().why_none;
+    if (why_none.empty()) return make_nccl_world();
+    if (options.device == "gpu") throw Unavailable("--device=gpu: " + why_none);
   }
   throw BadInput(
       "one process has nothing to reduce with: start it as mpirun -n 2 collective_bench");
