@@ -15,6 +15,33 @@ constexpr std::int64_t kSmallest = 1 << 10;
 constexpr std::int64_t kLargestCpu = std::int64_t{64} << 20;
 constexpr std::int64_t kLargestGpu = std::int64_t{1} << 30;
 
+// All that this build could have, where the cases are only listed.
+std::vector<std::string> backends_of(const World* world, bool gpu) {
+  if (world != nullptr) return world->backends();
+  return gpu ? std::vector<std::string>{"nccl"} : std::vector<std::string>{"shm", "mpi"};
+}
+
+Case all_reduce_case(const std::string& dtype, std::int64_t bytes, const std::string& backend,
+                     World* world) {
+  const AllReduceProblem problem{.dtype = *dtype_from(dtype), .bytes = bytes};
+  if (bytes % size_of(problem.dtype) != 0) {
+    throw BadInput(fmt::format("--bytes: {}: expected a multiple of {} ({})", bytes,
+                               size_of(problem.dtype), dtype));
+  }
+  Case made;
+  made.operation = "allreduce";
+  made.dtype = dtype;
+  made.backend = backend;
+  made.name = fmt::format("allreduce/{}/{}/bytes:{}", dtype, backend, bytes);
+  made.shape = {{"bytes", bytes}};
+  made.bytes = static_cast<double>(bytes);
+  made.memory_bytes = 2 * made.bytes;  // input and result
+  made.make = [problem, backend, world](const OperandOptions& operands) {
+    return world->all_reduce(backend, problem, operands);
+  };
+  return made;
+}
+
 }  // namespace
 
 CaseList collective_cases(const Options& options, const Target& target, World* world) {
@@ -31,26 +58,12 @@ CaseList collective_cases(const Options& options, const Target& target, World* w
   const int ranks_here = gpu || world == nullptr ? 1 : world->ranks();
   CaseList list;
   for (const std::string& name : dtypes) {
-    const DType dtype = *dtype_from(name);
     for (const std::int64_t bytes : sizes) {
-      if (bytes % size_of(dtype) != 0) {
-        throw BadInput(fmt::format("--bytes: {}: expected a multiple of {} ({})", bytes,
-                                   size_of(dtype), name));
+      for (const std::string& backend : backends_of(world, gpu)) {
+        list.cases.push_back(all_reduce_case(name, bytes, backend, world));
+        list.cases.back().memory_bytes *= ranks_here;
+        require_memory(list.cases.back().name, list.cases.back().memory_bytes, target);
       }
-      Case made;
-      made.operation = "allreduce";
-      made.dtype = name;
-      made.backend = gpu ? "nccl" : "mpi";
-      made.name = fmt::format("allreduce/{}/{}/bytes:{}", name, made.backend, bytes);
-      made.shape = {{"bytes", bytes}};
-      made.bytes = static_cast<double>(bytes);
-      made.memory_bytes = 2.0 * ranks_here * made.bytes;  // input and result
-      require_memory(made.name, made.memory_bytes, target);
-      const AllReduceProblem problem{.dtype = dtype, .bytes = bytes};
-      made.make = [problem, world](const OperandOptions& operands) {
-        return world->all_reduce(problem, operands);
-      };
-      list.cases.push_back(std::move(made));
     }
   }
   return list;

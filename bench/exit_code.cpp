@@ -3,13 +3,13 @@
 // Errors to exit codes.
 #include "bench/exit_code.hpp"
 
+#include "kernels/launch.hpp"
 #include "kernels/operation.hpp"
 #include "record/error.hpp"
 
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <new>
 #include <stdexcept>
@@ -41,10 +41,7 @@ int run_program(const std::string& program, const std::function<int()>& body) {
 }
 
 int launched_rank() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) {
-    if (const char* value = std::getenv(name)) return std::atoi(value);
-  }
-  return 0;
+  return launched().rank;
 }
 
 }  // namespace trainmeter

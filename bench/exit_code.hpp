@@ -24,7 +24,7 @@ Failure failure_in_flight();
 // Runs a program's body. An error becomes "PROGRAM: text" on stderr (of rank 0 alone) and its code.
 int run_program(const std::string& program, const std::function<int()>& body);
 
-// This process's rank as its launcher says it (mpirun, srun), before MPI starts. 0 without one.
+// This process's rank as its launcher says it (mpirun, srun, torchrun). 0 without one.
 int launched_rank();
 
 }  // namespace trainmeter

@@ -9,11 +9,13 @@
 #include "bench/interrupt.hpp"
 #include "bench/sentinel.hpp"
 #include "kernels/cache_flush.hpp"
+#include "kernels/launch.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/telemetry.hpp"
 #include "record/error.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -69,17 +71,43 @@ int device_program(Program program, const std::vector<std::string>& command,
   return run_job(std::move(job));
 }
 
-Target collective_target(const Options& options) {
-  const bool several = ranks_started() > 1;
+// The ranks of this run: null where cases are only listed. Before anything looks at the cores,
+// which ranks of one host divide up.
+std::unique_ptr<World> collective_world(const Options& options) {
+  const Launch launch = launched();
+  const bool several = launch.ranks > 1;
   if (several && options.device == "gpu") {
     throw BadInput("--device=gpu: one process drives all GPUs; start it without mpirun or srun");
   }
-  Target target = choose_target(several ? "cpu" : options.device);
-  if (target.kind == DeviceKind::cpu && !several && !options.google.list_tests) {
-    throw BadInput(
-        "one process has nothing to reduce with: start it as mpirun -n 2 collective_bench");
+  if (options.google.list_tests) return nullptr;
+  if (several) {
+    return launch.by == Launch::By::mpi ? make_mpi_world() : make_local_world();
   }
-  return target;
+  if (options.device != "cpu") {
+    const std::string why_none = gpus().why_none;
+    if (why_none.empty()) return make_nccl_world();
+    if (options.device == "gpu") throw Unavailable("--device=gpu: " + why_none);
+  }
+  throw BadInput(
+      "one process has nothing to reduce with: start it as mpirun -n 2 collective_bench");
+}
+
+void require_same_command(World& world, const std::vector<std::string>& command) {
+  const std::string mine = fmt::format("{}", fmt::join(command.begin() + 1, command.end(), " "));
+  const std::vector<std::string> all = world.gather(mine);
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    throw BadInput(fmt::format("rank {} has other arguments than rank 0: '{}', expected '{}'", rank,
+                               all[rank], all[0]));
+  }
+}
+
+// Leaving in order would wait for ranks that wait for this one.
+[[noreturn]] void leave_at_once(World* world, const std::exception& error) {
+  fmt::print(stderr, "collective_bench: {}\n", error.what());
+  std::fflush(nullptr);
+  if (world != nullptr) world->give_up();
+  std::_Exit(kEnvironmentFailed);
 }
 
 int collective_program(const std::vector<std::string>& command) {
@@ -91,26 +119,25 @@ int collective_program(const std::vector<std::string>& command) {
   }
   catch_interrupts();
   job.interrupted_by = interrupted_by;
-  job.target = collective_target(job.options);
-  require_alone(job.options, job.target);
-  if (job.options.google.list_tests) {
-    if (launched_rank() != 0) return kFine;
-    job.list = collective_cases(job.options, job.target, nullptr);
-    return run_job(std::move(job));
-  }
-  const bool gpu = job.target.kind == DeviceKind::gpu;
-  const std::unique_ptr<World> world = gpu ? make_nccl_world() : make_mpi_world();
-  if (gpu) job.target.device.count = world->ranks();
-  job.list = collective_cases(job.options, job.target, world.get());
-  job.world = world.get();
-  job.timer = timer_for(job.target, world.get());
+  if (job.options.google.list_tests && launched_rank() != 0) return kFine;
+  std::unique_ptr<World> world;
   try {
+    world = collective_world(job.options);
+    if (world != nullptr) require_same_command(*world, command);
+    job.target = choose_target(launched().ranks > 1 ? "cpu" : job.options.device);
+    require_alone(job.options, job.target);
+    job.list = collective_cases(job.options, job.target, world.get());
+    if (world == nullptr) return run_job(std::move(job));
+    job.target.device.details["ranks_by"] = world->how();
+    if (job.target.kind == DeviceKind::gpu) job.target.device.count = world->ranks();
+    job.world = world.get();
+    job.timer = timer_for(job.target, world.get());
+    if (world->rank() == 0) fmt::print(stderr, "collective_bench: {}\n", world->how());
     return run_job(std::move(job));
   } catch (const OutOfStep& error) {
-    // Leaving in order would wait for ranks that wait for this one.
-    fmt::print(stderr, "collective_bench: {}\n", error.what());
-    std::fflush(nullptr);
-    std::_Exit(kEnvironmentFailed);
+    leave_at_once(world.get(), error);
+  } catch (const RankLost& error) {
+    leave_at_once(world.get(), error);
   }
 }
 

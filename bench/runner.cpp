@@ -28,6 +28,7 @@ void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
   if (!check.ok) {
     row.failure = fmt::format("wrong result: error {:.3g}, allowed {:.3g} ({})", check.error,
                               check.bound, check.how);
+    if (check.wrong > 0) row.failure += fmt::format(", {} elements are wrong", check.wrong);
   } else if (!ok_everywhere) {
     row.failure = "wrong result on another rank";
   }

@@ -24,7 +24,8 @@ struct Check {
   bool ok = false;
   double error = 0;
   double bound = 0;
-  std::string how;  // "all elements, fp64"
+  std::string how;         // "all elements, fp64"
+  std::int64_t wrong = 0;  // elements beyond the bound, of all ranks; where each one is looked at
 };
 
 // An operation prepared on one device with fixed operands of random data, ready to run again and

@@ -1,18 +1,21 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// collective_bench under mpirun: one record whatever the number of ranks, and all ranks end
-// together.
+// collective_bench under mpirun, and without it: one record whatever the number of ranks, and all
+// ranks end together.
 #include "record/record.hpp"
 
 #include "subprocess.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
+#include <vector>
 
 namespace trainmeter {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 // Ranks that wait let the others run: there may be fewer cores than ranks.
@@ -23,7 +26,8 @@ std::string mpirun(int ranks) {
 }
 
 const std::string kBrief =
-    "collective_bench --device=cpu --benchmark_min_time=0.02 --benchmark_min_warmup_time=0.01 ";
+    "collective_bench --device=cpu --cache=hot --benchmark_min_time=0.02 "
+    "--benchmark_min_warmup_time=0.01 ";
 
 class CollectiveTest : public ::testing::Test {
  protected:
@@ -42,33 +46,33 @@ TEST_F(CollectiveTest, OneRecordForAnyNumberOfRanks) {
     ASSERT_EQ(said.code, 0) << said.err;
     const Record record = read_record(file);
     EXPECT_EQ(record.headers.size(), 1U);
-    ASSERT_EQ(record.lines.size(), 2U);
+    ASSERT_EQ(record.lines.size(), 4U);
     for (const Line& line : record.lines) {
       EXPECT_TRUE(line.measurement.usable()) << line.measurement.failure;
       EXPECT_EQ(line.measurement.ranks, ranks);
-      EXPECT_EQ(line.measurement.backend, "mpi");
+      EXPECT_THAT(line.measurement.backend, AnyOf("shm", "mpi"));
       EXPECT_GE(line.measurement.time_s.size(), 10U);
     }
     EXPECT_EQ(said.out.find('\033'), std::string::npos) << "colour in a file";
     // Rank 0 alone prints.
-    const std::size_t first = said.out.find("bytes:1048576");
+    const std::size_t first = said.out.find("mpi/bytes:1048576");
     ASSERT_NE(first, std::string::npos) << said.out;
-    EXPECT_EQ(said.out.find("bytes:1048576", first + 1), std::string::npos) << said.out;
+    EXPECT_EQ(said.out.find("mpi/bytes:1048576", first + 1), std::string::npos) << said.out;
   }
 }
 
 TEST_F(CollectiveTest, RanksFollowRankZerosChoiceAndOrder) {
   const std::string file = folder_ / "r.jsonl";
   const std::string command = mpirun(2) + kBrief + "--bytes=1024,4096 --resume --out=" + file;
-  ASSERT_EQ(run(command + " --benchmark_filter=4096").code, 0);
+  ASSERT_EQ(run(command + " --benchmark_filter=mpi/.*4096").code, 0);
   const Said said =
       run(command + " --benchmark_enable_random_interleaving --benchmark_repetitions=2");
   ASSERT_EQ(said.code, 0) << said.err;
-  EXPECT_EQ(read_record(file).lines.size(), 1U + 4U);
+  EXPECT_EQ(read_record(file).lines.size(), 1U + 8U);
   // Other ranks than before, who have fewer cores each: only where told, and nothing is finished.
   const std::string three = mpirun(3) + kBrief + "--bytes=4096 --resume --out=" + file;
   ASSERT_EQ(run(three + " --resume_anyway").code, 0);
-  EXPECT_EQ(read_record(file).lines.size(), 6U);
+  EXPECT_EQ(read_record(file).lines.size(), 9U + 2U);
 }
 
 TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
@@ -92,13 +96,93 @@ TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
 TEST_F(CollectiveTest, AnInterruptEndsEveryRankAndKeepsFinishedWork) {
   const std::string file = folder_ / "r.jsonl";
   const Said said = run_and_signal(
-      mpirun(2) + "collective_bench --device=cpu --bytes=1048576,2097152,4194304,8388608 " +
+      mpirun(2) +
+          "collective_bench --device=cpu --cache=hot --bytes=1048576,2097152,4194304,8388608 " +
           "--benchmark_min_time=1.5 --out=" + file,
       "TERM", file);
   EXPECT_NE(said.code, 0) << said.err;
   const Record record = read_record(file);
   EXPECT_GE(record.lines.size(), 1U);
+  EXPECT_LT(record.lines.size(), 8U);
+}
+
+// Ranks of one host by torchrun's variables.
+class LocalTest : public ::testing::Test {
+ protected:
+  // One command a rank. The exit code is that of the last rank that failed, else 0.
+  [[nodiscard]] Said ranks(const std::vector<std::string>& commands, int ranks,
+                           const std::string& extra = "") const {
+    std::string line = extra + " export WORLD_SIZE=" + std::to_string(ranks) +
+                       " TRAINMETER_PORT=" + std::to_string(port()) +
+                       " TRAINMETER_TIMEOUT=5; worst=0; children=;";
+    for (std::size_t rank = 0; rank < commands.size(); ++rank) {
+      line += " (export RANK=" + std::to_string(rank) + "; exec " + commands[rank] +
+              ") & children=\"$children $!\";";
+    }
+    return run(line + " for child in $children; do wait $child || worst=$?; done; exit $worst");
+  }
+  // Tests may run side by side.
+  static int port() { return 20'000 + ::getpid() % 20'000; }
+
+  static std::size_t segments() {
+    std::size_t found = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+      if (entry.path().filename().string().starts_with("trainmeter-")) ++found;
+    }
+    return found;
+  }
+  Folder folder_;
+};
+
+TEST_F(LocalTest, RanksMeetWithoutMpi) {
+  const std::string file = folder_ / "r.jsonl";
+  const std::string command = kBrief + "--bytes=1024,1048576 --dtype=fp32,bf16,fp16 --out=" + file;
+  const Said said = ranks({command, command, command}, 3);
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("TCP rendezvous by torchrun's variables, 3 processes"));
+  const Record record = read_record(file);
+  ASSERT_EQ(record.lines.size(), 6U);
+  EXPECT_EQ(record.headers[0].device.details.at("ranks_by"),
+            "TCP rendezvous by torchrun's variables, 3 processes");
+  for (const Line& line : record.lines) {
+    EXPECT_TRUE(line.measurement.usable()) << line.measurement.failure;
+    EXPECT_EQ(line.measurement.backend, "shm");
+    EXPECT_EQ(line.measurement.ranks, 3);
+  }
+}
+
+TEST_F(LocalTest, AMissingRankEndsTheOthers) {
+  const Said said = ranks({kBrief, kBrief}, 3, "export TRAINMETER_TOKEN=x;");
+  EXPECT_EQ(said.code, 4) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("rank 2 of 3"));
+}
+
+TEST_F(LocalTest, OtherArgumentsAreNamed) {
+  const Said said = ranks({kBrief + "--bytes=1024", kBrief + "--bytes=2048"}, 2);
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("rank 1 has other arguments than rank 0"));
+  EXPECT_THAT(said.err, HasSubstr("--bytes=2048"));
+}
+
+// Rank 1 is killed as soon as one case is in the record; rank 0 keeps that and names who is gone.
+TEST_F(LocalTest, AKilledRankIsNamedAndFinishedWorkKept) {
+  const std::size_t before = segments();
+  const std::string file = folder_ / "r.jsonl";
+  const std::string command =
+      "collective_bench --device=cpu --cache=hot --bytes=1024,4096,16384,65536 "
+      "--benchmark_min_time=1.5 --out=" +
+      file;
+  const std::string killed =
+      "sh -c '" + command + " & for i in $(seq 600); do [ \"$(cat " + file +
+      " 2>/dev/null | wc -l)\" -ge 2 ] && break; sleep 0.05; done; kill -9 $!; wait'";
+  const Said said = ranks({command, killed}, 2);
+  EXPECT_EQ(said.code, 4) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("rank 1 (process "));
+  EXPECT_THAT(said.err, HasSubstr("did not come within 5 s"));
+  const Record record = read_record(file);
+  EXPECT_GE(record.lines.size(), 1U);
   EXPECT_LT(record.lines.size(), 4U);
+  EXPECT_LE(segments(), before) << "something stays in /dev/shm";
 }
 
 }  // namespace

@@ -234,7 +234,7 @@ TEST(Gpu, AllReduceIsExact) {
   const auto world = make_nccl_world();
   for (const DType type : {DType::fp32, DType::fp64, DType::fp16, DType::bf16}) {
     for (const std::int64_t bytes : {8LL, 4096LL, 16LL << 20}) {
-      EXPECT_TRUE(world->all_reduce({type, bytes}, {})->verify().ok)
+      EXPECT_TRUE(world->all_reduce("nccl", {type, bytes}, {})->verify().ok)
           << to_string(type) << " " << bytes;
     }
   }

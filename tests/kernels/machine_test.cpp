@@ -4,7 +4,6 @@
 #include "kernels/machine.hpp"
 
 #include "kernels/cgroup.hpp"
-#include "kernels/collective.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -113,26 +112,6 @@ TEST(Libraries, NameThemselves) {
   ASSERT_TRUE(versions.contains("compiler"));
   ASSERT_TRUE(versions.contains("OpenBLAS"));
   EXPECT_THAT(versions.at("OpenBLAS"), ::testing::MatchesRegex("[0-9]+\\.[0-9]+.*"));
-}
-
-TEST(RanksStarted, ReadsTheLaunchersVariables) {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
-    unsetenv(name);
-  }
-  EXPECT_EQ(ranks_started(), 1);
-  setenv("SLURM_NTASKS", "16", 1);  // a batch script is one process
-  EXPECT_EQ(ranks_started(), 1);
-  setenv("SLURM_STEP_NUM_TASKS", "16", 1);
-  EXPECT_EQ(ranks_started(), 16);
-  setenv("OMPI_COMM_WORLD_SIZE", "4", 1);
-  EXPECT_EQ(ranks_started(), 4);
-  for (const char* nonsense : {"", "four", "4x", "-2", "0"}) {
-    setenv("OMPI_COMM_WORLD_SIZE", nonsense, 1);
-    EXPECT_EQ(ranks_started(), 16) << nonsense;
-  }
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS"}) {
-    unsetenv(name);
-  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // The MPI world: run alone, and by mpirun on several ranks. Every rank runs every test, so a rank
 // that fails makes mpirun fail.
 #include "kernels/collective.hpp"
+#include "kernels/launch.hpp"
 
 #include <gtest/gtest.h>
 #include <mpi.h>
@@ -40,7 +41,7 @@ TEST(Mpi, SeesTheRanksThatWereStarted) {
   const char* expected = std::getenv("TRAINMETER_EXPECTED_RANKS");
   const int ranks = expected == nullptr ? 1 : std::atoi(expected);
   EXPECT_EQ(world().ranks(), ranks);
-  EXPECT_EQ(ranks_started(), ranks);
+  EXPECT_EQ(launched().ranks, ranks);
   EXPECT_GE(world().rank(), 0);
   EXPECT_LT(world().rank(), ranks);
   EXPECT_EQ(world().how(),
@@ -62,7 +63,8 @@ TEST(Mpi, AllReduceIsRight) {
   for (const DType type : {DType::fp32, DType::fp64, DType::bf16}) {
     for (const std::int64_t bytes : {std::int64_t{8}, std::int64_t{24}, std::int64_t{4096},
                                      std::int64_t{6'000'000}}) {  // in one piece and in several
-      const auto operation = world().all_reduce({.dtype = type, .bytes = bytes}, {.seed = 3});
+      const auto operation =
+          world().all_reduce("mpi", {.dtype = type, .bytes = bytes}, {.seed = 3});
       const Check check = operation->verify();
       EXPECT_TRUE(check.ok) << to_string(type) << ", " << bytes << ": " << check.error;
     }
@@ -72,7 +74,8 @@ TEST(Mpi, AllReduceIsRight) {
 TEST(Mpi, AWrongElementOnOneRankIsFoundByAll) {
   const int last = world().ranks() - 1;
   for (const DType type : {DType::fp32, DType::fp64, DType::bf16}) {
-    const auto operation = world().all_reduce({.dtype = type, .bytes = 6'000'000}, {.seed = 4});
+    const auto operation =
+        world().all_reduce("mpi", {.dtype = type, .bytes = 6'000'000}, {.seed = 4});
     for (const std::int64_t byte : {std::int64_t{7}, std::int64_t{5'999'999}}) {
       flipped_byte = world().rank() == last ? byte : -1;
       const Check check = operation->verify();
@@ -85,7 +88,7 @@ TEST(Mpi, AWrongElementOnOneRankIsFoundByAll) {
 
 TEST(Mpi, EveryRankMakesAsManySets) {
   const auto operation =
-      world().all_reduce({.dtype = DType::fp32, .bytes = 1024}, {.rotate_bytes = 10'000});
+      world().all_reduce("mpi", {.dtype = DType::fp32, .bytes = 1024}, {.rotate_bytes = 10'000});
   EXPECT_EQ(operation->sets(), 5);
   for (int set = 0; set < operation->sets(); ++set) operation->run(set);
   EXPECT_TRUE(operation->verify().ok);
@@ -94,7 +97,7 @@ TEST(Mpi, EveryRankMakesAsManySets) {
 // As many as a last-level cache of hundreds of MB asks for: 2^18, far more than Linux grants
 // mappings.
 TEST(Mpi, SmallPayloadsByTheHundredThousandFit) {
-  const auto operation = world().all_reduce({.dtype = DType::fp32, .bytes = 1024},
+  const auto operation = world().all_reduce("mpi", {.dtype = DType::fp32, .bytes = 1024},
                                             {.rotate_bytes = std::int64_t{512} << 20});
   EXPECT_GT(operation->sets(), 65'530);
   operation->run(operation->sets() - 1);
@@ -103,10 +106,12 @@ TEST(Mpi, SmallPayloadsByTheHundredThousandFit) {
 
 TEST(Mpi, RefusesClearlyOnEveryRank) {
   World& here = world();
-  EXPECT_THROW(here.all_reduce({.dtype = DType::int8, .bytes = 64}, {}), Unavailable);
-  EXPECT_THROW(here.all_reduce({.dtype = DType::fp32, .bytes = 0}, {}), std::invalid_argument);
-  EXPECT_THROW(here.all_reduce({.dtype = DType::fp32, .bytes = 6}, {}), std::invalid_argument);
-  EXPECT_THROW(here.all_reduce({.dtype = DType::fp32, .bytes = std::int64_t{1} << 40}, {}),
+  EXPECT_THROW(here.all_reduce("mpi", {.dtype = DType::int8, .bytes = 64}, {}), Unavailable);
+  EXPECT_THROW(here.all_reduce("mpi", {.dtype = DType::fp32, .bytes = 0}, {}),
+               std::invalid_argument);
+  EXPECT_THROW(here.all_reduce("mpi", {.dtype = DType::fp32, .bytes = 6}, {}),
+               std::invalid_argument);
+  EXPECT_THROW(here.all_reduce("mpi", {.dtype = DType::fp32, .bytes = std::int64_t{1} << 40}, {}),
                Unavailable);
   here.barrier();  // the ranks are still together
 }

@@ -1,0 +1,244 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Steps, slots and waiting. Every rank counts its steps in one number that only grows: what it
+// published as step s lies in its slot s % kSlots. A rank reads step s of the others before it
+// publishes step s + 2. So when it begins to write step s it has seen step s - 2 of all, which they
+// published after reading step s - 4: four slots are enough, and nobody says what it has read.
+#include "kernels/allreduce_shm.hpp"
+
+#include "kernels/allreduce_sum.hpp"
+#include "kernels/collective.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <sched.h>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+constexpr std::int64_t kPage = 4096;
+constexpr std::int64_t kLine = 64;
+constexpr std::uint64_t kSlots = 4;
+constexpr std::int64_t kSlotBytes = kMostBlockBytes;
+constexpr double kSleepAfterS = 0.01;  // then waiting costs no core
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+std::int64_t whole_pages(std::int64_t bytes) {
+  return (bytes + kPage - 1) / kPage * kPage;
+}
+
+}  // namespace
+
+struct ShmGroup::Shared {
+  std::atomic<int> lost;  // 1 + the first rank that didn't come; negative: that gave up
+};
+
+// On lines of its own, and two of them, since processors fetch pairs.
+struct alignas(2 * kLine) ShmGroup::RankState {
+  std::atomic<std::uint64_t> step;
+  std::atomic<int> process;
+};
+
+struct ShmGroup::Call {
+  const char* send;
+  char* receive;
+  std::int64_t bytes;
+  DType type;
+  AllReducePlan plan;
+
+  [[nodiscard]] std::int64_t blocks() const {
+    return (bytes + plan.block_bytes - 1) / plan.block_bytes;
+  }
+  [[nodiscard]] std::int64_t first(std::int64_t block) const { return block * plan.block_bytes; }
+  [[nodiscard]] std::int64_t length(std::int64_t block) const {
+    return std::min(plan.block_bytes, bytes - first(block));
+  }
+};
+
+std::int64_t ShmGroup::region_bytes(int ranks) {
+  static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+  return kPage + whole_pages(ranks * static_cast<std::int64_t>(sizeof(RankState))) +
+         ranks * static_cast<std::int64_t>(kSlots) * kSlotBytes;
+}
+
+ShmGroup::ShmGroup(std::shared_ptr<void> region, int rank, int ranks, double timeout_s)
+    : region_(std::move(region)),
+      rank_(rank),
+      ranks_(ranks),
+      timeout_s_(timeout_s),
+      arrays_(static_cast<std::size_t>(ranks)) {
+  char* const base = static_cast<char*>(region_.get());
+  shared_ = reinterpret_cast<Shared*>(base);
+  states_ = reinterpret_cast<RankState*>(base + kPage);
+  slots_ = base + kPage + whole_pages(ranks * static_cast<std::int64_t>(sizeof(RankState)));
+  states_[rank].process.store(::getpid(), std::memory_order_relaxed);
+}
+
+char* ShmGroup::slot(int rank, std::uint64_t step) const {
+  return slots_ + (static_cast<std::int64_t>(rank) * static_cast<std::int64_t>(kSlots) +
+                   static_cast<std::int64_t>(step % kSlots)) *
+                      kSlotBytes;
+}
+
+void ShmGroup::publish() {
+  states_[rank_].step.store(++step_, std::memory_order_release);
+}
+
+void ShmGroup::wait_for(std::uint64_t step) {
+  for (int rank = 0; rank < ranks_; ++rank) {
+    if (rank != rank_) wait_for(step, rank);
+  }
+}
+
+void ShmGroup::wait_for(std::uint64_t step, int rank) {
+  const std::atomic<std::uint64_t>& theirs = states_[rank].step;
+  for (int spin = 0; spin < spins_; ++spin) {
+    if (theirs.load(std::memory_order_acquire) >= step) return;
+    relax();
+  }
+  const double begin_s = now_s();
+  while (theirs.load(std::memory_order_acquire) < step) {
+    const double waited_s = now_s() - begin_s;
+    leave_if_lost(rank, waited_s);
+    if (waited_s < kSleepAfterS) {
+      ::sched_yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  }
+}
+
+void ShmGroup::leave_if_lost(int rank, double waited_s) {
+  int lost = shared_->lost.load(std::memory_order_relaxed);
+  if (lost == 0) {
+    if (waited_s < timeout_s_) return;
+    if (shared_->lost.compare_exchange_strong(lost, rank + 1)) lost = rank + 1;
+  }
+  const int who = std::abs(lost) - 1;
+  const std::string name = "rank " + std::to_string(who) + " (process " +
+                           std::to_string(states_[who].process.load(std::memory_order_relaxed)) +
+                           ")";
+  if (lost < 0) throw RankLost("all-reduce: " + name + " gave up");
+  throw RankLost("all-reduce: " + name + " did not come within " +
+                 std::to_string(static_cast<int>(timeout_s_)) + " s");
+}
+
+void ShmGroup::give_up() {
+  int none = 0;
+  shared_->lost.compare_exchange_strong(none, -(rank_ + 1));
+}
+
+void ShmGroup::barrier() {
+  publish();
+  wait_for(step_);
+}
+
+std::vector<double> ShmGroup::gather(double mine) {
+  std::memcpy(slot(rank_, step_ + 1), &mine, sizeof mine);
+  barrier();
+  std::vector<double> all(static_cast<std::size_t>(ranks_));
+  for (int rank = 0; rank < ranks_; ++rank) {
+    std::memcpy(&all[static_cast<std::size_t>(rank)], slot(rank, step_), sizeof mine);
+  }
+  return all;
+}
+
+void ShmGroup::all_reduce(const void* send, void* receive, std::int64_t count, DType type,
+                          const AllReducePlan& plan) {
+  const Call call = {.send = static_cast<const char*>(send),
+                     .receive = static_cast<char*>(receive),
+                     .bytes = count * size_of(type),
+                     .type = type,
+                     .plan = plan};
+  if (plan.block_bytes < kLine || plan.block_bytes > kSlotBytes || plan.block_bytes % kLine != 0) {
+    throw std::invalid_argument("a block is whole lines of 64 bytes, at most a slot");
+  }
+  plan.algorithm == AllReduceAlgorithm::one_shot ? one_shot(call) : two_shot(call);
+}
+
+void ShmGroup::one_shot(const Call& call) {
+  const auto put = [&](std::int64_t block) {
+    copy_bytes(slot(rank_, step_ + 1), call.send + call.first(block), call.length(block), false);
+    publish();
+  };
+  const std::uint64_t begin = step_ + 1;
+  const std::int64_t blocks = call.blocks();
+  std::int64_t published = 0;
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int64_t wanted = std::min(blocks, block + (call.plan.ahead ? 2 : 1));
+    for (; published < wanted; ++published) put(published);
+    const std::uint64_t step = begin + static_cast<std::uint64_t>(block);
+    wait_for(step);
+    for (int rank = 0; rank < ranks_; ++rank) {
+      arrays_[static_cast<std::size_t>(rank)] = slot(rank, step);
+    }
+    // One's own slot holds the same, but the others are reading it: that costs an eighth.
+    arrays_[static_cast<std::size_t>(rank_)] = call.send + call.first(block);
+    sum_arrays(call.type, call.receive + call.first(block), arrays_,
+               call.length(block) / size_of(call.type), call.plan.streaming);
+  }
+}
+
+// Steps 2 b and 2 b + 1 from the first are block b: the inputs of the others' pieces, then the sums
+// of one's own.
+void ShmGroup::two_shot(const Call& call) {
+  const std::int64_t size = size_of(call.type);
+  const auto piece = [&](std::int64_t block, int rank) {  // in bytes, within the block
+    const Piece elements = piece_of(call.length(block) / size, ranks_, rank, kLine / size);
+    return Piece{elements.first * size, elements.count * size};
+  };
+  const auto put = [&](std::int64_t block) {
+    const char* const from = call.send + call.first(block);
+    char* const to = slot(rank_, step_ + 1);
+    const Piece own = piece(block, rank_);
+    const std::int64_t after = own.first + own.count;
+    copy_bytes(to, from, own.first, false);
+    copy_bytes(to + after, from + after, call.length(block) - after, false);
+    publish();
+  };
+  const std::uint64_t begin = step_ + 1;
+  const std::int64_t blocks = call.blocks();
+  if (blocks > 0) put(0);
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::uint64_t inputs = begin + 2 * static_cast<std::uint64_t>(block);
+    char* const to = call.receive + call.first(block);
+    const Piece own = piece(block, rank_);
+    wait_for(inputs);
+    for (int rank = 0; rank < ranks_; ++rank) {
+      arrays_[static_cast<std::size_t>(rank)] =
+          (rank == rank_ ? call.send + call.first(block) : slot(rank, inputs)) + own.first;
+    }
+    char* const sums = slot(rank_, inputs + 1);
+    sum_arrays(call.type, sums + own.first, arrays_, own.count / size, false);
+    publish();
+    copy_bytes(to + own.first, sums + own.first, own.count, call.plan.streaming);
+    if (call.plan.ahead && block + 1 < blocks) put(block + 1);
+    wait_for(inputs + 1);
+    for (int rank = 0; rank < ranks_; ++rank) {
+      const Piece theirs = piece(block, rank);
+      if (rank == rank_) continue;
+      copy_bytes(to + theirs.first, slot(rank, inputs + 1) + theirs.first, theirs.count,
+                 call.plan.streaming);
+    }
+    if (!call.plan.ahead && block + 1 < blocks) put(block + 1);
+  }
+}
+
+}  // namespace trainmeter

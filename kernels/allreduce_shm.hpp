@@ -1,0 +1,71 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Our own all-reduce between ranks that share memory: processes over a POSIX segment, or the
+// threads of one process. Payloads stay private: they go through slots in the shared region, small
+// enough to stay in the caches.
+#pragma once
+
+#include "kernels/allreduce_plan.hpp"
+#include "kernels/dtype.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace trainmeter {
+
+// What one rank does with the shared region. All ranks call the same functions in the same order.
+// Each throws RankLost naming the rank that didn't come within the time-out, or that gave
+// up; the group is of no use from then on.
+class ShmGroup {
+ public:
+  static std::int64_t region_bytes(int ranks);
+
+  // `region` begins at a page, holds region_bytes(ranks) zeros when the first rank attaches, and
+  // outlives the group.
+  ShmGroup(std::shared_ptr<void> region, int rank, int ranks, double timeout_s);
+
+  [[nodiscard]] int rank() const { return rank_; }
+  [[nodiscard]] int ranks() const { return ranks_; }
+
+  // receive = the sum of all ranks' `send`, `count` elements each; the same bits on every rank.
+  // `send` may be `receive`.
+  void all_reduce(const void* send, void* receive, std::int64_t count, DType type,
+                  const AllReducePlan& plan);
+  void barrier();
+  std::vector<double> gather(double mine);  // every rank's, by rank
+
+  void give_up();  // tells the others, who then throw
+
+  // Of waiting: how often to look before letting other threads run. None where there are more ranks
+  // than cores.
+  void set_spins(int spins) { spins_ = spins; }
+
+ private:
+  struct Shared;     // at the region's begin
+  struct RankState;  // one a rank behind it
+
+  void publish();                     // all that was written before it is there to be read
+  void wait_for(std::uint64_t step);  // until every rank has published it
+  void wait_for(std::uint64_t step, int rank);
+  void leave_if_lost(int rank, double waited_s);
+  [[nodiscard]] char* slot(int rank, std::uint64_t step) const;
+
+  struct Call;
+  void one_shot(const Call& call);
+  void two_shot(const Call& call);
+
+  std::shared_ptr<void> region_;
+  Shared* shared_ = nullptr;
+  RankState* states_ = nullptr;
+  char* slots_ = nullptr;
+  int rank_;
+  int ranks_;
+  double timeout_s_;
+  int spins_ = 2000;                 // some tens of microseconds
+  std::uint64_t step_ = 0;           // that this rank has published
+  std::vector<const void*> arrays_;  // one a rank: what is added
+};
+
+}  // namespace trainmeter

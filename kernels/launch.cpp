@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The launchers' variables.
+#include "kernels/launch.hpp"
+
+#include <charconv>
+#include <cstdlib>
+#include <optional>
+
+namespace trainmeter {
+namespace {
+
+std::string text_of(const char* name) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? "" : text;
+}
+
+std::optional<int> number_of(const char* name, int least) {
+  const std::string text = text_of(name);
+  const char* const end = text.data() + text.size();
+  int number = 0;
+  const auto [stop, failed] = std::from_chars(text.data(), end, number);
+  if (failed != std::errc{} || stop != end || number < least) return std::nullopt;
+  return number;
+}
+
+bool takes(Launch& launch, Launch::By by, const char* ranks, const char* rank) {
+  const std::optional<int> found = number_of(ranks, 1);
+  if (!found) return false;
+  launch.by = by;
+  launch.ranks = *found;
+  launch.rank = number_of(rank, 0).value_or(0);
+  return true;
+}
+
+void find_ranks(Launch& launch) {
+  using enum Launch::By;
+  if (takes(launch, mpi, "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK") ||
+      takes(launch, mpi, "PMI_SIZE", "PMI_RANK")) {
+    return;
+  }
+  if (takes(launch, slurm, "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")) {
+    if (!text_of("PMIX_RANK").empty()) launch.by = mpi;
+    return;
+  }
+  takes(launch, torchrun, "WORLD_SIZE", "RANK");
+}
+
+}  // namespace
+
+std::string first_host(const std::string& node_list) {
+  const std::size_t end = node_list.find_first_of("[,");
+  std::string host = node_list.substr(0, end);
+  if (end == std::string::npos || node_list[end] == ',') return host;
+  return host + node_list.substr(end + 1, node_list.find_first_of("-,]", end) - end - 1);
+}
+
+Launch launched() {
+  Launch launch;
+  find_ranks(launch);
+  const std::string nodes = text_of("SLURM_STEP_NODELIST");
+  if (const std::string master = text_of("MASTER_ADDR"); !master.empty()) {
+    launch.host = master;
+  } else if (launch.by == Launch::By::slurm && !nodes.empty()) {
+    launch.host = first_host(nodes);
+  }
+  constexpr int kMostPort = 65535;
+  if (const auto port = number_of("MASTER_PORT", 1); port && *port < kMostPort) {
+    launch.port = *port + 1;
+  }
+  if (const auto port = number_of("TRAINMETER_PORT", 1); port && *port <= kMostPort) {
+    launch.port = *port;
+  }
+  launch.token = text_of("TRAINMETER_TOKEN");
+  if (launch.token.empty() && launch.by == Launch::By::slurm) {
+    launch.token = text_of("SLURM_JOB_ID") + "." + text_of("SLURM_STEP_ID");
+  } else if (launch.token.empty()) {
+    launch.token = text_of("TORCHELASTIC_RUN_ID");
+  }
+  return launch;
+}
+
+}  // namespace trainmeter

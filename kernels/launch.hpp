@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Who started this process, as which rank of how many, and where the ranks meet: from the
+// environment.
+#pragma once
+
+#include <string>
+
+namespace trainmeter {
+
+struct Launch {
+  enum class By { itself, mpi, slurm, torchrun };
+  By by = By::itself;
+  int rank = 0;
+  int ranks = 1;
+  std::string host = "127.0.0.1";  // of rank 0
+  int port = 29501;                // where it listens
+  std::string token;               // that the ranks of one run share
+};
+
+// The first of these that holds:
+// mpi       OMPI_COMM_WORLD_SIZE and _RANK, PMI_SIZE and _RANK; srun --mpi=pmix: Slurm's two with
+//           PMIX_RANK
+// slurm     SLURM_STEP_NUM_TASKS (srun's own; a batch script has only SLURM_NTASKS), SLURM_PROCID
+// torchrun  WORLD_SIZE, RANK
+// host: MASTER_ADDR, else the first of SLURM_STEP_NODELIST. port: TRAINMETER_PORT, else one above
+// MASTER_PORT. token: TRAINMETER_TOKEN, else what the launcher calls its run. What is no number is
+// as if it weren't set.
+Launch launched();
+
+// "node[007-012,20],login" -> "node007".
+std::string first_host(const std::string& node_list);
+
+}  // namespace trainmeter

@@ -1,0 +1,68 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Ranks tell each other their host and affinity mask, and divide equal masks up.
+#include "kernels/rank_cores.hpp"
+
+#include <algorithm>
+#include <array>
+#include <sched.h>
+#include <set>
+#include <sstream>
+#include <unistd.h>
+
+namespace trainmeter {
+namespace {
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+std::vector<int> cores_of_process() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  std::vector<int> cores;
+  if (::sched_getaffinity(0, sizeof mask, &mask) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &mask)) cores.push_back(core);
+  }
+  return cores;
+}
+
+}  // namespace
+
+std::vector<int> own_share(const std::vector<std::vector<int>>& cores, int me) {
+  const std::vector<int>& mine = cores[static_cast<std::size_t>(me)];
+  const auto same = std::ranges::count(cores, mine);
+  const auto before = std::count(cores.begin(), cores.begin() + me, mine);
+  const auto have = static_cast<std::ptrdiff_t>(mine.size());
+  if (same > have) return have == 0 ? mine : std::vector<int>{mine[before % have]};
+  return {mine.begin() + before * have / same, mine.begin() + (before + 1) * have / same};
+}
+
+RanksOnHost take_own_cores(int rank, const Gather& gather) {
+  const std::string host = host_name();
+  std::string mine = host;
+  for (const int core : cores_of_process()) mine += " " + std::to_string(core);
+  const std::vector<std::string> all = gather(mine);
+  std::vector<std::vector<int>> cores;
+  std::set<int> together;
+  int me = 0;
+  for (std::size_t other = 0; other < all.size(); ++other) {
+    std::istringstream words(all[other]);
+    std::string name;
+    words >> name;
+    if (name != host) continue;
+    if (static_cast<int>(other) == rank) me = static_cast<int>(cores.size());
+    std::vector<int>& theirs = cores.emplace_back();
+    for (int core = 0; words >> core;) theirs.push_back(core);
+    together.insert(theirs.begin(), theirs.end());
+  }
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  for (const int core : own_share(cores, me)) CPU_SET(core, &mask);
+  ::sched_setaffinity(0, sizeof mask, &mask);  // a wish: where it is refused, all share all
+  return {.ranks = static_cast<int>(cores.size()), .crowded = together.size() < cores.size()};
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,129 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What launchers leave in the environment, and how ranks of one host divide its cores.
+#include "kernels/launch.hpp"
+
+#include "kernels/rank_cores.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+class LaunchTest : public ::testing::Test {
+ protected:
+  LaunchTest() {
+    for (const char* name :
+         {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_SIZE", "PMI_RANK", "PMIX_RANK",
+          "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_STEP_NODELIST",
+          "SLURM_JOB_ID", "SLURM_STEP_ID", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT",
+          "TORCHELASTIC_RUN_ID", "TRAINMETER_PORT", "TRAINMETER_TOKEN"}) {
+      unsetenv(name);
+    }
+  }
+  static void set(const char* name, const std::string& value) { setenv(name, value.c_str(), 1); }
+};
+
+TEST_F(LaunchTest, AloneItIsRankZeroOfOne) {
+  set("SLURM_NTASKS", "16");  // a batch script is one process
+  const Launch launch = launched();
+  EXPECT_EQ(launch.by, Launch::By::itself);
+  EXPECT_EQ(launch.rank, 0);
+  EXPECT_EQ(launch.ranks, 1);
+}
+
+TEST_F(LaunchTest, MpiComesBeforeSlurmAndSlurmBeforeTorchrun) {
+  set("WORLD_SIZE", "3");
+  set("RANK", "2");
+  EXPECT_EQ(launched().by, Launch::By::torchrun);
+  EXPECT_EQ(launched().ranks, 3);
+  EXPECT_EQ(launched().rank, 2);
+  set("SLURM_STEP_NUM_TASKS", "16");
+  set("SLURM_PROCID", "5");
+  EXPECT_EQ(launched().by, Launch::By::slurm);
+  EXPECT_EQ(launched().ranks, 16);
+  EXPECT_EQ(launched().rank, 5);
+  set("PMIX_RANK", "5");  // srun --mpi=pmix
+  EXPECT_EQ(launched().by, Launch::By::mpi);
+  EXPECT_EQ(launched().ranks, 16);
+  set("OMPI_COMM_WORLD_SIZE", "4");
+  set("OMPI_COMM_WORLD_RANK", "1");
+  EXPECT_EQ(launched().ranks, 4);
+  EXPECT_EQ(launched().rank, 1);
+}
+
+TEST_F(LaunchTest, WhatIsNoNumberIsNotSet) {
+  for (const char* nonsense : {"", "four", "4x", "-2", "0"}) {
+    set("WORLD_SIZE", nonsense);
+    EXPECT_EQ(launched().ranks, 1) << nonsense;
+  }
+}
+
+TEST_F(LaunchTest, WhereTheyMeet) {
+  set("WORLD_SIZE", "2");
+  EXPECT_EQ(launched().host, "127.0.0.1");
+  set("MASTER_ADDR", "node3");
+  set("MASTER_PORT", "1234");
+  set("TORCHELASTIC_RUN_ID", "run7");
+  EXPECT_EQ(launched().host, "node3");
+  EXPECT_EQ(launched().port, 1235);
+  EXPECT_EQ(launched().token, "run7");
+  set("TRAINMETER_PORT", "70000");
+  EXPECT_EQ(launched().port, 1235);
+  set("TRAINMETER_PORT", "4000");
+  set("TRAINMETER_TOKEN", "secret");
+  EXPECT_EQ(launched().port, 4000);
+  EXPECT_EQ(launched().token, "secret");
+}
+
+TEST_F(LaunchTest, SlurmNamesTheFirstHost) {
+  set("SLURM_STEP_NUM_TASKS", "2");
+  set("SLURM_STEP_NODELIST", "node[07-12,20],login");
+  set("SLURM_JOB_ID", "55");
+  set("SLURM_STEP_ID", "0");
+  EXPECT_EQ(launched().host, "node07");
+  EXPECT_EQ(launched().token, "55.0");
+  EXPECT_EQ(first_host("alone"), "alone");
+  EXPECT_EQ(first_host("a1,b2"), "a1");
+  EXPECT_EQ(first_host("n[3,5]"), "n3");
+  EXPECT_EQ(first_host("n[3]"), "n3");
+}
+
+using Cores = std::vector<int>;
+
+TEST(RankCores, EqualMasksAreDividedOthersKept) {
+  const std::vector<Cores> all = {{0, 1, 2, 3}, {0, 1, 2, 3}};
+  EXPECT_EQ(own_share(all, 0), (Cores{0, 1}));
+  EXPECT_EQ(own_share(all, 1), (Cores{2, 3}));
+  const std::vector<Cores> bound = {{0}, {1}, {2, 3}};
+  for (int rank = 0; rank < 3; ++rank) {
+    EXPECT_EQ(own_share(bound, rank), bound[static_cast<std::size_t>(rank)]);
+  }
+  const std::vector<Cores> mixed = {{0, 1}, {2, 3}, {0, 1}};
+  EXPECT_EQ(own_share(mixed, 1), (Cores{2, 3}));
+  EXPECT_EQ(own_share(mixed, 2), (Cores{1}));
+}
+
+TEST(RankCores, EachRankHasOneAndTheyGoRound) {
+  const std::vector<Cores> crowded(5, Cores{4, 9});
+  EXPECT_EQ(own_share(crowded, 0), (Cores{4}));
+  EXPECT_EQ(own_share(crowded, 1), (Cores{9}));
+  EXPECT_EQ(own_share(crowded, 4), (Cores{4}));
+  for (int ranks = 1; ranks <= 7; ++ranks) {
+    const std::vector<Cores> seven(static_cast<std::size_t>(ranks), Cores{0, 1, 2, 3, 4, 5, 6});
+    Cores together;
+    for (int rank = 0; rank < ranks; ++rank) {
+      const Cores share = own_share(seven, rank);
+      EXPECT_FALSE(share.empty());
+      together.insert(together.end(), share.begin(), share.end());
+    }
+    EXPECT_EQ(together, seven[0]) << "each core once, in order";
+  }
+}
+
+}  // namespace
+}  // namespace trainmeter
