@@ -32,6 +32,8 @@ struct Command {
 
 // All there are, in the order that --help lists them.
 std::vector<std::unique_ptr<Command>> commands();
+std::unique_ptr<Command> accept_command();
+std::unique_ptr<Command> anonymise_command();
 
 // BadInput where the file can't be opened, EnvironmentFailed where writing fails.
 void write_file(const std::string& file, const std::string& text);
