@@ -14,6 +14,12 @@ target_compile_options(trainmeter_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
   $<$<BOOL:${TRAINMETER_WERROR}>:$<$<COMPILE_LANGUAGE:CXX>:-Werror>>)
 
+if(TRAINMETER_SANITIZE)
+  target_compile_options(trainmeter_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${TRAINMETER_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>)
+  target_link_options(trainmeter_flags INTERFACE -fsanitize=${TRAINMETER_SANITIZE})
+endif()
+
 # trainmeter_layer(<name> SOURCES <file>... [LINK <public target>...] [PRIVATE_LINK <target>...])
 function(trainmeter_layer layer)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})

@@ -5,13 +5,16 @@
 #include "record/names.hpp"
 #include "record/record.hpp"
 #include "record/strict_json.hpp"
+#include "record/text_limits.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <memory>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 namespace trainmeter {
@@ -205,13 +208,20 @@ Record read_record(const std::filesystem::path& file) {
   if (!in) throw BadInput(fmt::format("{}: cannot be read (no such file?)", file.string()));
   Record record;
   record.file = file;
-  std::string text;
-  for (std::size_t number = 1; std::getline(in, text); ++number) {
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kLongestText);
+  for (std::size_t number = 1; in.getline(buffer.get(), kLongestText) || in.gcount() > 0;
+       ++number) {
     const std::string where = fmt::format("{}:{}", file.string(), number);
+    if (in.fail()) {
+      throw BadInput(fmt::format("{}: expected a line of less than {} MiB, found a longer one",
+                                 where, kLongestText >> 20));
+    }
+    const std::string_view text(buffer.get(), static_cast<std::size_t>(in.gcount()) - !in.eof());
     if (in.eof()) {  // no newline: a program was killed while it wrote this line
       record.warnings.push_back(where + ": the last line was cut off in mid-write; it is left out");
       break;
     }
+    refuse_depth(text, where);
     nlohmann::json json;
     try {
       json = nlohmann::json::parse(text);

@@ -4,14 +4,15 @@
 #include "record/strict_json.hpp"
 
 #include "record/error.hpp"
+#include "record/text_limits.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <memory>
 #include <numeric>
-#include <sstream>
 
 namespace trainmeter {
 namespace {
@@ -39,6 +40,22 @@ std::string shown(const nlohmann::json& value) {
 
 }  // namespace
 
+void refuse_depth(std::string_view text, const std::string& where) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') quoted = !quoted;
+    if (c == '\\' && quoted) ++i;
+    if (quoted) continue;
+    if (c == ']' || c == '}') --depth;
+    if ((c == '[' || c == '{') && ++depth > kDeepest) {
+      throw BadInput(fmt::format(
+          "{}: expected at most {} objects and lists in each other, found more", where, kDeepest));
+    }
+  }
+}
+
 nlohmann::json read_json_file(const std::filesystem::path& file) {
   std::error_code ignored;
   if (std::filesystem::is_directory(file, ignored)) {
@@ -46,9 +63,14 @@ nlohmann::json read_json_file(const std::filesystem::path& file) {
   }
   std::ifstream in(file, std::ios::binary);
   if (!in) throw BadInput(fmt::format("{}: cannot be read (no such file?)", file.string()));
-  std::ostringstream text;
-  text << in.rdbuf();
-  const std::string content = text.str();
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kLongestText + 1);
+  in.read(buffer.get(), kLongestText + 1);
+  const std::string content(buffer.get(), static_cast<std::size_t>(in.gcount()));
+  if (content.size() > kLongestText) {
+    throw BadInput(
+        fmt::format("{}: expected at most {} MiB, found more", file.string(), kLongestText >> 20));
+  }
+  refuse_depth(content, file.string());
   std::vector<std::set<std::string>> keys;
   std::string repeated;
   const auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {

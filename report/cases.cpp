@@ -57,16 +57,19 @@ std::string start_key(const Header& header) {
   return fmt::format("{}\n{}\n{}", header.session, header.started_at, header.host);
 }
 
-std::vector<Record> read_record_list(const std::string& list) {
+std::vector<std::filesystem::path> record_files(const std::string& list) {
   std::set<fs::path> files;
   std::istringstream words(list);
   for (std::string word; std::getline(words, word, ',');) {
     if (!word.empty()) add_records(files, word);
   }
   if (files.empty()) throw BadInput(fmt::format("'{}': expected a record, found none", list));
+  return {files.begin(), files.end()};
+}
+
+std::vector<Record> read_record_list(const std::string& list) {
   std::vector<Record> out;
-  out.reserve(files.size());
-  for (const fs::path& file : files) out.push_back(read_record(file));
+  for (const fs::path& file : record_files(list)) out.push_back(read_record(file));
   return out;
 }
 

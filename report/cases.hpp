@@ -6,6 +6,7 @@
 
 #include "record/record.hpp"
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ std::string case_title(const Measurement& measurement, const Header& header);
 std::string start_key(const Header& header);
 
 // A file, a folder (every *.jsonl in it), or several, separated by commas; in order of their paths.
-// BadInput where one is missing or none is named.
-std::vector<Record> read_record_list(const std::string& list);
+// BadInput where none is named.
+std::vector<std::filesystem::path> record_files(const std::string& list);
+std::vector<Record> read_record_list(const std::string& list);  // BadInput where one is missing
 
 }  // namespace trainmeter

@@ -28,14 +28,17 @@ std::filesystem::path write_lines(const std::string& text) {
   return file;
 }
 
-std::string refusal(const std::string& text) {
-  const auto file = write_lines(text);
+std::string refusal_of(const std::filesystem::path& file) {
   try {
     (void)read_record(file);
   } catch (const BadInput& error) {
     return std::string(error.what()).substr(file.string().size());
   }
   return "nothing was refused";
+}
+
+std::string refusal(const std::string& text) {
+  return refusal_of(write_lines(text));
 }
 
 std::string replaced(std::string line, const std::string& from, const std::string& to) {
@@ -152,4 +155,17 @@ TEST(Record, NoNumberThatJsonCannotSay) {
   Measurement m = sample_measurement();
   m.time_s.push_back(std::numeric_limits<double>::infinity());
   EXPECT_THROW((void)to_json_line(m), std::invalid_argument);
+}
+
+TEST(Record, ALineWithoutEndIsRefusedEarly) {
+  const auto file = write_lines(kHeader + "{");
+  std::filesystem::resize_file(file, 1 << 30);  // a hole: the disk holds nothing of it
+  EXPECT_THAT(refusal_of(file), HasSubstr(":2: expected a line of less than 16 MiB"));
+  std::filesystem::remove(file);
+}
+
+TEST(Record, DepthIsLimited) {
+  const std::string deep(1'000'000, '[');
+  EXPECT_THAT(refusal("{\"schema\":" + deep + "\n"), HasSubstr("at most 64 objects and lists"));
+  EXPECT_THAT(refusal("{\"schema\":\"" + deep + "\"}\n"), HasSubstr(":1: kind: missing"));
 }

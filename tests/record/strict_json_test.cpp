@@ -113,3 +113,20 @@ TEST(StrictJson, NearestWord) {
   EXPECT_EQ(nearest("gtp2", {"gpt2", "llama"}), "gpt2");
   EXPECT_EQ(nearest("qqqq", {"gpt2", "llama"}), "");
 }
+
+TEST(ReadJsonFile, SizeAndDepthAreLimited) {
+  const auto file = std::filesystem::path(testing::TempDir()) / "strict_json_limits.json";
+  const auto refused = [&] {
+    try {
+      (void)read_json_file(file);
+    } catch (const BadInput& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing was refused");
+  };
+  std::ofstream(file) << std::string(1'000'000, '[');
+  EXPECT_THAT(refused(), testing::HasSubstr("at most 64 objects and lists"));
+  std::filesystem::resize_file(file, 1 << 30);
+  EXPECT_THAT(refused(), testing::HasSubstr("at most 16 MiB"));
+  std::filesystem::remove(file);
+}

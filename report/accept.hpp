@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Which nodes of a fleet to take: each part of each node against the fleet's median and against
+// floors, with the reasons where it fails (docs/accepting.md).
+#pragma once
+
+#include "record/record.hpp"
+#include "report/document.hpp"
+#include "workload/run.hpp"
+#include "workload/system.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace trainmeter {
+
+// The least rate of a measurement: a share of the system's figure, or a rate per device.
+struct Floor {
+  std::string operation, dtype;                           // dtype "": any
+  std::map<std::string, std::int64_t> shape;              // those of its keys that must agree
+  std::optional<double> share, flops_per_s, bytes_per_s;  // one of them
+};
+
+struct AcceptRules {
+  double false_alarms = 0.05;  // expected in a whole fleet without a fault
+  double tolerance = 0.02;     // who is less than this below the median fails no comparison
+  std::vector<std::string> throttle_reasons = {"hw_slowdown", "hw_thermal_slowdown",
+                                               "sw_thermal_slowdown", "hw_power_brake_slowdown"};
+  std::optional<System> system;
+  std::vector<Floor> floors;
+};
+
+// A rules file: docs/accepting.md. BadInput where it is wrong.
+AcceptRules read_accept_rules(const std::string& file, const Library& library);
+
+// Fewer parts than this say too little of a spread; then only floors, failures and throttling
+// count.
+inline constexpr std::size_t kLeastParts = 16;
+// A node's network is told from its partners' by so many pairs that it was in.
+inline constexpr std::size_t kLeastPairs = 3;
+
+struct Reason {
+  std::string part;  // "gpu GPU-1234", "link 0 -> 1", "network"
+  std::string kind;  // slow below_floor throttled failed missing
+  std::string text;
+};
+
+// A node, or a pair of nodes that were measured together.
+struct Judged {
+  std::string name;     // "n1", "n1 - n2"
+  std::string verdict;  // pass fail cannot_tell
+  std::vector<Reason> reasons;
+};
+
+// The comparisons of one kind: parts by the median of their cases, or single cases.
+struct ComparedKind {
+  std::string kind;
+  std::size_t comparisons = 0;
+  double spread =
+      0;  // of the slower half, relative (docs/accepting.md); of single cases, the median over them
+  double limit = 0;  // how far below the median a part fails, relative; of single cases the same
+};
+
+struct Acceptance {
+  AcceptRules rules;
+  std::vector<Judged> nodes, links;  // by name
+  std::vector<ComparedKind> kinds;
+  std::vector<std::string> notes;
+  [[nodiscard]] bool failed() const;
+};
+
+// What is kept of a fleet's records: a rate for each part and case, not the samples.
+struct FleetFacts {
+  struct Part {
+    std::size_t node = 0, partner = 0;  // the two of a pair; else the same
+    std::string name;
+    bool has_floor = false;
+    std::vector<Reason> reasons;  // to fail, whatever the others show
+  };
+  struct Case {
+    std::string title, group;  // compute memory transfer link collective network
+    std::map<std::size_t, std::vector<double>> log_rates;  // by part
+  };
+
+  AcceptRules rules;
+  std::vector<std::string> nodes;
+  std::vector<Part> parts;
+  std::vector<Case> cases;
+
+  explicit FleetFacts(AcceptRules its_rules) : rules(std::move(its_rules)) {}
+  void add(const Record& record);
+
+ private:
+  std::size_t node(const std::string& name);
+  std::size_t part_of(const Measurement& measurement, const Header& header);
+  std::unordered_map<std::string, std::size_t> node_numbers_, part_numbers_, case_numbers_;
+};
+
+// BadInput where nothing was measured.
+Acceptance accept(const FleetFacts& facts);
+
+Document to_document(const Acceptance& acceptance);
+nlohmann::ordered_json to_json(const Acceptance& acceptance);
+std::string to_junit(const Acceptance& acceptance);  // XML
+// A line for each failed node: its name, a space, the reasons. BadInput where a name isn't one that
+// Slurm could have: nothing else from a file gets into the list than letters, digits and "
+// .,:%()/+-_".
+std::string to_drain_list(const Acceptance& acceptance);
+
+// The least rate of `floor` for this measurement, per device; nothing where the floor isn't about
+// it. BadInput where the system has no such figure.
+std::optional<double> least_rate(const Floor& floor, const AcceptRules& rules,
+                                 const Measurement& measurement);
+
+}  // namespace trainmeter

@@ -1,0 +1,139 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Change points in the history of a node's parts.
+#include "report/trend.hpp"
+
+#include "record/statistics.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <span>
+
+namespace trainmeter {
+namespace {
+
+// Each date's median, over the cases, of how far above its own median over the dates a case was.
+std::vector<double> levels(const std::vector<std::map<std::string, double>>& dates) {
+  std::map<std::string, std::vector<double>> by_case;
+  for (const auto& date : dates) {
+    for (const auto& [name, log_rate] : date) by_case[name].push_back(log_rate);
+  }
+  std::vector<double> out;
+  for (const auto& date : dates) {
+    std::vector<double> above;
+    for (const auto& [name, log_rate] : date) above.push_back(log_rate - median(by_case[name]));
+    out.push_back(median(above));
+  }
+  return out;
+}
+
+double deviations(std::span<const double> values) {
+  const double middle = median(values);
+  double sum = 0;
+  for (const double x : values) sum += std::abs(x - middle);
+  return sum;
+}
+
+}  // namespace
+
+bool Trend::slower() const {
+  return std::ranges::any_of(drifts, [](const Drift& d) { return d.change < 0; });
+}
+
+ChangePoint change_point(const std::vector<double>& series) {
+  const std::size_t n = series.size();
+  ChangePoint out;
+  std::int64_t u = 0, most = 0;
+  double least = std::numeric_limits<double>::infinity();
+  for (std::size_t t = 1; t < n; ++t) {  // t values are before the change
+    for (const double other : series) u += (series[t - 1] > other) - (series[t - 1] < other);
+    most = std::max(most, std::abs(u));
+    const double cost = deviations({series.data(), t}) + deviations({series.data() + t, n - t});
+    if (!(cost < least)) continue;
+    least = cost;
+    out.first_after = t;
+  }
+  const auto size = static_cast<double>(n), k = static_cast<double>(most);
+  out.p = std::min(1.0, 2 * std::exp(-6 * k * k / (size * size * size + size * size)));
+  return out;
+}
+
+void History::add(const Record& record) {
+  FleetFacts facts(rules_);
+  facts.add(record);
+  std::map<Series::key_type, Point> points;
+  for (const FleetFacts::Case& c : facts.cases) {
+    for (const auto& [number, log_rates] : c.log_rates) {
+      const FleetFacts::Part& part = facts.parts[number];
+      Point& point = points[{facts.nodes[part.node], part.name, c.group}];
+      point.date = record.headers.front().started_at;
+      point.log_rates[c.title] = median(log_rates);
+    }
+  }
+  for (auto& [key, point] : points) series_[key].push_back(std::move(point));
+}
+
+Trend History::judge() const {
+  Trend out;
+  std::vector<Drift> found;
+  for (const auto& [key, unordered] : series_) {
+    if (unordered.size() < kLeastDates) {
+      ++out.too_short;
+      continue;
+    }
+    ++out.series;
+    std::vector<Point> points = unordered;
+    std::ranges::stable_sort(points, {}, &Point::date);
+    std::vector<std::map<std::string, double>> rates;
+    for (const Point& point : points) rates.push_back(point.log_rates);
+    const std::vector<double> level = levels(rates);
+    const ChangePoint change = change_point(level);
+    const auto after = level.begin() + static_cast<std::ptrdiff_t>(change.first_after);
+    const double step =
+        median(std::vector(after, level.end())) - median(std::vector(level.begin(), after));
+    const auto& [node, part, group] = key;
+    found.push_back(
+        {node, part, group, points[change.first_after].date, std::expm1(step), change.p});
+  }
+  for (const Drift& drift : found) {
+    if (drift.p * static_cast<double>(out.series) < rules_.false_alarms &&
+        std::abs(drift.change) > rules_.tolerance)
+      out.drifts.push_back(drift);
+  }
+  return out;
+}
+
+Document to_document(const Trend& trend) {
+  Document out;
+  out.emplace_back(Heading{1, "trainmeter: changes over the dates"});
+  out.emplace_back(
+      Paragraph{fmt::format("{} series, {} with a change; {} of fewer than {} dates, not judged.",
+                            trend.series, trend.drifts.size(), trend.too_short, kLeastDates)});
+  if (trend.drifts.empty()) return out;
+  Table table{{"node", "part", "group", "since", ">change", ">p"}, {}};
+  for (const Drift& d : trend.drifts) {
+    table.rows.push_back({d.node, d.part, d.group, d.since,
+                          fmt::format("{:+.1f} %", 100 * d.change), fmt::format("{:.1g}", d.p)});
+  }
+  out.emplace_back(std::move(table));
+  return out;
+}
+
+nlohmann::ordered_json to_json(const Trend& trend) {
+  auto out = nlohmann::ordered_json::array();
+  for (const Drift& d : trend.drifts) {
+    out.push_back({{"node", d.node},
+                   {"part", d.part},
+                   {"group", d.group},
+                   {"since", d.since},
+                   {"change", d.change},
+                   {"p", d.p}});
+  }
+  return out;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,63 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Whether a part of a node became slower or faster from some date on (docs/accepting.md).
+#pragma once
+
+#include "report/accept.hpp"
+
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace trainmeter {
+
+// Fewer dates than this can't show a change.
+inline constexpr std::size_t kLeastDates = 8;
+
+struct Drift {
+  std::string node, part, group;
+  std::string since;  // the date of the first record after the change
+  double change = 0;  // of the rate's median, relative; below 0: slower
+  double p = 1;       // of so large a change without any
+};
+
+struct Trend {
+  std::vector<Drift> drifts;  // beyond chance and the tolerance, by node and part
+  std::size_t series = 0;     // of at least kLeastDates dates
+  std::size_t too_short = 0;  // of fewer
+  [[nodiscard]] bool slower() const;
+};
+
+// A record is one date: when its first program started.
+class History {
+ public:
+  explicit History(AcceptRules rules) : rules_(std::move(rules)) {}
+  void add(const Record& record);
+  [[nodiscard]] Trend judge() const;
+
+ private:
+  struct Point {
+    std::string date;
+    std::map<std::string, double> log_rates;  // by case
+  };
+  using Series = std::map<std::tuple<std::string, std::string, std::string>, std::vector<Point>>;
+
+  AcceptRules rules_;
+  Series series_;  // node, part, group: in the order added
+};
+
+// Whether and where the level of a series changes. p, of no change, is Pettitt's approximation
+// 2 exp(-6 K^2 / (n^3 + n^2)), at most 1. Source: Pettitt (1979), A non-parametric approach to the
+// change-point problem, Applied Statistics 28. Where: the two medians with the least absolute
+// deviations.
+struct ChangePoint {
+  std::size_t first_after = 1;
+  double p = 1;
+};
+ChangePoint change_point(const std::vector<double>& series);  // of at least two
+
+Document to_document(const Trend& trend);
+nlohmann::ordered_json to_json(const Trend& trend);  // an array, a drift each
+
+}  // namespace trainmeter

@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Small fleets with one thing wrong; what the outputs say and what they don't let through.
+#include "report/accept.hpp"
+
+#include "fixtures.hpp"
+#include "node_fleet.hpp"
+#include <gmock/gmock.h>
+
+using namespace trainmeter;
+using testing::HasSubstr;
+
+namespace {
+
+// 8 good nodes of 4 GPUs.
+std::vector<Record> small_fleet() {
+  return NodeFleetSampler({.nodes = 8, .gpus = 4, .bad_nodes = 0, .rounds = 0}, 7).draw().records;
+}
+
+Acceptance accepted(const std::vector<Record>& records, const AcceptRules& rules = {}) {
+  FleetFacts facts(rules);
+  for (const Record& record : records) facts.add(record);
+  return accept(facts);
+}
+
+const Judged& node(const Acceptance& acceptance, const std::string& name) {
+  const auto found = std::ranges::find(acceptance.nodes, name, &Judged::name);
+  if (found == acceptance.nodes.end()) throw std::out_of_range(name);
+  return *found;
+}
+
+Measurement& first_gemm(Record& record) {
+  return record.lines.front().measurement;
+}
+
+Acceptance failing_named(const std::string& host) {
+  auto fleet = small_fleet();
+  for (Header& header : fleet[2].headers) header.host = host;
+  first_gemm(fleet[2]).failure = "<\"bad\"> & \x01 $(reboot)";
+  return accepted(fleet);
+}
+
+AcceptRules rules_of(const std::string& text) {
+  return read_accept_rules(write_text(text, "rules.json").string(), published_library());
+}
+
+std::string rules_refusal(const std::string& text) {
+  return refusal([&] { (void)rules_of(text); });
+}
+
+}  // namespace
+
+TEST(Accept, AGoodFleetPasses) {
+  const Acceptance acceptance = accepted(small_fleet());
+  EXPECT_FALSE(acceptance.failed());
+  EXPECT_EQ(acceptance.nodes.size(), 8U);
+  for (const Judged& j : acceptance.nodes) EXPECT_EQ(j.verdict, "pass") << j.name;
+  EXPECT_EQ(to_drain_list(acceptance), "");
+}
+
+TEST(Accept, ASlowGpuIsNamed) {
+  auto fleet = small_fleet();
+  for (Line& line : fleet[5].lines) {
+    if (line.session == 2) line.measurement.time_s = {1e-3 / 0.8};
+  }
+  const Acceptance acceptance = accepted(fleet);
+  EXPECT_TRUE(acceptance.failed());
+  EXPECT_EQ(node(acceptance, "n0005").verdict, "fail");
+  EXPECT_EQ(node(acceptance, "n0005").reasons.front().part, "gpu GPU-5-2");
+  EXPECT_EQ(node(acceptance, "n0005").reasons.front().kind, "slow");
+  EXPECT_EQ(std::ranges::count(acceptance.nodes, "fail", &Judged::verdict), 1);
+}
+
+TEST(Accept, ASmallShortfallFailsNobody) {
+  auto fleet = NodeFleetSampler({.nodes = 64, .spread = 0.0001, .bad_nodes = 0}, 7).draw().records;
+  for (Line& line : fleet[5].lines) line.measurement.time_s.front() *= 1.015;
+  EXPECT_FALSE(accepted(fleet).failed());
+  EXPECT_TRUE(accepted(fleet, {.tolerance = 0.01}).failed());
+}
+
+TEST(Accept, AnErrorRowHeatAndALostGpuFail) {
+  auto fleet = small_fleet();
+  first_gemm(fleet[0]).failure = "wrong result";
+  first_gemm(fleet[1]).throttle_reasons = {"hw_thermal_slowdown"};
+  first_gemm(fleet[2]).throttle_reasons = {"sw_power_cap"};
+  std::erase_if(fleet[3].lines, [](const Line& line) {
+    return line.session == 3 && line.measurement.operation == "gemm";
+  });
+  const Acceptance acceptance = accepted(fleet);
+  EXPECT_EQ(node(acceptance, "n0000").reasons.front().kind, "failed");
+  EXPECT_EQ(node(acceptance, "n0001").reasons.front().kind, "throttled");
+  EXPECT_EQ(node(acceptance, "n0002").verdict, "pass");
+  EXPECT_EQ(node(acceptance, "n0003").reasons.front().kind, "missing");
+  EXPECT_THAT(node(acceptance, "n0003").reasons.front().text, HasSubstr("measured on 3 of 4"));
+}
+
+TEST(Accept, APairThatIsSlowBetweenGoodNodesIsALink) {
+  auto fleet = NodeFleetSampler({.nodes = 32, .bad_nodes = 0}, 7).draw().records;
+  Line& line = fleet[9].lines.back();  // a pair that node 9 was first in
+  ASSERT_TRUE(line.measurement.notes.contains("hosts"));
+  line.measurement.time_s.front() *= 2;
+  const Acceptance acceptance = accepted(fleet);
+  EXPECT_EQ(std::ranges::count(acceptance.links, "fail", &Judged::verdict), 1);
+  EXPECT_EQ(std::ranges::count(acceptance.nodes, "fail", &Judged::verdict), 0);
+  EXPECT_TRUE(acceptance.failed());
+}
+
+TEST(Accept, AFleetTooSmallToCompareCannotTell) {
+  auto fleet = small_fleet();
+  fleet.resize(1);
+  const Acceptance acceptance = accepted(fleet);
+  EXPECT_EQ(acceptance.nodes.front().verdict, "cannot_tell");
+  EXPECT_FALSE(acceptance.failed());
+  EXPECT_TRUE(acceptance.kinds.empty());
+}
+
+TEST(Accept, FloorsJudgeOneNodeAlone) {
+  auto fleet = small_fleet();
+  fleet.resize(1);  // its GEMMs run at about 1 PFLOP/s in bf16
+  for (Line& line : fleet[0].lines) line.measurement.dtype = "bf16";
+  const char* passed = R"({"system": "h100", "floors": [
+      {"operation": "gemm", "dtype": "bf16", "share": 0.9}]})";
+  const Acceptance good = accepted(fleet, rules_of(passed));
+  EXPECT_EQ(good.nodes.front().verdict, "pass");
+  const char* missed = R"({"floors": [{"operation": "gemm", "flops_per_s": 2e15}]})";
+  const Acceptance bad = accepted(fleet, rules_of(missed));
+  EXPECT_EQ(bad.nodes.front().reasons.front().kind, "below_floor");
+  const char* elsewhere =
+      R"({"floors": [{"operation": "gemm", "flops_per_s": 2e15, "shape": {"m": 1}}]})";
+  EXPECT_EQ(accepted(fleet, rules_of(elsewhere)).nodes.front().verdict, "cannot_tell");
+}
+
+TEST(Accept, SharesAreOfTheSystemsFigures) {
+  AcceptRules rules;
+  rules.system = toy_gpu();
+  rules.system->nvlink_bytes_per_s = 4e11;
+  rules.system->nic_bytes_per_s = 5e10;
+  const auto least = [&](Measurement m) {
+    return *least_rate({.operation = m.operation, .share = 0.5}, rules, m);
+  };
+  Measurement m = {.operation = "gemm", .dtype = "bf16"};
+  EXPECT_DOUBLE_EQ(least(m), 5e14);
+  m = {.operation = "peer_copy"};
+  EXPECT_DOUBLE_EQ(least(m), 2e11);
+  m.shape["ways"] = 2;
+  EXPECT_DOUBLE_EQ(least(m), 4e11);
+  m = {.operation = "allreduce"};
+  EXPECT_DOUBLE_EQ(least(m), 2e11);
+  m.notes["hosts"] = "a b";
+  EXPECT_DOUBLE_EQ(least(m), 2.5e10);
+  m = {.operation = "copy"};
+  EXPECT_THAT(refusal([&] { (void)least(m); }), HasSubstr("toy has no such figure"));
+}
+
+TEST(Accept, BadRulesAreRefused) {
+  EXPECT_THAT(rules_refusal(R"({"tolerence": 0.1})"), HasSubstr("did you mean 'tolerance'?"));
+  EXPECT_THAT(rules_refusal(R"({"tolerance": 1})"), HasSubstr("below 1"));
+  EXPECT_THAT(rules_refusal(R"({"false_alarms": 0})"), HasSubstr("above 0"));
+  EXPECT_THAT(rules_refusal(R"({"floors": [{"operation": "gemm", "share": 0.5}]})"),
+              HasSubstr("system"));
+  EXPECT_THAT(rules_refusal(R"({"floors": [{"operation": "gemm"}]})"), HasSubstr("one of share"));
+  EXPECT_THAT(rules_refusal(R"({"floors": [{"operation": "gemm", "bytes_per_s": 1}]})"),
+              HasSubstr("flops_per_s for this operation"));
+}
+
+TEST(Accept, NothingFromARecordReachesAShellOrBreaksXml) {
+  const std::string drain = to_drain_list(failing_named("gpu-7.cluster"));
+  EXPECT_THAT(drain, testing::StartsWith("gpu-7.cluster "));
+  EXPECT_EQ(drain.find_first_of("$<>\"&;\x01`'"), std::string::npos) << drain;
+  EXPECT_EQ(std::ranges::count(drain, '\n'), 1);
+  for (const char* host : {"a;reboot", "-x", "a b", "", "$(id)", "a\nb"}) {
+    EXPECT_THAT(refusal([&] { (void)to_drain_list(failing_named(host)); }),
+                HasSubstr("expected the name of a node"))
+        << host;
+  }
+  const std::string xml = to_junit(failing_named("a<b>&\"c"));
+  EXPECT_THAT(xml, HasSubstr("name=\"a&lt;b&gt;&amp;&quot;c\""));
+  EXPECT_THAT(xml, HasSubstr("failures=\"1\""));
+  EXPECT_EQ(xml.find('\x01'), std::string::npos);
+}
+
+TEST(Accept, JsonHoldsEveryVerdict) {
+  const auto json = to_json(failing_named("gpu-7"));
+  EXPECT_EQ(json.at("failed"), true);
+  EXPECT_EQ(json.at("nodes").size(), 8U);
+  EXPECT_EQ(json.at("nodes")[0].at("name"), "gpu-7");
+  EXPECT_EQ(json.at("nodes")[0].at("reasons")[0].at("kind"), "failed");
+}

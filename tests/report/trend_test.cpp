@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Change points by hand, and one planted in a node's history.
+#include "report/trend.hpp"
+
+#include "node_fleet.hpp"
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+using namespace trainmeter;
+
+namespace {
+
+// One node of 2 GPUs on so many dates; from the 20th on GPU 1 is slower by `slower`.
+Trend trend_of(int dates, double slower) {
+  NodeFleetSampler sampler({.nodes = 1, .gpus = 2, .bad_nodes = 0, .rounds = 0}, 3);
+  History history({});
+  for (int day = dates; day >= 1; --day) {  // the newest first: dates order them
+    Record record = sampler.draw().records.front();
+    for (Header& header : record.headers) header.started_at = fmt::format("2026-09-{:02}", day);
+    for (Line& line : record.lines) {
+      if (line.session == 1 && day >= 20) line.measurement.time_s.front() /= 1 - slower;
+    }
+    history.add(record);
+  }
+  return history.judge();
+}
+
+}  // namespace
+
+TEST(Trend, ChangePointsByHand) {
+  // U: after 1 value -2, after 2 -4, after 3 -2.
+  const ChangePoint step = change_point({1, 1, 2, 2});
+  EXPECT_EQ(step.first_after, 2U);
+  EXPECT_NEAR(step.p, 2 * std::exp(-96.0 / 80), 1e-12);  // K = 4, n = 4
+  EXPECT_EQ(change_point({1, 1, 1, 1}).p, 1);
+  EXPECT_EQ(change_point({5, 1, 1, 1, 1}).first_after, 1U);
+}
+
+TEST(Trend, ADriftIsFoundWithItsDate) {
+  const Trend trend = trend_of(30, 0.05);
+  EXPECT_TRUE(trend.slower());
+  for (const Drift& drift : trend.drifts) {
+    EXPECT_EQ(drift.part, "gpu GPU-0-1");
+    EXPECT_EQ(drift.since, "2026-09-20");
+    EXPECT_NEAR(drift.change, -0.05, 0.01);
+  }
+}
+
+TEST(Trend, NoDriftWhereNothingChangedOrLittle) {
+  EXPECT_TRUE(trend_of(30, 0).drifts.empty());
+  EXPECT_TRUE(trend_of(30, 0.01).drifts.empty());
+  EXPECT_EQ(trend_of(7, 0).series, 0U);
+  EXPECT_EQ(trend_of(7, 0).too_short, trend_of(8, 0).series);
+}
