@@ -3,7 +3,9 @@
 // The program `trainmeter`: doctor, report, predict, validate, claims, compare, export. Exit codes:
 // docs/contributing.md.
 #include "record/error.hpp"
+#include "record/names.hpp"
 #include "report/cases.hpp"
+#include "report/claims.hpp"
 #include "report/compare.hpp"
 #include "report/doctor.hpp"
 #include "report/exports.hpp"
@@ -119,8 +121,25 @@ struct ReportCommand {
   }
 };
 
+// --price: dollars, or the published listings.
+const std::string kListings = "listings";
+
+// Cost at the listings' range instead of one price.
+void price_by_listings(Prediction& prediction, const System& on, const Library& library) {
+  const auto listed = listed_prices(library, on);
+  if (!listed) throw BadInput(fmt::format("--price listings: none are published for {}", on.id));
+  const Estimate& price = listed->usd_per_gpu_hour;
+  prediction.price_usd_per_gpu_hour = price.p50;
+  for (RunEstimates* e : {&prediction.estimates, &prediction.null_model}) {
+    if (e->gpu_hours) e->cost_usd = product(*e->gpu_hours, price);
+  }
+  prediction.assumptions.push_back(fmt::format("rent of {} to {} per GPU-hour: {}",
+                                               format_usd(price.p05), format_usd(price.p95),
+                                               listed->how));
+}
+
 struct PredictCommand {
-  std::string run, system;
+  std::string run, system, price;
   std::vector<std::string> rates;
   PredictOptions options;
   Output output;
@@ -152,7 +171,10 @@ struct PredictCommand {
       const std::vector<std::string> reasons = add_projected(book, records, on, library);
       notes.insert(notes.end(), reasons.begin(), reasons.end());
     }
-    Prediction prediction = predict_run(which, on, book, load_knowledge(library), options);
+    PredictOptions priced = options;
+    if (!price.empty() && price != kListings) priced.price_usd_per_gpu_hour = std::stod(price);
+    Prediction prediction = predict_run(which, on, book, load_knowledge(library), priced);
+    if (price == kListings) price_by_listings(prediction, on, library);
     for (const std::string& note : notes) prediction.assumptions.push_back(note);
     output.write(to_document(prediction, fmt::format("{} on {}", which.title, on.id)),
                  [&] { return to_json(prediction); });
@@ -161,15 +183,20 @@ struct PredictCommand {
 };
 
 struct ClaimsCommand {
-  std::vector<std::string> which;
+  std::vector<std::string> which, rates;
+  std::string price = kListings;
+  double beyond_final_run = 1;
   bool strict = false;
   Output output;
 
   int run_it() const {
     const Library library(published_data());
+    JudgeOptions options{.rates = read_records(rates), .cost = {}};
+    if (price != kListings) options.cost.price_usd_per_gpu_hour = std::stod(price);
+    options.cost.beyond_final_run = beyond_final_run;
     std::vector<Verdict> verdicts;
     for (const std::string& id : which.empty() ? library.ids("claims") : which) {
-      verdicts.push_back(judge(library.claim(id), library));
+      verdicts.push_back(judge(library.claim(id), library, options));
     }
     output.write(to_document(verdicts), [&] {
       auto json = nlohmann::ordered_json::array();
@@ -251,6 +278,16 @@ CLI::Validator number_above_0() {
           ""};
 }
 
+CLI::Validator price() {
+  return {[](std::string& text) {
+            return text == kListings || number_above_0()(text).empty()
+                       ? ""
+                       : fmt::format("expected USD per GPU-hour above 0 or 'listings', found '{}'",
+                                     text);
+          },
+          ""};
+}
+
 CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
   return {[=](std::string& text) {
             std::int64_t value = 0;
@@ -327,8 +364,10 @@ int run_program(int argc, char** argv) {
                       "records to take the rates from; default: published ones");
   predict->add_option("--system", predict_command.system,
                       "system id or file, or 'measured': the records' own; default: the run's");
-  predict->add_option("--price", predict_command.options.price_usd_per_gpu_hour, "USD per GPU-hour")
-      ->check(number_above_0());
+  predict
+      ->add_option("--price", predict_command.price,
+                   "USD per GPU-hour, or 'listings': the range of published rents")
+      ->check(price());
   predict
       ->add_option("--samples", predict_command.options.samples,
                    "draws; 0: no range, every input at its median")
@@ -343,6 +382,18 @@ int run_program(int argc, char** argv) {
   CLI::App* claims =
       app.add_subcommand("claims", "published claims: their arithmetic and their verdict");
   claims->add_option("ID", claims_command.which, "ids or files; default: all published");
+  claims->add_option("--rates", claims_command.rates,
+                     "records to take the ceilings from; default: published ones");
+  claims
+      ->add_option("--price", claims_command.price,
+                   "USD per GPU-hour, or 'listings': the range of published rents")
+      ->check(price())
+      ->capture_default_str();
+  claims
+      ->add_option("--beyond-final-run", claims_command.beyond_final_run,
+                   "multiply costs by this for what a final run leaves out; 1: nothing added")
+      ->check(number_between(1, 1000))
+      ->capture_default_str();
   claims->add_flag("--strict", claims_command.strict,
                    "exit 1 where a claim is contradictory or exceeds what anybody measured");
   claims_command.output.options(claims);
