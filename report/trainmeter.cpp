@@ -279,13 +279,7 @@ CLI::Validator number_above_0() {
 }
 
 CLI::Validator price() {
-  return {[](std::string& text) {
-            return text == kListings || number_above_0()(text).empty()
-                       ? ""
-                       : fmt::format("expected USD per GPU-hour above 0 or 'listings', found '{}'",
-                                     text);
-          },
-          ""};
+  return {[](std::string& text) { return text == kListings ? "" : number_above_0()(text); }, ""};
 }
 
 CLI::Validator whole_number(std::int64_t least, std::int64_t most) {

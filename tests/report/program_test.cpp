@@ -242,7 +242,7 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("reprot", "unknown argument 'reprot' (did you mean 'report'?)");
   expect_refused("claims --fromat json", "unknown argument '--fromat' (did you mean '--format'?)");
   expect_refused("claims --format yaml", "--format");
-  expect_refused("claims --price free", "--price: expected USD per GPU-hour above 0 or 'listings'");
+  expect_refused("claims --price free", "--price: expected a number above 0, found 'free'");
   expect_refused("claims --beyond-final-run 0.5", "--beyond-final-run");
   expect_refused("predict --run gpt2-124m-10b --price listings",
                  "--price listings: none are published for a100");
