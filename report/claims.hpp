@@ -1,11 +1,13 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // Is a published claim believable? Its own arithmetic, what it implies per GPU, and the best that
-// anybody measured on that GPU.
+// anybody measured on that GPU. docs/claims.md has the rules in words.
 #pragma once
 
+#include "report/cost.hpp"
+#include "report/document.hpp"
 #include "report/predict.hpp"
-#include "workload/run.hpp"
+#include "workload/claim.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -20,22 +22,35 @@ struct Arithmetic {
   std::string what;  // the sum with its result
   double computed = 0;
   double printed = 0;
-  std::string unit;     // "GPU-hours" or "USD"
-  bool agrees = false;  // within the printed figures' rounding
+  std::string unit;                    // GPU-hours, USD, TFLOP/s, ... (workload/claim.cpp)
+  bool agrees = false;                 // within the printed figures' rounding
+  std::string rule = "sums_disagree";  // the rule that speaks where it doesn't agree
+  std::string note;                    // what the disagreement looks like, where that is known
 };
 
-// Model FLOP/s per GPU that one stage's tokens and GPU-hours imply.
+// What a token's training costs in one way of counting, and the MFU that follows.
+struct Convention {
+  std::string name;  // "6ND", "causal attention", "full attention"
+  double flops_per_token = 0;
+  double mfu = 0;  // against the dense bf16 peak
+};
+
+// FLOP/s per GPU that one stage's figures imply; of a collective, bytes/s.
 struct Implied {
   std::string stage;
   double flops_per_s_per_gpu = 0;
+  double bus_bytes_per_s = 0;
   bool upper_bound =
       false;  // RL with every output as long as allowed: the mean length isn't printed
   std::string how;
   std::string precision;
+  std::string operation = "gemm";  // the ceiling's that it is held against
+  std::vector<Convention> conventions;
 };
 
 struct Ceiling {
-  double flops_per_s = 0;
+  std::string operation = "gemm";
+  double flops_per_s = 0, bus_bytes_per_s = 0;  // one of them
   std::string dtype, origin, how;
 };
 
@@ -47,20 +62,32 @@ struct ClaimPrediction {  // of the stages that can be predicted
 struct Verdict {
   std::string id, title;
   std::string verdict;  // consistent exceeds_measured contradictory untestable
+  std::string rule;     // the one that decided: docs/claims.md
   std::string reason;
+  std::string plainly;  // the contradiction in a layman's words, where its source tells it
+  std::string would_change;
   std::vector<Arithmetic> arithmetic;
   std::vector<Implied> implied;
   std::vector<Ceiling> ceilings;  // by precision, the run's first
   std::vector<ClaimPrediction> predicted;
   std::vector<std::string> not_predicted;     // stages, with the reason
   std::optional<double> gpu_hours, cost_usd;  // as the source prints them
+  std::optional<Cost> cost;                   // of the GPU-hours, printed or computed
+  std::string sentence, who, said_on;
+  bool constructed = false;
+  std::vector<std::string> counts, leaves_out;
   std::optional<Source> source;
   bool fails() const { return verdict == "contradictory" || verdict == "exceeds_measured"; }
 };
 
-// Judges with the rates published for the claim's own system.
-Verdict judge(const Run& claim, const Library& library);
+struct JudgeOptions {
+  std::vector<Record> rates;  // the user's, carried to the claim's system; empty: published ones
+  CostOptions cost;
+};
+
+Verdict judge(const Claim& claim, const Library& library, const JudgeOptions& options = {});
 
 nlohmann::ordered_json to_json(const Verdict& verdict);
+Document to_document(const std::vector<Verdict>& verdicts);
 
 }  // namespace trainmeter

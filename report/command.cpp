@@ -102,6 +102,10 @@ CLI::Validator number_above_0() {
           ""};
 }
 
+CLI::Validator dollars_or_listings() {
+  return {[](std::string& text) { return text == kListings ? "" : number_above_0()(text); }, ""};
+}
+
 CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
   return {[=](std::string& text) {
             std::int64_t value = 0;

@@ -32,6 +32,8 @@ struct Command {
 
 // All there are, in the order that --help lists them.
 std::vector<std::unique_ptr<Command>> commands();
+std::unique_ptr<Command> predict_command();
+std::unique_ptr<Command> claims_command();
 std::unique_ptr<Command> accept_command();
 std::unique_ptr<Command> anonymise_command();
 
@@ -56,6 +58,8 @@ std::vector<Record> read_records(const std::vector<std::string>& names);
 std::vector<Record> records_in(const std::string& list);
 
 CLI::Validator number_above_0();
+inline const std::string kListings = "listings";  // of --price: the published rents
+CLI::Validator dollars_or_listings();
 CLI::Validator number_between(double least, double most);
 CLI::Validator whole_number(std::int64_t least, std::int64_t most);
 

@@ -1,14 +1,11 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // Each command of the program: its options and what it does.
-#include "record/error.hpp"
 #include "report/command.hpp"
 #include "report/compare.hpp"
 #include "report/doctor.hpp"
 #include "report/exports.hpp"
-#include "report/stages.hpp"
 #include "report/story.hpp"
-#include "report/transfer.hpp"
 #include "report/validate.hpp"
 
 #include <fmt/format.h>
@@ -59,95 +56,6 @@ struct ReportCommand : Command {
     const Story story = tell(read_records(names), library, options);
     output.write(to_document(story), [&] { return to_json(story); });
     return kFine;
-  }
-};
-
-struct PredictCommand : Command {
-  std::string run_id, system;
-  std::vector<std::string> rates;
-  PredictOptions predict;
-  Output output;
-
-  PredictCommand()
-      : Command("predict", "one training run: step time, MFU, GPU-hours, cost, with ranges") {}
-
-  void options(CLI::App& app) override {
-    app.add_option("--run", run_id, "run file or id")->required();
-    app.add_option("--rates", rates, "records to take the rates from; default: published ones");
-    app.add_option("--system", system,
-                   "system id or file, or 'measured': the records' own; default: the run's");
-    app.add_option("--price", predict.price_usd_per_gpu_hour, "USD per GPU-hour")
-        ->check(number_above_0());
-    app.add_option("--samples", predict.samples, "draws; 0: no range, every input at its median")
-        ->check(whole_number(0, 1'000'000))
-        ->capture_default_str();
-    app.add_option("--seed", predict.seed, "of the draws")
-        ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
-        ->capture_default_str();
-    output.options(app);
-  }
-
-  int run() override {
-    const Library library(published_data());
-    const Run which = library.run(run_id);
-    RateBook book;
-    std::vector<std::string> notes;
-    const std::vector<Record> records = read_records(rates);
-    System on;
-    if (system == "measured") {
-      if (records.empty()) throw BadInput("--system measured: needs a record (--rates)");
-      for (const Record& record : records) book.add(record);
-      on = measured_system(records, book, library, notes);
-    } else if (!system.empty()) {
-      on = library.system(system);
-    } else if (which.system) {
-      on = *which.system;
-    } else {
-      throw BadInput(fmt::format("run {}: system: missing; name one with --system", which.id));
-    }
-    book.describe(on);
-    if (records.empty()) {
-      book.add_published(library, on);
-    } else if (system != "measured") {
-      if (which.context.power_cap_w) on.power_w = which.context.power_cap_w;
-      book.describe(on);
-      const std::vector<std::string> reasons = add_projected(book, records, on, library);
-      notes.insert(notes.end(), reasons.begin(), reasons.end());
-    }
-    Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
-    for (const std::string& note : notes) prediction.assumptions.push_back(note);
-    output.write(to_document(prediction, fmt::format("{} on {}", which.title, on.id)),
-                 [&] { return to_json(prediction); });
-    return kFine;
-  }
-};
-
-struct ClaimsCommand : Command {
-  std::vector<std::string> which;
-  bool strict = false;
-  Output output;
-
-  ClaimsCommand() : Command("claims", "published claims: their arithmetic and their verdict") {}
-
-  void options(CLI::App& app) override {
-    app.add_option("ID", which, "ids or files; default: all published");
-    app.add_flag("--strict", strict,
-                 "exit 1 where a claim is contradictory or exceeds what anybody measured");
-    output.options(app);
-  }
-
-  int run() override {
-    const Library library(published_data());
-    std::vector<Verdict> verdicts;
-    for (const std::string& id : which.empty() ? library.ids("claims") : which) {
-      verdicts.push_back(judge(library.claim(id), library));
-    }
-    output.write(to_document(verdicts), [&] {
-      auto json = nlohmann::ordered_json::array();
-      for (const Verdict& verdict : verdicts) json.push_back(to_json(verdict));
-      return json;
-    });
-    return strict && std::ranges::any_of(verdicts, &Verdict::fails) ? kCheckFailed : kFine;
   }
 };
 
@@ -261,8 +169,8 @@ std::vector<std::unique_ptr<Command>> commands() {
   std::vector<std::unique_ptr<Command>> out;
   out.push_back(std::make_unique<DoctorCommand>());
   out.push_back(std::make_unique<ReportCommand>());
-  out.push_back(std::make_unique<PredictCommand>());
-  out.push_back(std::make_unique<ClaimsCommand>());
+  out.push_back(predict_command());
+  out.push_back(claims_command());
   out.push_back(std::make_unique<ValidateCommand>());
   out.push_back(std::make_unique<CompareCommand>());
   out.push_back(std::make_unique<ExportCommand>());

@@ -58,7 +58,6 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
 
 Document to_document(const Story& story);
 Document to_document(const Prediction& prediction, const std::string& title);
-Document to_document(const std::vector<Verdict>& verdicts);
 nlohmann::ordered_json to_json(const Story& story);
 
 }  // namespace trainmeter

@@ -220,49 +220,6 @@ Document to_document(const Prediction& p, const std::string& title) {
   return out;
 }
 
-Document to_document(const std::vector<Verdict>& verdicts) {
-  Document out;
-  out.emplace_back(Heading{2, "Published claims"});
-  Table table{{"claim", ">GPU-hours", ">cost", "verdict"}, {}};
-  for (const Verdict& v : verdicts) {
-    table.rows.push_back({v.title, v.gpu_hours ? format_count(*v.gpu_hours) : "-",
-                          v.cost_usd ? format_usd(*v.cost_usd) : "-", v.verdict});
-  }
-  out.emplace_back(std::move(table));
-  for (const Verdict& v : verdicts) {
-    out.emplace_back(Heading{2, v.id + ": " + v.verdict});
-    out.emplace_back(Paragraph{v.reason + "."});
-    std::vector<std::string> notes;
-    for (const Arithmetic& a : v.arithmetic) {
-      const std::string printed =
-          a.unit == "USD" ? format_usd(a.printed) : format_count(a.printed) + " " + a.unit;
-      notes.push_back(
-          fmt::format("{}; printed {}: {}", a.what, printed, a.agrees ? "agrees" : "DISAGREES"));
-    }
-    for (const Implied& i : v.implied) {
-      notes.push_back(fmt::format("{} implies {}{} per GPU: {}", i.stage,
-                                  i.upper_bound ? "at most " : "",
-                                  format_flops(i.flops_per_s_per_gpu), i.how));
-    }
-    for (const Ceiling& c : v.ceilings) {
-      notes.push_back(fmt::format("best published {} GEMM: {} ({}; {})", c.dtype,
-                                  format_flops(c.flops_per_s), c.how, c.origin));
-    }
-    for (const ClaimPrediction& p : v.predicted) {
-      const Estimate& h = *p.prediction.estimates.gpu_hours;
-      notes.push_back(
-          fmt::format("{} predicted from published rates: {} GPU-hours, {} to {} (null model {})",
-                      p.run, format_count(h.p50), format_count(h.p05), format_count(h.p95),
-                      format_count(p.prediction.null_model.gpu_hours->p50)));
-    }
-    if (v.source)
-      notes.push_back(
-          fmt::format("source: {}, {} ({})", v.source->title, v.source->locator, v.source->url));
-    out.emplace_back(Bullets{std::move(notes)});
-  }
-  return out;
-}
-
 Document to_document(const Story& story) {
   Document out;
   out.emplace_back(Heading{1, "trainmeter: what this machine delivers, and what that means"});

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds and reads the published files.
 #include "record/error.hpp"
+#include "workload/claim.hpp"
 #include "workload/run.hpp"
 
 #include <fmt/format.h>
@@ -102,8 +103,11 @@ Run Library::run(const std::string& id_or_file) const {
   return checked(std::move(run), path, root_, id, sourced);
 }
 
-Run Library::claim(const std::string& id_or_file) const {
-  return run(file("claims", id_or_file).string());
+Claim Library::claim(const std::string& id_or_file) const {
+  const fs::path path = file("claims", id_or_file);
+  Claim claim = read_claim(read_json_file(path), path.string(), *this);
+  const std::string id = claim.run.id;
+  return checked(std::move(claim), path, root_, id, true);
 }
 
 Micro Library::micro(const std::string& id_or_file) const {

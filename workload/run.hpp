@@ -87,6 +87,8 @@ struct Run {
   std::optional<Source> source;
 };
 
+struct Claim;
+
 // Finds files by id below a folder of published data (results/published). Ids are file names
 // without .json. An argument that names an existing file (or ends in .json) is read as a file.
 // BadInput where there is none, with the nearest id.
@@ -96,7 +98,7 @@ class Library {
   [[nodiscard]] Model model(const std::string& id_or_file) const;
   [[nodiscard]] System system(const std::string& id_or_file) const;
   [[nodiscard]] Run run(const std::string& id_or_file) const;
-  [[nodiscard]] Run claim(const std::string& id_or_file) const;  // a run file too, in claims/
+  [[nodiscard]] Claim claim(const std::string& id_or_file) const;  // workload/claim.hpp
   [[nodiscard]] Micro micro(const std::string& id_or_file) const;
   [[nodiscard]] std::vector<std::string> ids(
       const std::string& kind) const;  // models systems runs claims micro, sorted

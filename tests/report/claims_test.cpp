@@ -1,13 +1,15 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The verdicts on the published claims, and on made-up ones of each kind.
+// The verdict on every published claim, and each rule on both sides of its boundary.
 #include "report/claims.hpp"
 
-#include "record/error.hpp"
+#include "report/claim_rules.hpp"
 
 #include "fixtures.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <map>
 
 using namespace trainmeter;
 using nlohmann::json;
@@ -20,86 +22,287 @@ Verdict judged(const std::string& id) {
   return judge(library.claim(id), library);
 }
 
-Verdict judged_text(const std::string& text) {
-  const Library library = published_library();
-  const json value = json::parse(text);
-  return judge(read_run(StrictObject(value, "claim.json"), library), library);
+// A claim's keys besides id, title and source.
+Claim claim_of(const std::string& keys) {
+  json value = json::parse("{" + keys + "}");
+  value["id"] = "mine";
+  value["title"] = "Mine";
+  value["source"] = {{"title", "t"}, {"locator", "l"}, {"url", "u"}, {"read_on", "2026-11-25"}};
+  return read_claim(value, "claim.json", published_library());
 }
+
+Verdict judged_text(const std::string& keys) {
+  return judge(claim_of(keys), published_library());
+}
+
+Verdict with(double flops, double ceiling, bool upper_bound = false) {
+  Verdict out;
+  out.implied = {{.stage = "s",
+                  .flops_per_s_per_gpu = flops,
+                  .upper_bound = upper_bound,
+                  .how = "",
+                  .precision = "bf16",
+                  .conventions = {}}};
+  if (ceiling > 0)
+    out.ceilings = {{.flops_per_s = ceiling, .dtype = "bf16", .origin = "", .how = ""}};
+  return out;
+}
+
+struct Expected {
+  const char *verdict, *rule, *reason;
+};
+
+// Of every committed claim.
+const std::map<std::string, Expected> kExpected = {
+    {"bloom-hours", {"contradictory", "sums_disagree", "1,089,669 GPU-hours, not 1,082,990"}},
+    {"deepgemm-1550", {"exceeds_measured", "above_measured", "1.43 PFLOP/s: 8.7 % above it"}},
+    {"deepseek-r1", {"consistent", "within_measured", "at most 533 TFLOP/s"}},
+    {"deepseek-r1-zero", {"consistent", "within_measured", "at most 533 TFLOP/s"}},
+    {"deepseek-v3", {"consistent", "within_measured", "386 TFLOP/s"}},
+    {"deepseek-v3-per-trillion", {"consistent", "within_measured", "386 TFLOP/s"}},
+    {"deepseek-v3-step", {"consistent", "within_measured", "385 TFLOP/s"}},
+    {"flash-attention-3", {"consistent", "within_measured", "740 TFLOP/s"}},
+    {"fraction-of-us-rivals", {"untestable", "work_not_printed", "GPU-hours"}},
+    {"gb200-v3", {"consistent", "within_measured", "1.03 PFLOP/s"}},
+    {"gpt-2-90-minutes", {"consistent", "within_measured", "185 TFLOP/s"}},
+    {"gpt-3-mfu", {"untestable", "work_not_printed", "the GPU"}},
+    {"h800-allreduce-215", {"untestable", "no_measurement", "nobody else published"}},
+    {"llama-1-65b", {"consistent", "within_measured", "150 TFLOP/s"}},
+    {"llama-2-70b", {"consistent", "within_measured", "138 TFLOP/s"}},
+    {"llama-2-7b", {"consistent", "within_measured", "129 TFLOP/s"}},
+    {"llama-2-all", {"untestable", "work_not_printed", "the tokens trained on"}},
+    {"llama-3-405b-step", {"consistent", "within_measured", "400 TFLOP/s"}},
+    {"llama-3.1-405b", {"consistent", "within_measured", "327 TFLOP/s"}},
+    {"llama-3.1-70b", {"consistent", "within_measured", "248 TFLOP/s"}},
+    {"llama-4-maverick", {"untestable", "work_not_printed", "the model's architecture"}},
+    {"llama-4-scout", {"untestable", "work_not_printed", "the model's architecture"}},
+    {"made-2nd-for-6nd", {"contradictory", "work_disagrees", "a forward pass alone"}},
+    {"made-hours", {"contradictory", "sums_disagree", "720,000 GPU-hours, not 1,250,000"}},
+    {"made-mfu-above-100", {"exceeds_measured", "above_measured", "an MFU of 114 %"}},
+    {"made-sparse-peak", {"contradictory", "wrong_denominator", "2:4 sparsity"}},
+    {"made-stages", {"contradictory", "sums_disagree", "1,330,000 GPU-hours, not 1,510,000"}},
+    {"made-tenth-of-v3", {"exceeds_measured", "above_measured", "148.7 % above it"}},
+    {"megatron-177b", {"consistent", "within_measured", "433 TFLOP/s"}},
+    {"megatron-462b", {"consistent", "within_measured", "460 TFLOP/s"}},
+    {"mlperf-gpt-3-256", {"consistent", "within_measured", "864 TFLOP/s"}},
+    {"mlperf-gpt-3-512", {"consistent", "within_measured", "839 TFLOP/s"}},
+    {"mpt-70b", {"consistent", "within_measured", "408 TFLOP/s"}},
+    {"mpt-7b", {"consistent", "within_measured", "417 TFLOP/s"}},
+    {"nccl-h100-480", {"consistent", "within_measured", "480 GB/s"}},
+    {"olmo-3-32b", {"consistent", "within_measured", "277 TFLOP/s"}},
+    {"opt-175b", {"untestable", "no_measurement", "fp16 GEMM"}},
+    {"over-100-million", {"untestable", "work_not_printed", "GPU-hours"}},
+    {"r1-press", {"contradictory", "sums_disagree", "$81,920, not $294,000"}},
+    {"z-image", {"untestable", "work_not_printed", "its arithmetic agrees"}},
+};
 
 }  // namespace
 
-TEST(Claims, DeepSeekV3IsConsistent) {
+TEST(Claims, EveryCommittedClaimHasItsVerdict) {
+  const std::vector<std::string> ids = published_library().ids("claims");
+  EXPECT_EQ(ids.size(), kExpected.size());
+  for (const std::string& id : ids) {
+    ASSERT_TRUE(kExpected.contains(id)) << id;
+    const Expected& expected = kExpected.at(id);
+    const Verdict v = judged(id);
+    EXPECT_EQ(v.verdict, expected.verdict) << id << ": " << v.reason;
+    EXPECT_EQ(v.rule, expected.rule) << id;
+    EXPECT_THAT(v.reason, HasSubstr(expected.reason)) << id;
+    EXPECT_FALSE(v.would_change.empty()) << id;
+  }
+}
+
+TEST(Claims, CommittedOnesSayWhoAndWhatTheyCount) {
+  const Library library = published_library();
+  for (const std::string& id : library.ids("claims")) {
+    const Claim claim = library.claim(id);
+    EXPECT_FALSE(claim.sentence.empty()) << id;
+    EXPECT_EQ(claim.constructed, id.starts_with("made-")) << id;
+    // What is made up may not be put into anybody's mouth.
+    EXPECT_EQ(claim.who.empty(), claim.constructed) << id;
+    EXPECT_EQ(claim.counts.empty(), claim.constructed) << id;
+    EXPECT_EQ(claim.leaves_out.empty(), claim.constructed) << id;
+  }
+}
+
+TEST(Claims, DeepSeekV3ByHand) {
   const Verdict v = judged("deepseek-v3");
-  EXPECT_EQ(v.verdict, "consistent") << v.reason;
   EXPECT_EQ(v.gpu_hours, 2'788'000);
   EXPECT_EQ(v.cost_usd, 5'576'000);
-  EXPECT_FALSE(v.arithmetic.empty());
   for (const Arithmetic& a : v.arithmetic) EXPECT_TRUE(a.agrees) << a.what;
   ASSERT_FALSE(v.implied.empty());
   // 14.8 T tokens x 249.81 GFLOP / (2.664 M h x 3600 s): worked out by hand.
   EXPECT_NEAR(v.implied[0].flops_per_s_per_gpu / 385.5e12, 1, 2e-3);
+  ASSERT_EQ(v.implied[0].conventions.size(), 3U);
+  EXPECT_NEAR(v.implied[0].conventions[1].mfu, 385.5 / 989, 1e-3);
   ASSERT_FALSE(v.ceilings.empty());
   EXPECT_EQ(v.ceilings[0].dtype, "fp8");
 }
 
-TEST(Claims, DeepSeekR1AddsUp) {
-  const Verdict v = judged("deepseek-r1");
-  EXPECT_EQ(v.gpu_hours, 147'000);
-  EXPECT_EQ(v.cost_usd, 294'000);
-  EXPECT_TRUE(v.verdict == "consistent") << v.reason;
-  bool wall_hours = false;
-  for (const Arithmetic& a : v.arithmetic) {
-    EXPECT_TRUE(a.agrees) << a.what;
-    wall_hours =
-        wall_hours || a.what.find("512 GPUs x 198 h = 101,376 GPU-hours") != std::string::npos;
-  }
-  EXPECT_TRUE(wall_hours);
-}
-
-TEST(Claims, ThePressLineContradictsItself) {
+TEST(Claims, ThePressPairsOneStagesHoursWithThreeStagesCost) {
   const Verdict v = judged("r1-press");
-  EXPECT_EQ(v.verdict, "contradictory");
-  EXPECT_EQ(v.cost_usd, 294'000);
-  EXPECT_THAT(v.reason, HasSubstr("$81,920, not $294,000"));
+  EXPECT_EQ(v.plainly,
+            "It pairs the 80 hours of one stage alone (DeepSeek-R1, RL) with the $294,000 of all 3 "
+            "stages together. By its own source that stage cost $82,000.");
   EXPECT_TRUE(v.fails());
+  // The source's own figures belong together.
+  EXPECT_EQ(
+      judged_text(R"("about": "deepseek-r1", "published": {"wall_hours": 80, "cost_usd": 82000})")
+          .plainly,
+      "");
 }
 
-TEST(Claims, MoreThanAnybodyMeasured) {
-  const Verdict v =
-      judged_text(R"({"id": "boast", "title": "V3 in a tenth of the hours", "model": "deepseek-v3",
-    "system": "h800", "gpus": 2048, "tokens": 14.8e12, "seq_len": 4096, "precision": "fp8",
-    "published": {"gpu_hours": 266400}})");
-  EXPECT_EQ(v.verdict, "exceeds_measured") << v.reason;
-  EXPECT_THAT(v.reason, HasSubstr("PFLOP/s"));
+TEST(ClaimRules, SumsAgreeWhereTheirRoundingsTouch) {
+  // 512 x 80 h may be 512 x 75 = 38,400 to 512 x 85 = 43,520.
+  const char* const text = R"("gpus": 512, "published": {"wall_hours": 80, "gpu_hours": %s})";
+  const auto at = [&](const std::string& hours) {
+    std::string keys = text;
+    return judged_text(keys.replace(keys.find("%s"), 2, hours)).rule;
+  };
+  EXPECT_NE(at("43520"), "sums_disagree");
+  EXPECT_EQ(at("43521"), "sums_disagree");
+  EXPECT_EQ(at("38399"), "sums_disagree");
+}
+
+TEST(ClaimRules, NamedSums) {
+  const auto at = [](const std::string& printed) {
+    return judged_text(R"("sums": [{"title": "days", "multiply": [1400], "divide": [35], "exact": 2,
+      "unit": "days", "printed": )" +
+                       printed + "}]")
+        .rule;
+  };
+  // 1400 +- 50 over 35 +- 0.5, doubled: up to 1450 / 34.5 x 2 = 84.06.
+  EXPECT_EQ(at("84.5"), "sums_disagree");
+  EXPECT_EQ(at("84.1"), "work_not_printed");
+}
+
+TEST(ClaimRules, WorkWithinFivePercentOfAConvention) {
+  // Llama 3 8B: 45.03 GFLOP a token without attention; 10,000 tokens/s are 450.3 TFLOP/s.
+  const auto at = [](const std::string& tflops) {
+    return judged_text(R"("model": "llama-3-8b", "system": "h100", "gpus": 8,
+      "published": {"tokens_per_s_per_gpu": 10000, "tflops_per_gpu": )" +
+                       tflops + "}");
+  };
+  EXPECT_EQ(at("429").rule, "within_measured");
+  EXPECT_EQ(at("428").rule, "work_disagrees");
+  EXPECT_EQ(at("472").rule, "within_measured");
+  EXPECT_EQ(at("474").rule, "work_disagrees");
+  EXPECT_THAT(at("150").reason, HasSubstr("forward pass alone"));
+  EXPECT_THAT(at("160").reason, testing::Not(HasSubstr("forward pass alone")));
+}
+
+TEST(ClaimRules, TheDenominatorIsADensePeak) {
+  const auto at = [](const std::string& precision, const std::string& peak) {
+    return judged_text(R"("system": "h100", "precision": ")" + precision +
+                       R"(", "published": {"mfu": 0.3, "mfu_peak_flops": )" + peak + "}");
+  };
+  EXPECT_EQ(at("bf16", "989e12").rule, "within_measured");
+  EXPECT_EQ(at("fp8", "989e12").rule, "within_measured");
+  EXPECT_EQ(at("fp8", "1979e12").rule, "within_measured");
+  EXPECT_EQ(at("bf16", "1979e12").rule, "wrong_denominator");
+  EXPECT_THAT(at("bf16", "1979e12").reason, HasSubstr("2:4 sparsity"));
+  EXPECT_EQ(at("bf16", "994e12").rule, "within_measured");
+  EXPECT_EQ(at("bf16", "995e12").rule, "wrong_denominator");
+  EXPECT_THAT(at("bf16", "1200e12").reason, testing::Not(HasSubstr("sparsity")));
+}
+
+TEST(ClaimRules, AboveAndWithinTheMeasured) {
+  EXPECT_FALSE(above_measured(with(800e12, 800e12)));
+  EXPECT_TRUE(within_measured(with(800e12, 800e12)));
+  const auto above = above_measured(with(808e12, 800e12));
+  ASSERT_TRUE(above);
+  EXPECT_EQ(above->verdict, "exceeds_measured");
+  EXPECT_THAT(above->reason, HasSubstr("1.0 % above it"));
+  EXPECT_FALSE(within_measured(with(808e12, 800e12)));
+  EXPECT_FALSE(above_measured(with(808e12, 0)));
+}
+
+TEST(ClaimRules, ABoundBeyondTheCeilingProvesNothing) {
+  EXPECT_FALSE(above_measured(with(900e12, 800e12, true)));
+  EXPECT_EQ(nothing_to_test(with(900e12, 800e12, true), {}).rule, "bound_too_wide");
+  EXPECT_TRUE(within_measured(with(700e12, 800e12, true)));
+  EXPECT_EQ(nothing_to_test(with(900e12, 0), {}).rule, "no_measurement");
+}
+
+TEST(ClaimRules, AContradictionGoesFirst) {
+  Verdict v = with(900e12, 800e12);
+  v.arithmetic = {{.what = "1 + 1 = 2 days", .computed = 2, .printed = 3, .unit = "days"}};
+  const auto found = contradiction(v);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->reason, "1 + 1 = 2 days, not 3 days");
+  v.arithmetic[0].agrees = true;
+  EXPECT_FALSE(contradiction(v));
 }
 
 TEST(Claims, HoursTimesPriceAloneIsUntestable) {
-  const Verdict v =
-      judged_text(R"({"id": "vague", "title": "It was cheap", "system": "h800", "gpus": 8,
-    "price_usd_per_gpu_hour": 2, "published": {"gpu_hours": 1000, "cost_usd": 2000}})");
+  const Verdict v = judged_text(R"("system": "h800", "gpus": 8,
+    "price_usd_per_gpu_hour": 2, "published": {"gpu_hours": 1000, "cost_usd": 2000})");
   EXPECT_EQ(v.verdict, "untestable");
   ASSERT_EQ(v.arithmetic.size(), 1U);
   EXPECT_TRUE(v.arithmetic[0].agrees);
+  EXPECT_THAT(v.reason, HasSubstr("the model's architecture"));
 }
 
-TEST(Claims, StagesThatDontAddUp) {
-  const Verdict v = judged_text(R"({"id": "sum", "title": "Two stages", "system": "h800", "gpus": 8,
-    "published": {"gpu_hours": 1500}, "stages": [{"title": "a", "gpu_hours": 700}, {"title": "b", "gpu_hours": 600}]})");
-  EXPECT_EQ(v.verdict, "contradictory");
-  EXPECT_THAT(v.reason, HasSubstr("700 + 600 = 1,300 GPU-hours, not 1,500 GPU-hours"));
+TEST(Claims, AUsersRecordIsTheCeiling) {
+  Claim claim = claim_of(R"("model": "gpt2-124m", "system": "h100", "precision": "bf16",
+    "published": {"tflops_per_gpu": 900})");
+  EXPECT_EQ(judge(claim, published_library()).verdict, "exceeds_measured");
+  JudgeOptions options;
+  options.rates.push_back({});
+  // A record without rates: nothing is known, so nothing is said.
+  EXPECT_EQ(judge(claim, published_library(), options).rule, "no_measurement");
 }
 
-TEST(Claims, RoundingIsGranted) {
-  // 512 x 198 = 101,376 prints as 101,000; 80 h may have been 75 to 85.
-  const Verdict v = judged_text(R"({"id": "round", "title": "r", "system": "h800", "gpus": 512,
-    "published": {"wall_hours": 80, "gpu_hours": 43000}})");
-  EXPECT_NE(v.verdict, "contradictory") << v.reason;
+TEST(Claims, BadOnesAreRefusedWithFileAndKey) {
+  const auto refused = [](const std::string& keys) {
+    return refusal([&] { (void)claim_of(keys); });
+  };
+  EXPECT_EQ(refused(R"("schema": 2)"),
+            "claim.json: schema: expected at most 1, which this program reads; schema 2 needs a "
+            "newer trainmeter, found 2");
+  EXPECT_THAT(refused(R"("published": {"gpu_hours": -5})"), HasSubstr("published.gpu_hours"));
+  EXPECT_THAT(refused(R"("published": {"wall_hours": 1e7})"), HasSubstr("published.wall_hours"));
+  EXPECT_THAT(refused(R"("published": {"tflops_per_gpu": 4e14})"),
+              HasSubstr("published.tflops_per_gpu"));
+  EXPECT_THAT(refused(R"("published": {"mfu": 38.9})"), HasSubstr("published.mfu"));
+  EXPECT_THAT(refused(R"("price_usd_per_gpu_hour": 2000000)"), HasSubstr("price_usd_per_gpu_hour"));
+  EXPECT_EQ(refused(R"("cost": {"amount": 2e6, "currency": "CNY"})"),
+            "claim.json: cost.usd_per_unit: missing; a cost in CNY needs its rate in USD");
+  EXPECT_THAT(
+      refused(R"("sums": [{"title": "a", "multiply": [1], "printed": 1, "unit": "furlongs"}])"),
+      HasSubstr("sums[0].unit"));
+  EXPECT_THAT(refused(R"("sums": [{"title": "a", "printed": 1, "unit": "days"}])"),
+              HasSubstr("sums[0].multiply"));
+  EXPECT_THAT(refused(R"("kernel": {"operation": "gemm", "dtype": "fp8"})"),
+              HasSubstr("kernel.flops_per_s"));
+  EXPECT_THAT(refused(R"("said_on": "last week")"), HasSubstr("said_on"));
+  EXPECT_THAT(refused(R"("sentense": "x")"), HasSubstr("sentense: unknown key"));
+  EXPECT_THAT(
+      refusal([] {
+        (void)read_claim(json{{"id", "a"}, {"title", "b"}}, "claim.json", published_library());
+      }),
+      HasSubstr("claim.json: source: missing"));
+}
+
+TEST(Claims, AnotherCurrencyIsConvertedWithItsRounding) {
+  const auto at = [](const std::string& amount) {
+    return judged_text(R"("gpus": 8, "price_usd_per_gpu_hour": 2,
+      "cost": {"currency": "CNY", "usd_per_unit": 0.14, "amount": )" +
+                       amount + R"(}, "published": {"gpu_hours": 1001})");
+  };
+  // 1,001 h x $2 = $2,002; 14,300 CNY +- 50 are $2,002 +- 7.
+  EXPECT_EQ(at("14300").verdict, "untestable");
+  EXPECT_NEAR(*at("14300").cost_usd, 2002, 1e-9);
+  EXPECT_EQ(at("14400").verdict, "contradictory");
 }
 
 TEST(Claims, JsonHasTheKeysThatOthersReadFor) {
   const auto value = to_json(judged("deepseek-r1"));
-  for (const char* key : {"id", "verdict", "reason", "arithmetic", "implied", "ceiling",
-                          "predicted", "gpu_hours", "cost_usd"}) {
+  for (const char* key :
+       {"id",         "title",      "sentence", "who",     "said_on",      "constructed",
+        "verdict",    "rule",       "reason",   "plainly", "would_change", "counts",
+        "leaves_out", "arithmetic", "implied",  "ceiling", "predicted",    "not_predicted",
+        "gpu_hours",  "cost_usd",   "cost",     "source"}) {
     EXPECT_TRUE(value.contains(key)) << key;
   }
 }

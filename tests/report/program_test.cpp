@@ -68,6 +68,23 @@ TEST(Program, StrictFailsOnAContradiction) {
   EXPECT_EQ(run_program("claims deepseek-v3 --strict").code, 0);
 }
 
+TEST(Program, ClaimsAtAPriceAndBeyondTheFinalRun) {
+  const auto rental = [](const std::string& options) {
+    const Outcome o = run_program("claims deepseek-r1 --format json " + options);
+    EXPECT_EQ(o.code, 0) << o.err;
+    return nlohmann::json::parse(o.out).at(0).at("cost").at("rental").at("usd");
+  };
+  EXPECT_EQ(rental("--price 2").at("p50"), 294000);
+  EXPECT_EQ(rental("--price 2 --beyond-final-run 10").at("p95"), 2940000);
+  EXPECT_LT(rental("").at("p05"), rental("").at("p95"));
+  EXPECT_EQ(run_program(fmt::format("claims deepseek-v3 --rates '{}'", record_file())).code, 0);
+  const Outcome o =
+      run_program("predict --run deepseek-v3-pretrain --price listings --samples 0 --format json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const auto cost = nlohmann::json::parse(o.out).at("estimates").at("cost_usd");
+  EXPECT_LT(cost.at("p05"), cost.at("p50"));
+}
+
 TEST(Program, ReportFromARecordAlone) {
   for (const char* format : {"text", "md", "json"}) {
     const Outcome o = run_program(fmt::format("report '{}' --format {}", record_file(), format));
@@ -225,6 +242,10 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("reprot", "unknown argument 'reprot' (did you mean 'report'?)");
   expect_refused("claims --fromat json", "unknown argument '--fromat' (did you mean '--format'?)");
   expect_refused("claims --format yaml", "--format");
+  expect_refused("claims --price free", "--price: expected a number above 0, found 'free'");
+  expect_refused("claims --beyond-final-run 0.5", "--beyond-final-run");
+  expect_refused("predict --run gpt2-124m-10b --price listings",
+                 "--price listings: none are published for a100");
   expect_refused("claims deepseek-r2", "deepseek-r");
   expect_refused("compare", "OLD");
   expect_refused(fmt::format("compare '{}'", record_file()), "NEW");

@@ -3,8 +3,8 @@
 // Every published file loads, is named after its id, and says where its figures stand.
 #include "record/error.hpp"
 #include "record/strict_json.hpp"
+#include "workload/claim.hpp"
 #include "workload/layout.hpp"
-#include "workload/run.hpp"
 #include "workload/worklist.hpp"
 
 #include <fmt/format.h>

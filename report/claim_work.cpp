@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Work over time, and ceilings.
+#include "report/claim_work.hpp"
+
+#include "record/formulas.hpp"
+#include "record/names.hpp"
+#include "report/claim_arithmetic.hpp"
+#include "workload/step.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace trainmeter {
+namespace {
+
+// Upper bound of the model FLOPs of an RL stage whose mean output length isn't printed: every
+// output as long as allowed. A token costs a forward pass to generate, a training pass, and one
+// more forward where a reference model scores it.
+std::optional<double> rl_flops_at_most(const Run& run) {
+  if (!run.rl || run.rl->phases.empty()) return std::nullopt;
+  const Rl& rl = *run.rl;
+  const auto outputs = static_cast<double>(rl.questions_per_step * rl.samples_per_question);
+  const double passes =
+      1 + 1.0 / 3 + (rl.reference_model ? 1.0 / 3 : 0);  // training is three forwards
+  double flops = 0;
+  for (const RlPhase& phase : rl.phases) {
+    const auto length =
+        phase.mean_output_tokens ? phase.mean_output_tokens : phase.max_output_tokens;
+    if (!length) return std::nullopt;
+    flops += phase.steps * outputs * *length * passes *
+             training_flops_per_token(*run.model, {.seq_len = static_cast<std::int64_t>(*length)});
+  }
+  return flops;
+}
+
+// The convention in which a run's work is counted: causal attention, or 6ND without a length.
+const Convention& counted(const std::vector<Convention>& ways) {
+  return ways[ways.size() > 1 ? 1 : 0];
+}
+
+double peak_of(const Run& run) {
+  if (!run.system) return 0;
+  const auto peak = run.system->peak_flops.find("bf16");
+  return peak == run.system->peak_flops.end() ? 0 : peak->second;
+}
+
+void set_mfus(Implied& out, const Run& run, double tokens_per_s) {
+  const double peak = peak_of(run);
+  if (!(peak > 0) || !(tokens_per_s > 0)) return;
+  out.conventions = conventions(*run.model, run.seq_len);
+  for (Convention& way : out.conventions) {
+    way.mfu = mfu(tokens_per_s, way.flops_per_token, 1, peak);
+  }
+}
+
+Implied of_tokens(Implied out, const Run& run, double hours) {
+  const double tokens_per_s = *run.tokens / (hours * 3600);
+  const Convention way = counted(conventions(*run.model, run.seq_len));
+  out.flops_per_s_per_gpu = rate(*run.tokens * way.flops_per_token, hours * 3600);
+  out.how = fmt::format("{:.3g} tokens x {:.1f} GFLOP ({}, without router and MTP) / {} GPU-hours",
+                        *run.tokens, way.flops_per_token / 1e9, way.name, format_count(hours));
+  set_mfus(out, run, tokens_per_s);
+  return out;
+}
+
+}  // namespace
+
+std::optional<double> hours_of(const Run& run) {
+  if (run.published.gpu_hours) return run.published.gpu_hours;
+  if (!run.published.wall_hours) return std::nullopt;
+  return static_cast<double>(run.gpus) * *run.published.wall_hours;
+}
+
+std::optional<Implied> implied_by(const Run& run, std::optional<double> hours) {
+  Implied out{.stage = run.id, .how = "", .precision = run.precision, .conventions = {}};
+  const Published& p = run.published;
+  if (run.model && hours && run.tokens) return of_tokens(std::move(out), run, *hours);
+  if (run.model && hours && rl_flops_at_most(run)) {
+    const double flops = *rl_flops_at_most(run);
+    out.flops_per_s_per_gpu = rate(flops, *hours * 3600);
+    out.upper_bound = true;
+    out.how = fmt::format(
+        "at most {:.2g} FLOP (every output as long as allowed: generated, scored, trained on) / {} "
+        "GPU-hours",
+        flops, format_count(*hours));
+    return out;
+  }
+  const double tokens_per_s = tokens_per_s_per_gpu(run);
+  if (run.model) set_mfus(out, run, tokens_per_s);
+  if (p.tflops_per_gpu) {
+    out.flops_per_s_per_gpu = *p.tflops_per_gpu * 1e12;
+    out.how = "as printed";
+  } else if (run.model && tokens_per_s > 0) {
+    const Convention way = counted(conventions(*run.model, run.seq_len));
+    out.flops_per_s_per_gpu = tokens_per_s * way.flops_per_token;
+    out.how = fmt::format("{:.5g} tokens/s x {:.4g} GFLOP a token ({})", tokens_per_s,
+                          way.flops_per_token / 1e9, way.name);
+  } else if (const double peak = p.mfu_peak_flops.value_or(peak_of(run)); p.mfu && peak > 0) {
+    out.flops_per_s_per_gpu = *p.mfu * peak;
+    out.how = fmt::format("{} of {}", format_percent(*p.mfu), format_flops(peak));
+  } else {
+    return std::nullopt;
+  }
+  return out;
+}
+
+Implied implied_by(const KernelClaim& kernel, const std::string& id) {
+  return {.stage = id,
+          .flops_per_s_per_gpu = kernel.flops_per_s.value_or(0),
+          .bus_bytes_per_s = kernel.bus_bytes_per_s.value_or(0),
+          .how = "as printed",
+          .precision = kernel.dtype,
+          .operation = kernel.operation,
+          .conventions = {}};
+}
+
+std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtype) {
+  const auto best = book.best_gemm(dtype);
+  if (!best) return std::nullopt;
+  return Ceiling{.flops_per_s = best->value,
+                 .dtype = dtype,
+                 .origin = best->origin,
+                 .how = best->transferred.empty()
+                            ? "measured on this GPU"
+                            : fmt::format("transferred from {}: same SMs, same {} peak",
+                                          best->transferred, dtype)};
+}
+
+std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string& system,
+                                   const Library& library) {
+  std::optional<Ceiling> best;
+  for (const std::string& id : library.ids("micro")) {
+    const Micro micro = library.micro(id);
+    if (micro.system != system) continue;
+    for (const MicroFigure& figure : micro.figures) {
+      const double flops = figure.flops_per_s.value_or(0);
+      const double bus = figure.bus_bytes_per_s.value_or(0);
+      const bool same = figure.operation == kernel.operation && figure.dtype == kernel.dtype &&
+                        figure.ranks == kernel.ranks && figure.id != kernel.figure;
+      if (!same || (best && flops <= best->flops_per_s && bus <= best->bus_bytes_per_s)) continue;
+      best = Ceiling{
+          .operation = kernel.operation,
+          .flops_per_s = flops,
+          .bus_bytes_per_s = bus,
+          .dtype = kernel.dtype,
+          .origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator),
+          .how = "measured on this GPU, " + figure.id};
+    }
+  }
+  return best;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,27 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What a claim's figures ask of each GPU, and what was measured on it.
+#pragma once
+
+#include "report/claims.hpp"
+
+#include <vector>
+
+namespace trainmeter {
+
+// FLOP/s per GPU: tokens x FLOPs per token / GPU-hours, else the printed TFLOP/s, else tokens/s x
+// FLOPs per token, else MFU x peak. `hours` as the claim prints them for this run. For RL the most
+// that the work can have been. Nothing where a part isn't printed.
+std::optional<Implied> implied_by(const Run& run, std::optional<double> hours);
+Implied implied_by(const KernelClaim& kernel, const std::string& id);
+
+// The best GEMM of `dtype`, published or in the user's records.
+std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtype);
+
+// The best figure of the same operation, dtype and ranks that anybody else published for `system`.
+std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string& system,
+                                   const Library& library);
+
+std::optional<double> hours_of(const Run& run);  // as printed, else GPUs x wall hours
+
+}  // namespace trainmeter

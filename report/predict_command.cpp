@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// trainmeter predict: one training run from published or measured rates.
+#include "record/error.hpp"
+#include "record/names.hpp"
+#include "report/command.hpp"
+#include "report/cost.hpp"
+#include "report/stages.hpp"
+#include "report/story.hpp"
+#include "report/transfer.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+namespace trainmeter {
+namespace {
+
+// Cost at the listings' range instead of one price.
+void price_by_listings(Prediction& prediction, const System& on, const Library& library) {
+  const auto listed = listed_prices(library, on);
+  if (!listed) throw BadInput(fmt::format("--price listings: none are published for {}", on.id));
+  const Estimate& price = listed->usd_per_gpu_hour;
+  prediction.price_usd_per_gpu_hour = price.p50;
+  for (RunEstimates* e : {&prediction.estimates, &prediction.null_model}) {
+    if (e->gpu_hours) e->cost_usd = product(*e->gpu_hours, price);
+  }
+  prediction.assumptions.push_back(fmt::format("rent of {} to {} per GPU-hour: {}",
+                                               format_usd(price.p05), format_usd(price.p95),
+                                               listed->how));
+}
+
+struct PredictCommand : Command {
+  std::string run_id, system, price;
+  std::vector<std::string> rates;
+  PredictOptions predict;
+  Output output;
+
+  PredictCommand()
+      : Command("predict", "one training run: step time, MFU, GPU-hours, cost, with ranges") {}
+
+  void options(CLI::App& app) override {
+    app.add_option("--run", run_id, "run file or id")->required();
+    app.add_option("--rates", rates, "records to take the rates from; default: published ones");
+    app.add_option("--system", system,
+                   "system id or file, or 'measured': the records' own; default: the run's");
+    app.add_option("--price", price,
+                   "USD per GPU-hour, or 'listings': the range of published rents")
+        ->check(dollars_or_listings());
+    app.add_option("--samples", predict.samples, "draws; 0: no range, every input at its median")
+        ->check(whole_number(0, 1'000'000))
+        ->capture_default_str();
+    app.add_option("--seed", predict.seed, "of the draws")
+        ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
+        ->capture_default_str();
+    output.options(app);
+  }
+
+  int run() override {
+    const Library library(published_data());
+    const Run which = library.run(run_id);
+    RateBook book;
+    std::vector<std::string> notes;
+    const std::vector<Record> records = read_records(rates);
+    System on;
+    if (system == "measured") {
+      if (records.empty()) throw BadInput("--system measured: needs a record (--rates)");
+      for (const Record& record : records) book.add(record);
+      on = measured_system(records, book, library, notes);
+    } else if (!system.empty()) {
+      on = library.system(system);
+    } else if (which.system) {
+      on = *which.system;
+    } else {
+      throw BadInput(fmt::format("run {}: system: missing; name one with --system", which.id));
+    }
+    book.describe(on);
+    if (records.empty()) {
+      book.add_published(library, on);
+    } else if (system != "measured") {
+      if (which.context.power_cap_w) on.power_w = which.context.power_cap_w;
+      book.describe(on);
+      const std::vector<std::string> reasons = add_projected(book, records, on, library);
+      notes.insert(notes.end(), reasons.begin(), reasons.end());
+    }
+    if (!price.empty() && price != kListings) predict.price_usd_per_gpu_hour = std::stod(price);
+    Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
+    if (price == kListings) price_by_listings(prediction, on, library);
+    for (const std::string& note : notes) prediction.assumptions.push_back(note);
+    output.write(to_document(prediction, fmt::format("{} on {}", which.title, on.id)),
+                 [&] { return to_json(prediction); });
+    return kFine;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> predict_command() {
+  return std::make_unique<PredictCommand>();
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,156 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Strict reading of claims: their own keys first, the rest as a run.
+#include "workload/claim.hpp"
+
+#include "record/error.hpp"
+#include "record/formulas.hpp"
+#include "workload/limits.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace trainmeter {
+namespace {
+
+// What no single GPU, run or market comes near: beyond it, a unit was mistaken.
+constexpr double kMaxFlopsPerGpu = 1e17, kMaxBytesPerGpu = 1e14, kMaxWallHours = 1e6,
+                 kMaxPrice = 1000;
+
+const std::vector<std::string>& units() {
+  static const std::vector<std::string> kUnits = {"GPU-hours", "hours",    "days", "seconds", "USD",
+                                                  "tokens",    "tokens/s", "FLOP", "TFLOP/s", "%"};
+  return kUnits;
+}
+
+std::vector<double> factors(StrictObject& object, const std::string& key) {
+  if (!object.has(key)) return {};
+  std::vector<double> out = object.numbers(key);
+  for (const double value : out) {
+    if (!(value > 0)) object.refuse(key, "numbers above 0");
+  }
+  return out;
+}
+
+PrintedSum read_sum(StrictObject object) {
+  PrintedSum sum{.title = filled(object, "title"),
+                 .multiply = factors(object, "multiply"),
+                 .divide = factors(object, "divide"),
+                 .add = factors(object, "add")};
+  if (sum.multiply.empty() == sum.add.empty() || (!sum.add.empty() && !sum.divide.empty())) {
+    object.refuse("multiply", "either `multiply` (with `divide`, if need be) or `add`");
+  }
+  sum.exact = object.optional(&StrictObject::positive, "exact").value_or(1);
+  sum.printed = object.positive("printed");
+  sum.unit = object.one_of("unit", units());
+  object.finish();
+  return sum;
+}
+
+double at_most(StrictObject& object, const std::string& key, double most, const char* unit) {
+  const double value = object.positive(key);
+  if (!(value <= most)) object.refuse(key, fmt::format("{}, at most {:g}", unit, most));
+  return value;
+}
+
+KernelClaim read_kernel(StrictObject object) {
+  KernelClaim kernel{.operation = filled(object, "operation"), .dtype = filled(object, "dtype")};
+  kernel.ranks = object.has("ranks") ? object.count("ranks") : 1;
+  if (object.has("flops_per_s")) {
+    kernel.flops_per_s = at_most(object, "flops_per_s", kMaxFlopsPerGpu, "FLOP/s of one GPU");
+  }
+  if (object.has("bus_bytes_per_s")) {
+    kernel.bus_bytes_per_s =
+        at_most(object, "bus_bytes_per_s", kMaxBytesPerGpu, "bytes/s of one GPU");
+  }
+  if (kernel.flops_per_s.has_value() == kernel.bus_bytes_per_s.has_value()) {
+    object.refuse("flops_per_s", "one of flops_per_s and bus_bytes_per_s");
+  }
+  if (object.has("figure")) kernel.figure = filled(object, "figure");
+  object.finish();
+  return kernel;
+}
+
+// {amount, currency, usd_per_unit} into dollars, with what the last printed digits are worth.
+void read_cost(StrictObject object, Claim& claim, nlohmann::json& run) {
+  const double amount = object.positive("amount");
+  const std::string currency = filled(object, "currency");
+  if (currency != "USD" && !object.has("usd_per_unit")) {
+    throw BadInput(fmt::format("{}: {}: missing; a cost in {} needs its rate in USD",
+                               object.where(), object.path_of("usd_per_unit"), currency));
+  }
+  const double rate = currency == "USD" ? 1 : object.positive("usd_per_unit");
+  object.finish();
+  run["published"]["cost_usd"] = amount * rate;
+  claim.cost_unit_usd = printed_unit(amount) * rate;
+}
+
+std::string read_date(StrictObject& object) {
+  std::string date = filled(object, "said_on");
+  if (date.find_first_not_of("0123456789-") != std::string::npos || date.size() < 4) {
+    object.refuse("said_on", "a date such as 2025, 2025-09 or 2025-09-17");
+  }
+  return date;
+}
+
+void check_units(StrictObject object) {
+  if (object.has("price_usd_per_gpu_hour"))
+    at_most(object, "price_usd_per_gpu_hour", kMaxPrice, "USD per GPU-hour");
+  if (!object.has("published")) return;
+  StrictObject published = object.object("published");
+  if (published.has("wall_hours")) at_most(published, "wall_hours", kMaxWallHours, "hours");
+  if (published.has("tflops_per_gpu"))
+    at_most(published, "tflops_per_gpu", kMaxFlopsPerGpu / 1e12, "TFLOP/s of one GPU");
+}
+
+// The keys of the run that the claim names, under the claim's own.
+nlohmann::json with_run_below(nlohmann::json own, StrictObject& object, const Library& library) {
+  if (!object.has("run")) return own;
+  const auto file = library.file("runs", object.text("run"));
+  nlohmann::json run = read_json_file(file);
+  own.erase("run");
+  run.merge_patch(own);
+  return run;
+}
+
+}  // namespace
+
+Claim read_claim(const nlohmann::json& json, const std::string& where, const Library& library) {
+  StrictObject object(json, where);
+  if (object.has("schema")) {
+    if (const std::int64_t schema = object.count("schema"); schema > kClaimSchema) {
+      object.refuse("schema", fmt::format("at most {}, which this program reads; schema {} needs a "
+                                          "newer trainmeter",
+                                          kClaimSchema, schema));
+    }
+  }
+  Claim claim;
+  if (!object.has("source")) {
+    throw BadInput(where + ": source: missing; a claim needs {title, locator, url, read_on}");
+  }
+  claim.source = read_source(object.object("source"));
+  if (object.has("sentence")) claim.sentence = filled(object, "sentence");
+  if (object.has("who")) claim.who = filled(object, "who");
+  if (object.has("said_on")) claim.said_on = read_date(object);
+  if (object.has("constructed")) claim.constructed = object.boolean("constructed");
+  if (object.has("counts")) claim.counts = object.texts("counts");
+  if (object.has("leaves_out")) claim.leaves_out = object.texts("leaves_out");
+  if (object.has("about")) claim.about = filled(object, "about");
+  if (object.has("sums")) {
+    for (StrictObject& sum : object.objects("sums")) claim.sums.push_back(read_sum(sum));
+  }
+  if (object.has("kernel")) claim.kernel = read_kernel(object.object("kernel"));
+  check_units(object);
+
+  nlohmann::json own = json;
+  if (object.has("cost")) read_cost(object.object("cost"), claim, own);
+  for (const char* key : {"schema", "sentence", "who", "said_on", "constructed", "counts",
+                          "leaves_out", "about", "sums", "kernel", "cost"}) {
+    own.erase(key);
+  }
+  claim.run = read_run(StrictObject(with_run_below(own, object, library), where), library);
+  return claim;
+}
+
+}  // namespace trainmeter
