@@ -1,0 +1,133 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Files in, files out, and option checks with one clear line each.
+#include "report/command.hpp"
+
+#include "record/error.hpp"
+#include "report/cases.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+namespace trainmeter {
+
+namespace fs = std::filesystem;
+
+void write_file(const std::string& file, const std::string& text) {
+  std::ofstream out(file, std::ios::binary);
+  if (!out) throw BadInput(file + ": cannot be written: " + std::strerror(errno));
+  if (!(out << text).flush())
+    throw EnvironmentFailed(file + ": writing failed: " + std::strerror(errno));
+}
+
+// To the file, or to stdout where none is named.
+void put(const std::string& file, const std::string& text) {
+  if (!file.empty()) {
+    write_file(file, text);
+  } else if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
+             std::fflush(stdout) != 0) {
+    throw EnvironmentFailed(std::string("stdout: writing failed: ") + std::strerror(errno));
+  }
+}
+
+std::string dumped(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void warn(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
+}
+
+void Output::options(CLI::App& app) {
+  app.add_option("--format", format, "text, md or json")
+      ->check(CLI::IsMember({"text", "md", "json"}));
+  app.add_option("-o,--output", file, "write here instead of to stdout");
+}
+
+void Output::write(const Document& document,
+                   const std::function<nlohmann::ordered_json()>& json) const {
+  if (format == "json") {
+    put(file, dumped(json()));
+  } else if (format == "md") {
+    put(file, to_markdown(document));
+  } else {
+    put(file, to_text(document, file.empty() ? style_of_stdout() : TextStyle{}));
+  }
+}
+
+std::vector<Record> read_records(const std::vector<std::string>& names) {
+  std::vector<Record> out;
+  for (const std::string& name : names) {
+    fs::path file = name;
+    if (std::error_code error; fs::is_directory(file, error)) {
+      std::vector<fs::path> found;
+      for (const auto& entry :
+           fs::recursive_directory_iterator(file, fs::directory_options::skip_permission_denied)) {
+        if (entry.path().extension() == ".jsonl") found.push_back(entry.path());
+      }
+      if (found.empty()) throw BadInput(name + ": no record (*.jsonl) in this folder");
+      file = *std::ranges::max_element(found, {},
+                                       [](const fs::path& f) { return fs::last_write_time(f); });
+    }
+    out.push_back(read_record(file));
+    warn(out.back().warnings);
+  }
+  return out;
+}
+
+std::vector<Record> records_in(const std::string& list) {
+  std::vector<Record> out = read_record_list(list);
+  for (const Record& record : out) warn(record.warnings);
+  return out;
+}
+
+// CLI11's own range checks print the largest double, 309 digits long, as the upper end.
+CLI::Validator number_above_0() {
+  return {[](std::string& text) {
+            double value = 0;
+            const char* end = text.data() + text.size();
+            const auto [stop, failed] = std::from_chars(text.data(), end, value);
+            const bool good = failed == std::errc{} && stop == end && std::isfinite(value);
+            return good && value > 0 ? ""
+                                     : fmt::format("expected a number above 0, found '{}'", text);
+          },
+          ""};
+}
+
+CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
+  return {[=](std::string& text) {
+            std::int64_t value = 0;
+            const char* end = text.data() + text.size();
+            const auto [stop, failed] = std::from_chars(text.data(), end, value);
+            const bool good = failed == std::errc{} && stop == end;
+            return good && value >= least && value <= most
+                       ? ""
+                       : fmt::format("expected a whole number of {} to {}, found '{}'", least, most,
+                                     text);
+          },
+          ""};
+}
+
+CLI::Validator number_between(double least, double most) {
+  return {[=](std::string& text) {
+            double value = 0;
+            const char* end = text.data() + text.size();
+            const auto [stop, failed] = std::from_chars(text.data(), end, value);
+            const bool good = failed == std::errc{} && stop == end;
+            return good && value >= least && value <= most
+                       ? ""
+                       : fmt::format("expected a number of {} to {}, found '{}'", least, most,
+                                     text);
+          },
+          ""};
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What the commands of the program `trainmeter` share: reading records, writing results, checking
+// options.
+#pragma once
+
+#include "record/record.hpp"
+#include "report/document.hpp"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+// Exit codes: docs/contributing.md.
+inline constexpr int kFine = 0, kCheckFailed = 1, kBadInput = 2, kEnvironmentFailed = 4;
+
+struct Command {
+  std::string name, about;
+  Command(std::string its_name, std::string what_it_does)
+      : name(std::move(its_name)), about(std::move(what_it_does)) {}
+  virtual ~Command() = default;
+  virtual void options(CLI::App& app) = 0;
+  virtual int run() = 0;  // its exit code
+};
+
+// All there are, in the order that --help lists them.
+std::vector<std::unique_ptr<Command>> commands();
+
+// BadInput where the file can't be opened, EnvironmentFailed where writing fails.
+void write_file(const std::string& file, const std::string& text);
+// To the file, or to stdout where none is named.
+void put(const std::string& file, const std::string& text);
+std::string dumped(const nlohmann::ordered_json& json);
+void warn(const std::vector<std::string>& warnings);
+
+struct Output {
+  std::string format = "text";
+  std::string file;
+
+  void options(CLI::App& app);
+  void write(const Document& document, const std::function<nlohmann::ordered_json()>& json) const;
+};
+
+// Records as named; a folder stands for the newest record in it. Their warnings go to stderr.
+std::vector<Record> read_records(const std::vector<std::string>& names);
+// As read_record_list, with the records' warnings.
+std::vector<Record> records_in(const std::string& list);
+
+CLI::Validator number_above_0();
+CLI::Validator number_between(double least, double most);
+CLI::Validator whole_number(std::int64_t least, std::int64_t most);
+
+}  // namespace trainmeter
