@@ -32,6 +32,7 @@ struct Command {
 
 // All there are, in the order that --help lists them.
 std::vector<std::unique_ptr<Command>> commands();
+void add_report_commands(std::vector<std::unique_ptr<Command>>& to);  // report, explain
 
 // BadInput where the file can't be opened, EnvironmentFailed where writing fails.
 void write_file(const std::string& file, const std::string& text);
@@ -42,6 +43,7 @@ void warn(const std::vector<std::string>& warnings);
 
 struct Output {
   std::string format = "text";
+  bool ascii = false;
   std::string file;
 
   void options(CLI::App& app);
