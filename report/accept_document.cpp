@@ -136,7 +136,8 @@ Document to_document(const Acceptance& acceptance) {
     }
     out.emplace_back(std::move(table));
   }
-  if (!acceptance.notes.empty()) out.emplace_back(Bullets{acceptance.notes});
+  if (!acceptance.notes.empty())
+    out.emplace_back(Bullets{{acceptance.notes.begin(), acceptance.notes.end()}});
   return out;
 }
 

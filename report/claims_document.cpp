@@ -191,15 +191,19 @@ Document to_document(const std::vector<Verdict>& verdicts) {
   out.emplace_back(Heading{2, "Published claims"});
   Table table{{"claim", ">GPU-hours", ">cost", "verdict"}, {}};
   for (const Verdict& v : verdicts) {
-    table.rows.push_back({v.title, v.gpu_hours ? format_count(*v.gpu_hours) : "-",
-                          v.cost_usd ? format_usd(*v.cost_usd) : "-", v.verdict});
+    table.rows.push_back(
+        {v.title,
+         v.gpu_hours ? numbered(format_count(*v.gpu_hours), v.id + ":gpu_hours") : Text("-"),
+         v.cost_usd ? numbered(format_usd(*v.cost_usd), v.id + ":cost_usd") : Text("-"),
+         v.verdict});
   }
   out.emplace_back(std::move(table));
   for (const Verdict& v : verdicts) {
-    out.emplace_back(Heading{2, v.id + ": " + v.verdict});
+    out.emplace_back(Heading{3, v.id + ": " + v.verdict});
     if (!v.plainly.empty()) out.emplace_back(Paragraph{v.plainly});
     out.emplace_back(Paragraph{v.reason + "."});
-    out.emplace_back(Bullets{notes_of(v)});
+    const std::vector<std::string> notes = notes_of(v);
+    out.emplace_back(Bullets{{notes.begin(), notes.end()}});
   }
   return out;
 }

@@ -59,7 +59,9 @@ void Output::write(const Document& document,
   } else if (format == "md") {
     put(file, to_markdown(document));
   } else {
-    put(file, to_text(document, file.empty() ? style_of_stdout() : TextStyle{}));
+    TextStyle style = file.empty() ? style_of_stdout() : TextStyle{};
+    style.ascii = ascii;
+    put(file, to_text(document, style));
   }
 }
 

@@ -36,6 +36,7 @@ std::unique_ptr<Command> predict_command();
 std::unique_ptr<Command> claims_command();
 std::unique_ptr<Command> accept_command();
 std::unique_ptr<Command> anonymise_command();
+void add_report_commands(std::vector<std::unique_ptr<Command>>& to);  // report, explain
 
 // BadInput where the file can't be opened, EnvironmentFailed where writing fails.
 void write_file(const std::string& file, const std::string& text);
@@ -46,6 +47,7 @@ void warn(const std::vector<std::string>& warnings);
 
 struct Output {
   std::string format = "text";
+  bool ascii = false;
   std::string file;
 
   void options(CLI::App& app);

@@ -31,34 +31,6 @@ struct DoctorCommand : Command {
   }
 };
 
-struct ReportCommand : Command {
-  std::vector<std::string> records;
-  std::string run_id = "gpt2-124m-10b";
-  std::optional<double> price;
-  Output output;
-
-  ReportCommand() : Command("report", "the whole story of one or more records") {}
-
-  void options(CLI::App& app) override {
-    app.add_option("RECORD", records,
-                   "records, or folders (the newest record in each); default results/measured");
-    app.add_option("--run", run_id, "the run that is carried to the measured machine: id or file")
-        ->capture_default_str();
-    app.add_option("--price", price, "USD per device-hour")->check(number_above_0());
-    output.options(app);
-  }
-
-  int run() override {
-    StoryOptions options{.run = run_id, .predict = {.price_usd_per_gpu_hour = price}};
-    const Library library(published_data());
-    const std::vector<std::string> names =
-        records.empty() ? std::vector<std::string>{"results/measured"} : records;
-    const Story story = tell(read_records(names), library, options);
-    output.write(to_document(story), [&] { return to_json(story); });
-    return kFine;
-  }
-};
-
 struct ValidateCommand : Command {
   ValidateOptions validation;
   std::string calibration;
@@ -168,7 +140,7 @@ struct ExportCommand : Command {
 std::vector<std::unique_ptr<Command>> commands() {
   std::vector<std::unique_ptr<Command>> out;
   out.push_back(std::make_unique<DoctorCommand>());
-  out.push_back(std::make_unique<ReportCommand>());
+  add_report_commands(out);
   out.push_back(predict_command());
   out.push_back(claims_command());
   out.push_back(std::make_unique<ValidateCommand>());

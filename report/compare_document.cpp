@@ -63,7 +63,7 @@ std::string summary(const Comparison& comparison) {
 void add_list(Document& out, const std::string& title, const std::vector<std::string>& items) {
   if (items.empty()) return;
   out.emplace_back(Heading{2, title});
-  out.emplace_back(Bullets{items});
+  out.emplace_back(Bullets{{items.begin(), items.end()}});
 }
 
 std::string count_of(const std::vector<std::string>& cases, const char* side) {
@@ -83,7 +83,7 @@ Document to_document(const Comparison& comparison) {
   out.emplace_back(Heading{1, "trainmeter: new against old"});
   out.emplace_back(Paragraph{summary(comparison)});
   add_cases(out, comparison);
-  std::vector<std::string> notes = {
+  std::vector<Text> notes = {
       "starts: process starts on the old side + on the new; the interval holds the spread between "
       "them, and verdicts are corrected for the number of cases"};
   if (has(comparison, "starts") || has(comparison, "assumed")) {

@@ -7,6 +7,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "record/samples.hpp"
+#include "report/stages.hpp"
 #include "report/transfer.hpp"
 
 #include <fmt/format.h>
@@ -161,6 +162,12 @@ Run here(Run run, const Story& story, const std::string& dtype) {
   return run;
 }
 
+void add_published_parts(Story& story, const Library& library, const StoryOptions& options) {
+  for (const std::string& id : library.ids("claims"))
+    story.verdicts.push_back(judge(library.claim(id), library));
+  if (options.validate) story.validation = validate(library, {});
+}
+
 }  // namespace
 
 System measured_system(const std::vector<Record>& records, const RateBook& rates,
@@ -209,8 +216,45 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
   return out;
 }
 
+std::string shown_rate(const RatePoint& point, double value) {
+  return is_compute(point.operation) ? format_flops(value) : format_bandwidth(value);
+}
+
+std::string shown_rate(const UsedRate& used) {
+  const bool bytes =
+      used.what.find("memory") != std::string::npos || used.what.find("all_") != std::string::npos;
+  return bytes ? format_bandwidth(used.rate.value) : format_flops(used.rate.value);
+}
+
+Story tell_published(const Library& library, const StoryOptions& options) {
+  Story story;
+  story.title = "What others published, and what it implies";
+  const Run run = library.run(options.run);
+  if (!run.system)
+    throw BadInput(fmt::format("run {}: system: missing, and nothing was measured", run.id));
+  story.machine = *run.system;
+  story.rates.describe(story.machine);
+  story.rates.add_published(library, story.machine);
+  std::map<std::tuple<std::string, std::string, std::string>, Achieved> best;
+  for (const RatePoint& point : story.rates.points()) {
+    Achieved a;
+    a.point = point;
+    find_possible(a, story);
+    const auto [found, first] = best.try_emplace({point.operation, point.dtype, point.backend}, a);
+    if (!first && found->second.point.value < point.value) found->second = a;
+    if (is_collective(point.operation) && point.bytes > 0) story.collectives.push_back(a);
+  }
+  for (const auto& [key, a] : best) story.achieved.push_back(a);
+  story.prediction_title = fmt::format("{} on {}", run.title, story.machine.id);
+  story.prediction =
+      predict_run(run, story.machine, story.rates, load_knowledge(library), options.predict);
+  add_published_parts(story, library, options);
+  return story;
+}
+
 Story tell(std::vector<Record> records, const Library& library, const StoryOptions& options) {
   Story story;
+  story.title = "What this machine delivers, and what that means";
   story.records = std::move(records);
   for (const Record& record : story.records) {
     story.warnings.insert(story.warnings.end(), record.warnings.begin(), record.warnings.end());
@@ -233,8 +277,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
                                      // story still holds
     story.why_no_prediction = error.what();
   }
-  for (const std::string& id : library.ids("claims"))
-    story.verdicts.push_back(judge(library.claim(id), library));
+  add_published_parts(story, library, options);
   return story;
 }
 

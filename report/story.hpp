@@ -9,6 +9,7 @@
 #include "report/document.hpp"
 #include "report/predict.hpp"
 #include "report/rates.hpp"
+#include "report/validate.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -30,7 +31,8 @@ struct Achieved {
 };
 
 struct Story {
-  std::vector<Record> records;
+  std::string title;
+  std::vector<Record> records;     // none: the story of the published data alone
   System machine;                  // the measured device as a system
   std::vector<std::string> notes;  // how `machine` was made
   RateBook rates;
@@ -42,14 +44,23 @@ struct Story {
   std::string prediction_title;
   std::string why_no_prediction;
   std::vector<Verdict> verdicts;
+  std::optional<Validation> validation;  // where it was asked for
 };
 
 struct StoryOptions {
   std::string run = "gpt2-124m-10b";  // what is carried to this machine
   PredictOptions predict;
+  bool validate = false;  // every published run too: some seconds
 };
 
 Story tell(std::vector<Record> records, const Library& library, const StoryOptions& options);
+
+// What others published, with no measurement of ours: the run on its own system, by the rates that
+// others measured on it. BadInput where the run names no system.
+Story tell_published(const Library& library, const StoryOptions& options);
+
+std::string shown_rate(const RatePoint& point, double value);
+std::string shown_rate(const UsedRate& used);
 
 // The measured device as a system: a GPU by its name from the published systems, a CPU with its
 // measured register peaks.

@@ -3,7 +3,8 @@
 // Predictions, verdicts and whole stories as documents.
 #include "record/formulas.hpp"
 #include "record/names.hpp"
-#include "report/story.hpp"
+#include "report/charts.hpp"
+#include "report/story_parts.hpp"
 
 #include <fmt/format.h>
 
@@ -14,10 +15,6 @@ namespace {
 
 constexpr std::size_t kRatesShown = 5;
 constexpr std::size_t kFactorsShown = 6;
-
-std::string shown_rate(const RatePoint& point, double value) {
-  return is_compute(point.operation) ? format_flops(value) : format_bandwidth(value);
-}
 
 // What follows operation, type and backend in the name: rows:1024 cols:4096.
 std::string sizes_in(const std::string& name) {
@@ -39,7 +36,7 @@ std::string shown_shape(const RatePoint& point) {
   if (point.bytes > 0)
     return format_bytes(static_cast<double>(point.bytes)) +
            (point.ranks > 1 ? fmt::format(", {} ranks", point.ranks) : "");
-  return "registers";
+  return point.operation == "fma" ? "registers" : "-";
 }
 
 std::string shown_spread(const Achieved& a) {  // half the interval, against the rate
@@ -49,13 +46,16 @@ std::string shown_spread(const Achieved& a) {  // half the interval, against the
 
 std::string shown_per_joule(const Achieved& a) {
   return fmt::format("{:.3g} G{}/J", *a.per_joule / 1e9,
-                     computes(a.point.operation) ? "FLOP" : "B");
+                     is_compute(a.point.operation) ? "FLOP" : "B");
 }
 
 template <class F>
-std::vector<std::string> row_of(const std::string& name, const Estimate& e,
-                                const Estimate& null_model, F show) {
-  return {name, show(e.p50), show(e.p05), show(e.p95), show(null_model.p50)};
+std::vector<Text> row_of(const Prediction& p, const char* title, const std::string& name,
+                         const Estimate& e, const Estimate& null_model, F show) {
+  const std::string id = "predict/" + p.run_id + ":";
+  return {title, numbered(show(e.p50), id + name), numbered(show(e.p05), id + name + ".p05"),
+          numbered(show(e.p95), id + name + ".p95"),
+          numbered(show(null_model.p50), id + "null_model." + name)};
 }
 
 void append(Document& to, Document from) {
@@ -103,23 +103,30 @@ void add_achieved(Document& out, const Story& story) {
   if (energy) table.columns.emplace_back(">per joule");
   for (const Achieved& a : story.achieved) {
     table.rows.push_back({a.point.operation, a.point.dtype, a.point.backend, shown_shape(a.point),
-                          shown_rate(a.point, a.point.value),
+                          numbered(shown_rate(a.point, a.point.value), a.point.name + ":rate"),
                           a.possible ? shown_rate(a.point, *a.possible) : "-",
                           a.possible ? format_percent(a.point.value / *a.possible) : "-",
                           shown_spread(a), std::to_string(a.samples)});
     if (energy) table.rows.back().push_back(a.per_joule ? shown_per_joule(a) : "n/a");
   }
   out.emplace_back(std::move(table));
-  std::vector<std::string> notes = story.notes;
+  std::vector<Text> notes(story.notes.begin(), story.notes.end());
   if (!story.machine.memory_bytes_per_s)
     notes.emplace_back("no peak is known for this machine's memory");
-  notes.emplace_back(
-      "95 %: interval of the median, by batches of ten autocorrelation times; n/a: fewer than 50 "
-      "samples, a drift, or samples too alike in time; all-reduce as bus bandwidth, "
-      "kernels of a step as the bytes they must move; every case was verified before it was timed");
+  if (story.records.empty()) {
+    notes.emplace_back(
+        "as their sources print them: explain, or a click on the number, says which");
+  } else {
+    notes.emplace_back(
+        "95 %: interval of the median, by batches of ten autocorrelation times; n/a: fewer than 50 "
+        "samples, a drift, or samples too alike in time; all-reduce as bus bandwidth, "
+        "kernels of a step as the bytes they must move; every case was verified before it was "
+        "timed");
+  }
   // Either the ceiling was measured while other programs held the cores, or it isn't one.
   for (const Achieved& a : story.achieved) {
-    if (!a.possible || a.point.value <= (1 + kCeilingNoise) * *a.possible) continue;
+    if (a.point.published || !a.possible || a.point.value <= (1 + kCeilingNoise) * *a.possible)
+      continue;
     notes.push_back(fmt::format(
         "{} {} {} exceeds what is given as possible ({}): its share, and an MFU against that peak, "
         "mean nothing. Other programs may have held the cores: measure again when they are idle",
@@ -127,21 +134,9 @@ void add_achieved(Document& out, const Story& story) {
   }
   out.emplace_back(Bullets{std::move(notes)});
 
-  if (story.collectives.size() > 1) {
-    out.emplace_back(Heading{2, "All-reduce by payload"});
-    Table sizes{{">payload", ">ranks", ">time", ">algorithm", ">bus"}, {}};
-    for (const Achieved& a : story.collectives) {
-      const double algorithm = a.point.value / bus_factor(a.point.operation, a.point.ranks);
-      sizes.rows.push_back({format_bytes(static_cast<double>(a.point.bytes)),
-                            std::to_string(a.point.ranks),
-                            format_seconds(static_cast<double>(a.point.bytes) / algorithm),
-                            format_bandwidth(algorithm), format_bandwidth(a.point.value)});
-    }
-    out.emplace_back(std::move(sizes));
-  }
   if (!story.failures.empty()) {
     out.emplace_back(Heading{2, "Failed, and counted nowhere"});
-    out.emplace_back(Bullets{story.failures});
+    out.emplace_back(Bullets{{story.failures.begin(), story.failures.end()}});
   }
 }
 
@@ -153,16 +148,19 @@ Document to_document(const Prediction& p, const std::string& title) {
   Table table{{"estimate", ">median", ">5 %", ">95 %", ">null model"}, {}};
   const RunEstimates& e = p.estimates;
   const RunEstimates& n = p.null_model;
-  table.rows.push_back(row_of("step time", e.step_time_s, n.step_time_s, format_seconds));
-  table.rows.push_back(row_of("MFU", e.mfu, n.mfu, format_percent));
-  table.rows.push_back(row_of("model FLOP/s per device", e.tflops_per_gpu, n.tflops_per_gpu,
-                              [](double t) { return format_flops(t * 1e12); }));
+  table.rows.push_back(
+      row_of(p, "step time", "step_time_s", e.step_time_s, n.step_time_s, format_seconds));
+  table.rows.push_back(row_of(p, "MFU", "mfu", e.mfu, n.mfu, format_percent));
+  table.rows.push_back(row_of(p, "model FLOP/s per device", "tflops_per_gpu", e.tflops_per_gpu,
+                              n.tflops_per_gpu, [](double t) { return format_flops(t * 1e12); }));
   if (e.gpu_hours) {
     table.rows.push_back({"goodput", format_percent(p.goodput), "-", "-", "-"});
   }
   if (e.gpu_hours)
-    table.rows.push_back(row_of("device-hours", *e.gpu_hours, *n.gpu_hours, format_count));
-  if (e.cost_usd) table.rows.push_back(row_of("cost", *e.cost_usd, *n.cost_usd, format_usd));
+    table.rows.push_back(
+        row_of(p, "device-hours", "gpu_hours", *e.gpu_hours, *n.gpu_hours, format_count));
+  if (e.cost_usd)
+    table.rows.push_back(row_of(p, "cost", "cost_usd", *e.cost_usd, *n.cost_usd, format_usd));
   out.emplace_back(std::move(table));
   out.emplace_back(Paragraph{fmt::format(
       "MFU against {}{}. Null model: {:.0f} % of that for everything.",
@@ -176,33 +174,32 @@ Document to_document(const Prediction& p, const std::string& title) {
         Paragraph{fmt::format("Published: {} a step; the prediction is {:+.1f} % off.",
                               format_seconds(*p.published_step_time_s), *p.error_pct)});
   }
-  Table parts{{"part of a step", ">time", ">share"}, {}};
-  double total = 0;
-  for (const auto& [name, seconds] : p.breakdown_s) total += seconds;
-  for (const auto& [name, seconds] : p.breakdown_s)
-    parts.rows.push_back({name, format_seconds(seconds), format_percent(seconds / total)});
-  out.emplace_back(std::move(parts));
+  out.emplace_back(breakdown_chart(p));
+  out.emplace_back(basis_chart(p));
   if (!p.factors.empty()) {
     Table factors{{"kernel alone to step", ">median", ">5 %", ">95 %", ">1 % of it moves", "from"},
                   {}};
     for (std::size_t i = 0; i < std::min(kFactorsShown, p.factors.size()); ++i) {
       const UsedFactor& f = p.factors[i];
-      factors.rows.push_back({std::string(to_string(f.factor)), fmt::format("{:.3g}", f.middle),
+      const std::string name(to_string(f.factor));
+      factors.rows.push_back({name,
+                              numbered(fmt::format("{:.3g}", f.middle),
+                                       fmt::format("predict/{}:factors.{}.middle", p.run_id, name)),
                               fmt::format("{:.3g}", f.low), fmt::format("{:.3g}", f.high),
                               fmt::format("{:+.2f} %", f.elasticity),
                               f.learnt ? "published steps" : "assumed"});
     }
     out.emplace_back(std::move(factors));
+    out.emplace_back(tornado_chart(p));
   }
-  std::vector<std::string> notes;
+  std::vector<Text> notes;
   for (std::size_t i = 0; i < std::min(kRatesShown, p.rates.size()); ++i) {
     const UsedRate& used = p.rates[i];
-    const bool compute = used.what.find("memory") == std::string::npos &&
-                         used.what.find("all_") == std::string::npos;
-    notes.push_back(
-        fmt::format("{}: {} ({}; {})", used.what,
-                    compute ? format_flops(used.rate.value) : format_bandwidth(used.rate.value),
-                    used.rate.how, used.rate.origin));
+    std::string word = used.what;
+    std::ranges::replace(word, ' ', '_');
+    notes.push_back(numbered(fmt::format("{}: {} ({}; {})", used.what, shown_rate(used),
+                                         used.rate.how, used.rate.origin),
+                             fmt::format("predict/{}:rates.{}.value", p.run_id, word)));
   }
   if (p.rates.size() > kRatesShown)
     notes.push_back(fmt::format("... and {} more rates (--format json lists them)",
@@ -222,17 +219,29 @@ Document to_document(const Prediction& p, const std::string& title) {
 
 Document to_document(const Story& story) {
   Document out;
-  out.emplace_back(Heading{1, "trainmeter: what this machine delivers, and what that means"});
-  add_machine(out, story);
-  if (!story.warnings.empty()) out.emplace_back(Bullets{story.warnings});
+  out.emplace_back(Heading{1, "trainmeter: " + story.title});
+  out.emplace_back(answer(story));
+  out.emplace_back(ladder_chart(story));
+  if (!story.records.empty()) add_machine(out, story);
+  if (!story.warnings.empty())
+    out.emplace_back(Bullets{{story.warnings.begin(), story.warnings.end()}});
+  if (story.records.size() > 1) append(out, side_by_side(story));
   add_achieved(out, story);
+  out.emplace_back(Heading{2, "Rates by shape, size and regime"});
+  for (const auto& chart : {roofline_chart, shape_chart, payload_chart, regime_chart})
+    out.emplace_back(chart(story));
   if (story.prediction) {
     append(out, to_document(*story.prediction, story.prediction_title));
   } else {
     out.emplace_back(Heading{2, "Training on this machine"});
     out.emplace_back(Paragraph{"No prediction: " + story.why_no_prediction});
   }
+  if (story.validation) {
+    out.emplace_back(Heading{2, "How well such predictions hold"});
+    out.emplace_back(validation_chart(*story.validation));
+  }
   append(out, to_document(story.verdicts));
+  append(out, method(story));
   return out;
 }
 

@@ -10,7 +10,7 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$2" >&2; exit "$1"; }
 packages=(g++ cmake ninja-build git ca-certificates
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev libeigen3-dev libboost-dev
   libdnnl-dev libopenblas-openmp-dev libopenmpi-dev openmpi-bin)
-test_packages=(libgtest-dev libgmock-dev python3)
+test_packages=(libgtest-dev libgmock-dev python3 python3-venv chromium chromium-driver python3-selenium)
 
 # install_missing PACKAGE...: nothing where all are there, so that a set-up machine needs no network.
 install_missing() {
@@ -52,4 +52,18 @@ build_with() {
       { tail -n 40 "$log" >&2; die 1 "the build failed; all of it is in $log"; }
     grep -E '^-- CUDA:' "$log" >&2 || true
   fi
+}
+
+# What the report's charts need, into build/charts/: a page carries vega.js, Markdown's pictures are drawn by draw.py.
+# Without a network reports keep their tables and say so.
+set_up_charts() {
+  local folder=$root/build/charts
+  if [ -s "$folder/vega.js" ] && cmp -s "$root/scripts/charts.py" "$folder/draw.py"; then return; fi
+  say "Charts in build/charts/"
+  mkdir -p "$folder"
+  python3 -m venv "$folder/venv" &&
+    "$folder/venv/bin/pip" -q install --disable-pip-version-check vl-convert-python==1.9.0.post1 &&
+    "$folder/venv/bin/python" "$root/scripts/charts.py" --library >"$folder/vega.js.part" &&
+    mv "$folder/vega.js.part" "$folder/vega.js" &&
+    cp "$root/scripts/charts.py" "$folder/draw.py"
 }

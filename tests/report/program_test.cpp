@@ -257,6 +257,10 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("export", "RECORD");
   expect_refused("export x --format xml", "--format");
   expect_refused("report /no/such.jsonl", "/no/such.jsonl: cannot be read");
+  expect_refused("report --published x.jsonl", "--published: expected no record");
+  expect_refused("report --format pdf", "--format");
+  expect_refused("explain", "NUMBER");
+  expect_refused("explain deepseek-v3:cost_us --published", "did you mean deepseek-v3:cost_usd");
   expect_refused("predict", "--run");
   expect_refused("predict --run gpt2-124m-10b --price -1",
                  "--price: expected a number above 0, found '-1'");

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Gets what the report's charts need, into build/charts/: the library that a page carries (vega.js) and the converter to SVG.
+source "$(dirname "$0")/common.sh"
+
+install_missing python3 python3-venv
+set_up_charts
