@@ -76,8 +76,22 @@ function config() {
   };
 }
 
+// On a phone what is written after a bar needs a larger share of the width, and a legend one column.
+function fitted(spec) {
+  if (innerWidth >= 500) return spec;
+  const out = structuredClone(spec);
+  const x = out.encoding && out.encoding.x;
+  if (x && x.scale && x.scale.domainMax) x.scale.domainMax *= 1.5;
+  for (const layer of [out, ...(out.layer || [])]) {
+    const colour = layer.encoding && layer.encoding.color;
+    if (colour && colour.legend) colour.legend.columns = 1;
+  }
+  return out;
+}
+
 async function draw() {
-  for (const [id, spec] of Object.entries(charts)) {
+  for (const [id, whole] of Object.entries(charts)) {
+    const spec = fitted(whole);
     const place = document.getElementById('chart-' + id);
     const many = spec.data.values.length > 1500;
     const drawn = await vegaEmbed(place, spec,
