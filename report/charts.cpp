@@ -102,7 +102,7 @@ Block ladder_chart(const Story& story) {
     if (p.published_step_time_s) {
       const double published =
           tflops * 1e12 * p.estimates.step_time_s.p50 / *p.published_step_time_s;
-      bars.add("whole step, as its source has it", published, format_flops(published), "",
+      bars.add("whole step, published", published, format_flops(published), "",
                "published");
     }
   }
