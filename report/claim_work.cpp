@@ -132,7 +132,7 @@ std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string&
                                    const Library& library) {
   std::optional<Ceiling> best;
   for (const std::string& id : library.ids("micro")) {
-    const Micro micro = library.micro(id);
+    const Micro& micro = library.micro(id);
     if (micro.system != system) continue;
     for (const MicroFigure& figure : micro.figures) {
       const double flops = figure.flops_per_s.value_or(0);

@@ -155,7 +155,7 @@ void RateBook::add_published(const Library& library, const System& system) {
   // Its own first, so that a transfer is used only where there is nothing better.
   for (const bool own : {true, false}) {
     for (const std::string& id : ids) {
-      const Micro micro = library.micro(id);
+      const Micro& micro = library.micro(id);
       if ((micro.system == system.id) != own) continue;
       std::vector<RatePoint> points;
       for (const MicroFigure& figure : micro.figures) {

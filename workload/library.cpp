@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 
 namespace trainmeter {
 namespace {
@@ -40,7 +42,13 @@ T checked(T value, const fs::path& file, const fs::path& root, const std::string
 
 }  // namespace
 
-Library::Library(std::filesystem::path published) : root_(std::move(published)) {
+struct Library::Read {
+  std::mutex mutex;
+  std::map<fs::path, Micro> micros;  // references stay valid
+};
+
+Library::Library(std::filesystem::path published)
+    : root_(std::move(published)), read_(std::make_shared<Read>()) {
   if (!fs::is_directory(root_ / "systems")) {
     throw BadInput(fmt::format(
         "{}: no published data here (expected folders models, systems, runs, claims, micro)",
@@ -110,12 +118,17 @@ Claim Library::claim(const std::string& id_or_file) const {
   return checked(std::move(claim), path, root_, id, true);
 }
 
-Micro Library::micro(const std::string& id_or_file) const {
+const Micro& Library::micro(const std::string& id_or_file) const {
+  const std::scoped_lock lock(read_->mutex);
+  if (const auto known = read_->micros.find(root_ / "micro" / (id_or_file + ".json"));
+      known != read_->micros.end())
+    return known->second;
   const fs::path path = file("micro", id_or_file);
   const auto json = read_json_file(path);
   Micro micro = read_micro(StrictObject(json, path.string()));
   const std::string id = micro.id;
-  return checked(std::move(micro), path, root_, id, true);
+  return read_->micros.insert_or_assign(path, checked(std::move(micro), path, root_, id, true))
+      .first->second;
 }
 
 std::filesystem::path published_data() {

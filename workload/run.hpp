@@ -99,7 +99,9 @@ class Library {
   [[nodiscard]] System system(const std::string& id_or_file) const;
   [[nodiscard]] Run run(const std::string& id_or_file) const;
   [[nodiscard]] Claim claim(const std::string& id_or_file) const;  // workload/claim.hpp
-  [[nodiscard]] Micro micro(const std::string& id_or_file) const;
+  // Read once: every prediction looks through all of them. Copies of a library share what was read;
+  // callable from several threads.
+  [[nodiscard]] const Micro& micro(const std::string& id_or_file) const;
   [[nodiscard]] std::vector<std::string> ids(
       const std::string& kind) const;  // models systems runs claims micro, sorted
   [[nodiscard]] std::filesystem::path file(const std::string& kind,
@@ -107,7 +109,9 @@ class Library {
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
 
  private:
+  struct Read;  // micro files so far
   std::filesystem::path root_;
+  std::shared_ptr<Read> read_;
 };
 
 Run read_run(StrictObject object, const Library& library);
