@@ -152,4 +152,22 @@ std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string&
   return best;
 }
 
+std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const RateBook& book) {
+  std::optional<Ceiling> best;
+  for (const RatePoint& p : book.points()) {
+    const bool same =
+        p.operation == kernel.operation && p.dtype == kernel.dtype && p.ranks == kernel.ranks;
+    const bool bus = is_collective(p.operation);
+    if (!same || (best && p.value <= std::max(best->flops_per_s, best->bus_bytes_per_s))) continue;
+    best = Ceiling{.operation = kernel.operation,
+                   .flops_per_s = bus ? 0 : p.value,
+                   .bus_bytes_per_s = bus ? p.value : 0,
+                   .dtype = kernel.dtype,
+                   .origin = p.origin,
+                   .how = p.transferred.empty() ? "measured on this GPU, " + p.name
+                                                : "measured on " + p.transferred + ", " + p.name};
+  }
+  return best;
+}
+
 }  // namespace trainmeter

@@ -21,6 +21,8 @@ std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtyp
 // The best figure of the same operation, dtype and ranks that anybody else published for `system`.
 std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string& system,
                                    const Library& library);
+// The same of what the user measured.
+std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const RateBook& book);
 
 std::optional<double> hours_of(const Run& run);  // as printed, else GPUs x wall hours
 

@@ -81,8 +81,10 @@ void add_measured(Verdict& out, const Claim& claim, const System& system, const 
                   const JudgeOptions& options) {
   if (claim.kernel) {
     out.implied.push_back(implied_by(*claim.kernel, claim.run.id));
-    if (const auto ceiling = ceiling_for(*claim.kernel, system.id, library))
-      out.ceilings.push_back(*ceiling);
+    const auto ceiling = options.rates.empty()
+                             ? ceiling_for(*claim.kernel, system.id, library)
+                             : ceiling_for(*claim.kernel, rates_for(system, library, options));
+    if (ceiling) out.ceilings.push_back(*ceiling);
     return;
   }
   const Knowledge knowledge = load_knowledge(library);

@@ -253,6 +253,26 @@ TEST(Claims, AUsersRecordIsTheCeiling) {
   EXPECT_EQ(judge(claim, published_library(), options).rule, "no_measurement");
 }
 
+TEST(Claims, AKernelsClaimIsHeldAgainstAUsersRecord) {
+  const Claim claim = claim_of(R"("system": "h100",
+    "kernel": {"operation": "gemm", "dtype": "bf16", "figure": "none", "flops_per_s": 9e14})");
+  EXPECT_EQ(judge(claim, published_library()).verdict, "exceeds_measured");
+  const auto with_measured = [&](double flops_per_s) {
+    Measurement m = gemm_at(flops_per_s, 8192, 8192, 8192);
+    m.dtype = "bf16";
+    Record record = record_of({m});
+    Device& device = record.headers.front().device;
+    device.kind = "gpu";
+    device.name = "NVIDIA H100 80GB HBM3";
+    device.sms = 132;
+    device.memory_bytes = 85'000'000'000;
+    return judge(claim, published_library(), {.rates = {record}, .cost = {}});
+  };
+  EXPECT_EQ(with_measured(9.2e14).verdict, "consistent");
+  EXPECT_THAT(with_measured(9.2e14).ceilings.at(0).how, HasSubstr("measured on this GPU"));
+  EXPECT_EQ(with_measured(8.5e14).verdict, "exceeds_measured");
+}
+
 TEST(Claims, BadOnesAreRefusedWithFileAndKey) {
   const auto refused = [](const std::string& keys) {
     return refusal([&] { (void)claim_of(keys); });
