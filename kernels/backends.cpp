@@ -15,6 +15,7 @@ std::span<const GemmBackend> gemm_backends() {
     openblas_gemm_backend(),
 #if TRAINMETER_HAS_CUDA
     cublaslt_gemm_backend(),
+    hopper_gemm_backend(),
 #endif
   };
   return backends;

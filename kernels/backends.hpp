@@ -15,6 +15,7 @@ namespace trainmeter {
 GemmBackend onednn_gemm_backend();
 GemmBackend openblas_gemm_backend();
 GemmBackend cublaslt_gemm_backend();
+GemmBackend hopper_gemm_backend();
 
 MemoryBackend openmp_memory_backend();
 MemoryBackend openmp_nt_memory_backend();

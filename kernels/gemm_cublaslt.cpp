@@ -5,11 +5,9 @@
 // cuBLAS is column-major. A row-major matrix is its own transpose in column-major, and (A B)^T =
 // B^T A^T: so our B goes first.
 #include "kernels/backends.hpp"
-#include "kernels/cuda_support.hpp"
+#include "kernels/gemm_device.hpp"
 #include "kernels/gemm_operands.hpp"
 #include "kernels/gpu_timer.hpp"
-#include "kernels/random.hpp"
-#include "kernels/verify.hpp"
 
 #include <cublasLt.h>
 
@@ -133,56 +131,21 @@ std::string text_of(const cublasLtMatmulAlgo_t& algorithm) {
   return text;
 }
 
-class CublasLtGemm final : public Operation {
+class CublasLtGemm final : public DeviceGemm {
  public:
   CublasLtGemm(const GemmProblem& problem, const OperandOptions& options)
-      : problem_(problem),
-        seed_(options.seed),
-        values_(options.values),
-        workspace_(kWorkspaceBytes) {
-    sets_ = sets_for(gemm_bytes_of_one_set(problem), options, device_bytes_free());
-    make_operands();
+      : DeviceGemm(problem, options), workspace_(kWorkspaceBytes) {
     describe();
     choose_algorithm();
   }
 
   void run(int set) override { check(launch(algorithm_, set), "cublasLtMatmul"); }
 
-  Check verify() override {
-    c_.fill_bytes(0xFF);  // all ones is NaN in every format here
-    run(0);
-    stream_.wait();
-    std::vector<std::byte> a(static_cast<std::size_t>(a_.bytes()));
-    std::vector<std::byte> b(static_cast<std::size_t>(b_.bytes()));
-    std::vector<std::byte> c(static_cast<std::size_t>(c_.bytes()));
-    a_.copy_to_host(a.data());
-    b_.copy_to_host(b.data());
-    c_.copy_to_host(c.data());
-    return verify_gemm(problem_, a.data(), b.data(), c.data(), seed_);
-  }
-
-  [[nodiscard]] int sets() const override { return sets_; }
-  [[nodiscard]] void* stream() const override { return stream_.get(); }
   [[nodiscard]] std::map<std::string, std::string> notes() const override { return notes_; }
 
  private:
-  void make_operands() {
-    const std::int64_t size = size_of(problem_.dtype);
-    const std::int64_t a_count = problem_.groups * problem_.m * problem_.k;
-    const std::int64_t b_count = problem_.groups * problem_.k * problem_.n;
-    std::vector<std::byte> host(static_cast<std::size_t>(std::max(a_count, b_count) * size));
-    a_ = DeviceOperand(a_count * size, sets_);
-    b_ = DeviceOperand(b_count * size, sets_);
-    c_ = DeviceOperand(problem_.groups * problem_.m * problem_.n * output_size_of(problem_.dtype),
-                       sets_);
-    fill_random(host.data(), a_count, problem_.dtype, operand_seed(seed_, 0, 0), values_);
-    a_.copy_from_host(host.data());
-    fill_random(host.data(), b_count, problem_.dtype, operand_seed(seed_, 0, 1), values_);
-    b_.copy_from_host(host.data());
-  }
-
   void describe() {
-    const GemmProblem& p = problem_;
+    const GemmProblem& p = problem();
     const Types types = types_of(p.dtype);
     cublasLtHandle_t handle = nullptr;
     check(cublasLtCreate(&handle), "cublasLtCreate");
@@ -212,13 +175,13 @@ class CublasLtGemm final : public Operation {
     const double zero_double = 0;
     const float one_float = 1;
     const float zero_float = 0;
-    const bool wide = problem_.dtype == DType::fp64;
+    const bool wide = problem().dtype == DType::fp64;
     const void* alpha = wide ? static_cast<const void*>(&one_double) : &one_float;
     const void* beta = wide ? static_cast<const void*>(&zero_double) : &zero_float;
-    return cublasLtMatmul(handle_.get(), descriptor_.get(), alpha, b_.data(set), b_layout_.get(),
-                          a_.data(set), a_layout_.get(), beta, c_.data(set), c_layout_.get(),
-                          c_.data(set), c_layout_.get(), &algorithm, workspace_.data(),
-                          static_cast<std::size_t>(kWorkspaceBytes), stream_.get());
+    return cublasLtMatmul(handle_.get(), descriptor_.get(), alpha, b(set), b_layout_.get(), a(set),
+                          a_layout_.get(), beta, c(set), c_layout_.get(), c(set), c_layout_.get(),
+                          &algorithm, workspace_.data(), static_cast<std::size_t>(kWorkspaceBytes),
+                          queue());
   }
 
   std::vector<Candidate> proposed() {
@@ -235,8 +198,8 @@ class CublasLtGemm final : public Operation {
         handle_.get(), descriptor_.get(), b_layout_.get(), a_layout_.get(), c_layout_.get(),
         c_layout_.get(), preference, kCandidates, found.data(), &count);
     if (status != CUBLAS_STATUS_SUCCESS || count == 0) {
-      throw Unavailable("cuBLASLt: no algorithm for " + std::string(to_string(problem_.dtype)) +
-                        " " + std::string(to_string(problem_.layout)) + " at this shape");
+      throw Unavailable("cuBLASLt: no algorithm for " + std::string(to_string(problem().dtype)) +
+                        " " + std::string(to_string(problem().layout)) + " at this shape");
     }
     std::vector<Candidate> candidates;
     for (int i = 0; i < count; ++i) {
@@ -246,7 +209,7 @@ class CublasLtGemm final : public Operation {
       if (launch(result.algo, 0) == CUBLAS_STATUS_SUCCESS)
         candidates.push_back({.algorithm = result.algo, .rank = i + 1});
     }
-    stream_.wait();
+    wait();
     if (candidates.empty()) throw Unavailable("cuBLASLt: every algorithm refused this shape");
     return candidates;
   }
@@ -256,7 +219,7 @@ class CublasLtGemm final : public Operation {
   void choose_algorithm() {
     std::vector<Candidate> candidates = proposed();
     const std::size_t tried = candidates.size();
-    GpuTimer timer(stream_.get());
+    GpuTimer timer(queue());
     for (int trial = 0; trial < kTrials; ++trial) {
       const std::vector<double> times = timer.time(
           static_cast<int>(candidates.size()),
@@ -278,13 +241,7 @@ class CublasLtGemm final : public Operation {
               {"heuristic_rank", std::to_string(best.rank)}};
   }
 
-  GemmProblem problem_;
-  std::uint64_t seed_;
-  Values values_;
-  CudaStream stream_;
   DeviceBuffer workspace_;
-  int sets_ = 1;
-  DeviceOperand a_, b_, c_;
   Handle handle_;
   Descriptor descriptor_;
   MatrixLayout a_layout_, b_layout_, c_layout_;

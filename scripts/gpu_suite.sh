@@ -53,6 +53,8 @@ say "30 s of warm-up, so that the clocks are those of a busy card"
 measure 60 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --benchmark_min_time=30 --out="$out/warm_up.jsonl"
 say "GEMM: squares"
 measure 120 "$bin/gemm_bench" --out="$record"
+say "Our GEMM for Hopper beside cuBLASLt, sample by sample in turn"
+measure 60 "$bin/gemm_bench" --dtype=bf16 --m=4096,8192 --n=7168 --k=2048,8192 --benchmark_filter=hopper --versus=cublaslt --out="$record" --resume
 say "Memory bandwidth"
 measure 40 "$bin/memory_bench" --out="$record"
 if [ "$gpus" -gt 1 ]; then

@@ -32,6 +32,10 @@ const GemmBackend& cublaslt() {
   return *std::ranges::find(gemm_backends(), std::string_view("cublaslt"), &GemmBackend::name);
 }
 
+const GemmBackend& hopper() {
+  return *std::ranges::find(gemm_backends(), std::string_view("hopper"), &GemmBackend::name);
+}
+
 const MemoryBackend& cuda_memory() {
   return *std::ranges::find(memory_backends(), std::string_view("cuda"), &MemoryBackend::name);
 }
@@ -56,6 +60,27 @@ TEST(Gpu, GemmIsRightInEveryTypeLayoutAndShape) {
         const Check check = gemm->verify();
         EXPECT_TRUE(check.ok) << to_string(type) << " " << to_string(layout) << " " << s.m << "x"
                               << s.n << "x" << s.k << ": error " << check.error << ", bound "
+                              << check.bound;
+      }
+    }
+  }
+}
+
+// Every tile of the family, ragged edges in each direction, fewer and more steps than stages.
+TEST(Gpu, OurGemmForHopperIsRight) {
+  NEEDS_GPU();
+  if (const std::string why = hopper().why_not({8, 8, 8, DType::bf16}); !why.empty())
+    GTEST_SKIP() << "skipped: " << why;
+  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+    for (const std::int64_t groups : {1, 3}) {
+      for (const Shape s :
+           {Shape{8, 8, 8}, Shape{64, 128, 64}, Shape{72, 136, 520}, Shape{1000, 504, 328},
+            Shape{4096, 7168, 2048}, Shape{8192, 8192, 8192}}) {
+        if (groups > 1 && s.m > 1000) continue;
+        const auto gemm = hopper().make({s.m, s.n, s.k, DType::bf16, layout, groups}, {});
+        const Check check = gemm->verify();
+        EXPECT_TRUE(check.ok) << to_string(layout) << " " << groups << " of " << s.m << "x" << s.n
+                              << "x" << s.k << ": error " << check.error << ", bound "
                               << check.bound;
       }
     }

@@ -1,0 +1,181 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Hopper's instructions by name, one a function, for code compiled for sm_90a. A struct, so that a
+// kernel takes them as a parameter: tests run the same kernel on the CPU with models in their
+// place.
+//
+// Addresses are of the shared window, 32 bits; a barrier has 8 bytes there. What waits, waits for
+// all that the PTX ISA says; what is "asynchronous" reads shared memory until somebody waits.
+#pragma once
+
+#include <cuda.h>
+#include <cuda_bf16.h>
+
+#include <cstdint>
+
+namespace trainmeter::hopper {
+
+#define TM_2(i) "+f"(d[i]), "+f"(d[(i) + 1])
+#define TM_8(i) TM_2(i), TM_2((i) + 2), TM_2((i) + 4), TM_2((i) + 6)
+#define TM_32(i) TM_8(i), TM_8((i) + 8), TM_8((i) + 16), TM_8((i) + 24)
+#define TM_64(i) TM_32(i), TM_32((i) + 32)
+
+struct Ptx {
+  using TensorMap = CUtensorMap;
+
+  // Barriers. A phase ends when `arrivals` have come and all expected bytes have landed.
+  static __device__ void barrier_init(std::uint32_t barrier, int arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals));
+  }
+  // Makes them visible to the other blocks of the cluster and to TMA, before cluster_sync().
+  static __device__ void barrier_init_fence() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  static __device__ void arrive_expecting(std::uint32_t barrier, int bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+                 : "memory");
+  }
+  // At the barrier at the same place in block `rank` of the cluster.
+  static __device__ void arrive_at(std::uint32_t barrier, int rank) {
+    asm volatile(
+        "{\n.reg .b32 there;\n"
+        "mapa.shared::cluster.u32 there, %0, %1;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
+        "r"(rank)
+        : "memory");
+  }
+  // Until the phase of this parity is over: returns at once where it is the one before.
+  static __device__ void wait(std::uint32_t barrier, std::uint32_t parity) {
+    asm volatile(
+        "{\n.reg .pred over;\n"
+        "again:\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n"
+        "@!over bra again;\n}" ::"r"(barrier),
+        "r"(parity)
+        : "memory");
+  }
+  static __device__ void cluster_sync() {
+    asm volatile(
+        "barrier.cluster.arrive.release;\n"
+        "barrier.cluster.wait.acquire;" ::
+            : "memory");
+  }
+  static __device__ void warpgroup_sync(int name) {  // 128 threads; 0 is __syncthreads'
+    asm volatile("bar.sync %0, 128;" ::"r"(name) : "memory");
+  }
+
+  // TMA. Coordinates in elements, the contiguous one first; what lies outside is read as zero and
+  // not written. `bytes of the box` are counted at the barrier.
+  static __device__ void load(std::uint32_t to, const TensorMap& map, std::uint32_t barrier, int x,
+                              int y, int z) {
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        " [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(to),
+        "l"(&map), "r"(barrier), "r"(x), "r"(y), "r"(z)
+        : "memory");
+  }
+  // The same to the same place in every block of `mask`, and counted at each one's barrier.
+  static __device__ void load_multicast(std::uint32_t to, const TensorMap& map,
+                                        std::uint32_t barrier, int x, int y, int z,
+                                        std::uint16_t mask) {
+    asm volatile(
+        "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        ".multicast::cluster [%0], [%1, {%3, %4, %5}], [%2], %6;" ::"r"(to),
+        "l"(&map), "r"(barrier), "r"(x), "r"(y), "r"(z), "h"(mask)
+        : "memory");
+  }
+  static __device__ void store(const TensorMap& map, std::uint32_t from, int x, int y, int z) {
+    asm volatile(
+        "cp.async.bulk.tensor.3d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4}], [%1];"
+        "\ncp.async.bulk.commit_group;" ::"l"(&map),
+        "r"(from), "r"(x), "r"(y), "r"(z)
+        : "memory");
+  }
+  // Until all of this thread's stores but the last kPending have read their shared memory.
+  template <int kPending>
+  static __device__ void wait_for_reads() {
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+  }
+  static __device__ void prefetch(const TensorMap& map) {
+    asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+  }
+  // This thread's writes to shared memory become visible to TMA.
+  static __device__ void fence_for_tma() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  }
+
+  // Registers of a thread of this warpgroup from here on; all its warps must pass here.
+  template <int kRegisters>
+  static __device__ void fewer_registers() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+  }
+  template <int kRegisters>
+  static __device__ void more_registers() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+  }
+
+  // wgmma: d (64 x N, fp32, over 128 threads) = A B, or += where `accumulate`; asynchronous. A and
+  // B in bf16 by descriptors, 16 deep in k. kMnA, kMnB: that operand is mn-major.
+  static __device__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+  template <bool kMnA, bool kMnB>
+  static __device__ void wgmma(float (&d)[128], std::uint64_t a, std::uint64_t b, bool accumulate) {
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
+        "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, "
+        "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, "
+        "%125, %126, %127}, %128, %129, p, 1, 1, %131, %132;\n}"
+        : TM_64(0), TM_64(64)
+        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)), "n"(kMnA), "n"(kMnB));
+  }
+  template <bool kMnA, bool kMnB>
+  static __device__ void wgmma(float (&d)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+        "}, %64, %65, p, 1, 1, %67, %68;\n}"
+        : TM_64(0)
+        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)), "n"(kMnA), "n"(kMnB));
+  }
+  static __device__ void wgmma_commit() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+  }
+  // Until all of this warp's groups but the last kPending are done.
+  template <int kPending>
+  static __device__ void wgmma_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+  }
+  // After the last wait: keeps the compiler from reading d before it.
+  template <int kValues>
+  static __device__ void settle(float (&d)[kValues]) {
+#pragma unroll
+    for (float& value : d) asm volatile("" : "+f"(value)::"memory");
+  }
+
+  static __device__ void stmatrix(std::uint32_t to, const std::uint32_t (&words)[4]) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
+                 "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
+                 : "memory");
+  }
+  static __device__ std::uint32_t bf16_pair(float low, float high) {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+    return *reinterpret_cast<const std::uint32_t*>(&pair);
+  }
+};
+
+#undef TM_64
+#undef TM_32
+#undef TM_8
+#undef TM_2
+
+}  // namespace trainmeter::hopper

@@ -1,0 +1,100 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The arithmetic around Hopper's GEMM: tiles, their order, swizzles, descriptors, limits.
+#include "kernels/gemm_hopper_plan.hpp"
+
+#include "kernels/hopper_layout.hpp"
+#include "kernels/tile_schedule.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+#include <tuple>
+
+using namespace trainmeter;
+using namespace trainmeter::hopper;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+TEST(TileSchedule, CoversEveryTileOnceInAnyGridByAnyNumberOfWorkers) {
+  std::mt19937 random(3);
+  for (int draw = 0; draw < 300; ++draw) {
+    const auto below = [&](int most) { return 1 + static_cast<int>(random() % most); };
+    const TileGrid grid = {below(40), below(40), below(4)};
+    const int workers = below(132);
+    std::set<std::tuple<int, int, int>> seen;
+    for (int worker = 0; worker < workers; ++worker) {
+      for (int i = worker; i < grid.count(); i += workers) {
+        const TileAt at = tile_at(grid, i);
+        ASSERT_TRUE(at.row >= 0 && at.row < grid.rows && at.column >= 0 &&
+                    at.column < grid.columns && at.group >= 0 && at.group < grid.groups);
+        ASSERT_TRUE(seen.insert({at.group, at.row, at.column}).second);
+      }
+    }
+    ASSERT_EQ(static_cast<int>(seen.size()), grid.count());
+  }
+}
+
+TEST(TileSchedule, NeighboursShareOperands) {
+  std::set<int> rows, columns;
+  for (int i = 0; i < 64; ++i) {
+    const TileAt at = tile_at({32, 32, 1}, i);
+    rows.insert(at.row);
+    columns.insert(at.column);
+  }
+  EXPECT_EQ(rows.size(), 8U);
+  EXPECT_EQ(columns.size(), 8U);
+}
+
+TEST(Swizzle, IsABijectionWithoutBankConflicts) {
+  std::set<std::uint32_t> places;
+  for (std::uint32_t address = 0; address < kAtomBytes; address += 16)
+    places.insert(swizzled(address));
+  EXPECT_EQ(places.size(), kAtomBytes / 16U);
+  EXPECT_EQ(*places.rbegin(), kAtomBytes - 16U);
+  for (std::uint32_t chunk = 0; chunk < 8; ++chunk) {  // one chunk of eight rows: 32 banks, once
+    std::set<std::uint32_t> banks;
+    for (std::uint32_t row = 0; row < 8; ++row)
+      banks.insert(swizzled(row * kRowBytes + chunk * 16) % 128);
+    EXPECT_EQ(banks.size(), 8U);
+  }
+}
+
+TEST(Descriptor, DecodesToWhatWasMeant) {
+  const Descriptor d = decoded(operand_descriptor(0x12340));
+  EXPECT_EQ(d.start, 0x12340U);
+  EXPECT_EQ(d.leading, 8192U);
+  EXPECT_EQ(d.stride, 1024U);
+  EXPECT_EQ(d.swizzle, 1U);
+  EXPECT_EQ(encoded(d), operand_descriptor(0x12340));
+}
+
+TEST(Fragment, CoversEachElementOnce) {
+  std::set<std::pair<int, int>> seen;
+  for (int thread = 0; thread < kWarpgroupThreads; ++thread) {
+    for (int i = 0; i < 128; ++i)
+      seen.insert({fragment_row(thread, i), fragment_column(thread, i)});
+  }
+  EXPECT_EQ(seen.size(), 64U * 256);
+  EXPECT_EQ(*seen.rbegin(), (std::pair{63, 255}));
+}
+
+TEST(HopperPlan, TheTileThatLeavesTheBusiestSmLeastToDo) {
+  EXPECT_EQ(tile_for({8192, 8192, 8192}, 132), 0U);
+  EXPECT_EQ(tile_for({8, 8, 4096}, 132), 3U);        // one block: the smallest tile
+  EXPECT_EQ(tile_for({64, 7168, 2048}, 132), 3U);    // 56 small tiles at once
+  EXPECT_EQ(tile_for({4096, 4096, 4096}, 132), 0U);  // 4 rounds of the largest, as 8 of the middle
+}
+
+TEST(HopperPlan, LimitsAreNamed) {
+  EXPECT_THAT(why_no_maps({64, 64, 64, DType::bf16}), IsEmpty());
+  EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, Layout::nt}), IsEmpty());  // any m
+  EXPECT_THAT(why_no_maps({64, 64, 64, DType::fp16}), HasSubstr("bf16, not fp16"));
+  EXPECT_THAT(why_no_maps({64, 63, 64, DType::bf16}), HasSubstr("n is a multiple of 8"));
+  EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16}), HasSubstr("k is a multiple of 8"));
+  EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16, Layout::tn}), IsEmpty());  // any k
+  EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, Layout::tn}), HasSubstr("m is a multiple"));
+  EXPECT_THAT(why_no_maps({std::int64_t{1} << 31, 64, 64, DType::bf16}), HasSubstr("2^31"));
+}

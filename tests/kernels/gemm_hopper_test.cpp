@@ -1,0 +1,107 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The GEMM kernels for Hopper, run on the CPU with models of the instructions: every layout and
+// tile, ragged edges, several tiles a block, several clusters. Small whole numbers, so that sums
+// are exact.
+#include "kernels/gemm_hopper_kernel.hpp"
+#include "hopper_model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <set>
+#include <string>
+#include <tuple>
+
+namespace trainmeter::hopper {
+namespace {
+
+struct Shape {
+  int m, n, k, groups;
+};
+
+std::vector<std::uint16_t> small_integers(std::int64_t count, std::mt19937& random) {
+  std::vector<std::uint16_t> out(static_cast<std::size_t>(count));
+  for (auto& x : out) x = bf16_from_float(static_cast<float>(static_cast<int>(random() % 5) - 2));
+  return out;
+}
+
+template <Layout kLayout>
+float reference(const Shape& s, const std::vector<std::uint16_t>& a,
+                const std::vector<std::uint16_t>& b, int group, int i, int j) {
+  float sum = 0;
+  for (int q = 0; q < s.k; ++q) {
+    const int at_a = kLayout == Layout::tn ? q * s.m + i : i * s.k + q;
+    const int at_b = kLayout == Layout::nt ? j * s.k + q : q * s.n + j;
+    sum +=
+        float_from_bf16(a[group * s.m * s.k + at_a]) * float_from_bf16(b[group * s.k * s.n + at_b]);
+  }
+  return sum;
+}
+
+// Runs the kernel as `clusters` clusters, one after the other, and counts the wrong elements.
+template <class Config, Layout kLayout>
+int wrong_elements(const Shape& s, int clusters) {
+  std::mt19937 random(7);
+  std::vector<std::uint16_t> a = small_integers(s.groups * s.m * s.k, random);
+  std::vector<std::uint16_t> b = small_integers(s.groups * s.k * s.n, random);
+  std::vector<std::uint16_t> c(static_cast<std::size_t>(s.groups * s.m * s.n), 0xffff);
+  const auto map = [&](std::vector<std::uint16_t>& data, int contiguous, int other, int rows) {
+    return ModelTensorMap{data.data(), {contiguous, other, s.groups}, {64, rows}};
+  };
+  const GemmTask<ModelTensorMap> task = {
+      .a = Config::kMajorA == Major::k ? map(a, s.k, s.m, Config::kBoxRowsA) : map(a, s.m, s.k, 64),
+      .b = Config::kMajorB == Major::k ? map(b, s.k, s.n, Config::kBoxRowsB) : map(b, s.n, s.k, 64),
+      .c = map(c, s.n, s.m, 64),
+      .grid = grid_of<Config>(s.m, s.n, s.groups),
+      .k_steps = (s.k + kStepK - 1) / kStepK};
+  for (int cluster = 0; cluster < clusters; ++cluster) {
+    ModelPtx::threads_of_block = Config::kThreads;
+    ModelCluster model(Config::kBlocks, Config::kThreads);
+    model.run([&](int rank, int thread) {
+      GemmKernel<Config, ModelPtx>{task, 0, {thread, rank, cluster, clusters}}.run();
+    });
+  }
+  int wrong = 0;
+  for (int group = 0; group < s.groups; ++group) {
+    for (int i = 0; i < s.m; ++i) {
+      for (int j = 0; j < s.n; ++j) {
+        const float want =
+            float_from_bf16(bf16_from_float(reference<kLayout>(s, a, b, group, i, j)));
+        wrong += float_from_bf16(c[(group * s.m + i) * s.n + j]) == want ? 0 : 1;
+      }
+    }
+  }
+  return wrong;
+}
+
+template <int kRows, int kColumns, int kBlocks, int kStages>
+void expect_right(const Shape& s, int clusters) {
+  const auto check = [&]<Layout kLayout>() {
+    using Config = GemmConfig<kRows, kColumns, kBlocks, kStages, kLayout>;
+    EXPECT_EQ((wrong_elements<Config, kLayout>(s, clusters)), 0)
+        << to_string(kLayout) << " " << s.m << " x " << s.n << " x " << s.k;
+  };
+  check.template operator()<Layout::nt>();
+  check.template operator()<Layout::nn>();
+  check.template operator()<Layout::tn>();
+}
+
+// Fewer steps than stages and more; a partner block that lies outside of C.
+TEST(HopperGemm, TheLargeTileIsRight) {
+  expect_right<128, 256, 2, 4>({256, 256, 64, 1}, 1);
+  expect_right<128, 256, 2, 4>({136, 264, 456, 1}, 1);
+}
+
+TEST(HopperGemm, TheMiddleTileIsRight) {
+  expect_right<128, 128, 2, 5>({264, 136, 200, 2}, 2);
+}
+
+TEST(HopperGemm, TheSmallTilesAreRight) {
+  expect_right<64, 256, 1, 4>({8, 520, 8, 1}, 2);
+  expect_right<64, 128, 1, 6>({72, 136, 520, 2}, 3);
+}
+
+}  // namespace
+}  // namespace trainmeter::hopper

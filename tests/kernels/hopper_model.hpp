@@ -1,0 +1,312 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A cluster of Hopper's thread blocks on the CPU, a std::thread each of their threads, to run a
+// kernel that takes its instructions as a parameter (kernels/hopper_ptx.cuh has the real ones).
+//
+// It is as unkind as the hardware may be. Copies land the moment they are issued, so that one into
+// a stage still being read shows. wgmma and stores read shared memory only when somebody waits for
+// them. Writes to shared memory reach TMA only by a fence. Shared memory starts as NaN. Who waits
+// for what never comes, fails.
+#pragma once
+
+#include "kernels/dtype.hpp"
+#include "kernels/hopper_layout.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace trainmeter::hopper {
+
+struct ModelTensorMap {
+  std::uint16_t* data = nullptr;  // bf16
+  std::int64_t sizes[3] = {};     // {contiguous, other, group}, packed
+  int box[2] = {};
+
+  [[nodiscard]] std::uint16_t* at(std::int64_t x, std::int64_t y, std::int64_t z) const {
+    const bool inside = x >= 0 && y >= 0 && z >= 0 && x < sizes[0] && y < sizes[1] && z < sizes[2];
+    return inside ? data + (z * sizes[1] + y) * sizes[0] + x : nullptr;
+  }
+};
+
+struct ModelBarrier {
+  int arrivals = 0;
+  int missing = 0;
+  std::int64_t bytes = 0;  // expected and not there; below zero where they came first
+  std::uint32_t parity = 0;
+};
+
+struct ModelBlock {
+  std::vector<std::uint8_t> shared = std::vector<std::uint8_t>(kSharedBytes, 0xff);
+  std::map<std::uint32_t, ModelBarrier> barriers;
+
+  [[nodiscard]] std::uint16_t& word(std::uint32_t address) {
+    if (address % 2 != 0) throw std::runtime_error("an odd address");
+    return reinterpret_cast<std::uint16_t&>(shared.at(address));
+  }
+};
+
+class ModelCluster {
+ public:
+  ModelCluster(int blocks, int threads) : blocks_(blocks), threads_(threads) {}
+
+  // Runs body(rank, thread) in every thread; throws what the first that failed threw.
+  void run(const std::function<void(int, int)>& body);
+
+  [[nodiscard]] ModelBlock& block(int rank) { return blocks_.at(rank); }
+  [[nodiscard]] int blocks() const { return static_cast<int>(blocks_.size()); }
+
+  // Until `come()`, which the lock guards.
+  void until(std::unique_lock<std::mutex>& lock, const std::function<bool()>& come) {
+    if (!changed_.wait_for(lock, std::chrono::seconds(60), [&] { return failed_ || come(); })) {
+      failed_ = true;
+      changed_.notify_all();
+      throw std::runtime_error("deadlock");
+    }
+    if (failed_) throw std::runtime_error("another thread failed");
+  }
+
+  // All `threads` threads that name the same meeting.
+  void meet(const std::string& name, int threads) {
+    std::unique_lock lock(mutex);
+    ModelBarrier& meeting = meetings_[name];
+    const std::uint32_t before = meeting.parity;
+    if (++meeting.arrivals == threads) {
+      meeting.arrivals = 0;
+      ++meeting.parity;
+      changed_.notify_all();
+    }
+    until(lock, [&] { return meeting.parity != before; });
+  }
+
+  // With the lock held: whether the phase is over.
+  void update(ModelBarrier& barrier) {
+    if (barrier.missing < 0) throw std::runtime_error("more arrivals than the barrier has");
+    if (barrier.missing > 0 || barrier.bytes != 0) return;
+    barrier.parity ^= 1;
+    barrier.missing = barrier.arrivals;
+    changed_.notify_all();
+  }
+
+  std::mutex mutex;
+
+ private:
+  std::vector<ModelBlock> blocks_;
+  std::map<std::string, ModelBarrier> meetings_;
+  int threads_;
+  bool failed_ = false;
+  std::string why_;
+  std::condition_variable changed_;
+};
+
+struct ModelThread {
+  ModelCluster* cluster = nullptr;
+  int rank = 0;
+  int thread = 0;
+  std::vector<std::function<void()>> issued;              // wgmma of the group not yet committed
+  std::deque<std::vector<std::function<void()>>> groups;  // of wgmma
+  std::deque<std::function<void()>> stores;               // not yet read
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> unfenced;  // writes: address, word
+
+  [[nodiscard]] ModelBlock& block() const { return cluster->block(rank); }
+};
+
+inline thread_local ModelThread me;
+
+inline void ModelCluster::run(const std::function<void(int, int)>& body) {
+  std::vector<std::thread> all;
+  for (int rank = 0; rank < blocks(); ++rank) {
+    for (int thread = 0; thread < threads_; ++thread) {
+      all.emplace_back([this, rank, thread, &body] {
+        me = {.cluster = this, .rank = rank, .thread = thread};
+        try {
+          body(rank, thread);
+          if (!me.issued.empty() || !me.groups.empty() || !me.stores.empty()) {
+            throw std::runtime_error("ended with work in flight");
+          }
+        } catch (const std::exception& error) {
+          const std::lock_guard lock(mutex);
+          if (why_.empty()) why_ = error.what();
+          failed_ = true;
+          changed_.notify_all();
+        }
+      });
+    }
+  }
+  for (std::thread& one : all) one.join();
+  if (failed_) throw std::runtime_error(why_);
+}
+
+// Element (line, k) of an operand, `line` of m or n.
+inline float operand_element(ModelBlock& block, const Descriptor& d, bool mn_major, int line,
+                             int k) {
+  const auto l = static_cast<std::uint32_t>(line);
+  const auto depth = static_cast<std::uint32_t>(k);
+  const std::uint32_t offset =
+      mn_major ? l / 64 * d.leading + l % 64 * 2 + depth / 8 * d.stride + depth % 8 * kRowBytes
+               : l / 8 * d.stride + l % 8 * kRowBytes + depth * 2;
+  return float_from_bf16(block.word(swizzled(d.start + offset)));
+}
+
+// The models, by the names of Ptx.
+struct ModelPtx {
+  using TensorMap = ModelTensorMap;
+
+  static void barrier_init(std::uint32_t barrier, int arrivals) {
+    const std::lock_guard lock(me.cluster->mutex);
+    me.block().barriers[barrier] = {.arrivals = arrivals, .missing = arrivals};
+  }
+  static void barrier_init_fence() {}
+  static void prefetch(const TensorMap& /*map*/) {}
+  static void cluster_sync() {
+    me.cluster->meet("cluster", me.cluster->blocks() * threads_of_block);
+  }
+  static void warpgroup_sync(int name) {
+    if (name < 1 || name > 15) throw std::runtime_error("no such named barrier");
+    me.cluster->meet(std::to_string(me.rank) + " " + std::to_string(name), kWarpgroupThreads);
+  }
+  static void arrive_expecting(std::uint32_t barrier, int bytes) {
+    const std::lock_guard lock(me.cluster->mutex);
+    ModelBarrier& at = me.block().barriers.at(barrier);
+    --at.missing;
+    at.bytes += bytes;
+    me.cluster->update(at);
+  }
+  static void arrive_at(std::uint32_t barrier, int rank) {
+    const std::lock_guard lock(me.cluster->mutex);
+    ModelBarrier& at = me.cluster->block(rank).barriers.at(barrier);
+    --at.missing;
+    me.cluster->update(at);
+  }
+  static void wait(std::uint32_t barrier, std::uint32_t parity) {
+    std::unique_lock lock(me.cluster->mutex);
+    const ModelBarrier& at = me.block().barriers.at(barrier);
+    me.cluster->until(lock, [&] { return at.parity != parity; });
+  }
+
+  static void load_multicast(std::uint32_t to, const TensorMap& map, std::uint32_t barrier, int x,
+                             int y, int z, std::uint16_t mask) {
+    if (to % kAtomBytes != 0) throw std::runtime_error("TMA to an address that isn't aligned");
+    const std::lock_guard lock(me.cluster->mutex);
+    for (int rank = 0; rank < me.cluster->blocks(); ++rank) {
+      if ((mask >> rank & 1) == 0) continue;
+      ModelBlock& block = me.cluster->block(rank);
+      for (int row = 0; row < map.box[1]; ++row) {
+        for (int column = 0; column < map.box[0]; ++column) {
+          const std::uint16_t* from = map.at(x + column, y + row, z);
+          const auto offset = static_cast<std::uint32_t>((row * map.box[0] + column) * 2);
+          block.word(swizzled(to + offset)) = from == nullptr ? 0 : *from;
+        }
+      }
+      ModelBarrier& at = block.barriers.at(barrier);
+      at.bytes -= map.box[0] * map.box[1] * 2;
+      me.cluster->update(at);
+    }
+  }
+  static void load(std::uint32_t to, const TensorMap& map, std::uint32_t barrier, int x, int y,
+                   int z) {
+    load_multicast(to, map, barrier, x, y, z, static_cast<std::uint16_t>(1 << me.rank));
+  }
+  static void store(const TensorMap& map, std::uint32_t from, int x, int y, int z) {
+    me.stores.emplace_back([&map, from, x, y, z, &block = me.block()] {
+      for (int row = 0; row < map.box[1]; ++row) {
+        for (int column = 0; column < map.box[0]; ++column) {
+          std::uint16_t* to = map.at(x + column, y + row, z);
+          const auto offset = static_cast<std::uint32_t>((row * map.box[0] + column) * 2);
+          if (to != nullptr) *to = block.word(swizzled(from + offset));
+        }
+      }
+    });
+  }
+  template <int kPending>
+  static void wait_for_reads() {
+    const std::lock_guard lock(me.cluster->mutex);
+    for (; me.stores.size() > kPending; me.stores.pop_front()) me.stores.front()();
+  }
+  static void fence_for_tma() {
+    const std::lock_guard lock(me.cluster->mutex);
+    for (const auto& [address, word] : me.unfenced) {
+      me.block().word(address) = static_cast<std::uint16_t>(word);
+      me.block().word(address + 2) = static_cast<std::uint16_t>(word >> 16);
+    }
+    me.unfenced.clear();
+  }
+
+  template <int kRegisters>
+  static void fewer_registers() {}
+  template <int kRegisters>
+  static void more_registers() {}
+
+  static void wgmma_fence() {}
+  template <bool kMnA, bool kMnB, int kValues>
+  static void wgmma(float (&d)[kValues], std::uint64_t a, std::uint64_t b, bool accumulate) {
+    me.issued.emplace_back([=, to = &d[0], &block = me.block(), thread = me.thread % 128] {
+      const Descriptor da = decoded(a);
+      const Descriptor db = decoded(b);
+      if (da.swizzle != 1 || db.swizzle != 1) throw std::runtime_error("not the 128-byte swizzle");
+      for (int k = 0; k < 16; ++k) {
+        const float rows[2] = {operand_element(block, da, kMnA, fragment_row(thread, 0), k),
+                               operand_element(block, da, kMnA, fragment_row(thread, 2), k)};
+        for (int i = 0; i < kValues; ++i) {
+          const float before = k == 0 && !accumulate ? 0 : to[i];
+          to[i] = before +
+                  rows[i / 2 % 2] * operand_element(block, db, kMnB, fragment_column(thread, i), k);
+        }
+      }
+    });
+  }
+  static void wgmma_commit() {
+    me.groups.push_back(std::move(me.issued));
+    me.issued.clear();
+  }
+  // The warp's threads meet: one that arrives at a barrier afterwards speaks for all.
+  template <int kPending>
+  static void wgmma_wait() {
+    for (; me.groups.size() > kPending; me.groups.pop_front()) {
+      for (const auto& product : me.groups.front()) product();
+    }
+    me.cluster->meet(std::to_string(me.rank) + " warp " + std::to_string(me.thread / kWarpThreads),
+                     kWarpThreads);
+  }
+  template <int kValues>
+  static void settle(float (&)[kValues]) {}
+
+  // Lane 8 q + r gives the row of 8 x 16 bits, and holds elements 2 (lane % 4), + 1 of row lane / 4
+  // of each matrix: so its words go to rows that other lanes give. Lanes leave their addresses.
+  static void stmatrix(std::uint32_t to, const std::uint32_t (&words)[4]) {
+    const int lane = me.thread % kWarpThreads;
+    const int first = me.thread - lane;
+    if (to % 16 != 0) throw std::runtime_error("stmatrix to an address that isn't aligned");
+    const std::string warp = std::to_string(me.rank) + " warp " + std::to_string(first);
+    {
+      const std::lock_guard lock(me.cluster->mutex);
+      addresses[{me.rank, me.thread}] = to;
+    }
+    me.cluster->meet(warp, kWarpThreads);
+    {
+      const std::lock_guard lock(me.cluster->mutex);
+      for (int matrix = 0; matrix < 4; ++matrix) {
+        const std::uint32_t row = addresses.at({me.rank, first + matrix * 8 + lane / 4});
+        me.unfenced.emplace_back(row + static_cast<std::uint32_t>(lane % 4 * 4), words[matrix]);
+      }
+    }
+    me.cluster->meet(warp, kWarpThreads);
+  }
+  static std::uint32_t bf16_pair(float low, float high) {
+    return bf16_from_float(low) | static_cast<std::uint32_t>(bf16_from_float(high)) << 16;
+  }
+
+  inline static int threads_of_block = 0;  // set before a cluster runs
+  inline static std::map<std::pair<int, int>, std::uint32_t> addresses;  // by rank and thread
+};
+
+}  // namespace trainmeter::hopper
