@@ -18,8 +18,9 @@ struct TileShape {
 inline constexpr std::array<TileShape, 4> kTileShapes = {
     {{128, 256, 2, 4}, {128, 128, 2, 5}, {64, 256, 1, 4}, {64, 128, 1, 6}}};
 
-// The tile that leaves the least work to the busiest of `sms` SMs: rounds of blocks x elements of a
-// block's tile, the largest of those that are alike. Its index in kTileShapes.
+// The tile that leaves the least to the busiest of `sms` SMs: rounds of blocks x what a block's
+// step takes, be it products or loads; the smallest of those that are alike. Its index in
+// kTileShapes.
 std::size_t tile_for(const GemmProblem& problem, int sms);
 
 // Empty where TMA can describe the operands, else the limit: bf16, rows of a multiple of 16 bytes,

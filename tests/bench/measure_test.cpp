@@ -190,7 +190,11 @@ class FollowingWorld : public World {
   std::int64_t decide(std::int64_t value) override { return decision ? decision(value) : value; }
   double slowest(double seconds) override { return std::max(seconds, 2e-3); }
   bool all(bool value) override { return value && !other_stops; }
-  std::unique_ptr<Operation> all_reduce(const AllReduceProblem&, const OperandOptions&) override {
+  [[nodiscard]] std::vector<std::string> backends() const override { return {"fake"}; }
+  std::vector<std::string> gather(const std::string& mine) override { return {mine, mine}; }
+  std::int64_t total(std::int64_t value) override { return 2 * value; }
+  std::unique_ptr<Operation> all_reduce(std::string_view, const AllReduceProblem&,
+                                        const OperandOptions&) override {
     return nullptr;
   }
 
