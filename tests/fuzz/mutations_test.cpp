@@ -7,6 +7,7 @@
 #include "record/record.hpp"
 #include "report/accept.hpp"
 #include "workload/micro.hpp"
+#include "workload/claim.hpp"
 #include "workload/run.hpp"
 
 #include <gtest/gtest.h>
