@@ -78,6 +78,14 @@ Json gemm_values(const std::vector<Gemm>& gemms) {
   return values;
 }
 
+// "bf16 m:1024 n:2304 k:768": what fits beside an axis.
+std::string short_name(const RatePoint& p) {
+  std::string sizes = p.name.substr(std::min(p.name.size(), p.name.find(p.backend + "/")));
+  sizes = sizes.substr(std::min(sizes.size(), p.backend.size()));
+  std::ranges::replace(sizes, '/', ' ');
+  return p.dtype + sizes;
+}
+
 }  // namespace
 
 Block ladder_chart(const Story& story) {
@@ -102,8 +110,7 @@ Block ladder_chart(const Story& story) {
     if (p.published_step_time_s) {
       const double published =
           tflops * 1e12 * p.estimates.step_time_s.p50 / *p.published_step_time_s;
-      bars.add("whole step, published", published, format_flops(published), "",
-               "published");
+      bars.add("whole step, published", published, format_flops(published), "", "published");
     }
   }
   if (bars.empty()) return Paragraph{"No ladder: no peak, no GEMM and no step is known."};
@@ -214,14 +221,16 @@ Block regime_chart(const Story& story) {
     const RatePoint *burst = nullptr, *sustained = nullptr;
   };
   std::map<std::string, Pair> cases;
+  std::map<std::string, const RatePoint*> by_origin;
+  for (const RatePoint& p : story.rates.points()) by_origin.emplace(p.origin, &p);
   for (const Record& record : story.records) {
     for (const Line& line : record.lines) {
       const std::string& regime = record.header_of(line).discipline.regime;
       if (regime.empty()) continue;
-      const std::string origin = fmt::format("{}:{}", record.file.string(), line.line);
-      const auto point = std::ranges::find(story.rates.points(), origin, &RatePoint::origin);
-      if (point == story.rates.points().end()) continue;
-      (regime == "burst" ? cases[point->name].burst : cases[point->name].sustained) = &*point;
+      const auto found = by_origin.find(fmt::format("{}:{}", record.file.string(), line.line));
+      if (found == by_origin.end()) continue;
+      const RatePoint* point = found->second;
+      (regime == "burst" ? cases[point->name].burst : cases[point->name].sustained) = point;
     }
   }
   std::erase_if(cases, [](const auto& one) {
@@ -235,7 +244,7 @@ Block regime_chart(const Story& story) {
   Table table{{"case", ">burst", ">sustained", ">sustained / burst", ">clock", ">power"}, {}};
   for (const auto& [name, pair] : cases) {
     for (const auto* p : {pair.burst, pair.sustained})
-      values.push_back({{"case", name},
+      values.push_back({{"case", short_name(*p)},
                         {"series", p == pair.burst ? "burst" : "sustained"},
                         {"rate", p->value},
                         {"shown", shown_rate(*p, p->value)},
@@ -251,7 +260,11 @@ Block regime_chart(const Story& story) {
   }
   Json spec = plot(std::move(values));
   spec["mark"] = "bar";
-  spec["encoding"] = {{"y", {{"field", "case"}, {"type", "nominal"}, {"title", nullptr}}},
+  spec["encoding"] = {{"y",
+                       {{"field", "case"},
+                        {"type", "nominal"},
+                        {"title", nullptr},
+                        {"axis", {{"labelLimit", 220}}}}},
                       {"yOffset", {{"field", "series"}}},
                       {"x",
                        {{"field", "rate"},
