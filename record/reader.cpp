@@ -75,9 +75,12 @@ Discipline read_discipline(StrictObject object) {
 }
 
 Header read_header(StrictObject object) {
-  if (object.count("schema") != kRecordSchema) {
-    object.refuse("schema", fmt::format("{} (the record's schema version that this program reads)",
-                                        kRecordSchema));
+  if (const std::int64_t schema = object.count("schema"); schema != kRecordSchema) {
+    object.refuse("schema",
+                  fmt::format("{}, which this program reads{}", kRecordSchema,
+                              schema > kRecordSchema
+                                  ? fmt::format("; schema {} needs a newer trainmeter", schema)
+                                  : ""));
   }
   Header header;
   (void)object.text("kind");

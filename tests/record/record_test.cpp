@@ -112,8 +112,10 @@ TEST(Record, BadLinesNameLineKeyAndWhatWasExpected) {
   EXPECT_THAT(refusal(kHeader + replaced(kLine, "0.001", "-0.001")),
               HasSubstr(":2: time_s: expected numbers above 0"));
   EXPECT_THAT(refusal(kHeader + "garbage\n" + kLine), HasSubstr(":2: not JSON"));
-  EXPECT_THAT(refusal(replaced(kHeader, "\"schema\":1", "\"schema\":99")),
-              HasSubstr(":1: schema: expected 1"));
+  EXPECT_THAT(
+      refusal(replaced(kHeader, "\"schema\":1", "\"schema\":99")),
+      HasSubstr(
+          ":1: schema: expected 1, which this program reads; schema 99 needs a newer trainmeter"));
 }
 
 TEST(Record, PlacesAreCountedFromZeroAndSizesAreNot) {
