@@ -5,7 +5,7 @@
 // cuBLAS is column-major. A row-major matrix is its own transpose in column-major, and (A B)^T =
 // B^T A^T: so our B goes first.
 #include "kernels/backends.hpp"
-#include "kernels/gemm_device.hpp"
+#include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_operands.hpp"
 #include "kernels/gpu_timer.hpp"
 

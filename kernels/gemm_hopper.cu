@@ -3,7 +3,7 @@
 // GEMM by our own kernels for Hopper, bf16: tensor maps, the choice of a tile, the launch. The
 // algorithm is in gemm_hopper_kernel.hpp.
 #include "kernels/backends.hpp"
-#include "kernels/gemm_device.hpp"
+#include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_hopper_kernel.hpp"
 #include "kernels/gemm_hopper_plan.hpp"
 #include "kernels/gemm_operands.hpp"

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The operands of a GEMM on a GPU.
-#include "kernels/gemm_device.hpp"
+#include "kernels/gemm_cuda.hpp"
 
 #include "kernels/gemm_operands.hpp"
 #include "kernels/random.hpp"
