@@ -10,6 +10,7 @@
 #include "kernels/hopper_ptx.cuh"
 
 #include <cudaTypedefs.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -79,8 +80,17 @@ int sms_of_device() {
   return sms;
 }
 
+// Clusters of this launch that run at once. Fewer than the SMs would hold, where a group of SMs
+// that a cluster must lie in has an odd number of them: one that came later would double the time.
+int clusters_at_once(void (*kernel)(Task), const cudaLaunchConfig_t& how) {
+  int clusters = 0;
+  cuda_check(cudaOccupancyMaxActiveClusters(&clusters, kernel, &how),
+             "cudaOccupancyMaxActiveClusters");
+  return std::max(clusters, 1);
+}
+
 template <class Config>
-void launch(const Task& task, int sms, cudaStream_t stream) {
+void launch(const Task& task, cudaStream_t stream) {
   const auto kernel = gemm_hopper_bf16<Config>;
   static const cudaError_t prepared = cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Config::kSharedAsked);
@@ -89,29 +99,29 @@ void launch(const Task& task, int sms, cudaStream_t stream) {
   cluster.id = cudaLaunchAttributeClusterDimension;
   cluster.val.clusterDim = {static_cast<unsigned>(Config::kBlocks), 1, 1};
   cudaLaunchConfig_t how{};
-  how.gridDim =
-      static_cast<unsigned>(std::min(task.grid.count(), sms / Config::kBlocks) * Config::kBlocks);
+  how.gridDim = static_cast<unsigned>(Config::kBlocks);
   how.blockDim = static_cast<unsigned>(Config::kThreads);
   how.dynamicSmemBytes = Config::kSharedAsked;
   how.stream = stream;
   how.attrs = &cluster;
   how.numAttrs = 1;
+  static const int at_once = clusters_at_once(kernel, how);
+  how.gridDim.x *= static_cast<unsigned>(std::min(task.grid.count(), at_once));
   cuda_check(cudaLaunchKernelEx(&how, kernel, task), "gemm_hopper_bf16");
 }
 
 class HopperGemm final : public DeviceGemm {
  public:
   HopperGemm(const GemmProblem& problem, const OperandOptions& options)
-      : DeviceGemm(problem, options), sms_(sms_of_device()), tile_(tile_for(problem, sms_)) {
+      : DeviceGemm(problem, options), tile_(tile_for(problem, sms_of_device())) {
     with_config([&]<class Config>() {
       for (int set = 0; set < sets(); ++set) tasks_.push_back(task_of<Config>(set));
     });
   }
 
   void run(int set) override {
-    with_config([&]<class Config>() {
-      launch<Config>(tasks_[static_cast<std::size_t>(set)], sms_, queue());
-    });
+    with_config(
+        [&]<class Config>() { launch<Config>(tasks_[static_cast<std::size_t>(set)], queue()); });
   }
 
   [[nodiscard]] std::map<std::string, std::string> notes() const override {
@@ -166,7 +176,6 @@ class HopperGemm final : public DeviceGemm {
             .k_steps = static_cast<int>((p.k + kStepK - 1) / kStepK)};
   }
 
-  int sms_;
   std::size_t tile_;
   std::vector<Task> tasks_;  // one a set
 };
