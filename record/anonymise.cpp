@@ -20,34 +20,10 @@ namespace {
 using Words = std::set<std::string>;
 
 const Words kPrograms = {"gemm_bench", "memory_bench", "attention_bench", "collective_bench"};
-const Words kOperations = {"gemm",
-                           "fma",
-                           "copy",
-                           "read",
-                           "write",
-                           "triad",
-                           "l2_copy",
-                           "l2_read",
-                           "l2_write",
-                           "l2_triad",
-                           "allreduce",
-                           "peer_copy",
-                           "rope",
-                           "host_to_device",
-                           "device_to_host",
-                           "rmsnorm",
-                           "swiglu",
-                           "cast_fp8",
-                           "permute",
-                           "cast_fp8_transpose",
-                           "adamw",
-                           "residual_add",
-                           "cross_entropy",
-                           "attention_forward",
-                           "attention_backward",
-                           "attention_decode"};
-const Words kBackends = {"onednn",    "openblas",    "cublaslt", "openmp", "openmp_nt", "cuda",
-                         "cuda_bulk", "copy_engine", "nccl",     "mpi",    "registers", "shm"};
+const Words kOperations(operation_names().begin(), operation_names().end());
+const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp", "openmp_nt",
+                         "cuda",      "cuda_bulk", "copy_engine", "nccl",   "mpi",
+                         "registers", "shm",       "hopper"};
 const Words kShapeKeys = {"m",        "n",        "k",       "groups",    "bytes",
                           "cores",    "threads",  "node",    "from",      "to",
                           "ways",     "rows",     "cols",    "heads",     "top_k",

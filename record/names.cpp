@@ -68,6 +68,31 @@ const std::vector<std::string>& step_kernel_names() {
   return kNames;
 }
 
+const std::vector<std::string>& operation_names() {
+  static const std::vector<std::string> kNames = [] {
+    std::vector<std::string> names = {"fma",
+                                      "gemm",
+                                      "attention_forward",
+                                      "attention_backward",
+                                      "attention_decode",
+                                      "copy",
+                                      "read",
+                                      "write",
+                                      "triad",
+                                      "l2_copy",
+                                      "l2_read",
+                                      "l2_write",
+                                      "l2_triad",
+                                      "host_to_device",
+                                      "device_to_host",
+                                      "peer_copy"};
+    names.insert(names.end(), step_kernel_names().begin(), step_kernel_names().end());
+    names.emplace_back("allreduce");
+    return names;
+  }();
+  return kNames;
+}
+
 double dtype_bytes(std::string_view dtype) {
   const auto found = sizes().find(dtype);
   if (found == sizes().end()) {

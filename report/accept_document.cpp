@@ -3,6 +3,7 @@
 // An acceptance for people, for programs (JSON, JUnit XML), and as a list of nodes to drain.
 #include "record/error.hpp"
 #include "report/accept.hpp"
+#include "report/markup.hpp"
 
 #include <fmt/format.h>
 
@@ -55,30 +56,6 @@ nlohmann::ordered_json json_of(const std::vector<Judged>& judged) {
   return out;
 }
 
-// XML 1.0 has no way to write most control characters.
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return out;
-}
-
 void add_junit(std::string& out, const char* suite, const std::vector<Judged>& judged) {
   const auto of = [&](const char* verdict) {
     return std::ranges::count(judged, verdict, &Judged::verdict);
@@ -86,11 +63,12 @@ void add_junit(std::string& out, const char* suite, const std::vector<Judged>& j
   out += fmt::format("  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
                      suite, judged.size(), of("fail"), of("cannot_tell"));
   for (const Judged& j : judged) {
-    out += fmt::format("    <testcase classname=\"{}\" name=\"{}\"", suite, escaped(j.name));
+    out += fmt::format("    <testcase classname=\"{}\" name=\"{}\"", suite, escaped_markup(j.name));
     if (j.verdict == "pass") {
       out += "/>\n";
     } else if (j.verdict == "fail") {
-      out += fmt::format("><failure message=\"{}\"/></testcase>\n", escaped(in_short(j.reasons)));
+      out += fmt::format("><failure message=\"{}\"/></testcase>\n",
+                         escaped_markup(in_short(j.reasons)));
     } else {
       out += "><skipped message=\"nothing to judge it by\"/></testcase>\n";
     }

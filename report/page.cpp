@@ -3,6 +3,7 @@
 // Fills report/page/page.html, which the build embeds.
 #include "report/page.hpp"
 
+#include "report/markup.hpp"
 #include "report/page_parts.hpp"
 
 #include <fmt/format.h>
@@ -14,32 +15,6 @@ namespace trainmeter {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 // JSON that can stand inside a script element: no '<' ends it or opens a comment.
 std::string json_in_page(const nlohmann::ordered_json& json) {
@@ -56,13 +31,14 @@ class Body {
   void operator()(const Heading& h) {
     end_part();
     if (h.level == 3) {
-      out_ += fmt::format("<details class=\"part\"><summary>{}</summary>\n", escaped(h.text));
+      out_ +=
+          fmt::format("<details class=\"part\"><summary>{}</summary>\n", escaped_markup(h.text));
       in_part_ = true;
     } else {
-      out_ += fmt::format("<h{0}>{1}</h{0}>\n", h.level, escaped(h.text));
+      out_ += fmt::format("<h{0}>{1}</h{0}>\n", h.level, escaped_markup(h.text));
     }
   }
-  void operator()(const Paragraph& p) { out_ += "<p>" + escaped(p.text) + "</p>\n"; }
+  void operator()(const Paragraph& p) { out_ += "<p>" + escaped_markup(p.text) + "</p>\n"; }
   void operator()(const Lead& lead) {
     out_ += "<div class=\"lead\">\n";
     for (const Text& sentence : lead.sentences) out_ += "<p>" + text(sentence) + "</p>\n";
@@ -78,7 +54,7 @@ class Body {
         "<div class=\"table\" tabindex=\"0\" role=\"region\" "
         "aria-label=\"table\"><table><thead><tr>";
     for (const std::string& column : t.columns)
-      out_ += cell("th", column, escaped(column_title(column)));
+      out_ += cell("th", column, escaped_markup(column_title(column)));
     out_ += "</tr></thead><tbody>\n";
     for (const auto& row : t.rows) {
       out_ += "<tr>";
@@ -89,13 +65,13 @@ class Body {
     out_ += "</tbody></table></div>\n";
   }
   void operator()(const Chart& c) {
-    out_ += fmt::format("<figure id=\"{}\"><figcaption>{}</figcaption>\n", escaped(c.id),
-                        escaped(c.title));
+    out_ += fmt::format("<figure id=\"{}\"><figcaption>{}</figcaption>\n", escaped_markup(c.id),
+                        escaped_markup(c.title));
     if (with_charts_) {
       out_ += fmt::format(
           "<div class=\"chart\" id=\"chart-{}\" role=\"img\" aria-label=\"{}; the figures are in "
           "the table below\"></div>\n",
-          escaped(c.id), escaped(c.title));
+          escaped_markup(c.id), escaped_markup(c.title));
       charts_[c.id] = c.spec;
     }
     out_ += with_charts_ ? "<details><summary>The figures</summary>"
@@ -116,9 +92,9 @@ class Body {
     in_part_ = false;
   }
   [[nodiscard]] std::string text(const Text& t) const {
-    if (t.number.empty() || numbers_.find(t.number) == nullptr) return escaped(t.text);
+    if (t.number.empty() || numbers_.find(t.number) == nullptr) return escaped_markup(t.text);
     return fmt::format("<button type=\"button\" class=\"number\" data-number=\"{}\">{}</button>",
-                       escaped(t.number), escaped(t.text));
+                       escaped_markup(t.number), escaped_markup(t.text));
   }
   static std::string cell(const char* element, const std::string& column,
                           const std::string& inside) {
@@ -167,7 +143,7 @@ std::string to_html(const Document& document, const Numbers& numbers, const std:
         "was written. In a clone of trainmeter, scripts/charts.sh gets it.</p>\n";
   // Each part stands in the page once, and none is searched for the next.
   const std::pair<std::string_view, std::string> parts[] = {
-      {"{{title}}", escaped(title_of(document))},
+      {"{{title}}", escaped_markup(title_of(document))},
       {"{{style}}", std::string(kPageStyle)},
       {"{{body}}", std::move(inside)},
       {"{{numbers}}", json_in_page(to_json(numbers))},

@@ -44,50 +44,6 @@ Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
 
 }  // namespace
 
-bool is_memory_kernel(std::string_view operation) {
-  return operation == "copy" || operation == "read" || operation == "write" || operation == "triad";
-}
-
-bool is_step_kernel(std::string_view operation) {
-  return std::ranges::find(step_kernel_names(), operation) != step_kernel_names().end();
-}
-
-bool is_collective(std::string_view operation) {
-  return operation == "allreduce" || operation == "allgather" || operation == "reducescatter" ||
-         operation == "alltoall";
-}
-
-bool is_compute(std::string_view operation) {
-  if (operation == "attention_decode") return false;  // reads keys and values once: memory-bound
-  return operation == "gemm" || operation == "fma" || operation.starts_with("attention");
-}
-
-bool gives_rate(const Measurement& m, const Header& header) {
-  const auto noted = [&](const char* what) { return m.notes.contains(what); };
-  return m.usable() && m.beside == "none" && header.discipline.data == "normal" &&
-         header.discipline.cache != "hot" && !noted("data") && !noted("cache") && !noted("probe");
-}
-
-double noise_of(const Measurement& m) {
-  const std::vector<double> time_s = counted_samples(m).time_s;
-  return 1.4826 * median_absolute_deviation(time_s) / median(time_s);
-}
-
-double rate_at(const Measurement& m, const Header& header, double seconds) {
-  if (is_compute(m.operation)) {
-    return rate(m.flops, seconds) /
-           static_cast<double>(std::max<std::int64_t>(1, header.device.count));
-  }
-  const double bytes_per_s = rate(m.bytes, seconds);
-  return is_collective(m.operation) ? bytes_per_s * bus_factor(m.operation, m.ranks) : bytes_per_s;
-}
-
-double rate_of(const Measurement& m, const Header& header) {
-  const std::vector<double> time_s = counted_samples(m).time_s;
-  constexpr double kFast = 0.05;
-  return rate_at(m, header, m.operation == "fma" ? quantile(time_s, kFast) : median(time_s));
-}
-
 // The shape's part of a point, the same for what we measured and what others published.
 RatePoint shaped(const std::map<std::string, std::int64_t>& shape) {
   RatePoint out;

@@ -96,25 +96,7 @@ void collect_achieved(Story& story, const std::string& kind) {
       if (is_collective(point.operation)) story.collectives.push_back(std::move(a));
     }
   }
-  std::vector<std::string> shown = {"fma",
-                                    "gemm",
-                                    "attention_forward",
-                                    "attention_backward",
-                                    "attention_decode",
-                                    "copy",
-                                    "read",
-                                    "write",
-                                    "triad",
-                                    "l2_copy",
-                                    "l2_read",
-                                    "l2_write",
-                                    "l2_triad",
-                                    "host_to_device",
-                                    "device_to_host",
-                                    "peer_copy"};
-  shown.insert(shown.end(), step_kernel_names().begin(), step_kernel_names().end());
-  shown.emplace_back("allreduce");
-  for (const std::string& operation : shown) {
+  for (const std::string& operation : operation_names()) {
     std::vector<Achieved> group;
     for (auto& [key, a] : best) {
       if (a.point.operation == operation) group.push_back(a);
