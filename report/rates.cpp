@@ -4,8 +4,6 @@
 #include "report/rates.hpp"
 
 #include "record/formulas.hpp"
-#include "record/names.hpp"
-#include "record/samples.hpp"
 #include "record/statistics.hpp"
 #include "report/gemm_curve.hpp"
 #include "report/transfer.hpp"
