@@ -20,7 +20,9 @@ using testing::Not;
 namespace {
 
 Record record_of(const std::string& text) {
-  const auto file = std::filesystem::path(testing::TempDir()) / "anonymise.jsonl";
+  const auto* test = testing::UnitTest::GetInstance()->current_test_info();  // others run meanwhile
+  const auto file = std::filesystem::path(testing::TempDir()) /
+                    (std::string("anonymise_") + test->name() + ".jsonl");
   std::ofstream(file) << text;
   return read_record(file);
 }

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -33,8 +34,16 @@ inline std::string slurp(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+// A file of this test alone: others run at the same time.
+inline std::filesystem::path file_of_test(const std::string& name) {
+  const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+  std::string own = std::string(test->test_suite_name()) + "." + test->name() + "." + name;
+  std::ranges::replace(own, '/', '_');
+  return std::filesystem::path(::testing::TempDir()) / own;
+}
+
 inline std::filesystem::path write_text(const std::string& text, const std::string& name) {
-  const auto file = std::filesystem::path(::testing::TempDir()) / name;
+  const auto file = file_of_test(name);
   std::ofstream(file) << text;
   return file;
 }
@@ -132,7 +141,7 @@ inline Record small_cpu() {
 }
 
 inline std::filesystem::path write_record(const Record& record, const std::string& name) {
-  const auto file = std::filesystem::path(::testing::TempDir()) / name;
+  const auto file = file_of_test(name);
   std::ofstream out(file);
   for (const Header& header : record.headers) out << to_json_line(header) << '\n';
   for (const Line& line : record.lines) out << to_json_line(line.measurement) << '\n';
