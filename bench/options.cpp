@@ -113,7 +113,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                      "tokens of a micro-batch for --models (1024 on a CPU, 8192 on a GPU)");
       app.add_option("--kernels", raw.kernels,
                      "LIST of copy, triad, read, write; with --models: rmsnorm, swiglu, rope, "
-                     "cast_fp8, cast_fp8_transpose, permute, residual_add, cross_entropy, adamw");
+                     "cast_fp8, cast_fp8_transpose, permute, residual_add, cross_entropy, adamw, "
+                     "rmsnorm_backward, swiglu_backward, rope_backward, permute_backward");
     }
     app.add_option("--bytes", raw.bytes,
                    options.program == Program::memory
