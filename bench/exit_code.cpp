@@ -30,6 +30,12 @@ Failure failure_in_flight() {
   }
 }
 
+void throw_failure(const Failure& failure) {
+  if (failure.code == kBadUsage) throw BadInput(failure.text);
+  if (failure.code == kUnavailable) throw Unavailable(failure.text);
+  throw EnvironmentFailed(failure.text);
+}
+
 int run_program(const std::string& program, const std::function<int()>& body) {
   try {
     return body();

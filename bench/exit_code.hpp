@@ -20,6 +20,7 @@ struct Failure {
   std::string text;
 };
 Failure failure_in_flight();
+[[noreturn]] void throw_failure(const Failure& failure);  // the error that it was made of
 
 // Runs a program's body. An error becomes "PROGRAM: text" on stderr (of rank 0 alone) and its code.
 int run_program(const std::string& program, const std::function<int()>& body);

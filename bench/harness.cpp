@@ -9,6 +9,7 @@
 #include "bench/reporter.hpp"
 #include "bench/resume.hpp"
 #include "bench/session.hpp"
+#include "bench/together.hpp"
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/journal.hpp"
@@ -115,9 +116,12 @@ class Leader {
   void drop_finished(const Header& header, std::vector<std::size_t>& chosen) const {
     const std::size_t before = chosen.size();
     std::erase_if(chosen, [&](std::size_t index) {
-      return is_finished(plans_[index], before_, header,
-                         job_.world == nullptr ? 1 : job_.world->ranks(),
-                         options_.google.repetitions, options_.resume_anyway);
+      const std::vector<RowKey> rows =
+          job_.devices.empty()
+              ? rows_of(plans_[index], job_.world == nullptr ? 1 : job_.world->ranks())
+              : rows_on_devices(plans_[index], job_.devices.size());
+      return is_finished(rows, before_, header, options_.google.repetitions,
+                         options_.resume_anyway);
     });
     if (before != chosen.size() && !chosen.empty()) {
       fmt::print(stderr, "{}: {} of {} cases are finished in {}\n", header.program,
@@ -253,8 +257,15 @@ class Leader {
     ++measured_;
     if (!outcome.settled) ++unsettled_;
     if (outcome.rows.front().notes.contains("other_processes")) ++shared_;
-    if (options_.rules().target > 0 && outcome.rows.front().stopped != "converged") ++open_;
-    show(state, outcome);
+    const Slowest slowest = job_.devices.empty() ? Slowest{} : slowest_of(outcome.rows);
+    const Measurement& row = outcome.rows[slowest.row];
+    if (options_.rules().target > 0 && row.stopped != "converged") ++open_;
+    show(state, outcome, row);
+    if (job_.devices.empty()) return;
+    slowest_.push_back(slowest);
+    state.counters["slowest_device"] = static_cast<double>(slowest.device);
+    state.counters["speed_vs_alone"] = slowest.speed_vs_alone;
+    if (slowest.half) state.counters["speed_ci95_pct"] = *slowest.half * 100;
   }
 
   static void skip(benchmark::State& state, const std::string& text) {
@@ -263,8 +274,7 @@ class Leader {
     }
   }
 
-  static void show(benchmark::State& state, const Outcome& outcome) {
-    const Measurement& row = outcome.rows.front();
+  static void show(benchmark::State& state, const Outcome& outcome, const Measurement& row) {
     const MedianEstimate time = median_time(row);
     const double median_s = time.median;
     while (state.KeepRunning()) state.SetIterationTime(median_s);
@@ -288,7 +298,7 @@ class Leader {
     }
     state.counters["spread"] = median_absolute_deviation(row.time_s) / median_s;
     state.counters["runs_per_sample"] = static_cast<double>(outcome.runs_per_sample);
-    if (outcome.rows.size() > 1) {
+    if (!row.paired_with.empty()) {
       const Measurement& other = outcome.rows[1];
       const MedianEstimate speed = paired_ratio(other, row);  // its time over ours
       const std::string name =
@@ -296,6 +306,18 @@ class Leader {
       state.counters["speed_vs_" + name] = speed.median;
       if (speed.interval) state.counters["speed_ci95_pct"] = speed.half_width() * 100;
     }
+  }
+
+  void say_how_often_slowest(std::size_t device) const {
+    std::vector<double> speeds;
+    for (const Slowest& one : slowest_) {
+      if (one.device == device) speeds.push_back(one.speed_vs_alone);
+    }
+    if (speeds.empty()) return;
+    fmt::print(stderr,
+               "together: device {} ({}) was the slowest in {} of {} cases, at {:.2f} of its speed "
+               "alone (median)\n",
+               device, job_.devices[device], speeds.size(), slowest_.size(), median(speeds));
   }
 
   [[nodiscard]] bool time_is_up() const {
@@ -321,6 +343,9 @@ class Leader {
     if (signal != 0) text += ", interrupted";
     if (session_.journal) text += fmt::format("; record: {}", options_.out);
     fmt::print(stderr, "{}\n", text);
+    for (std::size_t device = 0; !slowest_.empty() && device < job_.devices.size(); ++device) {
+      say_how_often_slowest(device);
+    }
     if (job_.search) {
       for (const std::string& line : job_.search->found()) fmt::print(stderr, "{}\n", line);
     }
@@ -339,6 +364,7 @@ class Leader {
   std::optional<Plan> searched_;  // the plan at `place_`
   Progress* progress_ = nullptr;
   std::map<std::size_t, std::int64_t> repetitions_;
+  std::vector<Slowest> slowest_;  // one a case
   std::exception_ptr error_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   int worst_ = kFine;
@@ -363,7 +389,7 @@ int run_job(Job job) {
   Runner runner(
       job.target, job.options.rules(), job.options.operands(job.target.rotate_bytes),
       std::move(job.timer), job.world, [&job] { return job.interrupted_by() != 0; },
-      std::move(job.around));
+      std::move(job.around), job.devices);
   if (job.world != nullptr && job.world->rank() != 0) return follow(*job.world, plans, runner);
   const auto end = [&](int code) {
     if (job.world != nullptr) job.world->decide(kEnd - code);

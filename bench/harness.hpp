@@ -26,6 +26,7 @@ struct Job {
   CaseList list;
   std::unique_ptr<Search> search;  // or cases that follow from results, and no list
   World* world = nullptr;
+  std::vector<std::string> devices;  // --concurrent: of each rank of `world`; else none
   std::unique_ptr<Timer> timer;
   Around around;
   std::function<int()> interrupted_by = [] { return 0; };  // the signal's number

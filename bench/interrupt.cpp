@@ -4,14 +4,16 @@
 #include "bench/interrupt.hpp"
 
 #include <csignal>
+#include <type_traits>
 
 namespace trainmeter {
 namespace {
 
-volatile std::sig_atomic_t noted_signal = 0;
+volatile std::sig_atomic_t own_note = 0;
+volatile std::sig_atomic_t* noted_signal = &own_note;
 
 extern "C" void note_signal(int number) {
-  noted_signal = number;
+  *noted_signal = number;
 }
 
 }  // namespace
@@ -26,7 +28,17 @@ void catch_interrupts() {
 }
 
 int interrupted_by() {
-  return noted_signal;
+  return *noted_signal;
+}
+
+void note_interrupts_in(int* shared) {
+  static_assert(std::is_same_v<int, std::sig_atomic_t>);
+  noted_signal = shared;
+}
+
+void leave_interrupts_to_parent() {
+  (void)std::signal(SIGINT, SIG_IGN);
+  (void)std::signal(SIGTERM, SIG_IGN);
 }
 
 }  // namespace trainmeter

@@ -3,6 +3,7 @@
 // From the command line to a job, for each program.
 #include "bench/main.hpp"
 
+#include "bench/concurrent.hpp"
 #include "bench/exclusive.hpp"
 #include "bench/exit_code.hpp"
 #include "bench/harness.hpp"
@@ -17,6 +18,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -49,8 +51,96 @@ Around around_for(const Options& options, const Target& target) {
   return around;
 }
 
-int device_program(Program program, const std::vector<std::string>& command,
-                   CaseList (*cases)(const Options&, const Target&)) {
+// Leaving in order would wait for ranks that wait for this one.
+[[noreturn]] void leave_at_once(Program program, World* world, const std::exception& error) {
+  fmt::print(stderr, "{}: {}\n", program_name(program), error.what());
+  std::fflush(nullptr);
+  if (world != nullptr) world->give_up();
+  std::_Exit(kEnvironmentFailed);
+}
+
+using Cases = CaseList (*)(const Options&, const Target&);
+
+// One of the processes of --concurrent.
+class OnOneDevice {
+ public:
+  OnOneDevice(const Options& options, const DeviceProcess& process)
+      : world_(process.world), devices_(process.devices) {
+    job_.options = options;
+    job_.options.device = process.kind;
+    job_.interrupted_by = interrupted_by;
+  }
+
+  int run(Cases cases) {
+    try {
+      Failure failure;
+      try {
+        prepare(cases);
+      } catch (...) {
+        failure = failure_in_flight();
+      }
+      if (const int code = agree(failure); code != kFine) return code;
+      keep_common();
+      return run_job(std::move(job_));
+    } catch (const OutOfStep& error) {
+      leave_at_once(job_.options.program, &world_, error);
+    } catch (const RankLost& error) {
+      leave_at_once(job_.options.program, &world_, error);
+    }
+  }
+
+ private:
+  void prepare(Cases cases) {
+    Target& target = job_.target = choose_target(job_.options.device);
+    require_alone(job_.options, target);
+    if (target.kind == DeviceKind::cpu) target.memory_available_bytes /= world_.ranks();
+    std::string& all = target.device.details["concurrent"];
+    for (std::size_t device = 0; device < devices_.size(); ++device) {
+      all += fmt::format("{}{}: {}", device == 0 ? "" : "; ", device, devices_[device]);
+    }
+    job_.list = cases(job_.options, target);
+    job_.timer = timer_for(target, nullptr);
+    job_.around = around_for(job_.options, target);
+    job_.world = &world_;
+    job_.devices = devices_;
+  }
+
+  // What failed first anywhere: rank 0 throws it, the others return its code.
+  [[nodiscard]] int agree(const Failure& failure) {
+    const std::vector<std::string> texts = world_.gather(failure.text);
+    const std::vector<std::string> codes = world_.gather(std::to_string(failure.code));
+    for (std::size_t device = 0; device < texts.size(); ++device) {
+      const int code = std::stoi(codes[device]);
+      if (code == kFine) continue;
+      if (world_.rank() != 0) return code;
+      const bool all = std::ranges::count(texts, texts[device]) == world_.ranks();
+      throw_failure(
+          {code, all ? texts[device]
+                     : fmt::format("device {} ({}): {}", device, devices_[device], texts[device])});
+    }
+    return kFine;
+  }
+
+  // Devices with less memory have fewer cases, and ranks call a case by its place in the list.
+  void keep_common() {
+    std::string mine;
+    for (const Case& one : job_.list.cases) mine += one.name + "\n";
+    const std::vector<std::string> all = world_.gather(mine);
+    std::erase_if(job_.list.cases, [&](const Case& one) {
+      const bool everywhere = std::ranges::all_of(all, [&](const std::string& names) {
+        return ("\n" + names).find("\n" + one.name + "\n") != std::string::npos;
+      });
+      if (!everywhere) job_.list.left_out.push_back(one.name + ": not on every device");
+      return !everywhere;
+    });
+  }
+
+  Job job_;
+  World& world_;
+  const std::vector<std::string>& devices_;
+};
+
+int device_program(Program program, const std::vector<std::string>& command, Cases cases) {
   Job job;
   job.options = read_options(program, command);
   if (job.options.help) {
@@ -58,6 +148,11 @@ int device_program(Program program, const std::vector<std::string>& command,
     return kFine;
   }
   catch_interrupts();
+  if (job.options.concurrent && !job.options.google.list_tests) {
+    return on_each_device(job.options, [&](const DeviceProcess& process) {
+      return OnOneDevice(job.options, process).run(cases);
+    });
+  }
   job.interrupted_by = interrupted_by;
   job.target = choose_target(job.options.device);
   require_alone(job.options, job.target);
@@ -102,14 +197,6 @@ void require_same_command(World& world, const std::vector<std::string>& command)
   }
 }
 
-// Leaving in order would wait for ranks that wait for this one.
-[[noreturn]] void leave_at_once(World* world, const std::exception& error) {
-  fmt::print(stderr, "collective_bench: {}\n", error.what());
-  std::fflush(nullptr);
-  if (world != nullptr) world->give_up();
-  std::_Exit(kEnvironmentFailed);
-}
-
 int collective_program(const std::vector<std::string>& command) {
   Job job;
   job.options = read_options(Program::collective, command);
@@ -135,9 +222,9 @@ int collective_program(const std::vector<std::string>& command) {
     if (world->rank() == 0) fmt::print(stderr, "collective_bench: {}\n", world->how());
     return run_job(std::move(job));
   } catch (const OutOfStep& error) {
-    leave_at_once(world.get(), error);
+    leave_at_once(Program::collective, world.get(), error);
   } catch (const RankLost& error) {
-    leave_at_once(world.get(), error);
+    leave_at_once(Program::collective, world.get(), error);
   }
 }
 

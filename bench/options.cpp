@@ -28,8 +28,8 @@ constexpr std::int64_t kMaxThreads = 1 << 20;
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
   std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, batch,
-      search, bytes, threads, kernels, seq_lens, passes, sequences, heads, kv_heads, head_dim,
-      value_dim;
+      search, concurrent, bytes, threads, kernels, seq_lens, passes, sequences, heads, kv_heads,
+      head_dim, value_dim;
 };
 
 std::string description(Program program) {
@@ -80,6 +80,9 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--data", options.data, "normal|uniform|zeros|integers: what operands hold");
     app.add_flag("--pitfalls", options.pitfalls,
                  "measure each case in turn with itself on zeros, and out of the caches");
+    app.add_flag("--concurrent{0}", raw.concurrent,
+                 "each device alone, then all at once, the slowest named: every GPU; on a CPU "
+                 "every NUMA node, or =N groups of cores");
   }
   if (options.program == Program::gemm) {
     app.add_option("--models", raw.models, "ID,...: also the shapes of these models' steps");
@@ -113,7 +116,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                      "tokens of a micro-batch for --models (1024 on a CPU, 8192 on a GPU)");
       app.add_option("--kernels", raw.kernels,
                      "LIST of copy, triad, read, write; with --models: rmsnorm, swiglu, rope, "
-                     "cast_fp8, cast_fp8_transpose, permute, residual_add, cross_entropy, adamw");
+                     "cast_fp8, cast_fp8_transpose, permute, residual_add, cross_entropy, adamw, "
+                     "rmsnorm_backward, swiglu_backward, rope_backward, permute_backward");
     }
     app.add_option("--bytes", raw.bytes,
                    options.program == Program::memory
@@ -167,6 +171,13 @@ void interpret(const Raw& raw, Options& options) {
   for (const std::string& layout : options.layouts) one_of("--layout", layout, {"nt", "nn", "tn"});
   if (!raw.kernels.empty()) options.kernels = parse_list("--kernels", raw.kernels);
   if (!raw.batch.empty()) options.batch = parse_counts("--batch", raw.batch, kMaxDimension);
+  if (!raw.concurrent.empty()) {
+    options.concurrent =
+        raw.concurrent == "0"
+            ? 0
+            : static_cast<int>(parse_count("--concurrent", raw.concurrent, kMaxThreads));
+    if (*options.concurrent == 1) throw BadInput("--concurrent: expected at least 2, found 1");
+  }
   if (!raw.search.empty()) options.search_s = parse_non_negative("--search", raw.search);
   if (!raw.threads.empty()) {
     options.threads.clear();
@@ -204,6 +215,11 @@ void check(const Options& options) {
   }
   if (options.pitfalls && (options.data != "normal" || options.cache != "rotate")) {
     throw BadInput("--pitfalls: expected without --data and --cache, which it varies");
+  }
+  if (options.concurrent && (options.pitfalls || options.search_s || options.numa ||
+                             !options.versus.empty() || options.threads != std::vector<int>{0})) {
+    throw BadInput(
+        "--concurrent: expected without --versus, --pitfalls, --search, --numa and --threads");
   }
   const bool any = !options.m.empty() || !options.n.empty() || !options.k.empty();
   if (any && (options.m.empty() || options.n.empty() || options.k.empty())) {

@@ -33,6 +33,7 @@ struct Options {
   bool sentinel = true;
   bool exclusive = false;  // refuse to start beside others on the GPU
   bool pitfalls = false;
+  std::optional<int> concurrent;    // so many devices at once; 0: all
   std::vector<std::string> dtypes;  // empty: the default ones
 
   std::vector<std::string> models;  // gemm, memory, attention

@@ -3,6 +3,7 @@
 // Compares headers, counts finished measurements.
 #include "bench/resume.hpp"
 
+#include "bench/together.hpp"
 #include "record/error.hpp"
 
 #include <fmt/format.h>
@@ -21,6 +22,11 @@ std::vector<std::string> differences(const Header& then, const Header& now) {
   compare("device", then.device.name, now.device.name);
   compare("devices", then.device.count, now.device.count);
   compare("cores or SMs", then.device.sms, now.device.sms);
+  const auto at_once = [](const Header& header) {
+    const auto found = header.device.details.find("concurrent");
+    return found == header.device.details.end() ? std::string("one") : found->second;
+  };
+  compare("devices at once", at_once(then), at_once(now));
   compare("host", then.host, now.host);
   compare("revision", then.git_revision, now.git_revision);
   const Discipline& a = then.discipline;
@@ -50,20 +56,38 @@ void require_same(const Record& record, const std::vector<Header>& allowed) {
   }
 }
 
-bool is_finished(const Plan& plan, const Record& record, const Header& now, std::int64_t ranks,
+std::vector<RowKey> rows_of(const Plan& plan, std::int64_t ranks) {
+  std::vector<RowKey> rows = {{.name = plan.main.name,
+                               .paired_with = plan.versus ? plan.versus->name : "",
+                               .ranks = ranks}};
+  if (plan.versus) {
+    rows.push_back({.name = plan.versus->name, .paired_with = plan.main.name, .ranks = ranks});
+  }
+  return rows;
+}
+
+std::vector<RowKey> rows_on_devices(const Plan& plan, std::size_t devices) {
+  std::vector<RowKey> rows;
+  for (std::size_t device = 0; device < devices; ++device) {
+    rows.push_back({.name = name_on_device(plan.main.name, device), .paired_with = ""});
+    rows.push_back(rows.back());
+    rows.back().beside = plan.main.operation;
+  }
+  return rows;
+}
+
+bool is_finished(const std::vector<RowKey>& rows, const Record& record, const Header& now,
                  int repetitions, bool anyway) {
-  std::map<std::string, int> finished;
+  std::map<RowKey, int> finished;
   for (const Line& line : record.lines) {
     const Header& then = record.header_of(line);
-    if (then.program != now.program || !line.measurement.usable() ||
-        line.measurement.ranks != ranks || !(anyway || differences(then, now).empty())) {
+    const Measurement& m = line.measurement;
+    if (then.program != now.program || !m.usable() || !(anyway || differences(then, now).empty())) {
       continue;
     }
-    ++finished[line.measurement.name + " with " + line.measurement.paired_with];
+    ++finished[{m.name, m.paired_with, m.beside, m.ranks}];
   }
-  const std::string other = plan.versus ? plan.versus->name : "";
-  return finished[plan.main.name + " with " + other] >= repetitions &&
-         (other.empty() || finished[other + " with " + plan.main.name] >= repetitions);
+  return std::ranges::all_of(rows, [&](const RowKey& row) { return finished[row] >= repetitions; });
 }
 
 }  // namespace trainmeter

@@ -6,6 +6,9 @@
 #include "bench/runner.hpp"
 #include "record/record.hpp"
 
+#include <compare>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,9 +22,19 @@ std::vector<std::string> differences(const Header& then, const Header& now);
 // with the quick rules of a search.
 void require_same(const Record& record, const std::vector<Header>& allowed);
 
-// Whether the record holds `repetitions` usable measurements of the plan by as many ranks, of
-// sessions that don't differ from `now`; of any with `anyway`.
-bool is_finished(const Plan& plan, const Record& record, const Header& now, std::int64_t ranks,
+// A row that a finished plan has.
+struct RowKey {
+  std::string name, paired_with, beside = "none";
+  std::int64_t ranks = 1;
+  auto operator<=>(const RowKey&) const = default;
+};
+std::vector<RowKey> rows_of(const Plan& plan, std::int64_t ranks);
+// Of each of so many devices, alone and with all together.
+std::vector<RowKey> rows_on_devices(const Plan& plan, std::size_t devices);
+
+// Whether the record holds `repetitions` usable measurements of each row, of sessions that don't
+// differ from `now`; of any with `anyway`.
+bool is_finished(const std::vector<RowKey>& rows, const Record& record, const Header& now,
                  int repetitions, bool anyway);
 
 }  // namespace trainmeter

@@ -38,7 +38,7 @@ void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
 
 Runner::Runner(const Target& target, const Rules& rules, const OperandOptions& operands,
                std::unique_ptr<Timer> timer, World* world, std::function<bool()> stop,
-               Around around)
+               Around around, std::vector<std::string> devices)
     : target_(target),
       rules_(rules),
       operands_(operands),
@@ -46,6 +46,7 @@ Runner::Runner(const Target& target, const Rules& rules, const OperandOptions& o
       world_(world),
       stop_(std::move(stop)),
       around_(std::move(around)),
+      devices_(std::move(devices)),
       telemetry_(target.kind == DeviceKind::gpu ? gpu_telemetry(target.device.details.at("uuid"))
                                                 : cpu_telemetry(cpu_info())) {}
 
@@ -64,7 +65,7 @@ Measurement Runner::row_of(const Case& what) const {
   row.notes = what.notes;
   row.flops = what.flops;
   row.bytes = what.bytes;
-  row.ranks = world_ == nullptr ? 1 : world_->ranks();
+  row.ranks = world_ == nullptr || !devices_.empty() ? 1 : world_->ranks();
   row.sms = what.cores > 0 ? what.cores : target_.device.sms;
   return row;
 }
@@ -74,8 +75,12 @@ Outcome Runner::run(const Plan& plan) {
   try {
     return run_in_step(plan);
   } catch (...) {
-    throw OutOfStep(
-        fmt::format("rank {}: {}: {}", world_->rank(), plan.main.name, failure_in_flight().text));
+    const int rank = world_->rank();
+    const std::string who =
+        devices_.empty()
+            ? fmt::format("rank {}", rank)
+            : fmt::format("device {} ({})", rank, devices_[static_cast<std::size_t>(rank)]);
+    throw OutOfStep(fmt::format("{}: {}: {}", who, plan.main.name, failure_in_flight().text));
   }
 }
 
@@ -109,6 +114,7 @@ Outcome Runner::run_in_step(const Plan& plan) {
     if (failure.code != kUnavailable) throw;
     why = failure.text;
   }
+  if (!devices_.empty()) why = first_failure(why);
   if (!all(why.empty())) {
     for (Measurement& row : outcome.rows) {
       row.failure = why.empty() ? "another rank could not prepare it" : why;
@@ -121,6 +127,8 @@ Outcome Runner::run_in_step(const Plan& plan) {
     if (!all(!stop_())) return interrupted();
     const Check check = operations[i]->verify();
     note_check(check, all(check.ok), outcome.rows[i]);
+    if (!devices_.empty())
+      outcome.rows[i].failure = first_failure(check.ok ? "" : outcome.rows[i].failure);
     right = right && outcome.rows[i].verified;
   }
   if (!right) {  // the right one of a pair wasn't measured, so it has nothing to say
@@ -128,21 +136,42 @@ Outcome Runner::run_in_step(const Plan& plan) {
     return finished(kCheckFailed);
   }
 
-  std::vector<Operation*> measured_operations;
-  for (const auto& operation : operations) measured_operations.push_back(operation.get());
+  if (!devices_.empty()) return run_together(plan, *operations.front(), std::move(outcome));
+  std::vector<Operation*> measured;
+  std::vector<Measurement*> rows;
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    measured.push_back(operations[i].get());
+    rows.push_back(&outcome.rows[i]);
+  }
+  if (!sample(measured, *timer_, rules_of(plan), world_, rows, outcome)) return interrupted();
+  if (outcome.rows.size() > 1) {  // whose energy it was can't be told
+    for (Measurement& row : outcome.rows) {
+      row.energy_j.reset();
+      row.stretches.clear();
+    }
+  }
+  return finished(kFine);
+}
+
+Rules Runner::rules_of(const Plan& plan) {
   Rules rules = plan.rules.value_or(rules_);
   rules.warmup_s = std::max(rules.warmup_s, rules.first_warmup_s);
   rules.max_warmup_s = std::max(rules.max_warmup_s, 2 * rules.warmup_s);
   rules_.first_warmup_s = 0;
+  return rules;
+}
+
+bool Runner::sample(const std::vector<Operation*>& operations, Timer& timer, const Rules& rules,
+                    World* world, const std::vector<Measurement*>& rows, Outcome& outcome) {
   std::this_thread::sleep_for(std::chrono::duration<double>(rules.rest_s));
   Monitor monitor(*telemetry_, kTelemetryPeriod);
-  Measured measured = measure(measured_operations, *timer_, rules, world_, stop_, around_);
-  if (measured.interrupted) return interrupted();
+  Measured measured = measure(operations, timer, rules, world, stop_, around_);
+  if (measured.interrupted) return false;
   const Watched watched = monitor.stop();
-  outcome.settled = measured.settled;
+  outcome.settled = outcome.settled && measured.settled;
   outcome.runs_per_sample = measured.of.front().runs_per_sample;
   for (std::size_t i = 0; i < operations.size(); ++i) {
-    Measurement& row = outcome.rows[i];
+    Measurement& row = *rows[i];
     row.time_s = std::move(measured.of[i].time_s);
     row.runs_per_sample = measured.of[i].runs_per_sample;
     row.stopped = measured.stopped;
@@ -152,13 +181,7 @@ Outcome Runner::run_in_step(const Plan& plan) {
     note_telemetry(watched, row);
     note_sampling(watched, measured.rounds, row);
   }
-  if (outcome.rows.size() > 1) {  // whose energy it was can't be told
-    for (Measurement& row : outcome.rows) {
-      row.energy_j.reset();
-      row.stretches.clear();
-    }
-  }
-  return finished(kFine);
+  return true;
 }
 
 }  // namespace trainmeter

@@ -29,8 +29,10 @@ struct Plan {
 };
 
 struct Outcome {
-  std::vector<Measurement> rows;  // finished ones: `main` first. None where interrupted
-  int code = 0;                   // exit_code.hpp: kFine, kCheckFailed, kUnavailable
+  // Finished ones: `main` first; with devices as bench/together.hpp has them, or one that says what
+  // failed. None where interrupted.
+  std::vector<Measurement> rows;
+  int code = 0;  // exit_code.hpp: kFine, kCheckFailed, kUnavailable
   bool interrupted = false;
   bool settled = true;
   std::int64_t runs_per_sample = 1;  // of `main`
@@ -46,12 +48,20 @@ class OutOfStep : public std::runtime_error {
 class Runner {
  public:
   // `around` is what is done around every case's runs; `operands` what cases are made with.
+  // `devices`, where the ranks are devices that do the same each by itself (bench/concurrent.hpp).
   Runner(const Target& target, const Rules& rules, const OperandOptions& operands,
-         std::unique_ptr<Timer> timer, World* world, std::function<bool()> stop, Around around);
+         std::unique_ptr<Timer> timer, World* world, std::function<bool()> stop, Around around,
+         std::vector<std::string> devices = {});
   Outcome run(const Plan& plan);
 
  private:
   Outcome run_in_step(const Plan& plan);
+  Outcome run_together(const Plan& plan, Operation& operation, Outcome outcome);
+  // Measures by `rules` into `rows`, one an operation. False where interrupted.
+  bool sample(const std::vector<Operation*>& operations, Timer& timer, const Rules& rules,
+              World* world, const std::vector<Measurement*>& rows, Outcome& outcome);
+  [[nodiscard]] Rules rules_of(const Plan& plan);
+  std::string first_failure(const std::string& mine);  // of all devices, naming it
   [[nodiscard]] bool all(bool mine) const;
   [[nodiscard]] Measurement row_of(const Case& what) const;
 
@@ -62,6 +72,7 @@ class Runner {
   World* world_;
   std::function<bool()> stop_;
   Around around_;
+  std::vector<std::string> devices_;
   std::unique_ptr<TelemetrySource> telemetry_;
 };
 

@@ -41,6 +41,7 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
   const bool gate = m.ffn_kind == FfnKind::swiglu;  // such models have rotary embeddings, too
   switch (kernel) {
     case StepKernel::rmsnorm:
+    case StepKernel::rmsnorm_backward:
     case StepKernel::cast_fp8:
     case StepKernel::cast_fp8_transpose:
     case StepKernel::residual_add:
@@ -50,10 +51,12 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
       matrix(tokens, m.vocab);
       break;
     case StepKernel::swiglu:
+    case StepKernel::swiglu_backward:
       if (gate && m.ffn > 0) matrix(tokens, m.ffn);
       if (gate && m.moe) matrix(tokens * m.moe->experts_per_token, m.moe->expert_ffn);
       break;
-    case StepKernel::rope:  // queries and keys; latent attention has one key for all heads
+    case StepKernel::rope:
+    case StepKernel::rope_backward:  // queries and keys; latent attention has one key for all heads
       if (!gate) break;
       out.push_back({.kernel = kernel,
                      .rows = tokens,
@@ -61,6 +64,7 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
                      .head_dim = m.mla ? m.mla->qk_rope_head_dim : m.head_dim});
       break;
     case StepKernel::permute:
+    case StepKernel::permute_backward:
       if (!m.moe) break;
       out.push_back({.kernel = kernel,
                      .rows = tokens,

@@ -160,6 +160,26 @@ std::vector<double> ShmGroup::gather(double mine) {
   return all;
 }
 
+std::vector<std::string> ShmGroup::gather(const std::string& mine) {
+  const std::vector<double> lengths = gather(static_cast<double>(mine.size()));
+  const auto longest = static_cast<std::size_t>(*std::ranges::max_element(lengths));
+  std::vector<std::string> all(lengths.size());
+  constexpr auto kPiece = static_cast<std::size_t>(kSlotBytes);
+  const auto piece_of = [kPiece](std::size_t length, std::size_t at) {
+    return length > at ? std::min(kPiece, length - at) : 0;
+  };
+  for (std::size_t at = 0; at < longest; at += kPiece) {
+    std::copy_n(mine.data() + std::min(at, mine.size()), piece_of(mine.size(), at),
+                slot(rank_, step_ + 1));
+    barrier();
+    for (std::size_t rank = 0; rank < all.size(); ++rank) {
+      all[rank].append(slot(static_cast<int>(rank), step_),
+                       piece_of(static_cast<std::size_t>(lengths[rank]), at));
+    }
+  }
+  return all;
+}
+
 void ShmGroup::all_reduce(const void* send, void* receive, std::int64_t count, DType type,
                           const AllReducePlan& plan) {
   const Call call = {.send = static_cast<const char*>(send),

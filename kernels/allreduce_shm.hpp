@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace trainmeter {
@@ -35,6 +36,7 @@ class ShmGroup {
                   const AllReducePlan& plan);
   void barrier();
   std::vector<double> gather(double mine);  // every rank's, by rank
+  std::vector<std::string> gather(const std::string& mine);
 
   void give_up();  // tells the others, who then throw
 

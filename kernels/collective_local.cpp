@@ -1,63 +1,33 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // Processes of one host without MPI: they meet over TCP and work over shared memory.
-#include "kernels/collective.hpp"
-#include "kernels/collective_host.hpp"
-#include "kernels/collective_shm.hpp"
+#include "kernels/collective_shm_world.hpp"
 #include "kernels/rank_cores.hpp"
 #include "kernels/rendezvous.hpp"
-
-#include <algorithm>
-#include <numeric>
 
 namespace trainmeter {
 namespace {
 
-class LocalWorld final : public World {
+class LocalWorld final : public ShmWorld {
  public:
   explicit LocalWorld(const Launch& launch)
       : launch_(launch), rendezvous_(launch, rank_timeout_s()) {
     const Gather texts = [this](const std::string& mine) { return gather(mine); };
-    here_ = take_own_cores(launch.rank, texts);
-    group_ = make_shm_group(launch.rank, launch.ranks, here_.crowded, texts);
+    const RanksOnHost here = take_own_cores(launch.rank, texts);
+    take(make_shm_group(launch.rank, launch.ranks, here.crowded, texts), here.ranks);
   }
 
-  [[nodiscard]] int ranks() const override { return launch_.ranks; }
-  [[nodiscard]] int rank() const override { return launch_.rank; }
   [[nodiscard]] std::string how() const override {
     const std::string by = launch_.by == Launch::By::slurm ? "Slurm" : "torchrun";
     return "TCP rendezvous by " + by + "'s variables, " + std::to_string(ranks()) + " processes";
   }
-  [[nodiscard]] std::vector<std::string> backends() const override { return {"shm"}; }
-
   std::vector<std::string> gather(const std::string& mine) override {
     return rendezvous_.gather(mine);
-  }
-  void barrier() override { group_->barrier(); }
-  // Counts stay exact: they are far below 2^53.
-  std::int64_t decide(std::int64_t value) override {
-    return static_cast<std::int64_t>(group_->gather(static_cast<double>(value)).front());
-  }
-  double slowest(double seconds) override { return std::ranges::max(group_->gather(seconds)); }
-  std::int64_t total(std::int64_t value) override {
-    const std::vector<double> all = group_->gather(static_cast<double>(value));
-    return static_cast<std::int64_t>(std::accumulate(all.begin(), all.end(), 0.0));
-  }
-  bool all(bool value) override { return total(value ? 1 : 0) == ranks(); }
-  void give_up() override { group_->give_up(); }
-
-  std::unique_ptr<Operation> all_reduce(std::string_view /*backend*/,
-                                        const AllReduceProblem& problem,
-                                        const OperandOptions& options) override {
-    return operations_.make(*this, here_.ranks, problem, options, shm_all_reduce(*group_, problem));
   }
 
  private:
   Launch launch_;
   Rendezvous rendezvous_;
-  RanksOnHost here_;
-  std::unique_ptr<ShmGroup> group_;
-  HostAllReduces operations_;
 };
 
 }  // namespace

@@ -91,7 +91,8 @@ std::vector<StepArray> step_arrays(const StepProblem& p) {
       return {{Role::input, matrix * e}, {Role::input, p.cols * e}, {Role::output, matrix * e}};
     case StepKernel::swiglu:
       return {{Role::input, 2 * matrix * e}, {Role::output, matrix * e}};
-    case StepKernel::rope: {
+    case StepKernel::rope:
+    case StepKernel::rope_backward: {
       const std::int64_t rotated = p.rows * p.heads * p.head_dim * e;
       return {
           {Role::input, rotated}, {Role::input, p.rows * p.head_dim * 4}, {Role::output, rotated}};
@@ -123,6 +124,19 @@ std::vector<StepArray> step_arrays(const StepProblem& p) {
       if (p.dtype == DType::bf16) arrays.push_back({Role::output, p.weights * e});
       return arrays;
     }
+    case StepKernel::rmsnorm_backward:
+      return {{Role::input, matrix * e},
+              {Role::input, p.cols * e},
+              {Role::input, matrix * e},
+              {Role::output, matrix * e},
+              {Role::output, p.cols * 4}};
+    case StepKernel::swiglu_backward:
+      return {
+          {Role::input, 2 * matrix * e}, {Role::input, matrix * e}, {Role::output, 2 * matrix * e}};
+    case StepKernel::permute_backward:
+      return {{Role::input, matrix * p.top_k * e},
+              {Role::input, p.rows * p.top_k * 4},
+              {Role::output, matrix * e}};
   }
   throw std::invalid_argument("no such kernel of a step");
 }
@@ -140,12 +154,19 @@ void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t 
     if (array == 3) square(static_cast<float*>(data), p.weights);
     return;
   }
-  if (array == 1 && p.kernel == StepKernel::rope) return fill_angles(p, static_cast<float*>(data));
-  if (array == 1 && p.kernel == StepKernel::permute) {
-    return fill_places(p, static_cast<std::int32_t*>(data), own);
-  }
-  if (array == 1 && p.kernel == StepKernel::cross_entropy) {
-    return fill_targets(p, static_cast<std::int32_t*>(data), own);
+  if (array == 1) {
+    switch (p.kernel) {
+      case StepKernel::rope:
+      case StepKernel::rope_backward:
+        return fill_angles(p, static_cast<float*>(data));
+      case StepKernel::permute:
+      case StepKernel::permute_backward:
+        return fill_places(p, static_cast<std::int32_t*>(data), own);
+      case StepKernel::cross_entropy:
+        return fill_targets(p, static_cast<std::int32_t*>(data), own);
+      default:
+        break;
+    }
   }
   const std::int64_t bytes = step_arrays(p).at(static_cast<std::size_t>(array)).bytes;
   fill_random(data, bytes / size_of(p.dtype), p.dtype, own);

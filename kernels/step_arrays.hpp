@@ -23,8 +23,11 @@ namespace trainmeter {
 // residual_add        a, b e[rows,cols]; y e[rows,cols]
 // cross_entropy       x e[rows,cols], target int32[rows]; loss fp32[rows], gradient e[rows,cols]
 // adamw               gradient fp32[weights]; weight, m, v fp32[weights], changed in place; for
-// bf16
-//                     the rounded weight bf16[weights]
+//                     bf16 the rounded weight bf16[weights]
+// rmsnorm_backward    x e[rows,cols], w e[cols], dy e[rows,cols]; dx e[rows,cols], dw fp32[cols]
+// swiglu_backward     x e[rows,2 cols], dy e[rows,cols]; dx e[rows,2 cols]
+// rope_backward       dy, table as rope's; dx as dy
+// permute_backward    dy e[rows top_k,cols], place int32[rows,top_k]; dx e[rows,cols]
 struct StepArray {
   enum class Role { input, output, state };
   Role role;

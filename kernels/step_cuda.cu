@@ -5,6 +5,7 @@
 #include "kernels/cuda_support.hpp"
 #include "kernels/host_buffer.hpp"
 #include "kernels/step_arrays.hpp"
+#include "kernels/step_cuda_backward.cuh"
 #include "kernels/step_cuda_cast.cuh"
 #include "kernels/step_cuda_kernels.cuh"
 #include "kernels/step_verify.hpp"
@@ -17,6 +18,8 @@ namespace trainmeter {
 namespace {
 
 constexpr std::int64_t kMostTileRows = 65535;  // of a grid, in y
+constexpr std::int64_t kMostNormCols =
+    24576;  // 96 KiB of fp32, which every GPU since 8.0 can share
 
 template <class T>
 class CudaStep final : public Operation {
@@ -34,6 +37,9 @@ class CudaStep final : public Operation {
     cuda_check(cudaGetDevice(&device), "cudaGetDevice");
     cuda_check(cudaDeviceGetAttribute(&sms_, cudaDevAttrMultiProcessorCount, device), "SM count");
     if (problem.kernel == StepKernel::cast_fp8_transpose) choose_transpose();
+    if (problem.kernel == StepKernel::rmsnorm_backward) {
+      packs_fit() ? prepare_norm<kLanesOfPack>() : prepare_norm<1>();
+    }
   }
 
   void run(int set) override {
@@ -96,6 +102,7 @@ class CudaStep final : public Operation {
     const StepProblem& p = problem_;
     switch (p.kernel) {
       case StepKernel::rope:
+      case StepKernel::rope_backward:
         return p.head_dim / 2 % kLanesOfPack == 0;
       case StepKernel::residual_add:
         return p.rows * p.cols % kLanesOfPack == 0;
@@ -132,13 +139,10 @@ class CudaStep final : public Operation {
       case StepKernel::swiglu:
         step_cuda::swiglu<T, V><<<rows, threads, 0, stream>>>(array(1), array(0), cols);
         return;
-      case StepKernel::rope: {
-        const int pairs = threads_for(p.heads * p.head_dim / 2 / V, 512);
-        step_cuda::rope<T, V><<<rows, pairs, 0, stream>>>(array(2), array(0), array<const float>(1),
-                                                          static_cast<int>(p.heads),
-                                                          static_cast<int>(p.head_dim));
-        return;
-      }
+      case StepKernel::rope:
+        return turn<V, false>();
+      case StepKernel::rope_backward:
+        return turn<V, true>();
       case StepKernel::permute:
         step_cuda::permute<T, V><<<rows, threads, 0, stream>>>(
             array(2), array(0), array<const std::int32_t>(1), cols, static_cast<int>(p.top_k));
@@ -164,10 +168,55 @@ class CudaStep final : public Operation {
                 arrays_.size() > 4 ? array(4) : nullptr, array<const float>(0), p.weights);
         return;
       }
+      case StepKernel::rmsnorm_backward:
+        step_cuda::rmsnorm_backward<T, V><<<parts_, norm_threads<V>(), p.cols * 4, stream>>>(
+            array(3), static_cast<float*>(partial_dw_.data()), array(0), array(1), array(2), p.rows,
+            cols);
+        step_cuda::sum_rows<<<static_cast<unsigned>((p.cols + 31) / 32), step_cuda::kFlatThreads, 0,
+                              stream>>>(array<float>(4), static_cast<float*>(partial_dw_.data()),
+                                        parts_, cols);
+        return;
+      case StepKernel::swiglu_backward:
+        step_cuda::swiglu_backward<T, V>
+            <<<rows, threads, 0, stream>>>(array(2), array(0), array(1), cols);
+        return;
+      case StepKernel::permute_backward:
+        step_cuda::permute_backward<T, V><<<rows, threads, 0, stream>>>(
+            array(2), array(0), array<const std::int32_t>(1), cols, static_cast<int>(p.top_k));
+        return;
       case StepKernel::cast_fp8:
       case StepKernel::cast_fp8_transpose:
         return;  // run() launches these
     }
+  }
+
+  template <int V, bool kBackward>
+  void turn() {
+    const StepProblem& p = problem_;
+    const int pairs = threads_for(p.heads * p.head_dim / 2 / V, 512);
+    step_cuda::rope<T, V, kBackward><<<static_cast<unsigned>(p.rows), pairs, 0, stream_.get()>>>(
+        array(2), array(0), array<const float>(1), static_cast<int>(p.heads),
+        static_cast<int>(p.head_dim));
+  }
+
+  template <int V>
+  [[nodiscard]] int norm_threads() const {
+    return threads_for(problem_.cols / V, step_cuda::kFlatThreads);
+  }
+
+  // As many blocks as run at once, each with its sums.
+  template <int V>
+  void prepare_norm() {
+    const auto kernel = step_cuda::rmsnorm_backward<T, V>;
+    const auto shared = static_cast<int>(problem_.cols * 4);
+    cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
+               "shared memory of a row");
+    int blocks = 0;
+    cuda_check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, norm_threads<V>(),
+                                                             static_cast<std::size_t>(shared)),
+               "blocks of an SM");
+    parts_ = static_cast<int>(std::min<std::int64_t>(problem_.rows, blocks * sms_));
+    partial_dw_ = DeviceBuffer(parts_ * problem_.cols * 4);
   }
 
   template <bool kAligned>
@@ -209,6 +258,8 @@ class CudaStep final : public Operation {
   void (*transpose_)(std::uint8_t*, float*, std::uint8_t*, float*, const T*, int, int) = nullptr;
   CudaStream stream_;
   std::vector<DeviceOperand> arrays_;
+  DeviceBuffer partial_dw_;  // rmsnorm_backward: fp32[parts, cols]
+  int parts_ = 0;
 };
 
 std::string why_not(const StepProblem& problem) {
@@ -220,6 +271,9 @@ std::string why_not(const StepProblem& problem) {
       cast_blocks(problem.rows) > kMostTileRows) {
     return "CUDA: a transposing cast takes at most " + std::to_string(kMostTileRows * kCastBlock) +
            " rows";
+  }
+  if (problem.kernel == StepKernel::rmsnorm_backward && problem.cols > kMostNormCols) {
+    return "CUDA: rmsnorm_backward takes at most " + std::to_string(kMostNormCols) + " columns";
   }
   return why_no_gpu();
 }

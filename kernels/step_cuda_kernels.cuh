@@ -137,8 +137,8 @@ __global__ void __launch_bounds__(kMostThreads)
 }
 
 // A block a token: its heads share a row of the table, which the first of them brings into the
-// cache.
-template <class T, int V>
+// cache. Backward turns by the opposite angle.
+template <class T, int V, bool kBackward>
 __global__ void __launch_bounds__(kMostThreads)
     rope(T* __restrict__ y, const T* __restrict__ x, const float* __restrict__ table, int heads,
          int head_dim) {
@@ -158,8 +158,9 @@ __global__ void __launch_bounds__(kMostThreads)
     for (int l = 0; l < V; ++l) {
       const float left = to_float(a.lane[l]);
       const float right = to_float(b.lane[l]);
-      store(turned_a.lane[l], left * cosine.lane[l] - right * sine.lane[l]);
-      store(turned_b.lane[l], right * cosine.lane[l] + left * sine.lane[l]);
+      const float turn = kBackward ? -sine.lane[l] : sine.lane[l];
+      store(turned_a.lane[l], left * cosine.lane[l] - right * turn);
+      store(turned_b.lane[l], right * cosine.lane[l] + left * turn);
     }
     store_pack<V>(y + first, turned_a);
     store_pack<V>(y + first + half, turned_b);

@@ -13,11 +13,21 @@ namespace {
 constexpr std::int64_t kMostIndex = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kMostElements = std::int64_t{1} << 44;
 
+bool is_rope(StepKernel kernel) {
+  return kernel == StepKernel::rope || kernel == StepKernel::rope_backward;
+}
+
+bool is_permute(StepKernel kernel) {
+  return kernel == StepKernel::permute || kernel == StepKernel::permute_backward;
+}
+
 std::map<std::string, std::int64_t> sizes_of(const StepProblem& p) {
   switch (p.kernel) {
     case StepKernel::rope:
+    case StepKernel::rope_backward:
       return {{"rows", p.rows}, {"heads", p.heads}, {"head_dim", p.head_dim}};
     case StepKernel::permute:
+    case StepKernel::permute_backward:
       return {{"rows", p.rows}, {"cols", p.cols}, {"experts", p.experts}, {"top_k", p.top_k}};
     case StepKernel::adamw:
       return {{"weights", p.weights}};
@@ -48,6 +58,14 @@ std::string_view to_string(StepKernel kernel) {
       return "cross_entropy";
     case StepKernel::adamw:
       return "adamw";
+    case StepKernel::rmsnorm_backward:
+      return "rmsnorm_backward";
+    case StepKernel::swiglu_backward:
+      return "swiglu_backward";
+    case StepKernel::rope_backward:
+      return "rope_backward";
+    case StepKernel::permute_backward:
+      return "permute_backward";
   }
   throw std::invalid_argument("no such kernel of a step");
 }
@@ -67,10 +85,10 @@ std::map<std::string, std::int64_t> step_shape(const StepProblem& p) {
     if (size > kMostElements / elements) refuse("too many elements");
     elements *= size;
   }
-  if (p.kernel == StepKernel::rope && p.head_dim % 2 != 0) refuse("head_dim is even");
-  if (p.kernel == StepKernel::rope && p.heads * p.head_dim > kMostIndex) refuse("too many heads");
-  if (p.kernel == StepKernel::permute && p.top_k > p.experts) refuse("top_k is at most experts");
-  if (p.kernel == StepKernel::permute && p.rows * p.top_k > kMostIndex) refuse("too many copies");
+  if (is_rope(p.kernel) && p.head_dim % 2 != 0) refuse("head_dim is even");
+  if (is_rope(p.kernel) && p.heads * p.head_dim > kMostIndex) refuse("too many heads");
+  if (is_permute(p.kernel) && p.top_k > p.experts) refuse("top_k is at most experts");
+  if (is_permute(p.kernel) && p.rows * p.top_k > kMostIndex) refuse("too many copies");
   return sizes;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The memory-bound kernels of a training step. Matrices are row-major, a row is a token, arithmetic
-// is in fp32 whatever the storage.
+// is in fp32 whatever the storage. Backward, dy is the gradient of the loss for y.
 //
 // rmsnorm            y[r,c] = x[r,c] w[c] / sqrt(mean over c of x[r,c]^2 + 1e-6)
 // swiglu             y[r,c] = g / (1 + exp(-g)) u[r,c], g = x[r,c], u = x[r,cols + c]: the gate and
@@ -20,6 +20,14 @@
 //                    the last one's nearly constant output instead of random logits
 // adamw              weight, m and v in fp32, in place, from an fp32 gradient; with bf16 also the
 //                    weight rounded to bf16, for the next step's GEMMs
+// rmsnorm_backward   with i[r] = 1 / sqrt(mean over c of x[r,c]^2 + 1e-6):
+//                    dx[r,c] = i (dy w[c] - x i^2 mean over c of dy w x), and of the weights, in
+//                    fp32, dw[c] = sum over r of dy[r,c] x[r,c] i[r]
+// swiglu_backward    with s = 1 / (1 + exp(-g)), from x again: of the gate dy u s (1 + g (1 - s)),
+//                    of the other half dy g s, side by side as x
+// rope_backward      each pair of dy turned back
+// permute_backward   dx[r] = sum over j of dy[place[r,j]]
+// A residual passes its gradient on as it is, and cross_entropy's comes with its loss.
 #pragma once
 
 #include "kernels/dtype.hpp"
@@ -44,18 +52,26 @@ enum class StepKernel {
   permute,
   residual_add,
   cross_entropy,
-  adamw
+  adamw,
+  rmsnorm_backward,
+  swiglu_backward,
+  rope_backward,
+  permute_backward
 };
 
-inline constexpr std::array<StepKernel, 9> kStepKernels = {StepKernel::rmsnorm,
-                                                           StepKernel::swiglu,
-                                                           StepKernel::rope,
-                                                           StepKernel::cast_fp8,
-                                                           StepKernel::cast_fp8_transpose,
-                                                           StepKernel::permute,
-                                                           StepKernel::residual_add,
-                                                           StepKernel::cross_entropy,
-                                                           StepKernel::adamw};
+inline constexpr std::array<StepKernel, 13> kStepKernels = {StepKernel::rmsnorm,
+                                                            StepKernel::swiglu,
+                                                            StepKernel::rope,
+                                                            StepKernel::cast_fp8,
+                                                            StepKernel::cast_fp8_transpose,
+                                                            StepKernel::permute,
+                                                            StepKernel::residual_add,
+                                                            StepKernel::cross_entropy,
+                                                            StepKernel::adamw,
+                                                            StepKernel::rmsnorm_backward,
+                                                            StepKernel::swiglu_backward,
+                                                            StepKernel::rope_backward,
+                                                            StepKernel::permute_backward};
 
 std::string_view to_string(StepKernel kernel);
 
@@ -63,7 +79,7 @@ struct StepProblem {
   StepKernel kernel = StepKernel::rmsnorm;
   DType dtype = DType::bf16;             // bf16 or fp32
   std::int64_t rows = 0;                 // tokens
-  std::int64_t cols = 0;                 // of the output; cross_entropy: the vocabulary
+  std::int64_t cols = 0;                 // of y; cross_entropy: the vocabulary
   std::int64_t heads = 0, head_dim = 0;  // rope, instead of cols; head_dim is even
   std::int64_t experts = 0, top_k = 0;   // permute; top_k <= experts
   std::int64_t weights = 0;              // adamw, instead of rows and cols

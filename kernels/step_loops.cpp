@@ -45,7 +45,69 @@ TRAINMETER_INLINE void swiglu_of(T* y, const T* x, std::int64_t rows, std::int64
   }
 }
 
+// Rows of dw, x and dy are in the cache for the second reading.
 template <class T>
+TRAINMETER_INLINE void rmsnorm_backward_of(T* dx, float* dw, const T* x, const T* w, const T* dy,
+                                           std::int64_t rows, std::int64_t cols) {
+  for (std::int64_t row = 0; row < rows; ++row, x += cols, dy += cols, dx += cols) {
+    float squares = 0;
+    float product = 0;
+#pragma omp simd reduction(+ : squares, product)
+    for (std::int64_t c = 0; c < cols; ++c) {
+      squares += to_float(x[c]) * to_float(x[c]);
+      product += to_float(dy[c]) * to_float(w[c]) * to_float(x[c]);
+    }
+    const float inverse = 1 / std::sqrt(squares / static_cast<float>(cols) + kNormEpsilon);
+    const float along = inverse * inverse * product / static_cast<float>(cols);
+#pragma omp simd
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const float g = to_float(dy[c]);
+      const float value = to_float(x[c]);
+      store(dx[c], inverse * (g * to_float(w[c]) - value * along));
+      dw[c] += g * value * inverse;
+    }
+  }
+}
+
+template <class T>
+TRAINMETER_INLINE void swiglu_backward_of(T* dx, const T* x, const T* dy, std::int64_t rows,
+                                          std::int64_t cols) {
+  for (std::int64_t row = 0; row < rows; ++row, x += 2 * cols, dx += 2 * cols, dy += cols) {
+#pragma omp simd
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const float gate = to_float(x[c]);
+      const float sigmoid = 1 / (1 + exp_of(-gate));
+      const float with = to_float(dy[c]) * sigmoid;
+      store(dx[c], with * to_float(x[cols + c]) * (1 + gate * (1 - sigmoid)));
+      store(dx[cols + c], with * gate);
+    }
+  }
+}
+
+// Sums in fp32, a chunk of the first-level cache at a time.
+template <class T>
+TRAINMETER_INLINE void permute_backward_of(T* dx, const T* dy, const std::int32_t* place,
+                                           std::int64_t rows, std::int64_t cols,
+                                           std::int64_t top_k) {
+  constexpr std::int64_t kChunk = 1024;
+  std::array<float, kChunk> sum;
+  for (std::int64_t row = 0; row < rows; ++row, dx += cols, place += top_k) {
+    for (std::int64_t begin = 0; begin < cols; begin += kChunk) {
+      const std::int64_t count = std::min(kChunk, cols - begin);
+      sum.fill(0);
+      for (std::int64_t j = 0; j < top_k; ++j) {
+        const T* const copy = dy + place[j] * cols + begin;
+#pragma omp simd
+        for (std::int64_t c = 0; c < count; ++c) sum[c] += to_float(copy[c]);
+      }
+#pragma omp simd
+      for (std::int64_t c = 0; c < count; ++c) store(dx[begin + c], sum[c]);
+    }
+  }
+}
+
+// Backward turns by the opposite angle.
+template <bool kBackward, class T>
 TRAINMETER_INLINE void rope_of(T* y, const T* x, const float* table, std::int64_t rows,
                                std::int64_t heads, std::int64_t head_dim) {
   const std::int64_t half = head_dim / 2;
@@ -55,8 +117,9 @@ TRAINMETER_INLINE void rope_of(T* y, const T* x, const float* table, std::int64_
       for (std::int64_t i = 0; i < half; ++i) {
         const float first = to_float(x[i]);
         const float second = to_float(x[half + i]);
-        store(y[i], first * table[i] - second * table[half + i]);
-        store(y[half + i], second * table[i] + first * table[half + i]);
+        const float sine = kBackward ? -table[half + i] : table[half + i];
+        store(y[i], first * table[i] - second * sine);
+        store(y[half + i], second * table[i] + first * sine);
       }
     }
   }
@@ -234,13 +297,61 @@ void swiglu(float* y, const float* x, std::int64_t rows, std::int64_t cols) {
 TRAINMETER_TARGET_CLONES
 void rope(Bf16* y, const Bf16* x, const float* table, std::int64_t rows, std::int64_t heads,
           std::int64_t head_dim) {
-  rope_of(y, x, table, rows, heads, head_dim);
+  rope_of<false>(y, x, table, rows, heads, head_dim);
 }
 
 TRAINMETER_TARGET_CLONES
 void rope(float* y, const float* x, const float* table, std::int64_t rows, std::int64_t heads,
           std::int64_t head_dim) {
-  rope_of(y, x, table, rows, heads, head_dim);
+  rope_of<false>(y, x, table, rows, heads, head_dim);
+}
+
+TRAINMETER_TARGET_CLONES
+void rope_backward(Bf16* dx, const Bf16* dy, const float* table, std::int64_t rows,
+                   std::int64_t heads, std::int64_t head_dim) {
+  rope_of<true>(dx, dy, table, rows, heads, head_dim);
+}
+
+TRAINMETER_TARGET_CLONES
+void rope_backward(float* dx, const float* dy, const float* table, std::int64_t rows,
+                   std::int64_t heads, std::int64_t head_dim) {
+  rope_of<true>(dx, dy, table, rows, heads, head_dim);
+}
+
+TRAINMETER_TARGET_CLONES
+void rmsnorm_backward(Bf16* dx, float* dw, const Bf16* x, const Bf16* w, const Bf16* dy,
+                      std::int64_t rows, std::int64_t cols) {
+  rmsnorm_backward_of(dx, dw, x, w, dy, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void rmsnorm_backward(float* dx, float* dw, const float* x, const float* w, const float* dy,
+                      std::int64_t rows, std::int64_t cols) {
+  rmsnorm_backward_of(dx, dw, x, w, dy, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void swiglu_backward(Bf16* dx, const Bf16* x, const Bf16* dy, std::int64_t rows,
+                     std::int64_t cols) {
+  swiglu_backward_of(dx, x, dy, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void swiglu_backward(float* dx, const float* x, const float* dy, std::int64_t rows,
+                     std::int64_t cols) {
+  swiglu_backward_of(dx, x, dy, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void permute_backward(Bf16* dx, const Bf16* dy, const std::int32_t* place, std::int64_t rows,
+                      std::int64_t cols, std::int64_t top_k) {
+  permute_backward_of(dx, dy, place, rows, cols, top_k);
+}
+
+TRAINMETER_TARGET_CLONES
+void permute_backward(float* dx, const float* dy, const std::int32_t* place, std::int64_t rows,
+                      std::int64_t cols, std::int64_t top_k) {
+  permute_backward_of(dx, dy, place, rows, cols, top_k);
 }
 
 TRAINMETER_TARGET_CLONES

@@ -22,6 +22,27 @@ void rope(Bf16* y, const Bf16* x, const float* table, std::int64_t rows, std::in
 void rope(float* y, const float* x, const float* table, std::int64_t rows, std::int64_t heads,
           std::int64_t head_dim);
 
+void rope_backward(Bf16* dx, const Bf16* dy, const float* table, std::int64_t rows,
+                   std::int64_t heads, std::int64_t head_dim);
+void rope_backward(float* dx, const float* dy, const float* table, std::int64_t rows,
+                   std::int64_t heads, std::int64_t head_dim);
+
+// Adds to the fp32[cols] at dw what the rows contribute.
+void rmsnorm_backward(Bf16* dx, float* dw, const Bf16* x, const Bf16* w, const Bf16* dy,
+                      std::int64_t rows, std::int64_t cols);
+void rmsnorm_backward(float* dx, float* dw, const float* x, const float* w, const float* dy,
+                      std::int64_t rows, std::int64_t cols);
+
+void swiglu_backward(Bf16* dx, const Bf16* x, const Bf16* dy, std::int64_t rows, std::int64_t cols);
+void swiglu_backward(float* dx, const float* x, const float* dy, std::int64_t rows,
+                     std::int64_t cols);
+
+// dy points to the array's first row, place to the first of the rows here.
+void permute_backward(Bf16* dx, const Bf16* dy, const std::int32_t* place, std::int64_t rows,
+                      std::int64_t cols, std::int64_t top_k);
+void permute_backward(float* dx, const float* dy, const std::int32_t* place, std::int64_t rows,
+                      std::int64_t cols, std::int64_t top_k);
+
 void residual_add(Bf16* y, const Bf16* a, const Bf16* b, std::int64_t count);
 void residual_add(float* y, const float* a, const float* b, std::int64_t count);
 

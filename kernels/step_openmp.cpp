@@ -42,6 +42,10 @@ class OpenMpStep final : public Operation {
       }
       array.repeat_first();
     }
+    if (problem.kernel == StepKernel::rmsnorm_backward) {
+      partial_cols_ = (problem.cols + 15) / 16 * 16;  // whole cache lines
+      partial_dw_.emplace_back(threads_ * partial_cols_ * 4);
+    }
   }
 
   void run(int set) override {
@@ -119,6 +123,37 @@ class OpenMpStep final : public Operation {
                      array<float>(3, set, begin),
                      arrays_.size() > 4 ? array<Bf16>(4, set, begin) : nullptr,
                      array<float>(0, set, begin), rows);
+      case StepKernel::rmsnorm_backward:
+        return norm_backward(set, thread, at, rows);
+      case StepKernel::swiglu_backward:
+        return swiglu_backward(array(2, set, 2 * at), array(0, set, 2 * at), array(1, set, at),
+                               rows, p.cols);
+      case StepKernel::rope_backward: {
+        const std::int64_t head = begin * p.heads * p.head_dim;
+        return rope_backward(array(2, set, head), array(0, set, head),
+                             array<float>(1, set, begin * p.head_dim), rows, p.heads, p.head_dim);
+      }
+      case StepKernel::permute_backward:
+        return permute_backward(array(2, set, at), array(0, set, 0),
+                                array<std::int32_t>(1, set, begin * p.top_k), rows, p.cols,
+                                p.top_k);
+    }
+  }
+
+  // Each thread sums the weights' gradient over its rows, then over the threads for its columns.
+  void norm_backward(int set, int thread, std::int64_t at, std::int64_t rows) {
+    const std::int64_t cols = problem_.cols;
+    float* const partial = partial_dw_[0].as<float>();
+    float* const own = partial + thread * partial_cols_;
+    std::fill_n(own, cols, 0.0F);
+    rmsnorm_backward(array(3, set, at), own, array(0, set, at), array(1, set, 0), array(2, set, at),
+                     rows, cols);
+#pragma omp barrier
+    auto* const dw = array<float>(4, set, 0);
+    for (std::int64_t c = begin_of(cols, thread); c < begin_of(cols, thread + 1); ++c) {
+      float sum = 0;
+      for (int t = 0; t < threads_; ++t) sum += partial[t * partial_cols_ + c];
+      dw[c] = sum;
     }
   }
 
@@ -165,6 +200,8 @@ class OpenMpStep final : public Operation {
   std::vector<StepArray> roles_;
   int sets_;
   std::vector<HostOperand> arrays_;
+  std::vector<HostBuffer> partial_dw_;  // one, for rmsnorm_backward: fp32[threads, partial_cols_]
+  std::int64_t partial_cols_ = 0;
 };
 
 std::string why_not(const StepProblem& problem) {

@@ -6,7 +6,8 @@
 // - An element that is stored may be off by u_out |y|, and by half the smallest step of its type.
 // - Each operation in fp32 adds u of its result, exp and division some more: 16 u covers the dozen
 //   of the longest chain (a sigmoid). Terms that cancel count with their own size.
-// - A sum of n terms of one sign: min(n, 4 sqrt(n)) u, as verify.cpp derives it for products.
+// - A sum of n terms: min(n, 4 sqrt(n)) u of the sum of their sizes, as verify.cpp derives it for
+//   products.
 // - exp(x - max): the rounded difference moves the exponential by u |x - max| of itself.
 // - A cast is compared by what it means: q s against x, with s as the kernel stored it. Half a step
 //   of e4m3 at x / s, and 4 u for a division by way of 1 / s; s itself may be off by 2 u.
@@ -70,7 +71,7 @@ class Reference {
       case StepKernel::swiglu:
         return worst_of(p_.rows, [this](std::int64_t row) { return swiglu(row); });
       case StepKernel::rope:
-        return worst_of(p_.rows * p_.heads, [this](std::int64_t head) { return rope(head); });
+        return worst_of(p_.rows * p_.heads, [this](std::int64_t head) { return rope(head, 1); });
       case StepKernel::cast_fp8:
         return cast_rows();
       case StepKernel::cast_fp8_transpose:
@@ -83,6 +84,14 @@ class Reference {
         return worst_of(p_.rows, [this](std::int64_t row) { return cross_entropy(row); });
       case StepKernel::adamw:
         return worst_of(p_.weights, [this](std::int64_t i) { return adamw(i); });
+      case StepKernel::rmsnorm_backward:
+        return rmsnorm_backward();
+      case StepKernel::swiglu_backward:
+        return worst_of(p_.rows, [this](std::int64_t row) { return swiglu_backward(row); });
+      case StepKernel::rope_backward:
+        return worst_of(p_.rows * p_.heads, [this](std::int64_t head) { return rope(head, -1); });
+      case StepKernel::permute_backward:
+        return worst_of(p_.rows, [this](std::int64_t row) { return permute_backward(row); });
     }
     throw std::invalid_argument("no such kernel of a step");
   }
@@ -104,17 +113,113 @@ class Reference {
     return scaled(found, expected, arithmetic + rounding);
   }
 
-  [[nodiscard]] double rmsnorm(std::int64_t row) const {
+  [[nodiscard]] double inverse_norm(std::int64_t row) const {
     const std::int64_t at = row * p_.cols;
     double squares = 0;
     for (std::int64_t c = 0; c < p_.cols; ++c) squares += in(0)[at + c] * in(0)[at + c];
-    const double inverse =
-        1 / std::sqrt(squares / static_cast<double>(p_.cols) + static_cast<double>(kNormEpsilon));
+    return 1 /
+           std::sqrt(squares / static_cast<double>(p_.cols) + static_cast<double>(kNormEpsilon));
+  }
+
+  [[nodiscard]] double rmsnorm(std::int64_t row) const {
+    const std::int64_t at = row * p_.cols;
+    const double inverse = inverse_norm(row);
     double worst = 0;
     for (std::int64_t c = 0; c < p_.cols; ++c) {
       const double y = in(0)[at + c] * inverse * in(1)[c];
       worst =
           std::max(worst, stored(out(2)[at + c], y, (growth(p_.cols) / 2 + kChain) * std::abs(y)));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double rmsnorm_backward() const {
+    std::vector<double> inverses(static_cast<std::size_t>(p_.rows));
+    const double of_rows = worst_of(p_.rows, [&](std::int64_t row) {
+      const double inverse = inverses[static_cast<std::size_t>(row)] = inverse_norm(row);
+      return norm_input_gradient(row, inverse);
+    });
+    constexpr std::int64_t kAtOnce = 64;  // columns, so that whole cache lines of a row are read
+    const double of_columns = worst_of((p_.cols + kAtOnce - 1) / kAtOnce, [&](std::int64_t i) {
+      const std::int64_t begin = i * kAtOnce;
+      return norm_weight_gradient(begin, std::min(kAtOnce, p_.cols - begin), inverses);
+    });
+    return std::max(of_rows, of_columns);
+  }
+
+  [[nodiscard]] double norm_input_gradient(std::int64_t row, double inverse) const {
+    const std::int64_t at = row * p_.cols;
+    double product = 0;
+    double size = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      const double term = in(2)[at + c] * in(1)[c] * in(0)[at + c];
+      product += term;
+      size += std::abs(term);
+    }
+    const double of_inverse = growth(p_.cols) / 2 + kChain;
+    const double along = inverse * inverse * inverse / static_cast<double>(p_.cols);
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      const double direct = inverse * in(2)[at + c] * in(1)[c];
+      const double x = in(0)[at + c];
+      const double allowed =
+          of_inverse * std::abs(direct) +
+          along * std::abs(x) * (3 * of_inverse * std::abs(product) + growth(p_.cols) * size);
+      worst = std::max(worst, stored(out(3)[at + c], direct - along * x * product, allowed));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double norm_weight_gradient(std::int64_t begin, std::int64_t count,
+                                            const std::vector<double>& inverses) const {
+    std::vector<double> sums(static_cast<std::size_t>(count));
+    std::vector<double> sizes(sums.size());
+    for (std::int64_t row = 0; row < p_.rows; ++row) {
+      const std::int64_t at = row * p_.cols + begin;
+      for (std::int64_t c = 0; c < count; ++c) {
+        const double term = in(2)[at + c] * in(0)[at + c] * inverses[static_cast<std::size_t>(row)];
+        sums[static_cast<std::size_t>(c)] += term;
+        sizes[static_cast<std::size_t>(c)] += std::abs(term);
+      }
+    }
+    double worst = 0;
+    for (std::int64_t c = 0; c < count; ++c) {
+      const double allowed = growth(p_.rows) + growth(p_.cols) / 2 + kChain;
+      worst = std::max(worst, scaled(out_fp32(4)[begin + c], sums[static_cast<std::size_t>(c)],
+                                     allowed * sizes[static_cast<std::size_t>(c)] + kExact));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double swiglu_backward(std::int64_t row) const {
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      const std::int64_t gate = 2 * row * p_.cols + c;
+      const double g = in(0)[gate];
+      const double sigmoid = 1 / (1 + std::exp(-g));
+      const double with = in(1)[row * p_.cols + c] * sigmoid;
+      const double of_up = with * g;
+      const double factor = with * in(0)[gate + p_.cols];
+      const double slope = g * (1 - sigmoid);
+      worst = std::max({worst,
+                        stored(out(2)[gate], factor * (1 + slope),
+                               kChain * std::abs(factor) * (1 + std::abs(g))),
+                        stored(out(2)[gate + p_.cols], of_up, kChain * std::abs(of_up))});
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double permute_backward(std::int64_t row) const {
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      double sum = 0;
+      double size = 0;
+      for (std::int64_t j = 0; j < p_.top_k; ++j) {
+        const double copy = in(0)[index(1, row * p_.top_k + j) * p_.cols + c];
+        sum += copy;
+        size += std::abs(copy);
+      }
+      worst = std::max(worst, stored(out(2)[row * p_.cols + c], sum, growth(p_.top_k) * size));
     }
     return worst;
   }
@@ -129,14 +234,15 @@ class Reference {
     return worst;
   }
 
-  [[nodiscard]] double rope(std::int64_t head) const {
+  // direction: 1, or -1 for the gradient.
+  [[nodiscard]] double rope(std::int64_t head, double direction) const {
     const std::int64_t half = p_.head_dim / 2;
     const std::int64_t at = head * p_.head_dim;
     const std::int64_t row = head / p_.heads;
     double worst = 0;
     for (std::int64_t i = 0; i < half; ++i) {
       const double cosine = in_fp32(1)[row * p_.head_dim + i];
-      const double sine = in_fp32(1)[row * p_.head_dim + half + i];
+      const double sine = direction * in_fp32(1)[row * p_.head_dim + half + i];
       const double x = in(0)[at + i];
       const double y = in(0)[at + half + i];
       const double first = std::abs(x * cosine) + std::abs(y * sine);

@@ -35,19 +35,21 @@ double step_kernel_bytes(std::string_view kernel, const std::map<std::string, st
   const auto blocks = [&](const char* key) { return std::ceil(size(key) / 128); };
   if (kernel == "adamw") return size("weights") * adamw_bytes(element_bytes);
   const double rows = size("rows");
-  if (kernel == "rope") {
+  if (kernel == "rope" || kernel == "rope_backward") {
     return rows * size("head_dim") * (2 * size("heads") * element_bytes + 4);
   }
   const double cols = size("cols");
   const double matrix = rows * cols;
   if (kernel == "rmsnorm") return (2 * matrix + cols) * element_bytes;
   if (kernel == "swiglu" || kernel == "residual_add") return 3 * matrix * element_bytes;
+  if (kernel == "rmsnorm_backward") return (3 * matrix + cols) * element_bytes + 4 * cols;
+  if (kernel == "swiglu_backward") return 5 * matrix * element_bytes;
   const double scales = 4 * rows * blocks("cols");
   if (kernel == "cast_fp8") return matrix * (element_bytes + 1) + scales;
   if (kernel == "cast_fp8_transpose") {
     return matrix * (element_bytes + 2) + scales + 4 * cols * blocks("rows");
   }
-  if (kernel == "permute") {
+  if (kernel == "permute" || kernel == "permute_backward") {
     return matrix * element_bytes * (1 + size("top_k")) + 4 * rows * size("top_k");
   }
   if (kernel == "cross_entropy") return 2 * matrix * element_bytes + 8 * rows;

@@ -36,6 +36,9 @@ double stream_bytes(std::string_view kernel, double array_bytes);
 // residual_add        3 r c e
 // cross_entropy       2 r c e + 8 r                  logits, gradient; target and loss
 // adamw               weights x adamw_bytes(e)
+// rmsnorm_backward    3 r c e + c e + 4 c            x, dy, dx, the weights and their gradient in
+// fp32 swiglu_backward     5 r c e                        gate, up and their gradients, dy
+// rope_backward, permute_backward   as forward
 // std::invalid_argument for another kernel, std::out_of_range where a size is missing.
 double step_kernel_bytes(std::string_view kernel, const std::map<std::string, std::int64_t>& shape,
                          double element_bytes);

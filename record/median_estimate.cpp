@@ -38,22 +38,6 @@ std::vector<double> centred_ranks(std::span<const double> samples) {
   return ranks;
 }
 
-// At least 1: what is anticorrelated is taken for independent. No sooner than a tenth of the
-// samples does the window end without being called "too long" (then: all of them).
-double autocorrelation_time(std::span<const double> samples) {
-  const std::vector<double> x = centred_ranks(samples);
-  const double variance = std::inner_product(x.begin(), x.end(), x.begin(), 0.0);
-  if (!(variance > 0)) return 1;  // all the same
-  double time = 1;
-  for (std::size_t lag = 1; lag < x.size() / 2; ++lag) {
-    const double product =
-        std::inner_product(x.begin() + static_cast<std::ptrdiff_t>(lag), x.end(), x.begin(), 0.0);
-    time += 2 * product / variance;
-    if (static_cast<double>(lag) >= kSokalWindow * std::max(1.0, time)) return std::max(1.0, time);
-  }
-  return static_cast<double>(samples.size());
-}
-
 std::vector<double> batch_medians(std::span<const double> samples, std::size_t batches) {
   std::vector<double> out;
   for (std::size_t b = 0; b < batches; ++b) {
@@ -86,6 +70,20 @@ Rise rise_of(const std::vector<double>& y) {
 }
 
 }  // namespace
+
+double autocorrelation_time(std::span<const double> samples) {
+  const std::vector<double> x = centred_ranks(samples);
+  const double variance = std::inner_product(x.begin(), x.end(), x.begin(), 0.0);
+  if (!(variance > 0)) return 1;  // all the same
+  double time = 1;
+  for (std::size_t lag = 1; lag < x.size() / 2; ++lag) {
+    const double product =
+        std::inner_product(x.begin() + static_cast<std::ptrdiff_t>(lag), x.end(), x.begin(), 0.0);
+    time += 2 * product / variance;
+    if (static_cast<double>(lag) >= kSokalWindow * std::max(1.0, time)) return std::max(1.0, time);
+  }
+  return static_cast<double>(samples.size());
+}
 
 double MedianEstimate::half_width() const {
   if (!interval) return std::numeric_limits<double>::infinity();

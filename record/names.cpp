@@ -62,9 +62,19 @@ const std::vector<std::string>& dtype_names() {
 }
 
 const std::vector<std::string>& step_kernel_names() {
-  static const std::vector<std::string> kNames = {
-      "rmsnorm", "swiglu",       "rope",          "cast_fp8", "cast_fp8_transpose",
-      "permute", "residual_add", "cross_entropy", "adamw"};
+  static const std::vector<std::string> kNames = {"rmsnorm",
+                                                  "swiglu",
+                                                  "rope",
+                                                  "cast_fp8",
+                                                  "cast_fp8_transpose",
+                                                  "permute",
+                                                  "residual_add",
+                                                  "cross_entropy",
+                                                  "adamw",
+                                                  "rmsnorm_backward",
+                                                  "swiglu_backward",
+                                                  "rope_backward",
+                                                  "permute_backward"};
   return kNames;
 }
 

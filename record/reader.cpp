@@ -101,7 +101,7 @@ Header read_header(StrictObject object) {
 
 // Sizes are at least 1; what numbers a place (a NUMA node, a GPU) or says yes or no may be 0.
 bool may_be_zero(const std::string& key) {
-  return key == "node" || key == "from" || key == "to" || key == "pinned";
+  return key == "node" || key == "from" || key == "to" || key == "pinned" || key == "device";
 }
 
 std::map<std::string, std::int64_t> read_shape(StrictObject& object) {
@@ -201,6 +201,11 @@ Measurement read_measurement(StrictObject object) {
 }
 
 }  // namespace
+
+Measurement measurement_from_json_line(const std::string& line) {
+  const nlohmann::json json = nlohmann::json::parse(line);
+  return read_measurement({json, "a device's row"});
+}
 
 Record read_record(const std::filesystem::path& file) {
   std::error_code ignored;

@@ -141,5 +141,7 @@ Record read_record(const std::filesystem::path& file);
 // std::invalid_argument).
 std::string to_json_line(const Header& header);
 std::string to_json_line(const Measurement& measurement);
+// What the line above says; of this program's other processes. BadInput as for a record's line.
+Measurement measurement_from_json_line(const std::string& line);
 
 }  // namespace trainmeter

@@ -4,6 +4,7 @@
 #include "report/compare.hpp"
 
 #include "record/error.hpp"
+#include "record/median_estimate.hpp"
 #include "record/samples.hpp"
 #include "record/statistics.hpp"
 #include "report/cases.hpp"
@@ -20,26 +21,13 @@ namespace {
 
 constexpr double kNormalMad = 1.4826;       // standard deviation / MAD of a normal distribution
 constexpr double kMedianVariance = 1.5708;  // pi / 2: of a median, against that of a mean
-constexpr double kMostCorrelation = 0.98;
-
-// Lag-1 autocorrelation of the samples, 0 to kMostCorrelation.
-double correlation_of(const std::vector<double>& samples) {
-  const double middle = mean(samples);
-  double square = 0, product = 0;
-  for (std::size_t i = 0; i < samples.size(); ++i) {
-    square += (samples[i] - middle) * (samples[i] - middle);
-    if (i > 0) product += (samples[i] - middle) * (samples[i - 1] - middle);
-  }
-  return square > 0 ? std::clamp(product / square, 0.0, kMostCorrelation) : 0;
-}
 
 // Relative variance of the median of samples that follow each other closely: as if there were
-// (1 - r) / (1 + r) times as many independent ones. Source: Bartlett (1946), for an autoregressive
-// process of order 1.
+// fewer independent ones, by their autocorrelation time.
 double median_variance(const std::vector<double>& samples) {
   const double noise = kNormalMad * median_absolute_deviation(samples) / median(samples);
-  const double r = correlation_of(samples);
-  return kMedianVariance * noise * noise * (1 + r) / (1 - r) / static_cast<double>(samples.size());
+  return kMedianVariance * noise * noise * autocorrelation_time(samples) /
+         static_cast<double>(samples.size());
 }
 
 // One start's lines of one case: repetitions.

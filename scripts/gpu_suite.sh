@@ -58,6 +58,8 @@ measure 60 "$bin/gemm_bench" --dtype=bf16 --m=4096,8192 --n=7168 --k=2048,8192 -
 say "Memory bandwidth"
 measure 40 "$bin/memory_bench" --out="$record"
 if [ "$gpus" -gt 1 ]; then
+  say "All GPUs at once, beside each alone"
+  measure 60 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --concurrent --out="$record"
   say "All-reduce"
   measure 60 "$bin/collective_bench" --out="$record"
 fi

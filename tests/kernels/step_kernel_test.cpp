@@ -4,6 +4,7 @@
 // fp8 is what one works out by hand.
 #include "kernels/step_kernel.hpp"
 
+#include "kernels/random.hpp"
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_loops.hpp"
 #include "kernels/step_verify.hpp"
@@ -17,6 +18,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <omp.h>
 #include <stdexcept>
 #include <string>
@@ -37,11 +39,11 @@ std::vector<StepProblem> problems(StepKernel kernel, DType type) {
     problem.dtype = type;
     out.push_back(problem);
   };
-  if (kernel == StepKernel::rope) {
+  if (kernel == StepKernel::rope || kernel == StepKernel::rope_backward) {
     add({.rows = 1, .heads = 1, .head_dim = 2});
     add({.rows = 37, .heads = 3, .head_dim = 10});
     add({.rows = 300, .heads = 5, .head_dim = 64});
-  } else if (kernel == StepKernel::permute) {
+  } else if (kernel == StepKernel::permute || kernel == StepKernel::permute_backward) {
     add({.rows = 1, .cols = 1, .experts = 1, .top_k = 1});
     add({.rows = 67, .cols = 33, .experts = 5, .top_k = 5});
     add({.rows = 300, .cols = 256, .experts = 64, .top_k = 6});
@@ -141,6 +143,15 @@ struct Arrays {
       case StepKernel::adamw:
         return adamw(out<float>(1), out<float>(2), out<float>(3),
                      roles.size() > 4 ? out<Bf16>(4) : nullptr, in<float>(0), p.weights);
+      case StepKernel::rmsnorm_backward:
+        return rmsnorm_backward(out<T>(3), out<float>(4), in<T>(0), in<T>(1), in<T>(2), p.rows,
+                                p.cols);
+      case StepKernel::swiglu_backward:
+        return swiglu_backward(out<T>(2), in<T>(0), in<T>(1), p.rows, p.cols);
+      case StepKernel::rope_backward:
+        return rope_backward(out<T>(2), in<T>(0), in<float>(1), p.rows, p.heads, p.head_dim);
+      case StepKernel::permute_backward:
+        return permute_backward(out<T>(2), in<T>(0), in<std::int32_t>(1), p.rows, p.cols, p.top_k);
     }
   }
 
@@ -168,6 +179,8 @@ std::size_t element_bytes(const StepProblem& p, std::size_t output) {
       return output == 2 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     case StepKernel::adamw:
       return output == 4 ? 2 : 4;
+    case StepKernel::rmsnorm_backward:
+      return output == 4 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     default:
       return static_cast<std::size_t>(size_of(p.dtype));
   }
@@ -376,12 +389,68 @@ TEST(StepLoops, OneRowByHand) {
   EXPECT_NEAR(y[1], -1 / (1 + std::exp(1.0)), 1e-6);
 }
 
+// Each gradient against the forward kernel in fp32: the loss is sum of dy y, its slope along one
+// element by a central difference of 2^-7.
+TEST(StepLoops, GradientsAreTheSlopesOfTheForwardKernels) {
+  constexpr std::int64_t kRows = 3;
+  constexpr std::int64_t kCols = 8;  // rope: two heads of four
+  const auto random = [](std::size_t count, std::uint64_t seed) {
+    std::vector<float> out(count);
+    fill_random(out.data(), static_cast<std::int64_t>(count), DType::fp32, seed);
+    return out;
+  };
+  std::vector<float> x = random(2 * kRows * kCols, 1);
+  std::vector<float> w = random(kCols, 2);
+  const std::vector<float> dy = random(kRows * kCols, 3);
+  const auto slope = [&](float& at, const auto& forward) {
+    constexpr float kStep = 0x1p-7F;
+    const float kept = at;
+    const auto loss = [&](float moved) {
+      at = moved;
+      std::vector<float> y(kRows * kCols);
+      forward(y.data());
+      return std::inner_product(y.begin(), y.end(), dy.begin(), 0.0);
+    };
+    const double out = (loss(kept + kStep) - loss(kept - kStep)) / (2 * kStep);
+    at = kept;
+    return out;
+  };
+  std::vector<float> dx(2 * kRows * kCols);
+  std::vector<float> dw(kCols);
+  const auto norm = [&](float* y) { rmsnorm(y, x.data(), w.data(), kRows, kCols); };
+  rmsnorm_backward(dx.data(), dw.data(), x.data(), w.data(), dy.data(), kRows, kCols);
+  for (std::size_t i = 0; i < kRows * kCols; ++i) EXPECT_NEAR(dx[i], slope(x[i], norm), 2e-3);
+  for (std::size_t c = 0; c < kCols; ++c) EXPECT_NEAR(dw[c], slope(w[c], norm), 2e-3);
+  const auto gate = [&](float* y) { swiglu(y, x.data(), kRows, kCols); };
+  swiglu_backward(dx.data(), x.data(), dy.data(), kRows, kCols);
+  for (std::size_t i = 0; i < dx.size(); ++i) EXPECT_NEAR(dx[i], slope(x[i], gate), 2e-3);
+  const std::vector<float> table = random(kRows * 4, 4);  // a linear map, whatever its entries
+  const auto turn = [&](float* y) { rope(y, x.data(), table.data(), kRows, 2, 4); };
+  rope_backward(dx.data(), dy.data(), table.data(), kRows, 2, 4);
+  for (std::size_t i = 0; i < kRows * kCols; ++i) EXPECT_NEAR(dx[i], slope(x[i], turn), 2e-3);
+}
+
+TEST(StepLoops, APermutationsGradientSumsTheCopies) {
+  const float dy[8] = {1, 2, 10, 20, 100, 200, 1000, 2000};  // four copies of two columns
+  const std::int32_t place[4] = {0, 3, 2, 1};                // of two tokens
+  float dx[4];
+  permute_backward(dx, dy, place, 2, 2, 2);
+  EXPECT_THAT(dx, ::testing::ElementsAre(1001, 2002, 110, 220));
+}
+
 TEST(StepLoops, LargeValuesOverflowNothing) {
   float y[2];
   const float gates[4] = {-200, 200, 1, 1};
   swiglu(y, gates, 1, 2);
   EXPECT_NEAR(y[0], 0, 1e-30);
   EXPECT_EQ(y[1], 200);
+  float dx[4];
+  const float ones[2] = {1, 1};
+  swiglu_backward(dx, gates, ones, 1, 2);
+  EXPECT_NEAR(dx[0], 0, 1e-30);
+  EXPECT_EQ(dx[1], 1);
+  EXPECT_NEAR(dx[2], 0, 1e-30);
+  EXPECT_EQ(dx[3], 200);
   float loss = 0;
   const float logits[2] = {-1e4F, 1e4F};
   const std::int32_t target = 0;

@@ -43,6 +43,8 @@ TEST(Formulas, StepKernelBytesCountEachOperandOnce) {
   EXPECT_DOUBLE_EQ(
       step_kernel_bytes("permute", {{"rows", 10}, {"cols", 200}, {"experts", 8}, {"top_k", 2}}, 2),
       4000 + 2 * 4000 + 80);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("rmsnorm_backward", matrix, 2), 3 * 4000 + 400 + 800);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("swiglu_backward", matrix, 2), 5 * 4000);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("adamw", {{"weights", 10}}, 2), 300);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("adamw", {{"weights", 10}}, 4), 280);
   EXPECT_THROW(step_kernel_bytes("layernorm", matrix, 2), std::invalid_argument);
