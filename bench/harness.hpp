@@ -5,6 +5,7 @@
 #pragma once
 
 #include "bench/case.hpp"
+#include "bench/nccl_tests.hpp"
 #include "bench/options.hpp"
 #include "bench/runner.hpp"
 #include "bench/search.hpp"
@@ -28,6 +29,7 @@ struct Job {
   World* world = nullptr;
   std::unique_ptr<Timer> timer;
   Around around;
+  NcclTestsTable* table = nullptr;  // stdout is its, and not Google Benchmark's
   std::function<int()> interrupted_by = [] { return 0; };  // the signal's number
 };
 

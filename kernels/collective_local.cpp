@@ -7,7 +7,6 @@
 #include "kernels/rank_cores.hpp"
 #include "kernels/rendezvous.hpp"
 
-#include <algorithm>
 #include <numeric>
 
 namespace trainmeter {
@@ -15,11 +14,13 @@ namespace {
 
 class LocalWorld final : public World {
  public:
-  explicit LocalWorld(const Launch& launch)
+  LocalWorld(const Launch& launch, const Split& split)
       : launch_(launch), rendezvous_(launch, rank_timeout_s()) {
     const Gather texts = [this](const std::string& mine) { return gather(mine); };
     here_ = take_own_cores(launch.rank, texts);
+    members_ = group_of(split, here_.hosts, launch.rank);
     group_ = make_shm_group(launch.rank, launch.ranks, here_.crowded, texts);
+    if (members_.groups > 1) part_ = make_shm_group(members_, here_.crowded, texts);
   }
 
   [[nodiscard]] int ranks() const override { return launch_.ranks; }
@@ -29,6 +30,8 @@ class LocalWorld final : public World {
     return "TCP rendezvous by " + by + "'s variables, " + std::to_string(ranks()) + " processes";
   }
   [[nodiscard]] std::vector<std::string> backends() const override { return {"shm"}; }
+  [[nodiscard]] const RankGroup& group() const override { return members_; }
+  [[nodiscard]] const std::vector<std::string>& hosts() const override { return here_.hosts; }
 
   std::vector<std::string> gather(const std::string& mine) override {
     return rendezvous_.gather(mine);
@@ -38,32 +41,38 @@ class LocalWorld final : public World {
   std::int64_t decide(std::int64_t value) override {
     return static_cast<std::int64_t>(group_->gather(static_cast<double>(value)).front());
   }
-  double slowest(double seconds) override { return std::ranges::max(group_->gather(seconds)); }
+  std::vector<double> each(double value) override { return group_->gather(value); }
   std::int64_t total(std::int64_t value) override {
     const std::vector<double> all = group_->gather(static_cast<double>(value));
     return static_cast<std::int64_t>(std::accumulate(all.begin(), all.end(), 0.0));
   }
   bool all(bool value) override { return total(value ? 1 : 0) == ranks(); }
-  void give_up() override { group_->give_up(); }
+  void give_up() override {
+    group_->give_up();
+    if (part_ != nullptr) part_->give_up();
+  }
 
-  std::unique_ptr<Operation> all_reduce(std::string_view /*backend*/,
-                                        const AllReduceProblem& problem,
+  std::unique_ptr<Operation> collective(std::string_view /*backend*/,
+                                        const CollectiveProblem& problem,
                                         const OperandOptions& options) override {
-    return operations_.make(*this, here_.ranks, problem, options, shm_all_reduce(*group_, problem));
+    ShmGroup& between = part_ == nullptr ? *group_ : *part_;
+    return operations_.make(*this, here_.ranks, problem, options, shm_collective(between, problem));
   }
 
  private:
   Launch launch_;
   Rendezvous rendezvous_;
   RanksOnHost here_;
-  std::unique_ptr<ShmGroup> group_;
-  HostAllReduces operations_;
+  RankGroup members_;
+  std::unique_ptr<ShmGroup> group_;  // of all
+  std::unique_ptr<ShmGroup> part_;   // of this rank's group, where they are several
+  HostCollectives operations_;
 };
 
 }  // namespace
 
-std::unique_ptr<World> make_local_world() {
-  return std::make_unique<LocalWorld>(launched());
+std::unique_ptr<World> make_local_world(const Split& split) {
+  return std::make_unique<LocalWorld>(launched(), split);
 }
 
 }  // namespace trainmeter
