@@ -1,11 +1,19 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// All-reduce over a range of payloads.
+// Collectives over a range of payloads, and the dispatch and combine of a mixture of experts.
 #include "bench/case_lists.hpp"
+#include "kernels/moe_routing.hpp"
 #include "record/error.hpp"
+#include "record/names.hpp"
+#include "workload/run.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -14,59 +22,237 @@ namespace {
 constexpr std::int64_t kSmallest = 1 << 10;
 constexpr std::int64_t kLargestCpu = std::int64_t{64} << 20;
 constexpr std::int64_t kLargestGpu = std::int64_t{1} << 30;
+// What a token's activations are sent in (DeepSeek-V3 report, 3.3), and the tokens of a rank.
+constexpr const char* kDispatchType = "fp8";
+constexpr const char* kCombineType = "bf16";
+constexpr std::int64_t kTokens = 4096;
 
-// All that this build could have, where the cases are only listed.
-std::vector<std::string> backends_of(const World* world, bool gpu) {
-  if (world != nullptr) return world->backends();
-  return gpu ? std::vector<std::string>{"nccl"} : std::vector<std::string>{"shm", "mpi"};
+bool of_experts(const std::string& operation) {
+  return operation == "dispatch" || operation == "combine";
 }
 
-Case all_reduce_case(const std::string& dtype, std::int64_t bytes, const std::string& backend,
-                     World* world) {
-  const AllReduceProblem problem{.dtype = *dtype_from(dtype), .bytes = bytes};
-  if (bytes % size_of(problem.dtype) != 0) {
-    throw BadInput(fmt::format("--bytes: {}: expected a multiple of {} ({})", bytes,
-                               size_of(problem.dtype), dtype));
+CollectiveKind collective_from(const std::string& operation) {
+  using enum CollectiveKind;
+  for (const CollectiveKind what : {all_reduce, all_gather, reduce_scatter, broadcast, reduce,
+                                    all_to_all, all_to_all_v, send_recv}) {
+    if (to_string(what) == operation) return what;
   }
-  Case made;
-  made.operation = "allreduce";
-  made.dtype = dtype;
-  made.backend = backend;
-  made.name = fmt::format("allreduce/{}/{}/bytes:{}", dtype, backend, bytes);
-  made.shape = {{"bytes", bytes}};
-  made.bytes = static_cast<double>(bytes);
-  made.memory_bytes = 2 * made.bytes;  // input and result
-  made.make = [problem, backend, world](const OperandOptions& operands) {
-    return world->all_reduce(backend, problem, operands);
-  };
-  return made;
+  throw std::invalid_argument("no such collective: " + operation);
 }
+
+// The cases of one run of the program.
+class Lister {
+ public:
+  Lister(const Options& options, const Target& target, World* world)
+      : options_(options),
+        asked_(options.collective),
+        target_(target),
+        world_(world),
+        gpu_(target.kind == DeviceKind::gpu),
+        ranks_(world == nullptr ? 2 : world->group().ranks()) {}
+
+  CaseList list() {
+    choose_backends();
+    for (const std::string& operation : asked_.operations) {
+      if (of_experts(operation)) {
+        add_experts(operation);
+      } else {
+        add_sizes(operation);
+      }
+    }
+    return std::move(list_);
+  }
+
+ private:
+  // Without a world: all that this build could have.
+  void choose_backends() {
+    std::vector<std::string> there = {"shm", "mpi"};
+    if (gpu_) there = {"nccl"};
+    if (world_ != nullptr) there = world_->backends();
+    for (const std::string& backend : asked_.backends) {
+      if (std::ranges::find(there, backend) == there.end()) {
+        throw Unavailable(
+            fmt::format("--backend={}: here there is {} alone", backend, fmt::join(there, ", ")));
+      }
+    }
+    backends_ = asked_.backends.empty() ? there : asked_.backends;
+    if (asked_.nccl_tests) backends_.resize(1);
+  }
+
+  void add_sizes(const std::string& operation) {
+    const CollectiveKind what = collective_from(operation);
+    std::vector<std::int64_t> sizes = options_.bytes;
+    if (sizes.empty()) {
+      for (std::int64_t bytes = kSmallest; bytes <= (gpu_ ? kLargestGpu : kLargestCpu);
+           bytes *= 4) {
+        sizes.push_back(bytes);
+      }
+    }
+    const std::vector<std::string> dtypes =
+        options_.dtypes.empty() ? std::vector<std::string>{"fp32"} : options_.dtypes;
+    for (const std::string& dtype : dtypes) {
+      for (const std::int64_t bytes : sizes) add_size(what, dtype, bytes);
+    }
+  }
+
+  void add_size(CollectiveKind what, const std::string& dtype_name, std::int64_t asked) {
+    const DType dtype = *dtype_from(dtype_name);
+    if (asked % size_of(dtype) != 0) {
+      throw BadInput(fmt::format("--bytes: {}: expected a multiple of {} ({})", asked,
+                                 size_of(dtype), dtype_name));
+    }
+    CollectiveProblem problem{.dtype = dtype,
+                              .bytes = even_bytes(what, dtype, asked, ranks_),
+                              .what = what,
+                              .in_place = false,
+                              .counts = {}};
+    double work = static_cast<double>(problem.bytes);
+    if (what == CollectiveKind::all_to_all_v) {
+      problem.bytes = even_bytes(CollectiveKind::all_to_all, dtype, asked, ranks_);
+      problem.counts = distance_weighted(dtype, problem.bytes, ranks_);
+      work = static_cast<double>(busiest(problem.counts, ranks_, true) * size_of(dtype));
+    }
+    if (!(work > 0)) {
+      list_.left_out.push_back(fmt::format("{}/{}: {} bytes are too few for {} ranks",
+                                           to_string(what), dtype_name, asked, ranks_));
+      return;
+    }
+    for (const std::string& backend : backends_) {
+      for (const bool in_place : asked_.in_place) {
+        problem.in_place = in_place;
+        if (const std::string why = why_not(problem, backend); !why.empty()) {
+          list_.left_out.push_back(why);
+          continue;
+        }
+        add(std::string(to_string(what)), dtype_name, backend, problem, work,
+            {{"bytes", problem.bytes}});
+      }
+    }
+  }
+
+  // What a backend can't do whatever the size.
+  static std::string why_not(const CollectiveProblem& problem, const std::string& backend) {
+    using enum CollectiveKind;
+    if (!problem.in_place) return "";
+    const bool exchange = problem.what == all_to_all || problem.what == send_recv;
+    if (problem.what == all_to_all_v || (exchange && backend == "nccl") ||
+        (problem.what == reduce_scatter && backend == "mpi")) {
+      return fmt::format("{} in place: {} can't", to_string(problem.what), backend);
+    }
+    return "";
+  }
+
+  void add_experts(const std::string& operation) {
+    const Library library(published_data());
+    const std::vector<std::string> models =
+        options_.models.empty() ? std::vector<std::string>{"deepseek-v3"} : options_.models;
+    const std::vector<std::string> dtypes =
+        options_.dtypes.empty()
+            ? std::vector<std::string>{operation == "dispatch" ? kDispatchType : kCombineType}
+            : options_.dtypes;
+    for (const std::string& id : models) {
+      const Model model = library.model(id);
+      if (!model.moe) {
+        throw BadInput(
+            fmt::format("--models: {}: expected a mixture of experts for {}", id, operation));
+      }
+      for (const std::string& dtype : dtypes) add_model(operation, dtype, model.hidden, *model.moe);
+    }
+  }
+
+  void add_model(const std::string& operation, const std::string& dtype_name, std::int64_t hidden,
+                 const Moe& moe) {
+    Routing routing{.tokens = options_.tokens.value_or(kTokens),
+                    .experts = moe.experts,
+                    .top_k = moe.experts_per_token,
+                    .ranks = ranks_,
+                    .nodes = asked_.nodes,
+                    .group_limit = asked_.group_limit,
+                    .skew = asked_.skew};
+    if (routing.group_limit == 0) {
+      routing.group_limit = std::min(routing.nodes, moe.group_limit.value_or(routing.nodes));
+    }
+    std::vector<std::int64_t> tokens;
+    try {
+      tokens = route(routing);
+    } catch (const std::invalid_argument& error) {
+      throw BadInput(fmt::format("{}: {}", operation, error.what()));
+    }
+    CollectiveProblem problem{.dtype = *dtype_from(dtype_name),
+                              .bytes = 0,
+                              .what = CollectiveKind::all_to_all_v,
+                              .in_place = false,
+                              .counts = {}};
+    const auto n = static_cast<std::size_t>(ranks_);
+    for (std::size_t from = 0; from < n; ++from) {
+      for (std::size_t to = 0; to < n; ++to) {
+        problem.counts.push_back(
+            hidden * (operation == "dispatch" ? tokens[from * n + to] : tokens[to * n + from]));
+      }
+    }
+    const double work =
+        static_cast<double>(busiest(problem.counts, ranks_, false) * size_of(problem.dtype));
+    Shape shape = {{"rows", routing.tokens},
+                   {"cols", hidden},
+                   {"experts", routing.experts},
+                   {"top_k", routing.top_k}};
+    if (routing.nodes > 1) {
+      shape.emplace_back("nodes", routing.nodes);
+      shape.emplace_back("group_limit", routing.group_limit);
+    }
+    if (const auto skew = static_cast<std::int64_t>(std::lround(100 * routing.skew)); skew > 0) {
+      shape.emplace_back("skew_pct", skew);
+    }
+    if (!(work > 0)) {
+      list_.left_out.push_back(fmt::format("{}: every token stays where it is", operation));
+      return;
+    }
+    for (const std::string& backend : backends_) {
+      add(operation, dtype_name, backend, problem, work, shape);
+    }
+  }
+
+  using Shape = std::vector<std::pair<std::string, std::int64_t>>;
+
+  void add(const std::string& operation, const std::string& dtype, const std::string& backend,
+           const CollectiveProblem& problem, double work, Shape shape) {
+    if (problem.in_place) shape.emplace_back("in_place", 1);
+    if (world_ != nullptr && world_->group().groups > 1) {
+      shape.emplace_back("groups", world_->group().groups);
+    }
+    Case made;
+    made.operation = operation;
+    made.dtype = dtype;
+    made.backend = backend;
+    made.name = fmt::format("{}/{}/{}", operation, dtype, backend);
+    for (const auto& [key, value] : shape) {
+      made.name += fmt::format("/{}:{}", key, value);
+      made.shape[key] = value;
+    }
+    made.bytes = work;
+    const int ranks_here = gpu_ || world_ == nullptr ? 1 : world_->ranks();
+    made.memory_bytes = (problem.in_place ? 1 : 2) * work * ranks_here;  // what is sent, and got
+    require_memory(made.name, made.memory_bytes, target_);
+    made.make = [problem, backend, world = world_](const OperandOptions& operands) {
+      return world->collective(backend, problem, operands);
+    };
+    list_.cases.push_back(std::move(made));
+  }
+
+  const Options& options_;
+  const CollectiveOptions& asked_;
+  const Target& target_;
+  World* world_;
+  bool gpu_;
+  int ranks_;
+  std::vector<std::string> backends_;
+  CaseList list_;
+};
 
 }  // namespace
 
 CaseList collective_cases(const Options& options, const Target& target, World* world) {
-  const bool gpu = target.kind == DeviceKind::gpu;
-  std::vector<std::int64_t> sizes = options.bytes;
-  if (sizes.empty()) {
-    for (std::int64_t bytes = kSmallest; bytes <= (gpu ? kLargestGpu : kLargestCpu); bytes *= 4) {
-      sizes.push_back(bytes);
-    }
-  }
-  std::vector<std::string> dtypes = options.dtypes;
-  if (dtypes.empty()) dtypes = {"fp32"};
-
-  const int ranks_here = gpu || world == nullptr ? 1 : world->ranks();
-  CaseList list;
-  for (const std::string& name : dtypes) {
-    for (const std::int64_t bytes : sizes) {
-      for (const std::string& backend : backends_of(world, gpu)) {
-        list.cases.push_back(all_reduce_case(name, bytes, backend, world));
-        list.cases.back().memory_bytes *= ranks_here;
-        require_memory(list.cases.back().name, list.cases.back().memory_bytes, target);
-      }
-    }
-  }
-  return list;
+  return Lister(options, target, world).list();
 }
 
 }  // namespace trainmeter

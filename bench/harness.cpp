@@ -13,6 +13,7 @@
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/journal.hpp"
+#include "record/names.hpp"
 #include "record/samples.hpp"
 #include "record/statistics.hpp"
 
@@ -118,7 +119,7 @@ class Leader {
     std::erase_if(chosen, [&](std::size_t index) {
       const std::vector<RowKey> rows =
           job_.devices.empty()
-              ? rows_of(plans_[index], job_.world == nullptr ? 1 : job_.world->ranks())
+              ? rows_of(plans_[index], job_.world == nullptr ? 1 : job_.world->group().ranks())
               : rows_on_devices(plans_[index], job_.devices.size());
       return is_finished(rows, before_, header, options_.google.repetitions,
                          options_.resume_anyway);
@@ -161,7 +162,8 @@ class Leader {
           ->Iterations(1)
           ->UseManualTime();
     }
-    const auto display = display_reporter(options_.google, progress);
+    const auto display =
+        job_.table == nullptr ? display_reporter(options_.google, progress) : silent_reporter();
     const auto file =
         options_.google.out.empty() ? nullptr : file_reporter(options_.google, progress);
     benchmark::RunSpecifiedBenchmarks(display.get(), file.get());
@@ -245,6 +247,7 @@ class Leader {
       if (session.journal) session.journal->append(row);
     }
     if (job_.search) job_.search->take(outcome.rows.front());
+    if (job_.table != nullptr) job_.table->take(outcome.rows.front(), outcome.wrong);
     if (outcome.code == kCheckFailed || worst_ == kFine) worst_ = outcome.code;
     if (outcome.code != kFine) {
       ++failed_;
@@ -283,9 +286,10 @@ class Leader {
     } else {
       state.counters["GB/s"] = rate(row.bytes, median_s) / 1e9;
     }
-    if (row.operation == "allreduce") {
+    if (std::ranges::find(collective_names(), row.operation) != collective_names().end()) {
       state.counters["bus_GB/s"] =
           rate(row.bytes, median_s) * bus_factor(row.operation, row.ranks) / 1e9;
+      show_iterations(state, row);
     }
     if (const auto worth = work_per_joule(row)) {
       state.counters[row.flops > 0 ? "FLOP/J" : "B/J"] = *worth;
@@ -318,6 +322,18 @@ class Leader {
                "together: device {} ({}) was the slowest in {} of {} cases, at {:.2f} of its speed "
                "alone (median)\n",
                device, job_.devices[device], speeds.size(), slowest_.size(), median(speeds));
+  }
+
+  // How the single iterations of a collective lie, and who was the slowest; nothing where samples
+  // are means of several.
+  static void show_iterations(benchmark::State& state, const Measurement& row) {
+    if (row.runs_per_sample == 1) {
+      state.counters["p50_s"] = quantile(row.time_s, 0.50);
+      state.counters["p95_s"] = quantile(row.time_s, 0.95);
+      state.counters["p99_s"] = quantile(row.time_s, 0.99);
+    }
+    const auto slowest = row.notes.find("slowest_rank");
+    if (slowest != row.notes.end()) state.counters["slowest_rank"] = std::stod(slowest->second);
   }
 
   [[nodiscard]] bool time_is_up() const {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "bench/case.hpp"
+#include "bench/nccl_tests.hpp"
 #include "bench/options.hpp"
 #include "bench/runner.hpp"
 #include "bench/search.hpp"
@@ -29,6 +30,7 @@ struct Job {
   std::vector<std::string> devices;  // --concurrent: of each rank of `world`; else none
   std::unique_ptr<Timer> timer;
   Around around;
+  NcclTestsTable* table = nullptr;  // stdout is its, and not Google Benchmark's
   std::function<int()> interrupted_by = [] { return 0; };  // the signal's number
 };
 

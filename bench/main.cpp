@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <unistd.h>
 #include <utility>
 
 namespace trainmeter {
@@ -175,16 +176,21 @@ std::unique_ptr<World> collective_world(const Options& options) {
     throw BadInput("--device=gpu: one process drives all GPUs; start it without mpirun or srun");
   }
   if (options.google.list_tests) return nullptr;
+  const Split& split = options.collective.split;
   if (several) {
-    return launch.by == Launch::By::mpi ? make_mpi_world() : make_local_world();
+    if (options.collective.gpus > 1) {
+      throw Unavailable(fmt::format("-g {}: a process between CPUs is one rank and has no GPU",
+                                    options.collective.gpus));
+    }
+    return launch.by == Launch::By::mpi ? make_mpi_world(split) : make_local_world(split);
   }
   if (options.device != "cpu") {
     const std::string why_none = gpus().why_none;
-    if (why_none.empty()) return make_nccl_world();
+    if (why_none.empty()) return make_nccl_world(split, options.collective.gpus);
     if (options.device == "gpu") throw Unavailable("--device=gpu: " + why_none);
   }
   throw BadInput(
-      "one process has nothing to reduce with: start it as mpirun -n 2 collective_bench");
+      "one process has nobody to exchange with: start it as mpirun -n 2 collective_bench");
 }
 
 void require_same_command(World& world, const std::vector<std::string>& command) {
@@ -195,6 +201,48 @@ void require_same_command(World& world, const std::vector<std::string>& command)
     throw BadInput(fmt::format("rank {} has other arguments than rank 0: '{}', expected '{}'", rank,
                                all[rank], all[0]));
   }
+}
+
+// Which group this process' is, counted by first members: neighbours, or one of every host.
+int group_number(const RankGroup& group) {
+  const int first = group.members.front();
+  return group.members.back() - first == group.ranks() - 1 ? first / group.ranks() : first;
+}
+
+// Every rank's line; of a process that drives several GPUs one for each. Collective.
+std::vector<std::string> device_lines(World& world, const Target& target) {
+  std::string mine;
+  const bool gpus_of_one = target.kind == DeviceKind::gpu;
+  const int first = world.rank();
+  const int last = gpus_of_one ? world.ranks() - 1 : first;
+  for (int rank = first; rank <= last; ++rank) {
+    const int group = gpus_of_one ? rank / world.group().ranks() : group_number(world.group());
+    mine +=
+        nccl_tests_device(rank, group, ::getpid(), world.hosts()[static_cast<std::size_t>(rank)],
+                          gpus_of_one ? rank : 0, target.device.name);
+  }
+  return world.gather(mine);
+}
+
+// The job with nccl-tests' text around it.
+int run_as_nccl_tests(Job job) {
+  World& world = *job.world;
+  const std::vector<std::string> devices = device_lines(world, job.target);
+  if (world.rank() != 0) return run_job(std::move(job));
+  const Options options = job.options;
+  NcclTestsTable table(
+      options,
+      job.list.cases.empty() ? world.how() : job.list.cases.front().backend + ": " + world.how(),
+      [](const std::string& text) {
+        fmt::print("{}", text);
+        std::fflush(stdout);
+      });
+  table.begin(devices);
+  job.table = &table;
+  const int code = run_job(std::move(job));
+  const char* least = std::getenv("NCCL_TESTS_MIN_BW");
+  const bool good = table.end(least == nullptr ? -1 : std::atof(least));
+  return code == kFine && !good ? kCheckFailed : code;
 }
 
 int collective_program(const std::vector<std::string>& command) {
@@ -209,17 +257,28 @@ int collective_program(const std::vector<std::string>& command) {
   if (job.options.google.list_tests && launched_rank() != 0) return kFine;
   std::unique_ptr<World> world;
   try {
-    world = collective_world(job.options);
+    try {
+      world = collective_world(job.options);
+    } catch (const std::invalid_argument& error) {
+      throw BadInput(
+          fmt::format("--split={}: {}", job.options.collective.split_text, error.what()));
+    }
     if (world != nullptr) require_same_command(*world, command);
     job.target = choose_target(launched().ranks > 1 ? "cpu" : job.options.device);
     require_alone(job.options, job.target);
     job.list = collective_cases(job.options, job.target, world.get());
     if (world == nullptr) return run_job(std::move(job));
     job.target.device.details["ranks_by"] = world->how();
+    if (world->group().groups > 1) {
+      job.target.device.details["split"] =
+          fmt::format("{} groups of {}, by {}", world->group().groups, world->group().ranks(),
+                      job.options.collective.split_text);
+    }
     if (job.target.kind == DeviceKind::gpu) job.target.device.count = world->ranks();
     job.world = world.get();
     job.timer = timer_for(job.target, world.get());
     if (world->rank() == 0) fmt::print(stderr, "collective_bench: {}\n", world->how());
+    if (job.options.collective.nccl_tests) return run_as_nccl_tests(std::move(job));
     return run_job(std::move(job));
   } catch (const OutOfStep& error) {
     leave_at_once(Program::collective, world.get(), error);

@@ -50,6 +50,7 @@ class Loop {
     double sample_s = 0;  // on the wall, with all that is around the runs: barriers, queueing
     double total_s = 0;
     std::vector<double> time_s;
+    std::map<int, std::int64_t> slowest;
   };
 
   [[nodiscard]] std::int64_t decide(std::int64_t count) const {
@@ -110,6 +111,9 @@ class Loop {
       }
     } else {
       times = timer_.take(series.rotation, count, series.batch);
+      if (sampling_) {
+        for (const int rank : timer_.slowest_ranks()) ++series.slowest[rank];
+      }
     }
     const double wall_s = timer_.now_s() - start_s;
     series.sample_s = wall_s / static_cast<double>(count);
@@ -133,6 +137,11 @@ class Loop {
     std::vector<std::vector<double>> round;
     std::vector<double> last(series_.size(), std::numeric_limits<double>::quiet_NaN());
     wall_s_ = 0;
+    if (rules_.warmup_samples) {
+      if (*rules_.warmup_samples > 0) take(decide(*rules_.warmup_samples), round);
+      settled_ = true;
+      return true;
+    }
     for (;;) {
       if (!go_on()) return false;
       take(decide(samples_in(rules_.warmup_s / 4)), round);
@@ -227,6 +236,7 @@ class Loop {
   bool sample() {
     std::vector<std::vector<double>> round;
     wall_s_ = 0;
+    sampling_ = true;
     while (const std::int64_t count = decide(missing())) {
       if (!go_on()) return false;
       probe();
@@ -253,7 +263,9 @@ class Loop {
     measured.rounds = std::move(rounds_);
     measured.probes = std::move(probes_);
     for (Series& series : series_) {
-      measured.of.push_back({.time_s = std::move(series.time_s), .runs_per_sample = series.batch});
+      measured.of.push_back({.time_s = std::move(series.time_s),
+                             .runs_per_sample = series.batch,
+                             .slowest = std::move(series.slowest)});
     }
     return measured;
   }
@@ -270,6 +282,7 @@ class Loop {
   std::int64_t next_look_ = static_cast<std::int64_t>(kLeastSamplesForInterval);
   double wall_s_ = 0;  // spent in this phase
   bool settled_ = false;
+  bool sampling_ = false;
 };
 
 }  // namespace

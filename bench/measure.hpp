@@ -11,6 +11,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,6 +24,8 @@ struct Rules {
   double warmup_s = 0.1;      // least
   double max_warmup_s = 1.0;  // and most, where the times don't settle; one run may exceed it
   double settled = 0.05;      // relative change of the median between two rounds of warm-up
+  std::optional<std::int64_t> warmup_samples;  // so many instead, whatever they take
+  bool check = true;                           // the result, before it is timed
   double min_time_s = 0.2;
   double max_overhead = 5;  // on the wall at most this many times min_time_s, min_samples apart
   std::int64_t min_samples = 10;
@@ -35,8 +39,9 @@ struct Rules {
 };
 
 struct Samples {
-  std::vector<double> time_s;        // one run each, in the order taken
-  std::int64_t runs_per_sample = 1;  // above 1 a sample is the mean of that many runs
+  std::vector<double> time_s;           // one run each, in the order taken
+  std::int64_t runs_per_sample = 1;     // above 1 a sample is the mean of that many runs
+  std::map<int, std::int64_t> slowest;  // in how many samples each rank was; those in none left out
 };
 
 // Samples [first, end) were taken between these two times (steady_now_s() of

@@ -30,6 +30,7 @@ struct Raw {  // our flags as texts, so that all numbers are read by one strict 
   std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, batch,
       search, concurrent, bytes, threads, kernels, seq_lens, passes, sequences, heads, kv_heads,
       head_dim, value_dim;
+  CollectiveFlags collective;
 };
 
 std::string description(Program program) {
@@ -43,7 +44,7 @@ std::string description(Program program) {
     case Program::attention:
       return "Measures the attention core: forward, backward, and a decode step.";
     case Program::collective:
-      return "Measures all-reduce: between processes (mpirun -n 2 collective_bench), or between "
+      return "Measures collectives: between processes (mpirun -n 2 collective_bench), or between "
              "the GPUs of this process.";
   }
   return {};
@@ -118,6 +119,12 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                      "LIST of copy, triad, read, write; with --models: rmsnorm, swiglu, rope, "
                      "cast_fp8, cast_fp8_transpose, permute, residual_add, cross_entropy, adamw, "
                      "rmsnorm_backward, swiglu_backward, rope_backward, permute_backward");
+    }
+    if (options.program == Program::collective) {
+      app.add_option("--models", raw.models,
+                     "ID,...: whose experts dispatch and combine go to (deepseek-v3)");
+      app.add_option("--tokens", raw.tokens, "of each rank, for dispatch and combine (4096)");
+      raw.collective.add(app);
     }
     app.add_option("--bytes", raw.bytes,
                    options.program == Program::memory
@@ -200,6 +207,9 @@ void interpret(const Raw& raw, Options& options) {
   count("--head_dim", raw.head_dim, options.head_dim);
   count("--value_dim", raw.value_dim, options.value_dim);
   if (!raw.bytes.empty()) options.bytes = parse_counts("--bytes", raw.bytes, kMaxBytes);
+  if (options.program == Program::collective) {
+    options.collective = raw.collective.read(options.bytes, options.dtypes);
+  }
 }
 
 void check(const Options& options) {
@@ -247,7 +257,8 @@ void check(const Options& options) {
   if (options.sequences && options.tokens) {
     throw BadInput("--sequences and --tokens: expected one of them");
   }
-  if (options.program != Program::attention && options.tokens && options.models.empty()) {
+  if ((options.program == Program::gemm || options.program == Program::memory) && options.tokens &&
+      options.models.empty()) {
     throw BadInput("--tokens: expected together with --models");
   }
   if (options.resume_anyway && !options.resume) {
@@ -297,6 +308,12 @@ Rules Options::rules() const {
   rules.min_time_s = google.min_time_s.value_or(rules.min_time_s);
   rules.warmup_s = google.min_warmup_s.value_or(rules.warmup_s);
   rules.max_warmup_s = std::max(rules.max_warmup_s, 2 * rules.warmup_s);
+  rules.check = collective.check;
+  rules.warmup_samples = collective.warmup;
+  if (collective.iterations) {
+    rules.min_samples = rules.max_samples = *collective.iterations;
+    rules.min_time_s = rules.target = 0;
+  }
   return rules;
 }
 

@@ -3,6 +3,7 @@
 // The command line of a benchmark program: our flags, and Google Benchmark's.
 #pragma once
 
+#include "bench/collective_options.hpp"
 #include "bench/google_flags.hpp"
 #include "bench/measure.hpp"
 
@@ -51,6 +52,8 @@ struct Options {
   std::vector<std::int64_t> bytes;   // memory: of one array; collective: payload
   std::vector<int> threads = {0};    // memory on a CPU; 0: all
   bool numa = false;                 // memory: each NUMA node by itself
+
+  CollectiveOptions collective;
 
   GoogleFlags google;
   bool help = false;  // `help_text` is to be printed, and nothing else done

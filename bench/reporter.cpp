@@ -33,6 +33,12 @@ std::unique_ptr<benchmark::BenchmarkReporter> google_reporter(const std::string&
   return std::make_unique<benchmark::ConsoleReporter>(benchmark::ConsoleReporter::OO_None);
 }
 
+class Silent final : public benchmark::BenchmarkReporter {
+ public:
+  bool ReportContext(const Context& /*context*/) override { return true; }
+  void ReportRuns(const std::vector<Run>& /*runs*/) override {}
+};
+
 }  // namespace
 
 Reporter::Reporter(std::shared_ptr<benchmark::BenchmarkReporter> inner, Progress& progress,
@@ -76,7 +82,12 @@ void Reporter::Finalize() {
   inner_->Finalize();
 }
 
-std::unique_ptr<Reporter> display_reporter(const GoogleFlags& flags, Progress& progress) {
+std::unique_ptr<benchmark::BenchmarkReporter> silent_reporter() {
+  return std::make_unique<Silent>();
+}
+
+std::unique_ptr<benchmark::BenchmarkReporter> display_reporter(const GoogleFlags& flags,
+                                                               Progress& progress) {
   // Google Benchmark keeps its default reporter for the life of the program.
   std::shared_ptr<benchmark::BenchmarkReporter> google(benchmark::CreateDefaultDisplayReporter(),
                                                        [](benchmark::BenchmarkReporter*) {});

@@ -38,7 +38,9 @@ class Reporter : public benchmark::BenchmarkReporter {
 };
 
 // After benchmark::Initialize(), whose flags they follow.
-std::unique_ptr<Reporter> display_reporter(const GoogleFlags& flags, Progress& progress);
+std::unique_ptr<benchmark::BenchmarkReporter> display_reporter(const GoogleFlags& flags,
+                                                               Progress& progress);
+std::unique_ptr<benchmark::BenchmarkReporter> silent_reporter();  // where others print
 std::unique_ptr<Reporter> file_reporter(const GoogleFlags& flags, Progress& progress);
 
 }  // namespace trainmeter

@@ -34,6 +34,18 @@ void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
   }
 }
 
+// Who kept the others waiting most often, where the ranks' times differ.
+void note_slowest(const std::map<int, std::int64_t>& slowest, const std::vector<std::string>& hosts,
+                  Measurement& row) {
+  const auto most = std::ranges::max_element(
+      slowest, [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == slowest.end()) return;
+  row.notes["slowest_rank"] = std::to_string(most->first);
+  row.notes["slowest_rank_host"] = hosts.at(static_cast<std::size_t>(most->first));
+  row.notes["slowest_rank_share"] = fmt::format(
+      "{:.2f}", static_cast<double>(most->second) / static_cast<double>(row.time_s.size()));
+}
+
 }  // namespace
 
 Runner::Runner(const Target& target, const Rules& rules, const OperandOptions& operands,
@@ -65,7 +77,7 @@ Measurement Runner::row_of(const Case& what) const {
   row.notes = what.notes;
   row.flops = what.flops;
   row.bytes = what.bytes;
-  row.ranks = world_ == nullptr || !devices_.empty() ? 1 : world_->ranks();
+  row.ranks = world_ == nullptr || !devices_.empty() ? 1 : world_->group().ranks();
   row.sms = what.cores > 0 ? what.cores : target_.device.sms;
   return row;
 }
@@ -125,7 +137,12 @@ Outcome Runner::run_in_step(const Plan& plan) {
   bool right = true;
   for (std::size_t i = 0; i < operations.size(); ++i) {
     if (!all(!stop_())) return interrupted();
+    if (!rules_.check) {
+      outcome.rows[i].check = "not checked";
+      continue;
+    }
     const Check check = operations[i]->verify();
+    if (i == 0) outcome.wrong = check.wrong;
     note_check(check, all(check.ok), outcome.rows[i]);
     if (!devices_.empty())
       outcome.rows[i].failure = first_failure(check.ok ? "" : outcome.rows[i].failure);
@@ -176,6 +193,8 @@ bool Runner::sample(const std::vector<Operation*>& operations, Timer& timer, con
     row.runs_per_sample = measured.of[i].runs_per_sample;
     row.stopped = measured.stopped;
     row.notes.merge(operations[i]->notes());
+    if (world != nullptr && devices_.empty())
+      note_slowest(measured.of[i].slowest, world->hosts(), row);
     row.probes = measured.probes;
     row.marks = changed_states(row.probes, static_cast<std::int64_t>(row.time_s.size()));
     note_telemetry(watched, row);

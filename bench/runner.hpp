@@ -36,6 +36,7 @@ struct Outcome {
   bool interrupted = false;
   bool settled = true;
   std::int64_t runs_per_sample = 1;  // of `main`
+  std::int64_t wrong = 0;            // elements of its result
 };
 
 // A rank failed in the middle of a case: the others wait in a collective that will not come. The

@@ -33,14 +33,22 @@ class CpuTimer : public Timer {
       times.push_back(elapsed_s / static_cast<double>(batch));
     }
     if (world_ != nullptr) {  // afterwards, so that the agreeing isn't between two samples
-      for (double& time : times) time = world_->slowest(time);
+      slowest_.clear();
+      for (double& time : times) {
+        const std::vector<double> all = world_->each(time);
+        const auto most = std::ranges::max_element(all);
+        time = *most;
+        slowest_.push_back(static_cast<int>(most - all.begin()));
+      }
     }
     return times;
   }
+  [[nodiscard]] const std::vector<int>& slowest_ranks() const override { return slowest_; }
   [[nodiscard]] double resolution_s() const override { return clock_.resolution_s; }
   [[nodiscard]] double now_s() const override { return clock_.now_s(); }
 
  private:
+  std::vector<int> slowest_;
   Clock clock_;
   World* world_;
 };
@@ -65,6 +73,9 @@ class GpuSampler : public Timer {
         timer_->time(static_cast<int>(samples), launch, static_cast<int>(kKernelsPerRun * batch));
     for (double& time : times) time /= static_cast<double>(batch);
     return times;
+  }
+  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
+    return host_->slowest_ranks();
   }
   // CUDA's documentation of cudaEventElapsedTime: "a resolution of around 0.5 microseconds".
   [[nodiscard]] double resolution_s() const override { return 0.5e-6; }

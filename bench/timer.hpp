@@ -46,6 +46,8 @@ class Timer {
   // `samples` times in seconds per run; each sample is `batch` runs, divided by their number.
   virtual std::vector<double> take(Rotation& rotation, std::int64_t samples,
                                    std::int64_t batch) = 0;
+  // Of the last take(), the rank that was slowest in each sample; none where it can't be told.
+  [[nodiscard]] virtual const std::vector<int>& slowest_ranks() const = 0;
   [[nodiscard]] virtual double resolution_s() const = 0;
   [[nodiscard]] virtual double now_s() const = 0;  // the wall clock
 };

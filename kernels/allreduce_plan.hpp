@@ -4,6 +4,8 @@
 // adds which part. Pure arithmetic.
 #pragma once
 
+#include "kernels/collective_layout.hpp"
+
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -35,11 +37,6 @@ std::span<const SwitchPoint> switch_points();
 inline constexpr std::int64_t kMostBlockBytes = std::int64_t{512} << 10;
 
 AllReducePlan plan_all_reduce(int ranks, std::int64_t bytes);
-
-// Elements [first, first + count).
-struct Piece {
-  std::int64_t first = 0, count = 0;
-};
 
 // Part `index` of `count` elements cut into `parts`, each (but the last with any) a multiple of
 // `unit` elements.

@@ -135,8 +135,8 @@ void ShmGroup::leave_if_lost(int rank, double waited_s) {
   const std::string name = "rank " + std::to_string(who) + " (process " +
                            std::to_string(states_[who].process.load(std::memory_order_relaxed)) +
                            ")";
-  if (lost < 0) throw RankLost("all-reduce: " + name + " gave up");
-  throw RankLost("all-reduce: " + name + " did not come within " +
+  if (lost < 0) throw RankLost("collective: " + name + " gave up");
+  throw RankLost("collective: " + name + " did not come within " +
                  std::to_string(static_cast<int>(timeout_s_)) + " s");
 }
 
@@ -178,6 +178,21 @@ std::vector<std::string> ShmGroup::gather(const std::string& mine) {
     }
   }
   return all;
+}
+
+void ShmGroup::exchange(
+    std::int64_t steps, const std::function<void(std::int64_t, char*)>& put,
+    const std::function<void(std::int64_t, std::span<const char* const>)>& take) {
+  std::vector<const char*> slots(static_cast<std::size_t>(ranks_));
+  for (std::int64_t step = 0; step < steps; ++step) {
+    put(step, slot(rank_, step_ + 1));
+    publish();
+    wait_for(step_);
+    for (int rank = 0; rank < ranks_; ++rank) {
+      slots[static_cast<std::size_t>(rank)] = slot(rank, step_);
+    }
+    take(step, slots);
+  }
 }
 
 void ShmGroup::all_reduce(const void* send, void* receive, std::int64_t count, DType type,

@@ -9,6 +9,7 @@
 #include "kernels/dtype.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -34,6 +35,10 @@ class ShmGroup {
   // `send` may be `receive`.
   void all_reduce(const void* send, void* receive, std::int64_t count, DType type,
                   const AllReducePlan& plan);
+  // The other collectives, in steps: each rank fills its slot of kMostBlockBytes, and when all
+  // have, reads anybody's. `put` and `take` get the step's number, `take` the slots by rank.
+  void exchange(std::int64_t steps, const std::function<void(std::int64_t, char*)>& put,
+                const std::function<void(std::int64_t, std::span<const char* const>)>& take);
   void barrier();
   std::vector<double> gather(double mine);  // every rank's, by rank
   std::vector<std::string> gather(const std::string& mine);

@@ -1,11 +1,16 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// What the user left in the environment for ranks.
+// What all worlds share.
 #include "kernels/collective.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace trainmeter {
+
+double World::slowest(double seconds) {
+  return std::ranges::max(each(seconds));
+}
 
 double rank_timeout_s() {
   const char* text = std::getenv("TRAINMETER_TIMEOUT");

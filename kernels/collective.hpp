@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// All-reduce (sum) between ranks: by our own shared memory and MPI between processes, by NCCL
-// between the GPUs that one process drives.
+// Collectives between ranks: by our own shared memory and MPI between processes, by NCCL between
+// the GPUs that one process drives.
 #pragma once
 
-#include "kernels/dtype.hpp"
+#include "kernels/collective_layout.hpp"
 #include "kernels/operation.hpp"
+#include "kernels/rank_groups.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -16,11 +17,6 @@
 #include <vector>
 
 namespace trainmeter {
-
-struct AllReduceProblem {
-  DType dtype = DType::fp32;
-  std::int64_t bytes = 0;  // payload of one rank; a multiple of the element size
-};
 
 // A rank is gone, stuck, or gave up; the text names it. The ranks can't go on together.
 class RankLost : public std::runtime_error {
@@ -36,27 +32,36 @@ using Gather = std::function<std::vector<std::string>(const std::string& mine)>;
 class World {
  public:
   virtual ~World() = default;
-  [[nodiscard]] virtual int ranks() const = 0;        // that take part in a collective
+  [[nodiscard]] virtual int ranks() const = 0;        // all that were started
   [[nodiscard]] virtual int rank() const = 0;         // of this process; 0 writes the record
   [[nodiscard]] virtual std::string how() const = 0;  // "MPI, 2 processes", "one process, 8 GPUs"
-  [[nodiscard]] virtual std::vector<std::string> backends() const = 0;  // of all_reduce()
+  [[nodiscard]] virtual std::vector<std::string> backends() const = 0;  // of collective()
+  [[nodiscard]] virtual const RankGroup& group() const = 0;  // a collective's, of this process
+  [[nodiscard]] virtual const std::vector<std::string>& hosts() const = 0;  // by rank
 
   virtual std::vector<std::string> gather(const std::string& mine) = 0;
   virtual void barrier() = 0;
   virtual std::int64_t decide(std::int64_t value) = 0;  // rank 0's value, on every rank
-  virtual double slowest(double seconds) = 0;           // the largest over the ranks, on every rank
+  virtual std::vector<double> each(double value) = 0;   // every rank's, by rank, on every rank
   virtual std::int64_t total(std::int64_t value) = 0;   // the sum over the ranks, on every rank
   virtual bool all(bool value) = 0;                     // true where every rank says true
   virtual void give_up() {}  // this rank can't go on: tells those that wait for it, where it can
-  virtual std::unique_ptr<Operation> all_reduce(std::string_view backend, const AllReduceProblem&,
+  // All groups do it at once. Unavailable where the backend doesn't have it, std::invalid_argument
+  // where the sizes don't fit.
+  virtual std::unique_ptr<Operation> collective(std::string_view backend, const CollectiveProblem&,
                                                 const OperandOptions&) = 0;
+
+  [[nodiscard]] double slowest(double seconds);  // the largest over the ranks, on every rank
 };
 
-// Collective over processes. Unavailable with the reason where it can't be had. MPI_Init runs at
-// most once, MPI_Finalize when the last World goes.
-std::unique_ptr<World> make_mpi_world();
-std::unique_ptr<World> make_local_world();  // Slurm's or torchrun's variables, on one host
-std::unique_ptr<World> make_nccl_world();   // every visible GPU, one process
+// Collective over processes. Unavailable with the reason where it can't be had,
+// std::invalid_argument where the ranks can't be split like that. MPI_Init runs at most once,
+// MPI_Finalize when the last World goes.
+std::unique_ptr<World> make_mpi_world(const Split& split = {});
+std::unique_ptr<World> make_local_world(
+    const Split& split = {});  // Slurm's or torchrun's variables
+std::unique_ptr<World> make_nccl_world(const Split& split = {},
+                                       int gpus = 0);  // one process; 0: every visible one
 
 // How long ranks wait for each other: TRAINMETER_TIMEOUT in seconds, 60 by default.
 double rank_timeout_s();

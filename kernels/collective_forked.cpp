@@ -4,6 +4,7 @@
 #include "kernels/collective_forked.hpp"
 
 #include "kernels/collective_shm_world.hpp"
+#include "kernels/launch.hpp"
 
 #include <sys/mman.h>
 
@@ -20,13 +21,17 @@ constexpr double kPatience = 10;
 class ForkedWorld final : public ShmWorld {
  public:
   ForkedWorld(std::shared_ptr<void> region, int rank, int ranks) {
+    std::vector<std::string> hosts(static_cast<std::size_t>(ranks), node_name());
+    RankGroup all = group_of({}, hosts, rank);
     take(std::make_unique<ShmGroup>(std::move(region), rank, ranks, kPatience * rank_timeout_s()),
-         ranks);
+         std::move(hosts), std::move(all), nullptr, ranks);
   }
   [[nodiscard]] std::string how() const override {
     return std::to_string(ranks()) + " processes of this program";
   }
-  std::vector<std::string> gather(const std::string& mine) override { return group().gather(mine); }
+  std::vector<std::string> gather(const std::string& mine) override {
+    return all_ranks().gather(mine);
+  }
 };
 
 }  // namespace

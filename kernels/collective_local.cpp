@@ -10,11 +10,15 @@ namespace {
 
 class LocalWorld final : public ShmWorld {
  public:
-  explicit LocalWorld(const Launch& launch)
+  LocalWorld(const Launch& launch, const Split& split)
       : launch_(launch), rendezvous_(launch, rank_timeout_s()) {
     const Gather texts = [this](const std::string& mine) { return gather(mine); };
-    const RanksOnHost here = take_own_cores(launch.rank, texts);
-    take(make_shm_group(launch.rank, launch.ranks, here.crowded, texts), here.ranks);
+    RanksOnHost here = take_own_cores(launch.rank, texts);
+    RankGroup members = group_of(split, here.hosts, launch.rank);
+    auto all = make_shm_group(launch.rank, launch.ranks, here.crowded, texts);
+    auto part =
+        members.groups > 1 ? make_shm_group(members, here.crowded, texts) : nullptr;
+    take(std::move(all), std::move(here.hosts), std::move(members), std::move(part), here.ranks);
   }
 
   [[nodiscard]] std::string how() const override {
@@ -32,8 +36,8 @@ class LocalWorld final : public ShmWorld {
 
 }  // namespace
 
-std::unique_ptr<World> make_local_world() {
-  return std::make_unique<LocalWorld>(launched());
+std::unique_ptr<World> make_local_world(const Split& split) {
+  return std::make_unique<LocalWorld>(launched(), split);
 }
 
 }  // namespace trainmeter

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The processes of an MPI run, and MPI_Allreduce between them. A process that mpirun didn't start
-// is a world of one.
+// The processes of an MPI run, and MPI's collectives between them. A process that mpirun didn't
+// start is a world of one.
 #include "kernels/collective.hpp"
 #include "kernels/collective_host.hpp"
 #include "kernels/collective_shm.hpp"
@@ -10,7 +10,9 @@
 
 #include <mpi.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
 #include <mutex>
 #include <numeric>
@@ -88,38 +90,138 @@ std::shared_ptr<Session> session() {
   return shared;
 }
 
-double slowest_of(double value) {
-  double most = 0;
-  require(MPI_Allreduce(&value, &most, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD), "MPI_Allreduce");
-  return most;
-}
-
 std::int64_t least_of(std::int64_t value) {
   std::int64_t least = 0;
   require(MPI_Allreduce(&value, &least, 1, MPI_INT64_T, MPI_MIN, MPI_COMM_WORLD), "MPI_Allreduce");
   return least;
 }
 
-// MPI_Allreduce of payloads of `problem`.
-HostAllReduces::Reduce mpi_all_reduce(const std::shared_ptr<Session>& session,
-                                      const AllReduceProblem& problem) {
-  const DType type = problem.dtype;
-  if (type != DType::fp64 && type != DType::fp32 && type != DType::bf16) {
-    throw Unavailable("MPI: all-reduce is in fp64, fp32 and bf16, not " +
-                      std::string(to_string(type)));
+// The communicator of one group.
+class Communicator {
+ public:
+  Communicator(std::shared_ptr<Session> session, const RankGroup& group)
+      : session_(std::move(session)) {
+    require(MPI_Comm_split(MPI_COMM_WORLD, group.members.front(), group.me, &comm_),
+            "MPI_Comm_split");
+    require(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI error handler");
   }
-  const std::int64_t count = problem.bytes / size_of(type);
+  ~Communicator() { MPI_Comm_free(&comm_); }
+  Communicator(const Communicator&) = delete;  // owns it
+  Communicator& operator=(const Communicator&) = delete;
+  [[nodiscard]] MPI_Comm get() const { return comm_; }
+  [[nodiscard]] MPI_Op sum_bf16() const { return session_->sum_bf16; }
+
+ private:
+  std::shared_ptr<Session> session_;
+  MPI_Comm comm_ = MPI_COMM_NULL;
+};
+
+// What is only moved is as many bytes as it has, whatever they mean.
+MPI_Datatype element_type(const CollectiveProblem& problem) {
+  switch (size_of(problem.dtype)) {
+    case 8:
+      return adds(problem.what) ? MPI_DOUBLE : MPI_UINT64_T;
+    case 4:
+      return adds(problem.what) ? MPI_FLOAT : MPI_UINT32_T;
+    case 2:
+      return MPI_UINT16_T;
+    default:
+      return MPI_UINT8_T;
+  }
+}
+
+int mpi_count(std::int64_t count) {
   if (count > std::numeric_limits<int>::max()) {
     throw Unavailable("MPI: one call takes at most 2^31 - 1 elements");
   }
-  MPI_Datatype elements = MPI_UINT16_T;
-  if (type == DType::fp64) elements = MPI_DOUBLE;
-  if (type == DType::fp32) elements = MPI_FLOAT;
-  const MPI_Op sum = type == DType::bf16 ? session->sum_bf16 : MPI_SUM;
-  return [session, count, elements, sum](const void* send, void* receive) {
-    require(MPI_Allreduce(send, receive, static_cast<int>(count), elements, sum, MPI_COMM_WORLD),
-            "MPI_Allreduce");
-  };
+  return static_cast<int>(count);
+}
+
+struct MpiCall {
+  std::shared_ptr<Communicator> on;
+  CollectiveKind what;
+  bool in_place;
+  MPI_Datatype type;
+  MPI_Op sum;
+  std::size_t bytes;       // of the payload
+  int count, part;         // elements: of the payload, of each rank's equal part
+  int rank, next, before;  // the neighbours of sendrecv
+  std::vector<int> send_counts, send_at, receive_counts, receive_at;  // of alltoallv
+
+  [[nodiscard]] int call(const void* send, void* receive) const {
+    using enum CollectiveKind;
+    const MPI_Comm comm = on->get();
+    const void* const from = in_place ? MPI_IN_PLACE : send;
+    switch (what) {
+      case all_reduce:
+        return MPI_Allreduce(from, receive, count, type, sum, comm);
+      case all_gather:
+        return MPI_Allgather(from, part, type, receive, part, type, comm);
+      case reduce_scatter:
+        return MPI_Reduce_scatter_block(send, receive, part, type, sum, comm);
+      case broadcast:  // MPI has one buffer: the root copies, as NCCL's root does
+        if (rank == 0 && !in_place) std::memcpy(receive, send, bytes);
+        return MPI_Bcast(receive, count, type, 0, comm);
+      case reduce:
+        return MPI_Reduce(rank == 0 ? from : send, receive, count, type, sum, 0, comm);
+      case all_to_all:
+        return MPI_Alltoall(from, part, type, receive, part, type, comm);
+      case all_to_all_v:
+        return MPI_Alltoallv(send, send_counts.data(), send_at.data(), type, receive,
+                             receive_counts.data(), receive_at.data(), type, comm);
+      case send_recv:
+        if (in_place) {
+          return MPI_Sendrecv_replace(receive, count, type, next, 0, before, 0, comm,
+                                      MPI_STATUS_IGNORE);
+        }
+        return MPI_Sendrecv(send, count, type, next, 0, receive, count, type, before, 0, comm,
+                            MPI_STATUS_IGNORE);
+    }
+    throw std::invalid_argument("no such collective");
+  }
+};
+
+HostRun mpi_collective(const std::shared_ptr<Communicator>& on, const RankGroup& group,
+                       const CollectiveProblem& problem) {
+  const DType type = problem.dtype;
+  if (adds(problem.what) && type != DType::fp64 && type != DType::fp32 && type != DType::bf16) {
+    throw Unavailable("MPI: sums are in fp64, fp32 and bf16, not " + std::string(to_string(type)));
+  }
+  if (problem.what == CollectiveKind::reduce_scatter && problem.in_place) {
+    throw Unavailable("MPI: in place, reducescatter leaves its result elsewhere");
+  }
+  const int ranks = group.ranks();
+  const CollectiveLayout layout = layout_of(problem, group.me, ranks);
+  MpiCall call{.on = on,
+               .what = problem.what,
+               .in_place = problem.in_place,
+               .type = element_type(problem),
+               .sum = type == DType::bf16 ? on->sum_bf16() : MPI_SUM,
+               .bytes = static_cast<std::size_t>(problem.bytes),
+               .count = mpi_count(std::max(layout.send, layout.receive)),
+               .part = mpi_count(layout.longest),
+               .rank = group.me,
+               .next = (group.me + 1) % ranks,
+               .before = (group.me + ranks - 1) % ranks,
+               .send_counts = {},
+               .send_at = {},
+               .receive_counts = {},
+               .receive_at = {}};
+  if (problem.what == CollectiveKind::reduce_scatter) call.part = mpi_count(layout.receive);
+  if (problem.what == CollectiveKind::all_to_all_v) {
+    for (const Piece& section : layout.sections) {
+      call.send_counts.push_back(mpi_count(section.count));
+      call.send_at.push_back(mpi_count(section.first));
+    }
+    for (const CollectiveLayout::Part& part : layout.parts) {
+      call.receive_counts.push_back(mpi_count(part.at.count));
+      call.receive_at.push_back(mpi_count(part.at.first));
+    }
+  }
+  return {.run = [call = std::move(call)](
+                     const void* send,
+                     void* receive) { require(call.call(send, receive), "MPI collective"); },
+          .notes = {}};
 }
 
 std::vector<std::string> gather_texts(int ranks, const std::string& mine) {
@@ -143,16 +245,21 @@ std::vector<std::string> gather_texts(int ranks, const std::string& mine) {
 
 class MpiWorld final : public World {
  public:
-  MpiWorld() : session_(session()) {
+  explicit MpiWorld(const Split& split) : session_(session()) {
     if (session_->ranks != launched().ranks) {
       throw Unavailable("MPI: the launcher started " + std::to_string(launched().ranks) +
                         " processes, but MPI sees " + std::to_string(session_->ranks));
     }
     const Gather texts = [this](const std::string& mine) { return gather(mine); };
     here_ = take_own_cores(session_->rank, texts);
-    if (least_of(here_.ranks) == session_->ranks) {
-      group_ = make_shm_group(session_->rank, session_->ranks, here_.crowded, texts);
+    members_ = group_of(split, here_.hosts, session_->rank);
+    const std::string& host = here_.hosts[static_cast<std::size_t>(session_->rank)];
+    const std::vector<std::string> theirs = of_members(members_, here_.hosts);
+    const bool near = std::ranges::all_of(theirs, [&](const auto& h) { return h == host; });
+    if (least_of(near ? 1 : 0) == 1) {
+      shared_ = make_shm_group(members_, here_.crowded, texts);
     }
+    communicator_ = std::make_shared<Communicator>(session_, members_);
   }
 
   [[nodiscard]] int ranks() const override { return session_->ranks; }
@@ -162,9 +269,12 @@ class MpiWorld final : public World {
   }
 
   [[nodiscard]] std::vector<std::string> backends() const override {
-    return group_ == nullptr ? std::vector<std::string>{"mpi"}
-                             : std::vector<std::string>{"shm", "mpi"};
+    return shared_ == nullptr ? std::vector<std::string>{"mpi"}
+                              : std::vector<std::string>{"shm", "mpi"};
   }
+
+  [[nodiscard]] const RankGroup& group() const override { return members_; }
+  [[nodiscard]] const std::vector<std::string>& hosts() const override { return here_.hosts; }
 
   std::vector<std::string> gather(const std::string& mine) override {
     return gather_texts(session_->ranks, mine);
@@ -176,7 +286,12 @@ class MpiWorld final : public World {
     return value;
   }
 
-  double slowest(double seconds) override { return slowest_of(seconds); }
+  std::vector<double> each(double value) override {
+    std::vector<double> all(static_cast<std::size_t>(session_->ranks));
+    require(MPI_Allgather(&value, 1, MPI_DOUBLE, all.data(), 1, MPI_DOUBLE, MPI_COMM_WORLD),
+            "MPI_Allgather");
+    return all;
+  }
 
   std::int64_t total(std::int64_t value) override {
     std::int64_t sum = 0;
@@ -187,27 +302,29 @@ class MpiWorld final : public World {
   bool all(bool value) override { return least_of(value ? 1 : 0) == 1; }
 
   void give_up() override {
-    if (group_ != nullptr) group_->give_up();
+    if (shared_ != nullptr) shared_->give_up();
   }
 
-  std::unique_ptr<Operation> all_reduce(std::string_view backend, const AllReduceProblem& problem,
+  std::unique_ptr<Operation> collective(std::string_view backend, const CollectiveProblem& problem,
                                         const OperandOptions& options) override {
-    return operations_.make(
-        *this, here_.ranks, problem, options,
-        backend == "shm" ? shm_all_reduce(*group_, problem) : mpi_all_reduce(session_, problem));
+    return operations_.make(*this, here_.ranks, problem, options,
+                            backend == "shm" ? shm_collective(*shared_, problem)
+                                             : mpi_collective(communicator_, members_, problem));
   }
 
  private:
   std::shared_ptr<Session> session_;
   RanksOnHost here_;
-  std::unique_ptr<ShmGroup> group_;  // none where the ranks are on several hosts
-  HostAllReduces operations_;
+  RankGroup members_;
+  std::unique_ptr<ShmGroup> shared_;  // of this rank's group; none where ranks are on several hosts
+  std::shared_ptr<Communicator> communicator_;
+  HostCollectives operations_;
 };
 
 }  // namespace
 
-std::unique_ptr<World> make_mpi_world() {
-  return std::make_unique<MpiWorld>();
+std::unique_ptr<World> make_mpi_world(const Split& split) {
+  return std::make_unique<MpiWorld>(split);
 }
 
 }  // namespace trainmeter

@@ -4,13 +4,16 @@
 #include "kernels/collective_shm.hpp"
 
 #include "kernels/allreduce_sum.hpp"
+#include "kernels/exchange_shm.hpp"
 
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <random>
+#include <sstream>
 #include <string>
 #include <unistd.h>
 #include <utility>
@@ -60,6 +63,41 @@ std::shared_ptr<void> attach(const std::string& name, std::int64_t bytes) {
   return {at, [length](void* mapped) { ::munmap(mapped, length); }};
 }
 
+constexpr const char* kPlanVariable = "TRAINMETER_ALLREDUCE_PLAN";
+
+// The table's plan; or, for the search that fills the table (scripts/allreduce_sweep.py), that of
+// the environment: "two_shot,262144,ahead,streaming", the last two as wanted.
+AllReducePlan chosen_plan(int ranks, std::int64_t bytes) {
+  const char* const text = std::getenv(kPlanVariable);
+  if (text == nullptr || *text == '\0') return plan_all_reduce(ranks, bytes);
+  AllReducePlan plan;
+  std::istringstream words{std::string(text)};
+  std::string word;
+  bool known = std::getline(words, word, ',') && (word == "one_shot" || word == "two_shot");
+  if (word == "two_shot") plan.algorithm = AllReduceAlgorithm::two_shot;
+  known = known && std::getline(words, word, ',');
+  plan.block_bytes = known ? std::atoll(word.c_str()) : 0;
+  while (known && std::getline(words, word, ',')) {
+    known = word == "ahead" || word == "streaming";
+    if (word == "ahead") plan.ahead = true;
+    if (word == "streaming") plan.streaming = true;
+  }
+  constexpr std::int64_t kLine = 64;
+  if (!known || plan.block_bytes < kLine || plan.block_bytes > kMostBlockBytes ||
+      plan.block_bytes % kLine != 0) {
+    throw Unavailable(std::string(kPlanVariable) + "='" + text +
+                      "': expected one_shot or two_shot, bytes of a block (64 to " +
+                      std::to_string(kMostBlockBytes) + ", whole lines of 64), ahead, streaming");
+  }
+  return plan;
+}
+
+std::string described(const AllReducePlan& plan) {
+  return std::string(to_string(plan.algorithm)) + ", blocks of " +
+         std::to_string(plan.block_bytes) + " bytes" + (plan.ahead ? ", one ahead" : "") +
+         (plan.streaming ? ", past the caches" : "");
+}
+
 }  // namespace
 
 std::unique_ptr<ShmGroup> make_shm_group(int rank, int ranks, bool crowded, const Gather& gather) {
@@ -93,16 +131,36 @@ std::unique_ptr<ShmGroup> make_shm_group(int rank, int ranks, bool crowded, cons
   return group;
 }
 
-std::function<void(const void* send, void* receive)> shm_all_reduce(
-    ShmGroup& group, const AllReduceProblem& problem) {
-  if (!can_sum(problem.dtype)) {
-    throw Unavailable("shm: all-reduce is in fp64, fp32, bf16 and fp16, not " +
+std::unique_ptr<ShmGroup> make_shm_group(const RankGroup& group, bool crowded,
+                                         const Gather& gather) {
+  std::unique_ptr<ShmGroup> made;
+  std::string failure;
+  try {
+    made = make_shm_group(group.me, group.ranks(), crowded,
+                          [&](const std::string& mine) { return of_members(group, gather(mine)); });
+  } catch (const Unavailable& error) {
+    failure = error.what();
+  }
+  for (const std::string& theirs : gather(failure)) {
+    if (!theirs.empty()) throw Unavailable(theirs);
+  }
+  return made;
+}
+
+HostRun shm_collective(ShmGroup& group, const CollectiveProblem& problem) {
+  if (adds(problem.what) && !can_sum(problem.dtype)) {
+    throw Unavailable("shm: sums are in fp64, fp32, bf16 and fp16, not " +
                       std::string(to_string(problem.dtype)));
   }
-  return [&group, dtype = problem.dtype, count = problem.bytes / size_of(problem.dtype),
-          plan = plan_all_reduce(group.ranks(), problem.bytes)](const void* send, void* receive) {
-    group.all_reduce(send, receive, count, dtype, plan);
-  };
+  if (problem.what != CollectiveKind::all_reduce) {
+    const CollectiveLayout layout = layout_of(problem, group.rank(), group.ranks());
+    return {.run = shm_exchange(group, problem.dtype, layout), .notes = {}};
+  }
+  const AllReducePlan plan = chosen_plan(group.ranks(), problem.bytes);
+  return {.run = [&group, dtype = problem.dtype, count = problem.bytes / size_of(problem.dtype),
+                  plan](const void* send,
+                        void* receive) { group.all_reduce(send, receive, count, dtype, plan); },
+          .notes = {{"algorithm", described(plan)}}};
 }
 
 }  // namespace trainmeter

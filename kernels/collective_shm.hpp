@@ -4,7 +4,7 @@
 #pragma once
 
 #include "kernels/allreduce_shm.hpp"
-#include "kernels/collective.hpp"
+#include "kernels/collective_host.hpp"
 
 #include <memory>
 
@@ -15,9 +15,13 @@ namespace trainmeter {
 // one can't attach (another host, no room).
 std::unique_ptr<ShmGroup> make_shm_group(int rank, int ranks, bool crowded, const Gather& gather);
 
-// The all-reduce of `group` on operands of this problem, by the plan for it. Unavailable for types
-// that it doesn't add.
-std::function<void(const void* send, void* receive)> shm_all_reduce(
-    ShmGroup& group, const AllReduceProblem& problem);
+// One for each of the groups that the ranks of `gather` are divided into. Where one can't be had,
+// none is.
+std::unique_ptr<ShmGroup> make_shm_group(const RankGroup& group, bool crowded,
+                                         const Gather& gather);
+
+// The collective of `group` on operands of this problem: all-reduce by the plan for it, the others
+// by plain copies. Unavailable for sums in types that it doesn't add.
+HostRun shm_collective(ShmGroup& group, const CollectiveProblem& problem);
 
 }  // namespace trainmeter

@@ -6,50 +6,65 @@
 #include "kernels/collective_host.hpp"
 #include "kernels/collective_shm.hpp"
 
-#include <algorithm>
 #include <memory>
 #include <numeric>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
 
 class ShmWorld : public World {
  public:
-  [[nodiscard]] int ranks() const override { return group_->ranks(); }
-  [[nodiscard]] int rank() const override { return group_->rank(); }
+  [[nodiscard]] int ranks() const override { return all_->ranks(); }
+  [[nodiscard]] int rank() const override { return all_->rank(); }
   [[nodiscard]] std::vector<std::string> backends() const override { return {"shm"}; }
+  [[nodiscard]] const RankGroup& group() const override { return members_; }
+  [[nodiscard]] const std::vector<std::string>& hosts() const override { return hosts_; }
 
-  void barrier() override { group_->barrier(); }
+  void barrier() override { all_->barrier(); }
   // Counts stay exact: they are far below 2^53.
   std::int64_t decide(std::int64_t value) override {
-    return static_cast<std::int64_t>(group_->gather(static_cast<double>(value)).front());
+    return static_cast<std::int64_t>(all_->gather(static_cast<double>(value)).front());
   }
-  double slowest(double seconds) override { return std::ranges::max(group_->gather(seconds)); }
+  std::vector<double> each(double value) override { return all_->gather(value); }
   std::int64_t total(std::int64_t value) override {
-    const std::vector<double> all = group_->gather(static_cast<double>(value));
-    return static_cast<std::int64_t>(std::accumulate(all.begin(), all.end(), 0.0));
+    const std::vector<double> values = all_->gather(static_cast<double>(value));
+    return static_cast<std::int64_t>(std::accumulate(values.begin(), values.end(), 0.0));
   }
   bool all(bool value) override { return total(value ? 1 : 0) == ranks(); }
-  void give_up() override { group_->give_up(); }
+  void give_up() override {
+    all_->give_up();
+    if (part_ != nullptr) part_->give_up();
+  }
 
-  std::unique_ptr<Operation> all_reduce(std::string_view /*backend*/,
-                                        const AllReduceProblem& problem,
+  std::unique_ptr<Operation> collective(std::string_view /*backend*/,
+                                        const CollectiveProblem& problem,
                                         const OperandOptions& options) override {
-    return operations_.make(*this, ranks_here_, problem, options, shm_all_reduce(*group_, problem));
+    ShmGroup& between = part_ == nullptr ? *all_ : *part_;
+    return operations_.make(*this, ranks_here_, problem, options, shm_collective(between, problem));
   }
 
  protected:
-  // Before anything else is called.
-  void take(std::unique_ptr<ShmGroup> group, int ranks_here) {
-    group_ = std::move(group);
+  // Before anything else is called: all ranks, the hosts of each, the group of this one's
+  // collectives, and its memory where there are several groups.
+  void take(std::unique_ptr<ShmGroup> all, std::vector<std::string> hosts, RankGroup members,
+            std::unique_ptr<ShmGroup> part, int ranks_here) {
+    all_ = std::move(all);
+    hosts_ = std::move(hosts);
+    members_ = std::move(members);
+    part_ = std::move(part);
     ranks_here_ = ranks_here;
   }
-  [[nodiscard]] ShmGroup& group() { return *group_; }
+  [[nodiscard]] ShmGroup& all_ranks() { return *all_; }
 
  private:
-  std::unique_ptr<ShmGroup> group_;
+  std::unique_ptr<ShmGroup> all_;
+  std::vector<std::string> hosts_;
+  RankGroup members_;
+  std::unique_ptr<ShmGroup> part_;
   int ranks_here_ = 1;
-  HostAllReduces operations_;
+  HostCollectives operations_;
 };
 
 }  // namespace trainmeter

@@ -16,7 +16,7 @@ std::function<void()> gpu_cache_flusher(std::int64_t /*bytes*/) {
   throw Unavailable("built without CUDA");
 }
 
-std::unique_ptr<World> make_nccl_world() {
+std::unique_ptr<World> make_nccl_world(const Split& /*split*/, int /*gpus*/) {
   throw Unavailable("NCCL: built without CUDA");
 }
 

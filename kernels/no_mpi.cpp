@@ -5,7 +5,7 @@
 
 namespace trainmeter {
 
-std::unique_ptr<World> make_mpi_world() {
+std::unique_ptr<World> make_mpi_world(const Split& /*split*/) {
   throw Unavailable("MPI: built without MPI");
 }
 

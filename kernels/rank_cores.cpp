@@ -9,6 +9,7 @@
 #include <set>
 #include <sstream>
 #include <unistd.h>
+#include <utility>
 
 namespace trainmeter {
 namespace {
@@ -47,11 +48,13 @@ RanksOnHost take_own_cores(int rank, const Gather& gather) {
   const std::vector<std::string> all = gather(mine);
   std::vector<std::vector<int>> cores;
   std::set<int> together;
+  std::vector<std::string> hosts;
   int me = 0;
   for (std::size_t other = 0; other < all.size(); ++other) {
     std::istringstream words(all[other]);
     std::string name;
     words >> name;
+    hosts.push_back(name);
     if (name != host) continue;
     if (static_cast<int>(other) == rank) me = static_cast<int>(cores.size());
     std::vector<int>& theirs = cores.emplace_back();
@@ -62,7 +65,9 @@ RanksOnHost take_own_cores(int rank, const Gather& gather) {
   CPU_ZERO(&mask);
   for (const int core : own_share(cores, me)) CPU_SET(core, &mask);
   ::sched_setaffinity(0, sizeof mask, &mask);  // a wish: where it is refused, all share all
-  return {.ranks = static_cast<int>(cores.size()), .crowded = together.size() < cores.size()};
+  return {.ranks = static_cast<int>(cores.size()),
+          .crowded = together.size() < cores.size(),
+          .hosts = std::move(hosts)};
 }
 
 }  // namespace trainmeter

@@ -5,6 +5,7 @@
 
 #include "kernels/collective.hpp"
 
+#include <string>
 #include <vector>
 
 namespace trainmeter {
@@ -15,8 +16,9 @@ namespace trainmeter {
 std::vector<int> own_share(const std::vector<std::vector<int>>& cores, int me);
 
 struct RanksOnHost {
-  int ranks = 1;         // on this rank's host, itself included
-  bool crowded = false;  // fewer cores than ranks
+  int ranks = 1;                   // on this rank's host, itself included
+  bool crowded = false;            // fewer cores than ranks
+  std::vector<std::string> hosts;  // of every rank
 };
 
 // Moves the calling process to its share. Before anything asks cpu_info(). Collective.

@@ -19,16 +19,17 @@ namespace {
 
 using Words = std::set<std::string>;
 
-const Words kPrograms = {"gemm_bench", "memory_bench", "attention_bench", "collective_bench"};
+const Words kPrograms = {"gemm_bench", "memory_bench", "attention_bench", "collective_bench",
+                         "nccl-tests", "nvbandwidth",  "google-benchmark"};
 const Words kOperations(operation_names().begin(), operation_names().end());
 const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp", "openmp_nt",
                          "cuda",      "cuda_bulk", "copy_engine", "nccl",   "mpi",
                          "registers", "shm",       "hopper"};
-const Words kShapeKeys = {"m",       "n",     "k",        "groups",  "bytes",    "cores",
-                          "threads", "node",  "from",     "to",      "ways",     "rows",
-                          "cols",    "heads", "top_k",    "pinned",  "head_dim", "experts",
-                          "weights", "batch", "kv_heads", "queries", "seq_len",  "value_dim",
-                          "causal",  "device"};
+const Words kShapeKeys = {"m",         "n",           "k",         "groups",   "bytes",   "cores",
+                          "threads",   "node",        "from",      "to",       "ways",    "rows",
+                          "cols",      "heads",       "top_k",     "pinned",   "head_dim", "experts",
+                          "weights",   "batch",       "kv_heads",  "queries",  "seq_len", "value_dim",
+                          "causal",    "device",      "in_place",  "nodes",    "group_limit", "skew_pct"};
 const Words kThrottleReasons = {"applications_clocks_setting",
                                 "sw_power_cap",
                                 "hw_slowdown",
@@ -162,12 +163,15 @@ std::string case_name(const std::string& text) {
 std::map<std::string, std::string> Anonymiser::notes(const Measurement& m) const {
   std::map<std::string, std::string> out;
   for (const auto& [key, value] : m.notes) {
-    if (key == "others_busy_share" || key == "stolen_share") {
+    if (key == "others_busy_share" || key == "stolen_share" || key == "slowest_rank" ||
+        key == "slowest_rank_share") {
       out[key] = matching(value, "[0-9.e-]{1,24}");
     } else if (key == "data" || key == "cache") {
       out[key] = known(value, kDataWords);
     } else if (key == "probe") {  // of a search: no rate is taken from it
       out[key] = "";
+    } else if (key == "slowest_rank_host") {
+      out[key] = pseudonym("host", value);
     } else if (key == "hosts") {
       std::istringstream hosts(value);
       for (std::string host; hosts >> host;)

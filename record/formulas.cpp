@@ -78,10 +78,12 @@ double bus_factor(std::string_view collective, std::int64_t ranks) {
   if (ranks < 1) throw std::invalid_argument("bus_factor: ranks must be at least 1");
   const auto n = static_cast<double>(ranks);
   if (collective == "allreduce") return 2 * (n - 1) / n;
-  if (collective == "allgather" || collective == "reducescatter" || collective == "alltoall") {
+  if (collective == "allgather" || collective == "reducescatter" || collective == "alltoall" ||
+      collective == "alltoallv") {
     return (n - 1) / n;
   }
-  if (collective == "broadcast" || collective == "reduce" || collective == "sendrecv") {
+  if (collective == "broadcast" || collective == "reduce" || collective == "sendrecv" ||
+      collective == "dispatch" || collective == "combine") {
     return ranks > 1 ? 1 : 0;
   }
   throw std::invalid_argument("bus_factor: unknown collective '" + std::string(collective) + "'");

@@ -63,8 +63,9 @@ double attention_bytes(const AttentionSize& size, bool backward, double element_
 double adamw_bytes(double element_bytes);
 
 // busbw = algbw x factor, where algbw = payload / time. Source: nccl-tests doc/PERFORMANCE.md.
-// allreduce 2(n-1)/n; allgather, reducescatter, alltoall (n-1)/n; broadcast, reduce, sendrecv 1. 0
-// for one rank.
+// allreduce 2(n-1)/n; allgather, reducescatter, alltoall, alltoallv (n-1)/n; broadcast, reduce,
+// sendrecv 1, and ours dispatch and combine, whose payload is what leaves a rank, 1. 0 for one
+// rank.
 double bus_factor(std::string_view collective, std::int64_t ranks);
 
 double rate(double work, double seconds);  // work / seconds; NaN unless seconds > 0

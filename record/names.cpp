@@ -78,6 +78,13 @@ const std::vector<std::string>& step_kernel_names() {
   return kNames;
 }
 
+const std::vector<std::string>& collective_names() {
+  static const std::vector<std::string> kNames = {
+      "allreduce", "allgather", "reducescatter", "broadcast", "reduce",
+      "alltoall",  "alltoallv", "sendrecv",      "dispatch",  "combine"};
+  return kNames;
+}
+
 const std::vector<std::string>& operation_names() {
   static const std::vector<std::string> kNames = [] {
     std::vector<std::string> names = {"fma",
@@ -97,7 +104,7 @@ const std::vector<std::string>& operation_names() {
                                       "device_to_host",
                                       "peer_copy"};
     names.insert(names.end(), step_kernel_names().begin(), step_kernel_names().end());
-    names.emplace_back("allreduce");
+    names.insert(names.end(), collective_names().begin(), collective_names().end());
     return names;
   }();
   return kNames;

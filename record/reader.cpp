@@ -115,6 +115,16 @@ std::map<std::string, std::int64_t> read_shape(StrictObject& object) {
   return out;
 }
 
+// What was imported from other programs may not say its element type.
+const std::vector<std::string>& known_or_unknown() {
+  static const std::vector<std::string> kWords = [] {
+    std::vector<std::string> words = dtype_names();
+    words.emplace_back("unknown");
+    return words;
+  }();
+  return kWords;
+}
+
 // "first" and "last" of some of `samples` samples.
 std::pair<std::int64_t, std::int64_t> read_range(StrictObject& one, std::int64_t samples) {
   const std::pair range{whole(one, "first"), whole(one, "last")};
@@ -160,7 +170,7 @@ Measurement read_measurement(StrictObject object) {
   m.session = object.text("session");
   m.name = object.text("name");
   m.operation = object.text("operation");
-  m.dtype = object.one_of("dtype", dtype_names());
+  m.dtype = object.one_of("dtype", known_or_unknown());
   m.backend = object.text("backend");
   m.shape = read_shape(object);
   m.layout = object.text("layout");

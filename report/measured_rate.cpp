@@ -21,8 +21,7 @@ bool is_step_kernel(std::string_view operation) {
 }
 
 bool is_collective(std::string_view operation) {
-  return operation == "allreduce" || operation == "allgather" || operation == "reducescatter" ||
-         operation == "alltoall";
+  return std::ranges::find(collective_names(), operation) != collective_names().end();
 }
 
 bool is_compute(std::string_view operation) {

@@ -3,6 +3,7 @@
 // collective_bench under mpirun, and without it: one record whatever the number of ranks, and all
 // ranks end together.
 #include "record/record.hpp"
+#include "record/statistics.hpp"
 
 #include "subprocess.hpp"
 #include <gmock/gmock.h>
@@ -61,6 +62,104 @@ TEST_F(CollectiveTest, OneRecordForAnyNumberOfRanks) {
   }
 }
 
+TEST_F(CollectiveTest, EveryOperationInBothPlacesWithItsSlowestRank) {
+  const std::string file = folder_ / "r.jsonl";
+  const Said said =
+      run(mpirun(2) + kBrief + "--target=0 --bytes=65536 --place=out,in --out=" + file +
+          " --operation=allreduce,allgather,reducescatter,broadcast,reduce,alltoall,"
+          "alltoallv,sendrecv,dispatch,combine --tokens=64 --skew=0.5");
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("left out: alltoallv in place: shm can't"));
+  EXPECT_THAT(said.out, HasSubstr("p99_s"));
+  EXPECT_THAT(said.out, HasSubstr("slowest_rank"));
+  const Record record = read_record(file);
+  EXPECT_EQ(record.lines.size(), 2U * (7 * 2 + 1) - 1 + 2 * 2);  // reducescatter by MPI, once
+  for (const Line& line : record.lines) {
+    const Measurement& m = line.measurement;
+    EXPECT_TRUE(m.usable()) << m.name << ": " << m.failure;
+    EXPECT_THAT(m.notes.at("slowest_rank"), AnyOf("0", "1"));
+    const double share = std::stod(m.notes.at("slowest_rank_share"));
+    EXPECT_GE(share, 0.5);
+    EXPECT_LE(share, 1);
+  }
+}
+
+// The text, to the space, and that our own importer finds in it what the record holds.
+TEST_F(CollectiveTest, NcclTestsTextIsReadBackAsTheSameRecord) {
+  for (const std::string operation : {"allreduce", "allgather", "alltoallv", "broadcast"}) {
+    const std::string ours = folder_ / (operation + ".jsonl");
+    const std::string text = folder_ / (operation + ".txt");
+    const std::string theirs = folder_ / (operation + "_imported.jsonl");
+    const Said said = run(mpirun(2) +
+                          "collective_bench --device=cpu --format=nccl-tests -b 64 -e 4K -f 8 -n 5 "
+                          "-w 2 -c 1 -d float --operation=" +
+                          operation + " --out=" + ours + " > " + text);
+    ASSERT_EQ(said.code, 0) << said.err;
+    const std::string printed = read_text(text);
+    EXPECT_THAT(printed, HasSubstr("step: 8(factor) warmup iters: 2 iters: 5 agg iters: 1 "
+                                   "validation: 1 graph: 0 unalign: 0\n#\n# Using devices\n"));
+    EXPECT_THAT(printed,
+                HasSubstr("#       size         count      type   redop    root     time   "
+                          "algbw   busbw  #wrong     time   algbw   busbw  #wrong \n"));
+    EXPECT_THAT(printed, HasSubstr("\n# Out of bounds values : 0 OK\n# Avg bus bandwidth    : "));
+    ASSERT_EQ(run("trainmeter import " + text + " -o " + theirs).code, 0);
+    const Record a = read_record(ours);
+    const Record b = read_record(theirs);
+    ASSERT_EQ(a.lines.size(), b.lines.size()) << printed;
+    for (std::size_t i = 0; i < a.lines.size(); ++i) {
+      const Measurement& x = a.lines[i].measurement;
+      const Measurement& y = b.lines[i].measurement;
+      EXPECT_EQ(x.name, y.name);
+      EXPECT_EQ(x.operation, y.operation);
+      EXPECT_EQ(x.dtype, y.dtype);
+      EXPECT_EQ(x.backend, y.backend);
+      EXPECT_EQ(x.shape, y.shape);
+      EXPECT_EQ(x.bytes, y.bytes);
+      EXPECT_EQ(x.ranks, y.ranks);
+      EXPECT_EQ(x.usable(), y.usable());
+      ASSERT_EQ(y.time_s.size(), 1U);
+      ASSERT_EQ(x.time_s.size(), 5U);
+      // Printed to a hundredth of a microsecond, or to four digits.
+      const double us = mean(x.time_s) * 1e6;
+      EXPECT_NEAR(us, y.time_s[0] * 1e6, 0.0051 + us * 1e-3);
+    }
+    const std::string hash = b.headers[0].device.details.at("original_sha256");
+    EXPECT_EQ(read_text(theirs + ".originals/" + hash), printed);
+  }
+}
+
+TEST_F(CollectiveTest, NcclTestsTextSaysWhatFailed) {
+  const std::string common = "collective_bench --device=cpu --format=nccl-tests -b 1K -e 1K -n 3 ";
+  Said said = run("NCCL_TESTS_MIN_BW=1000000 " + mpirun(2) + common);
+  EXPECT_EQ(said.code, 1) << said.err;
+  EXPECT_THAT(said.out, ::testing::ContainsRegex("Avg bus bandwidth    : [0-9.e+]+ FAILED\n"));
+  said = run(mpirun(2) + common + "-c 0");
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, ::testing::ContainsRegex("   N/A .*   N/A\n"));
+  EXPECT_THAT(said.out, HasSubstr("validation: 0"));
+}
+
+TEST_F(CollectiveTest, GroupsWorkAtOnce) {
+  const std::string file = folder_ / "r.jsonl";
+  Said said = run(mpirun(4) + kBrief +
+                  "--target=0 --split=2 --bytes=4096 --operation=alltoall,reduce --out=" + file);
+  ASSERT_EQ(said.code, 0) << said.err;
+  const Record record = read_record(file);
+  ASSERT_EQ(record.lines.size(), 4U);
+  EXPECT_EQ(record.headers[0].device.details.at("split"), "2 groups of 2, by 2");
+  for (const Line& line : record.lines) {
+    EXPECT_TRUE(line.measurement.usable()) << line.measurement.failure;
+    EXPECT_EQ(line.measurement.ranks, 2);
+    EXPECT_EQ(line.measurement.shape.at("groups"), 2);
+  }
+  said = run(mpirun(4) + kBrief + "--split=3 --bytes=4096");
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("--split=3: groups of different sizes"));
+  said = run(mpirun(2) + kBrief + "--split=rail --bytes=4096");
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("groups of one rank"));
+}
+
 TEST_F(CollectiveTest, RanksFollowRankZerosChoiceAndOrder) {
   const std::string file = folder_ / "r.jsonl";
   const std::string command = mpirun(2) + kBrief + "--bytes=1024,4096 --resume --out=" + file;
@@ -84,6 +183,13 @@ TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
   // These are found by rank 0 alone, with the others waiting for it.
   said = run(mpirun(2) + kBrief + "--benchmark_filter=no_such_case");
   EXPECT_EQ(said.code, 2) << said.err;
+  said = run(mpirun(2) + kBrief + "--operation=dispatch --nodes=3");
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("dispatch: nodes: expected a divisor of the ranks"));
+  said = run(mpirun(2) + kBrief + "--backend=nccl --bytes=1024");
+  EXPECT_EQ(said.code, 3) << said.err;
+  said = run(mpirun(2) + kBrief + "-g 2 --bytes=1024");
+  EXPECT_EQ(said.code, 3) << said.err;
   said = run(mpirun(2) + kBrief + "--out=/proc/no/such.jsonl");
   EXPECT_EQ(said.code, 2) << said.err;
   said = run(mpirun(2) + kBrief + "--bytes=1024 --out=/dev/full");

@@ -188,12 +188,14 @@ class FollowingWorld : public World {
   [[nodiscard]] std::string how() const override { return "fake"; }
   void barrier() override { ++barriers; }
   std::int64_t decide(std::int64_t value) override { return decision ? decision(value) : value; }
-  double slowest(double seconds) override { return std::max(seconds, 2e-3); }
+  std::vector<double> each(double value) override { return {2e-3, value}; }
   bool all(bool value) override { return value && !other_stops; }
   [[nodiscard]] std::vector<std::string> backends() const override { return {"fake"}; }
   std::vector<std::string> gather(const std::string& mine) override { return {mine, mine}; }
   std::int64_t total(std::int64_t value) override { return 2 * value; }
-  std::unique_ptr<Operation> all_reduce(std::string_view, const AllReduceProblem&,
+  [[nodiscard]] const RankGroup& group() const override { return group_; }
+  [[nodiscard]] const std::vector<std::string>& hosts() const override { return hosts_; }
+  std::unique_ptr<Operation> collective(std::string_view, const CollectiveProblem&,
                                         const OperandOptions&) override {
     return nullptr;
   }
@@ -201,6 +203,10 @@ class FollowingWorld : public World {
   std::int64_t barriers = 0;
   bool other_stops = false;
   std::function<std::int64_t(std::int64_t)> decision;
+
+ private:
+  RankGroup group_{.members = {0, 1}, .me = 1, .groups = 1};
+  std::vector<std::string> hosts_{"a", "b"};
 };
 
 TEST(Measure, ASampleIsTheSlowestRanksTimeBehindABarrier) {
@@ -212,6 +218,20 @@ TEST(Measure, ASampleIsTheSlowestRanksTimeBehindABarrier) {
   const Measured measured = measure(operations, *timer, rules(), &world, never);
   EXPECT_DOUBLE_EQ(median(measured.of[0].time_s), 2e-3);
   EXPECT_EQ(world.barriers, static_cast<std::int64_t>(operation.ran.size()));
+  const auto samples = static_cast<std::int64_t>(measured.of[0].time_s.size());
+  EXPECT_EQ(measured.of[0].slowest, (std::map<int, std::int64_t>{{0, samples}}));
+}
+
+TEST(Measure, TakesAsManyRunsAsItIsTold) {
+  FakeTime time;
+  FakeOperation operation(time, [](std::int64_t) { return 1e-3; });
+  Rules exact = rules();
+  exact.warmup_samples = 3;
+  exact.min_samples = exact.max_samples = 7;
+  exact.min_time_s = 0;
+  const Measured measured = measure_one(time, operation, exact);
+  EXPECT_EQ(measured.of[0].time_s.size(), 7U);
+  EXPECT_EQ(operation.ran.size(), 1U + 3 + 7);  // the first one tells how long a run takes
 }
 
 // Barriers between processes that share a core take far longer than what is measured between them.
@@ -219,7 +239,7 @@ class SlowBarriers : public FollowingWorld {
  public:
   explicit SlowBarriers(FakeTime& time) : time_(time) {}
   void barrier() override { time_.now_s += 0.01; }
-  double slowest(double seconds) override { return seconds; }
+  std::vector<double> each(double value) override { return {value, value}; }
 
  private:
   FakeTime& time_;

@@ -94,6 +94,45 @@ TEST(Options, MemoryTakesThreadsAndPlaces) {
   EXPECT_EQ(read({"--cache=l2"}, Program::memory).cache, "l2");
 }
 
+TEST(Options, CollectivesTakeNcclTestsFlags) {
+  const Options ours = read({"--operation=allgather,alltoallv", "--place=out,in", "--split=4",
+                             "--backend=shm", "--bytes=64"},
+                            Program::collective);
+  EXPECT_THAT(ours.collective.operations, ElementsAre("allgather", "alltoallv"));
+  EXPECT_THAT(ours.collective.in_place, ElementsAre(false, true));
+  EXPECT_EQ(ours.collective.split.size, 4);
+  EXPECT_THAT(ours.bytes, ElementsAre(64));
+  EXPECT_FALSE(ours.collective.nccl_tests);
+  const Options theirs = read({"--format=nccl-tests", "-b", "8", "-e", "1.5K", "-f", "8", "-n", "5",
+                               "-w", "0", "-c", "0", "-d", "half", "-o", "sum", "-g", "1"},
+                              Program::collective);
+  EXPECT_THAT(theirs.bytes, ElementsAre(8, 64, 512));
+  EXPECT_THAT(theirs.dtypes, ElementsAre("fp16"));
+  EXPECT_EQ(theirs.rules().max_samples, 5);
+  EXPECT_EQ(theirs.rules().min_samples, 5);
+  EXPECT_EQ(theirs.rules().warmup_samples, 0);
+  EXPECT_FALSE(theirs.rules().check);
+  const Options defaults = read({"--format=nccl-tests"}, Program::collective);
+  EXPECT_THAT(defaults.bytes, ElementsAre(32 << 20));
+  EXPECT_EQ(defaults.rules().max_samples, 20);
+  for (const auto& [words, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"-b", "x"}, "-b: 'x'"},
+           {{"-b", "2M", "-e", "1M"}, "-b and -e: expected the least before the most"},
+           {{"-b", "8", "--bytes=8"}, "expected one of them"},
+           {{"-d", "int32"}, "-d: 'int32': expected one of float"},
+           {{"-o", "max"}, "-o: 'max': expected one of sum"},
+           {{"-c", "2"}, "-c: '2'"},
+           {{"--split=1"}, "--split: '1': expected node, rail or ranks of a group"},
+           {{"--split=x"}, "--split: 'x'"},
+           {{"--operation=gossip"}, "--operation: 'gossip': expected one of allreduce"},
+           {{"--place=up"}, "--place: 'up': expected one of out, in"},
+           {{"--format=nccl-tests", "--operation=reduce,broadcast"}, "expected one --operation"},
+           {{"--format=nccl-tests", "--operation=dispatch"}, "it knows no dispatch"},
+           {{"--format=text"}, "--format: 'text': expected one of google, nccl-tests"}}) {
+    EXPECT_THAT(mistake(words, Program::collective), HasSubstr(said));
+  }
+}
+
 TEST(Options, ReadsGooglesFlags) {
   for (const char* text : {"--benchmark_min_time=0.5", "--benchmark_min_time=0.5s"}) {
     EXPECT_DOUBLE_EQ(read({text}).rules().min_time_s, 0.5) << text;

@@ -6,8 +6,9 @@
 #include "record/error.hpp"
 #include "record/record.hpp"
 #include "report/accept.hpp"
-#include "workload/micro.hpp"
+#include "report/import.hpp"
 #include "workload/claim.hpp"
+#include "workload/micro.hpp"
 #include "workload/run.hpp"
 
 #include <gtest/gtest.h>
@@ -183,6 +184,20 @@ TEST(Mutations, Micro) {
   const Library library(kResults / "published");
   survives(corpus(kResults / "published/micro"), "micro",
            [&](const fs::path& file) { (void)library.micro(file.string()); });
+}
+
+// What is taken from others' outputs is a record.
+TEST(Mutations, Imports) {
+  const fs::path copy = fs::path(testing::TempDir()) / "mutated_imported.jsonl";
+  survives(corpus(fs::path(TRAINMETER_SOURCE_DIR) / "tests/report/originals"), "import",
+           [&](const fs::path& file) {
+             const Imported found = import_file(file);
+             std::ofstream out(copy, std::ios::binary);
+             out << to_json_line(found.header) << '\n';
+             for (const Measurement& row : found.rows) out << to_json_line(row) << '\n';
+             out.close();
+             ASSERT_EQ(read_record(copy).lines.size(), found.rows.size());
+           });
 }
 
 TEST(Mutations, AcceptRules) {

@@ -6,6 +6,7 @@
 #include "kernels/allreduce_shm.hpp"
 #include "kernels/allreduce_sum.hpp"
 
+#include "shm_threads.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -130,34 +131,6 @@ TEST(AllReduceSum, PastTheCachesItIsTheSameNumbers) {
     sum_arrays(DType::fp32, streamed->x + shift, in, kCount, true);
     EXPECT_EQ(std::memcmp(usual->x, streamed->x + shift, kCount * 4), 0);
   }
-}
-
-std::shared_ptr<void> zeros_for(int ranks) {
-  const std::int64_t bytes = (ShmGroup::region_bytes(ranks) + 4095) / 4096 * 4096;
-  void* const region = std::aligned_alloc(4096, static_cast<std::size_t>(bytes));
-  std::memset(region, 0, static_cast<std::size_t>(bytes));
-  return {region, std::free};
-}
-
-// Runs `body` as each rank on a thread of its own; what each threw, or "".
-std::vector<std::string> as_threads(int ranks, double timeout_s,
-                                    const std::function<void(ShmGroup&)>& body) {
-  const std::shared_ptr<void> region = zeros_for(ranks);
-  std::vector<std::string> thrown(static_cast<std::size_t>(ranks));
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < ranks; ++rank) {
-    threads.emplace_back([&, rank] {
-      ShmGroup group(region, rank, ranks, timeout_s);
-      group.set_spins(rank % 2 == 0 ? 100 : 0);
-      try {
-        body(group);
-      } catch (const std::exception& error) {
-        thrown[static_cast<std::size_t>(rank)] = error.what();
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  return thrown;
 }
 
 void maybe_sleep(std::minstd_rand& random) {

@@ -250,7 +250,7 @@ TEST(Gpu, TelemetryReadsTheSensors) {
   EXPECT_LE(state.pcie_generation.value_or(0), state.pcie_generation_max.value_or(0));
 }
 
-TEST(Gpu, AllReduceIsExact) {
+TEST(Gpu, CollectivesAreRight) {
   NEEDS_GPU();
   if (gpus().devices.size() < 2) {
     std::puts("skipped: one GPU");
@@ -258,10 +258,21 @@ TEST(Gpu, AllReduceIsExact) {
   }
   const auto world = make_nccl_world();
   for (const DType type : {DType::fp32, DType::fp64, DType::fp16, DType::bf16}) {
-    for (const std::int64_t bytes : {8LL, 4096LL, 16LL << 20}) {
-      EXPECT_TRUE(world->all_reduce("nccl", {type, bytes}, {})->verify().ok)
-          << to_string(type) << " " << bytes;
+    for (const std::int64_t size : {4096LL, 16LL << 20}) {
+      for (const CollectiveKind what :
+           {CollectiveKind::all_reduce, CollectiveKind::all_gather, CollectiveKind::reduce_scatter,
+            CollectiveKind::broadcast, CollectiveKind::reduce, CollectiveKind::all_to_all,
+            CollectiveKind::send_recv}) {
+        const std::int64_t bytes = even_bytes(what, type, size, world->ranks());
+        EXPECT_TRUE(world->collective("nccl", {type, bytes, what}, {})->verify().ok)
+            << to_string(what) << " " << to_string(type) << " " << bytes;
+      }
     }
+    const auto counts = distance_weighted(type, 4096, world->ranks());
+    EXPECT_TRUE(
+        world->collective("nccl", {type, 4096, CollectiveKind::all_to_all_v, false, counts}, {})
+            ->verify()
+            .ok);
   }
 }
 

@@ -64,10 +64,34 @@ TEST(Mpi, AllReduceIsRight) {
     for (const std::int64_t bytes : {std::int64_t{8}, std::int64_t{24}, std::int64_t{4096},
                                      std::int64_t{6'000'000}}) {  // in one piece and in several
       const auto operation =
-          world().all_reduce("mpi", {.dtype = type, .bytes = bytes}, {.seed = 3});
+          world().collective("mpi", {.dtype = type, .bytes = bytes}, {.seed = 3});
       const Check check = operation->verify();
       EXPECT_TRUE(check.ok) << to_string(type) << ", " << bytes << ": " << check.error;
     }
+  }
+}
+
+TEST(Mpi, EveryCollectiveIsRightByEveryBackend) {
+  using enum CollectiveKind;
+  const int ranks = world().group().ranks();
+  for (const std::string& backend : world().backends()) {
+    for (const DType type : {DType::fp32, DType::bf16}) {
+      for (const CollectiveKind what :
+           {all_gather, reduce_scatter, broadcast, reduce, all_to_all, send_recv}) {
+        for (const bool in_place : {false, true}) {
+          if (in_place && what == reduce_scatter && backend == "mpi") continue;
+          const std::int64_t bytes = even_bytes(what, type, 1'200'000, ranks);
+          const auto operation =
+              world().collective(backend, {type, bytes, what, in_place, {}}, {.seed = 5});
+          const Check check = operation->verify();
+          EXPECT_TRUE(check.ok) << backend << " " << to_string(what) << ": " << check.wrong;
+        }
+      }
+    }
+    const auto counts = distance_weighted(DType::fp8, 100'000, ranks);
+    EXPECT_TRUE(
+        world().collective(backend, {DType::fp8, 0, all_to_all_v, false, counts}, {})->verify().ok)
+        << backend;
   }
 }
 
@@ -75,7 +99,7 @@ TEST(Mpi, AWrongElementOnOneRankIsFoundByAll) {
   const int last = world().ranks() - 1;
   for (const DType type : {DType::fp32, DType::fp64, DType::bf16}) {
     const auto operation =
-        world().all_reduce("mpi", {.dtype = type, .bytes = 6'000'000}, {.seed = 4});
+        world().collective("mpi", {.dtype = type, .bytes = 6'000'000}, {.seed = 4});
     for (const std::int64_t byte : {std::int64_t{7}, std::int64_t{5'999'999}}) {
       flipped_byte = world().rank() == last ? byte : -1;
       const Check check = operation->verify();
@@ -88,7 +112,7 @@ TEST(Mpi, AWrongElementOnOneRankIsFoundByAll) {
 
 TEST(Mpi, EveryRankMakesAsManySets) {
   const auto operation =
-      world().all_reduce("mpi", {.dtype = DType::fp32, .bytes = 1024}, {.rotate_bytes = 10'000});
+      world().collective("mpi", {.dtype = DType::fp32, .bytes = 1024}, {.rotate_bytes = 10'000});
   EXPECT_EQ(operation->sets(), 5);
   for (int set = 0; set < operation->sets(); ++set) operation->run(set);
   EXPECT_TRUE(operation->verify().ok);
@@ -97,7 +121,7 @@ TEST(Mpi, EveryRankMakesAsManySets) {
 // As many as a last-level cache of hundreds of MB asks for: 2^18, far more than Linux grants
 // mappings.
 TEST(Mpi, SmallPayloadsByTheHundredThousandFit) {
-  const auto operation = world().all_reduce("mpi", {.dtype = DType::fp32, .bytes = 1024},
+  const auto operation = world().collective("mpi", {.dtype = DType::fp32, .bytes = 1024},
                                             {.rotate_bytes = std::int64_t{512} << 20});
   EXPECT_GT(operation->sets(), 65'530);
   operation->run(operation->sets() - 1);
@@ -106,12 +130,12 @@ TEST(Mpi, SmallPayloadsByTheHundredThousandFit) {
 
 TEST(Mpi, RefusesClearlyOnEveryRank) {
   World& here = world();
-  EXPECT_THROW(here.all_reduce("mpi", {.dtype = DType::int8, .bytes = 64}, {}), Unavailable);
-  EXPECT_THROW(here.all_reduce("mpi", {.dtype = DType::fp32, .bytes = 0}, {}),
+  EXPECT_THROW(here.collective("mpi", {.dtype = DType::int8, .bytes = 64}, {}), Unavailable);
+  EXPECT_THROW(here.collective("mpi", {.dtype = DType::fp32, .bytes = 0}, {}),
                std::invalid_argument);
-  EXPECT_THROW(here.all_reduce("mpi", {.dtype = DType::fp32, .bytes = 6}, {}),
+  EXPECT_THROW(here.collective("mpi", {.dtype = DType::fp32, .bytes = 6}, {}),
                std::invalid_argument);
-  EXPECT_THROW(here.all_reduce("mpi", {.dtype = DType::fp32, .bytes = std::int64_t{1} << 40}, {}),
+  EXPECT_THROW(here.collective("mpi", {.dtype = DType::fp32, .bytes = std::int64_t{1} << 40}, {}),
                Unavailable);
   here.barrier();  // the ranks are still together
 }

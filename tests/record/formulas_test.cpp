@@ -3,6 +3,8 @@
 // Formulas against values worked out by hand.
 #include "record/formulas.hpp"
 
+#include "record/names.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -56,7 +58,9 @@ TEST(Formulas, BusFactorsAreThoseOfNcclTests) {
   EXPECT_DOUBLE_EQ(bus_factor("allreduce", 2), 1);
   EXPECT_DOUBLE_EQ(bus_factor("allgather", 8), 0.875);
   EXPECT_DOUBLE_EQ(bus_factor("alltoall", 4), 0.75);
+  EXPECT_DOUBLE_EQ(bus_factor("alltoallv", 4), 0.75);
   EXPECT_DOUBLE_EQ(bus_factor("broadcast", 8), 1);
+  for (const std::string& name : collective_names()) EXPECT_GT(bus_factor(name, 2), 0) << name;
   for (const char* name : {"allreduce", "reducescatter", "alltoall", "broadcast"}) {
     EXPECT_DOUBLE_EQ(bus_factor(name, 1), 0) << name;
   }

@@ -1,0 +1,185 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Reads collective_bench's own flags; nccl-tests' mean here what they mean there.
+#include "bench/collective_options.hpp"
+
+#include "bench/numbers.hpp"
+#include "record/error.hpp"
+#include "record/names.hpp"
+#include "record/nccl_names.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+namespace trainmeter {
+namespace {
+
+constexpr std::int64_t kMost = std::int64_t{1} << 52;
+constexpr std::int64_t kMostCount = 1 << 24;
+constexpr std::int64_t kNcclDefault = 32 << 20;  // -b and -e
+constexpr std::int64_t kNcclStep = 1 << 20;      // -i
+constexpr std::int64_t kNcclIterations = 20, kNcclWarmup = 1;
+
+void require_known(const char* flag, const std::string& word,
+                   const std::vector<std::string>& known) {
+  if (std::ranges::find(known, word) != known.end()) return;
+  throw BadInput(fmt::format("{}: '{}': expected one of {}", flag, word, fmt::join(known, ", ")));
+}
+
+// 8, 32M, 1.5g: K, M and G are powers of 1024.
+std::int64_t size(const char* flag, const std::string& text) {
+  double unit = 1;
+  std::string digits = text;
+  if (!digits.empty()) {
+    const char last = static_cast<char>(std::tolower(static_cast<unsigned char>(digits.back())));
+    if (last == 'k') unit = 1024;
+    if (last == 'm') unit = 1024.0 * 1024;
+    if (last == 'g') unit = 1024.0 * 1024 * 1024;
+    if (unit > 1) digits.pop_back();
+  }
+  const double bytes = std::floor(parse_non_negative(flag, digits) * unit);
+  if (!(bytes >= 1 && bytes <= static_cast<double>(kMost))) {
+    throw BadInput(fmt::format("{}: '{}': expected bytes, such as 8 or 32M", flag, text));
+  }
+  return static_cast<std::int64_t>(bytes);
+}
+
+std::int64_t or_zero(const char* flag, const std::string& text) {
+  return text == "0" ? 0 : parse_count(flag, text, kMostCount);
+}
+
+Split read_split(const std::string& text) {
+  if (text.empty()) return {};
+  if (text == "node") return {.by = Split::By::node};
+  if (text == "rail") return {.by = Split::By::rail};
+  std::int64_t ranks = 0;
+  try {
+    ranks = parse_count("--split", text, kMostCount);
+  } catch (const BadInput&) {
+  }
+  if (ranks < 2) {
+    throw BadInput(fmt::format("--split: '{}': expected node, rail or ranks of a group", text));
+  }
+  return {.by = Split::By::count, .size = static_cast<int>(ranks)};
+}
+
+std::vector<std::int64_t> sizes_of(const CollectiveOptions& o) {
+  constexpr std::size_t kMostSizes = 10'000;
+  std::vector<std::int64_t> sizes;
+  std::int64_t bytes = o.least_bytes;
+  while (bytes <= o.most_bytes && sizes.size() < kMostSizes) {
+    sizes.push_back(bytes);
+    if (o.factor > 1 && bytes > o.most_bytes / o.factor) break;
+    bytes = o.factor > 1 ? bytes * o.factor : bytes + o.step_bytes;
+  }
+  return sizes;
+}
+
+}  // namespace
+
+void CollectiveFlags::add(CLI::App& app) {
+  app.add_option("--operation", operations,
+                 "LIST of allreduce, allgather, reducescatter, broadcast, reduce, alltoall, "
+                 "alltoallv, sendrecv, dispatch, combine (allreduce)");
+  app.add_option("--backend", backends, "LIST of shm, mpi, nccl (all there are)");
+  app.add_option("--place", places, "LIST of out, in: into another buffer, or in place (out)");
+  app.add_option("--split", split,
+                 "node|rail|N: groups of ranks that work at once: those of a host, those at the "
+                 "same place of each host, or N in a row");
+  app.add_option("--nodes", nodes, "dispatch, combine: as if the ranks lay on so many (1)");
+  app.add_option("--group_limit", group_limit,
+                 "dispatch, combine: nodes that a token may go to (the model's)");
+  app.add_option("--skew", skew,
+                 "dispatch, combine: the k-th most wanted expert is chosen as k^-SKEW (0)");
+  app.add_option("--format", format, "google|nccl-tests: what stdout gets");
+  app.add_option("-b,--minbytes", least, "nccl-tests: least size, as 8 or 32M (32M)");
+  app.add_option("-e,--maxbytes", most, "nccl-tests: most (32M)");
+  app.add_option("-i,--stepbytes", step, "nccl-tests: from one to the next (1M)");
+  app.add_option("-f,--stepfactor", factor, "nccl-tests: instead, how many times as much");
+  app.add_option("-n,--iters", iterations, "nccl-tests: samples of a case, exactly (20)");
+  app.add_option("-w,--warmup_iters", warmup, "nccl-tests: and runs before them (1)");
+  app.add_option("-c,--check", check, "nccl-tests: 0: don't check results (1)");
+  app.add_option("-g,--ngpus", gpus, "nccl-tests: GPUs of this process (all; on a CPU 1)");
+  app.add_option("-o,--op", reduction, "nccl-tests: sum");
+  app.add_option("-d,--datatype", type, "nccl-tests: float, half, bfloat16, ... (float)");
+}
+
+CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
+                                        std::vector<std::string>& dtypes) const {
+  CollectiveOptions out;
+  if (!operations.empty()) out.operations = parse_list("--operation", operations);
+  for (const std::string& one : out.operations) {
+    require_known("--operation", one, collective_names());
+  }
+  if (!backends.empty()) out.backends = parse_list("--backend", backends);
+  for (const std::string& one : out.backends) {
+    require_known("--backend", one, {"shm", "mpi", "nccl"});
+  }
+  if (!places.empty()) {
+    out.in_place.clear();
+    for (const std::string& one : parse_list("--place", places)) {
+      require_known("--place", one, {"out", "in"});
+      out.in_place.push_back(one == "in");
+    }
+  }
+  out.split_text = split;
+  out.split = read_split(split);
+  if (!nodes.empty()) out.nodes = parse_count("--nodes", nodes, kMostCount);
+  if (!group_limit.empty()) {
+    out.group_limit = parse_count("--group_limit", group_limit, kMostCount);
+  }
+  if (!skew.empty()) out.skew = parse_non_negative("--skew", skew);
+
+  require_known("--format", format, {"google", "nccl-tests"});
+  out.nccl_tests = format == "nccl-tests";
+  if (!reduction.empty()) require_known("-o", reduction, {"sum"});
+  if (!check.empty()) require_known("-c", check, {"0", "1"});
+  out.check = check != "0";
+  if (!gpus.empty()) out.gpus = static_cast<int>(parse_count("-g", gpus, kMostCount));
+  if (!iterations.empty()) out.iterations = parse_count("-n", iterations, kMostCount);
+  if (!warmup.empty()) out.warmup = or_zero("-w", warmup);
+  const bool sized = !least.empty() || !most.empty() || !step.empty() || !factor.empty();
+  if (sized && !bytes.empty()) throw BadInput("--bytes and -b, -e, -i, -f: expected one of them");
+  out.least_bytes = least.empty() ? kNcclDefault : size("-b", least);
+  out.most_bytes = most.empty() ? std::max(kNcclDefault, out.least_bytes) : size("-e", most);
+  out.step_bytes = step.empty() ? kNcclStep : size("-i", step);
+  if (!factor.empty()) out.factor = parse_count("-f", factor, kMostCount);
+  if (out.least_bytes > out.most_bytes) {
+    throw BadInput(fmt::format("-b and -e: expected the least before the most, not {} and {}",
+                               out.least_bytes, out.most_bytes));
+  }
+  if (sized || (out.nccl_tests && bytes.empty())) bytes = sizes_of(out);
+  if (!type.empty()) {
+    const std::string dtype = dtype_of_nccl(type);
+    if (dtype.empty()) {
+      throw BadInput(
+          fmt::format("-d: '{}': expected one of float, double, half, bfloat16, int8, "
+                      "f8e4m3, f8e5m2",
+                      type));
+    }
+    if (!dtypes.empty()) throw BadInput("--dtype and -d: expected one of them");
+    dtypes = {dtype};
+  }
+  if (!out.nccl_tests) return out;
+  if (out.operations.size() > 1 || out.backends.size() > 1 || dtypes.size() > 1) {
+    throw BadInput(
+        "--format=nccl-tests: expected one --operation, one --backend and one type, as each of "
+        "its programs has");
+  }
+  if (nccl_type(dtypes.empty() ? "fp32" : dtypes.front()).empty()) {
+    throw BadInput(fmt::format("--format=nccl-tests: it has no name for {}", dtypes.front()));
+  }
+  if (out.operations.front() == "dispatch" || out.operations.front() == "combine") {
+    throw BadInput("--format=nccl-tests: it knows no dispatch and combine");
+  }
+  out.in_place = {false, true};
+  if (!out.iterations) out.iterations = kNcclIterations;
+  if (!out.warmup) out.warmup = kNcclWarmup;
+  return out;
+}
+
+}  // namespace trainmeter

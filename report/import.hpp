@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Others' outputs as records: nccl-tests' text and JSON, nvbandwidth's and Google Benchmark's JSON.
+// What such a file doesn't say is "unknown" (0 where a record wants a number), never guessed.
+#pragma once
+
+#include "record/record.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trainmeter {
+
+struct Imported {
+  Header header;
+  std::vector<Measurement> rows;
+  std::vector<std::string> left_out;  // what was in the file and is not in `rows`, and why
+  std::string original;               // the file's content
+  std::string hash;                   // its SHA-256
+};
+
+// BadInput where the file is none of these, or has no measurement.
+Imported import_file(const std::filesystem::path& file);
+
+inline const std::string kUnknown = "unknown";
+
+// The parts of import_file(). Each fills header (its program, device, what it says of method), rows
+// and left_out; `where` is the file's name, for messages.
+void import_nccl_text(std::string_view text, const std::string& where, Imported& to);
+void import_nccl_json(const nlohmann::json& json, const std::string& where, Imported& to);
+void import_nvbandwidth(const nlohmann::json& json, const std::string& where, Imported& to);
+void import_google(const nlohmann::json& json, const std::string& where, Imported& to);
+
+// A row of nccl-tests.
+struct NcclRow {
+  std::string operation, type, backend;
+  std::int64_t size = 0, count = 0;
+  std::int64_t ranks = 1, groups = 1;
+  bool in_place = false;
+  std::vector<double> time_s;
+  std::int64_t runs_per_sample = 1;
+  double wrong = -1;  // elements; below 0: not counted
+};
+Measurement to_measurement(const NcclRow& row);
+
+}  // namespace trainmeter

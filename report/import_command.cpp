@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The command `trainmeter import`.
+#include "record/error.hpp"
+#include "report/command.hpp"
+#include "report/import.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <set>
+
+namespace trainmeter {
+namespace {
+
+struct ImportCommand : Command {
+  std::vector<std::string> files;
+  std::string record;
+
+  ImportCommand()
+      : Command("import", "outputs of nccl-tests, nvbandwidth and Google Benchmark as a record") {}
+
+  void options(CLI::App& app) override {
+    app.add_option("FILE", files, "nccl-tests' text or JSON, nvbandwidth's or Google Benchmark's")
+        ->required();
+    app.add_option("-o,--output", record,
+                   "write here instead of to stdout; the originals go to the folder "
+                   "RECORD.originals, named by their SHA-256");
+  }
+
+  int run() override {
+    std::vector<Imported> all;
+    std::set<std::string> seen;
+    for (const std::string& file : files) {
+      all.push_back(import_file(file));
+      if (!seen.insert(all.back().hash).second) {
+        throw BadInput(file + ": the same content as a file before it");
+      }
+    }
+    std::string text;
+    for (const Imported& one : all) {
+      warn(one.left_out);
+      text += to_json_line(one.header) + "\n";
+      for (const Measurement& row : one.rows) text += to_json_line(row) + "\n";
+    }
+    if (!record.empty()) {
+      const std::filesystem::path folder = record + ".originals";
+      std::error_code failed;
+      std::filesystem::create_directories(folder, failed);
+      if (failed) throw BadInput(fmt::format("{}: {}", folder.string(), failed.message()));
+      for (const Imported& one : all) write_file((folder / one.hash).string(), one.original);
+    }
+    put(record, text);
+    return kFine;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> import_command() {
+  return std::make_unique<ImportCommand>();
+}
+
+}  // namespace trainmeter
