@@ -19,6 +19,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 #include <utility>
 
 namespace trainmeter {
@@ -102,6 +103,13 @@ void require_same_command(World& world, const std::vector<std::string>& command)
   }
 }
 
+// The nodes that the ranks are on, in order, with spaces between; empty where it is one.
+std::string nodes_of(World& world) {
+  const std::vector<std::string> all = world.gather(node_name());
+  const std::set<std::string> nodes(all.begin(), all.end());
+  return nodes.size() > 1 ? fmt::format("{}", fmt::join(nodes, " ")) : "";
+}
+
 // Leaving in order would wait for ranks that wait for this one.
 [[noreturn]] void leave_at_once(World* world, const std::exception& error) {
   fmt::print(stderr, "collective_bench: {}\n", error.what());
@@ -128,6 +136,9 @@ int collective_program(const std::vector<std::string>& command) {
     require_alone(job.options, job.target);
     job.list = collective_cases(job.options, job.target, world.get());
     if (world == nullptr) return run_job(std::move(job));
+    if (const std::string nodes = nodes_of(*world); !nodes.empty()) {
+      for (Case& one : job.list.cases) one.notes["hosts"] = nodes;
+    }
     job.target.device.details["ranks_by"] = world->how();
     if (job.target.kind == DeviceKind::gpu) job.target.device.count = world->ranks();
     job.world = world.get();
