@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 #include <unistd.h>
 #include <utility>
 
@@ -245,6 +246,13 @@ int run_as_nccl_tests(Job job) {
   return code == kFine && !good ? kCheckFailed : code;
 }
 
+// The nodes that the ranks are on, in order, with spaces between; empty where it is one.
+std::string nodes_of(World& world) {
+  const std::vector<std::string> all = world.gather(node_name());
+  const std::set<std::string> nodes(all.begin(), all.end());
+  return nodes.size() > 1 ? fmt::format("{}", fmt::join(nodes, " ")) : "";
+}
+
 int collective_program(const std::vector<std::string>& command) {
   Job job;
   job.options = read_options(Program::collective, command);
@@ -268,6 +276,9 @@ int collective_program(const std::vector<std::string>& command) {
     require_alone(job.options, job.target);
     job.list = collective_cases(job.options, job.target, world.get());
     if (world == nullptr) return run_job(std::move(job));
+    if (const std::string nodes = nodes_of(*world); !nodes.empty()) {
+      for (Case& one : job.list.cases) one.notes["hosts"] = nodes;
+    }
     job.target.device.details["ranks_by"] = world->how();
     if (world->group().groups > 1) {
       job.target.device.details["split"] =

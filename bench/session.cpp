@@ -3,6 +3,7 @@
 // Gathers what a header says.
 #include "bench/session.hpp"
 
+#include "kernels/launch.hpp"
 #include "kernels/machine.hpp"
 #include "record/names.hpp"
 
@@ -31,11 +32,6 @@ bool allowed(std::string_view name) {
     if (name == known) return true;
   }
   return false;
-}
-
-std::string host() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 }  // namespace
@@ -70,7 +66,7 @@ Header make_header(const Options& options, const Target& target, const Rules& ru
   header.version = program_version();
   header.git_revision = git_revision();
   header.started_at = utc_now();
-  header.host = host();
+  header.host = node_name();
   // The random part is for containers, whose process ids repeat.
   header.session = fmt::format("{}-{}-{}-{:08x}", program, header.started_at, ::getpid(),
                                std::random_device{}());

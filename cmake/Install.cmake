@@ -3,6 +3,7 @@
 include(GNUInstallDirs)
 add_custom_target(all_programs DEPENDS trainmeter gemm_bench memory_bench attention_bench collective_bench)
 install(DIRECTORY results/published DESTINATION ${CMAKE_INSTALL_DATADIR}/trainmeter)
+install(DIRECTORY scripts/slurm DESTINATION ${CMAKE_INSTALL_DATADIR}/trainmeter)
 # What scripts/charts.sh got: a page carries it. The converter to SVG stays where it is, a Python of this machine.
 install(FILES ${PROJECT_BINARY_DIR}/charts/vega.js DESTINATION ${CMAKE_INSTALL_DATADIR}/trainmeter/charts OPTIONAL)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})

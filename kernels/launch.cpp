@@ -3,9 +3,11 @@
 // The launchers' variables.
 #include "kernels/launch.hpp"
 
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <optional>
+#include <unistd.h>
 
 namespace trainmeter {
 namespace {
@@ -47,6 +49,12 @@ void find_ranks(Launch& launch) {
 }
 
 }  // namespace
+
+std::string node_name() {
+  if (std::string node = text_of("SLURMD_NODENAME"); !node.empty()) return node;
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
 
 std::string first_host(const std::string& node_list) {
   const std::size_t end = node_list.find_first_of("[,");

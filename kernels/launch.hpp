@@ -28,6 +28,9 @@ struct Launch {
 // as if it weren't set.
 Launch launched();
 
+// This node as Slurm names it (SLURMD_NODENAME, which a drain list needs), else as its host name.
+std::string node_name();
+
 // "node[007-012,20],login" -> "node007".
 std::string first_host(const std::string& node_list);
 

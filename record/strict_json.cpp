@@ -13,6 +13,7 @@
 #include <fstream>
 #include <memory>
 #include <numeric>
+#include <ranges>
 
 namespace trainmeter {
 namespace {
@@ -41,6 +42,8 @@ std::string shown(const nlohmann::json& value) {
 }  // namespace
 
 void refuse_depth(std::string_view text, const std::string& where) {
+  // Most lines hold too few brackets, wherever they stand.
+  if (std::ranges::count(text, '[') + std::ranges::count(text, '{') <= kDeepest) return;
   int depth = 0;
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -140,19 +143,22 @@ bool StrictObject::has(const std::string& key) {
 }
 
 const nlohmann::json& StrictObject::at(const std::string& key) {
-  if (!has(key)) {
+  known_.insert(key);
+  const auto found = value_->find(key);
+  if (found == value_->end()) {
     std::vector<std::string> keys;
     for (const auto& item : value_->items()) keys.push_back(item.key());
     const std::string near = nearest(key, keys);
     throw BadInput(fmt::format("{}: {}: missing{}", where_, path_of(key),
                                near.empty() ? "" : fmt::format(" (there is '{}')", near)));
   }
-  return value_->at(key);
+  return *found;
 }
 
 std::string StrictObject::text(const std::string& key) {
-  if (!at(key).is_string()) refuse(key, "a string");
-  return at(key).get<std::string>();
+  const auto& value = at(key);
+  if (!value.is_string()) refuse(key, "a string");
+  return value.get<std::string>();
 }
 
 double StrictObject::number(const std::string& key) {
@@ -175,8 +181,9 @@ double StrictObject::non_negative(const std::string& key) {
 
 std::int64_t StrictObject::integer(const std::string& key) {
   constexpr double kExact = 9007199254740992.0;  // 2^53: whole numbers are exact below it
-  if (!at(key).is_number()) refuse(key, "a whole number");
-  const double value = number(key);
+  const auto& found = at(key);
+  if (!found.is_number()) refuse(key, "a whole number");
+  const auto value = found.get<double>();
   if (value != std::floor(value) || !(std::abs(value) < kExact)) refuse(key, "a whole number");
   return static_cast<std::int64_t>(value);
 }
@@ -188,8 +195,9 @@ std::int64_t StrictObject::count(const std::string& key) {
 }
 
 bool StrictObject::boolean(const std::string& key) {
-  if (!at(key).is_boolean()) refuse(key, "true or false");
-  return at(key).get<bool>();
+  const auto& value = at(key);
+  if (!value.is_boolean()) refuse(key, "true or false");
+  return value.get<bool>();
 }
 
 std::string StrictObject::one_of(const std::string& key, const std::vector<std::string>& allowed) {
@@ -238,6 +246,8 @@ const nlohmann::json& StrictObject::raw(const std::string& key) {
 }
 
 void StrictObject::finish() const {
+  const auto& members = value_->get_ref<const nlohmann::json::object_t&>();  // in order, as known_
+  if (std::ranges::includes(known_, members | std::views::keys)) return;
   for (const auto& item : value_->items()) {
     if (known_.contains(item.key())) continue;
     const std::string near = nearest(item.key(), {known_.begin(), known_.end()});

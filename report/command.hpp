@@ -37,6 +37,7 @@ std::unique_ptr<Command> claims_command();
 std::unique_ptr<Command> accept_command();
 std::unique_ptr<Command> anonymise_command();
 std::unique_ptr<Command> import_command();
+std::unique_ptr<Command> submit_command();
 void add_report_commands(std::vector<std::unique_ptr<Command>>& to);  // report, explain
 
 // BadInput where the file can't be opened, EnvironmentFailed where writing fails.

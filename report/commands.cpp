@@ -146,6 +146,7 @@ std::vector<std::unique_ptr<Command>> commands() {
   out.push_back(std::make_unique<ValidateCommand>());
   out.push_back(std::make_unique<CompareCommand>());
   out.push_back(std::make_unique<ExportCommand>());
+  out.push_back(submit_command());
   out.push_back(accept_command());
   out.push_back(anonymise_command());
   out.push_back(import_command());

@@ -5,6 +5,7 @@
 #include "record/error.hpp"
 #include "record/strict_json.hpp"
 #include "report/command.hpp"
+#include "report/completion.hpp"
 
 #include <fmt/format.h>
 
@@ -57,6 +58,7 @@ int run_program(int argc, char** argv) {
   const auto all = commands();
   for (const auto& command : all)
     command->options(*app.add_subcommand(command->name, command->about));
+  app.add_subcommand("completion", "for bash: source <(trainmeter completion)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {  // --help, --version
@@ -65,6 +67,10 @@ int run_program(int argc, char** argv) {
     throw BadInput(complaint(app, error, argc, argv));
   }
   const std::string chosen = app.get_subcommands().front()->get_name();
+  if (chosen == "completion") {
+    put("", bash_completion(app));
+    return kFine;
+  }
   return (*std::ranges::find(all, chosen, &Command::name))->run();
 }
 

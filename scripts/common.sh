@@ -10,7 +10,7 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$2" >&2; exit "$1"; }
 packages=(g++ cmake ninja-build git ca-certificates
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev libeigen3-dev libboost-dev
   libdnnl-dev libopenblas-openmp-dev libopenmpi-dev openmpi-bin)
-test_packages=(libgtest-dev libgmock-dev python3 python3-venv chromium chromium-driver python3-selenium)
+test_packages=(libgtest-dev libgmock-dev python3 python3-venv chromium chromium-driver python3-selenium slurm-wlm munge)
 
 # install_missing PACKAGE...: nothing where all are there, so that a set-up machine needs no network.
 install_missing() {

@@ -257,6 +257,18 @@ TEST_F(LocalTest, RanksMeetWithoutMpi) {
   }
 }
 
+TEST_F(LocalTest, RanksOfTwoNodesNameThemForAccept) {
+  const std::string file = folder_ / "r.jsonl";
+  const std::string command = kBrief + "--bytes=1024 --out=" + file;
+  const Said said =
+      ranks({"env SLURMD_NODENAME=n2 " + command, "env SLURMD_NODENAME=n1 " + command}, 2);
+  ASSERT_EQ(said.code, 0) << said.err;
+  const Record record = read_record(file);
+  EXPECT_EQ(record.headers[0].host, "n2");
+  ASSERT_EQ(record.lines.size(), 1U);
+  EXPECT_EQ(record.lines[0].measurement.notes.at("hosts"), "n1 n2");
+}
+
 TEST_F(LocalTest, AMissingRankEndsTheOthers) {
   const Said said = ranks({kBrief, kBrief}, 3, "export TRAINMETER_TOKEN=x;");
   EXPECT_EQ(said.code, 4) << said.err;

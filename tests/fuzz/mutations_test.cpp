@@ -7,6 +7,7 @@
 #include "record/record.hpp"
 #include "report/accept.hpp"
 #include "report/import.hpp"
+#include "report/slurm_job.hpp"
 #include "workload/claim.hpp"
 #include "workload/micro.hpp"
 #include "workload/run.hpp"
@@ -206,4 +207,11 @@ TEST(Mutations, AcceptRules) {
                "throttle_reasons": ["hw_slowdown"], "floors": [{"operation": "gemm",
                "dtype": "bf16", "shape": {"m": 8192, "n": 8192}, "share": 0.6}]})"},
            "rules", [&](const fs::path& file) { (void)read_accept_rules(file.string(), library); });
+}
+
+TEST(Mutations, Sites) {
+  survives({R"({"modules": ["cuda/12.4"], "container": "/shared/image.sif", "partition": "gpu",
+               "account": "infra", "qos": "normal", "gres": "gpu:h100", "gpus_per_node": 8,
+               "mpi": "pmix"})"},
+           "site", [&](const fs::path& file) { (void)read_site(file); });
 }

@@ -21,7 +21,7 @@ class LaunchTest : public ::testing::Test {
          {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_SIZE", "PMI_RANK", "PMIX_RANK",
           "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_STEP_NODELIST",
           "SLURM_JOB_ID", "SLURM_STEP_ID", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT",
-          "TORCHELASTIC_RUN_ID", "TRAINMETER_PORT", "TRAINMETER_TOKEN"}) {
+          "TORCHELASTIC_RUN_ID", "TRAINMETER_PORT", "TRAINMETER_TOKEN", "SLURMD_NODENAME"}) {
       unsetenv(name);
     }
   }
@@ -34,6 +34,13 @@ TEST_F(LaunchTest, AloneItIsRankZeroOfOne) {
   EXPECT_EQ(launch.by, Launch::By::itself);
   EXPECT_EQ(launch.rank, 0);
   EXPECT_EQ(launch.ranks, 1);
+}
+
+TEST_F(LaunchTest, ANodeIsCalledAsSlurmCallsIt) {
+  const std::string host = node_name();
+  EXPECT_NE(host, "");
+  set("SLURMD_NODENAME", "gpu-007");
+  EXPECT_EQ(node_name(), "gpu-007");
 }
 
 TEST_F(LaunchTest, MpiComesBeforeSlurmAndSlurmBeforeTorchrun) {

@@ -19,6 +19,14 @@ run() {  # run NAME COMMAND...: what it says lies in NAME.out
     { echo "exit code $?: $*"; cat "$folder/$name.err"; exit 1; }
 }
 says() { grep -q -e "$2" "$folder/$1.out" || { echo "$1 does not say $2:"; head -c 2000 "$folder/$1.out"; exit 1; }; }
+run completion "$tree/bin/trainmeter" completion
+complete_word() { COMP_WORDS=(trainmeter "$@") COMP_CWORD=$#; _trainmeter; echo "${COMPREPLY[*]}"; }
+# shellcheck source=/dev/null
+source "$folder/completion.out"
+[ "$(complete_word sub)" = submit ] && [ "$(complete_word submit --att)" = --attach ] && [ -z "$(complete_word submit nod)" ] ||
+  { echo "completion: $(complete_word sub), $(complete_word submit --att)"; exit 1; }
+run plan "$tree/bin/trainmeter" submit --device cpu --dry-run
+says plan 'share/trainmeter/slurm/node.sbatch'
 quick=(--device=cpu --benchmark_min_time=0.01 "--out=$folder/r.jsonl")
 run claims "$tree/bin/trainmeter" claims --format json
 says claims '"r1-press"'

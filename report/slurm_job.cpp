@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Words for sbatch, files of a job's folder.
+#include "report/slurm_job.hpp"
+
+#include "record/error.hpp"
+#include "record/record.hpp"
+#include "record/strict_json.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+namespace trainmeter {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool plain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("._/:@+=-").find(c) != std::string_view::npos;
+}
+
+// No shell gets to see these as text; that they are harmless all the same is a second wall.
+std::string harmless(const StrictObject& object, const std::string& key, std::string word) {
+  if (word.empty() || word.front() == '-' || !std::ranges::all_of(word, plain))
+    object.refuse(key, "letters, digits and ._/:@+=- (no leading -)");
+  return word;
+}
+
+std::vector<fs::path> records_of(const fs::path& folder) {
+  std::set<fs::path> found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder / "records", none)) {
+    if (entry.path().extension() == ".jsonl") found.insert(entry.path());
+  }
+  return {found.begin(), found.end()};
+}
+
+std::int64_t measurements_in(const fs::path& record) {
+  std::ifstream in(record, std::ios::binary);
+  std::int64_t lines = 0;
+  for (std::string line; std::getline(in, line) && !in.eof();)
+    lines += line.find("\"kind\":\"measurement\"") != std::string::npos;
+  return lines;
+}
+
+}  // namespace
+
+Site read_site(const fs::path& file) {
+  const auto json = read_json_file(file);
+  StrictObject object(json, file.string());
+  Site site;
+  const auto word = [&](const char* key, std::string& into) {
+    if (object.has(key)) into = harmless(object, key, object.text(key));
+  };
+  if (object.has("modules")) {
+    for (std::string& module : object.texts("modules"))
+      site.modules.push_back(harmless(object, "modules", std::move(module)));
+  }
+  word("container", site.container);
+  word("partition", site.partition);
+  word("account", site.account);
+  word("qos", site.qos);
+  word("gres", site.gres);
+  word("mpi", site.mpi);
+  if (object.has("gpus_per_node")) site.gpus_per_node = object.count("gpus_per_node");
+  object.finish();
+  return site;
+}
+
+std::vector<std::string> sbatch_command(const JobRequest& request) {
+  const Site& site = request.site;
+  std::vector<std::string> words = {"sbatch", "--parsable"};
+  const auto option = [&words](const char* name, const std::string& value) {
+    if (!value.empty()) words.push_back(fmt::format("--{}={}", name, value));
+  };
+  option("job-name", "trainmeter-" + request.kind);
+  option("output", (request.jobs / (request.array.empty() ? "%j.log" : "%A_%a.log")).string());
+  if (request.kind != "node") option("nodes", std::to_string(request.nodes));
+  option("partition", site.partition);
+  option("account", site.account);
+  option("qos", site.qos);
+  option("time", request.time);
+  option("nodelist", request.nodelist);
+  option("array", request.array);
+  if (site.gpus_per_node > 0) option("gres", fmt::format("{}:{}", site.gres, site.gpus_per_node));
+  words.insert(words.end(), request.more.begin(), request.more.end());
+  words.push_back((request.scripts / (request.kind + ".sbatch")).string());
+  words.push_back(request.scripts.string());
+  const auto argument = [&words](const char* name, const std::string& value) {
+    words.insert(words.end(), {name, value});
+  };
+  argument("--bin", request.programs.string());
+  argument("--jobs", request.jobs.string());
+  argument("--device", request.device);
+  argument("--case-seconds", fmt::format("{}", request.case_seconds));
+  argument("--mpi", site.mpi);
+  for (const std::string& module : site.modules) argument("--module", module);
+  if (!site.container.empty()) argument("--image", site.container);
+  return words;
+}
+
+std::string job_number(const std::string& text) {
+  constexpr std::size_t kMostDigits = 10;
+  if (text.empty() || text.size() > kMostDigits ||
+      text.find_first_not_of("0123456789") != std::string::npos) {
+    throw BadInput(fmt::format("'{}': expected the number of a job", text));
+  }
+  return text;
+}
+
+std::int64_t JobProgress::total() const {
+  std::int64_t sum = 0;
+  for (const auto& [record, count] : measured) sum += count;
+  return sum;
+}
+
+JobProgress progress_of(const fs::path& folder) {
+  JobProgress progress;
+  for (const fs::path& record : records_of(folder))
+    progress.measured[record.stem().string()] = measurements_in(record);
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder / "ended", none)) {
+    if (entry.path().extension() == ".part") continue;
+    int code = 0;
+    if (std::ifstream(entry.path()) >> code) progress.ended.push_back(code);
+  }
+  return progress;
+}
+
+std::optional<fs::path> merge_records(const fs::path& folder) {
+  std::string all;
+  for (const fs::path& file : records_of(folder)) {
+    (void)read_record(file);
+    std::ifstream in(file, std::ios::binary);
+    std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    text.resize(text.rfind('\n') + 1);
+    all += text;
+  }
+  if (all.empty()) return std::nullopt;
+  const fs::path merged = folder / "record.jsonl";
+  const fs::path part = folder / "record.jsonl.part";
+  if (std::ofstream out(part, std::ios::binary); !(out << all).flush())
+    throw EnvironmentFailed(part.string() + ": writing failed");
+  fs::rename(part, merged);
+  return merged;
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,228 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The command `trainmeter submit`: a measuring job on Slurm, from sbatch to its report.
+#include "record/error.hpp"
+#include "report/child.hpp"
+#include "report/command.hpp"
+#include "report/slurm_job.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+#include <unistd.h>
+
+namespace trainmeter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kUnavailable = 3;
+constexpr auto kLookAgain = std::chrono::seconds(1);
+constexpr int kStepS = 60;  // most a round of fabric.sbatch measures (its --max_seconds)
+
+fs::path program_folder() {
+  return fs::read_symlink("/proc/self/exe").parent_path();
+}
+
+// Installed, or in a build folder of the source tree.
+fs::path script_folder() {
+  for (const char* place : {"../share/trainmeter/slurm", "../../scripts/slurm"}) {
+    if (const fs::path folder = program_folder() / place; fs::exists(folder / "node.sbatch"))
+      return fs::weakly_canonical(folder);
+  }
+  throw EnvironmentFailed("submit: no batch scripts beside this program (share/trainmeter/slurm)");
+}
+
+ChildOutput slurm(const std::vector<std::string>& command) {
+  ChildOutput said = run_child(command);
+  for (std::string* text : {&said.out, &said.err}) {
+    while (text->ends_with('\n')) text->pop_back();
+    std::ranges::replace(*text, '\n', ' ');
+  }
+  return said;
+}
+
+// What the queue says of a job: "RUNNING", or "PENDING (Resources)"; of an array what most of its
+// tasks are. Empty where it is over.
+std::string state_in_queue(const std::string& job) {
+  const ChildOutput said =
+      slurm({"squeue", "--noheader", "--jobs=" + job, "--format=%T %r", "--sort=T"});
+  if (said.code != 0 && said.err.find("Invalid job id") == std::string::npos)
+    return "unknown, the queue does not answer";
+  std::istringstream words(said.out);
+  std::string state, reason;
+  words >> state >> reason;
+  return reason.empty() || reason == "None" ? state : fmt::format("{} ({})", state, reason);
+}
+
+struct SubmitCommand : Command {
+  JobRequest request;
+  std::string site_file, jobs = "trainmeter-jobs", attach;
+  std::optional<std::string> partition, account, qos;
+  bool dry_run = false;
+
+  SubmitCommand()
+      : Command("submit", "measure on a Slurm cluster: submits the job, follows it, reports") {}
+
+  void options(CLI::App& app) override {
+    app.add_option("KIND", request.kind,
+                   "node (everything on one node), fleet (every node by itself) or fabric (the "
+                   "network between nodes)")
+        ->check(CLI::IsMember({"node", "fleet", "fabric"}))
+        ->capture_default_str();
+    app.add_option("--nodes", request.nodes, "of a fleet or a fabric")
+        ->check(whole_number(1, 100'000));
+    app.add_option("--partition", partition, "of Slurm; before the site file's");
+    app.add_option("--account", account, "the same");
+    app.add_option("--qos", qos, "the same");
+    app.add_option("--time", request.time, "limit, as sbatch takes it (00:15:00; fabric 00:30:00)");
+    app.add_option("--nodelist", request.nodelist, "these nodes");
+    app.add_option("--array", request.array, "0-9: so many jobs of one node, as nodes become free");
+    app.add_option("--sbatch", request.more, "another option for sbatch (--sbatch=--reservation=x)")
+        ->take_all();
+    app.add_option("--site", site_file, "the site's facts, JSON; default: $TRAINMETER_SITE");
+    app.add_option("--device", request.device, "gpu or cpu")
+        ->check(CLI::IsMember({"gpu", "cpu"}))
+        ->capture_default_str();
+    app.add_option("--case_seconds", request.case_seconds, "most sampling of a case")
+        ->check(number_between(0.01, 600))
+        ->capture_default_str();
+    app.add_option("--jobs", jobs, "folder for jobs, which all nodes see")->capture_default_str();
+    app.add_option("--attach", attach, "follow this job again (with the same --jobs)");
+    app.add_flag("--dry-run", dry_run, "say what would be submitted, and end");
+  }
+
+  int run() override {
+    request.jobs = fs::absolute(jobs).lexically_normal();
+    if (!attach.empty()) return follow(job_number(attach));
+    prepare();
+    explain();
+    const std::vector<std::string> command = sbatch_command(request);
+    if (dry_run) {
+      fmt::print("{}\n", fmt::join(command, "\n  "));
+      return kFine;
+    }
+    std::error_code failed;
+    fs::create_directories(request.jobs, failed);
+    if (failed) throw BadInput(fmt::format("--jobs: {}: {}", jobs, failed.message()));
+    const ChildOutput said = slurm(command);
+    if (said.code != 0) throw BadInput("sbatch: " + said.err);
+    return follow(job_number(said.out.substr(0, said.out.find(';'))));  // "12;cluster"
+  }
+
+ private:
+  void prepare() {
+    if (const char* set = std::getenv("TRAINMETER_SITE"); site_file.empty() && set != nullptr)
+      site_file = set;
+    if (!site_file.empty()) request.site = read_site(site_file);
+    if (partition) request.site.partition = *partition;
+    if (account) request.site.account = *account;
+    if (qos) request.site.qos = *qos;
+    if (request.kind == "node" && request.nodes != 1)
+      throw BadInput("--nodes: a node job has one; expected fleet or fabric before it");
+    if (request.kind == "fabric" && request.nodes < 2)
+      throw BadInput("--nodes: expected at least 2 for a fabric");
+    if (request.kind != "node" && !request.array.empty())
+      throw BadInput("--array: is of node jobs");
+    request.scripts = script_folder();
+    request.programs = program_folder();
+  }
+
+  // What it will measure and about how long; the batch scripts' own plan.
+  void explain() const {
+    std::int64_t seconds = 0;
+    std::string text;
+    if (request.kind == "fabric") {
+      const std::int64_t rounds = request.nodes - 1 + request.nodes % 2;
+      const auto wholes = request.nodes > 2 ? static_cast<std::int64_t>(std::ceil(
+                                                  std::log2(static_cast<double>(request.nodes)))) -
+                                                  1
+                                            : 0;
+      text = fmt::format(
+          "all-reduce between all pairs of {} nodes (rounds: {}), then over 4, 8, ... nodes (steps: "
+          "{})\n",
+          request.nodes, rounds, wholes);
+      seconds = kStepS * (rounds + std::max<std::int64_t>(wholes, 0));
+    } else {
+      const ChildOutput plan = run_child(
+          {"bash", (request.scripts / "measure_node.sh").string(), "--plan", request.device});
+      if (plan.code != 0) throw EnvironmentFailed("measure_node.sh: " + plan.err);
+      std::istringstream lines(plan.out);
+      for (std::int64_t most = 0; lines >> most; seconds += most) {
+        std::string what;
+        std::getline(lines, what);
+        text += fmt::format("at most {:>3} s:{}\n", most, what);
+      }
+    }
+    fmt::print(stderr, "{}{} on {} {}; at most about {} min of measuring\n", text, request.kind,
+               request.nodes, request.nodes == 1 ? "node" : "nodes", (seconds + 59) / 60);
+  }
+
+  // Until the job is over; then its records and what they say.
+  int follow(const std::string& job) const {
+    const fs::path folder = request.jobs / job;
+    fmt::print(stderr,
+               "job {}, in {}\nCtrl-C leaves it running; 'trainmeter submit --attach {} --jobs {}' "
+               "follows it again\n",
+               job, folder.string(), job, jobs);
+    std::string shown;
+    for (std::string state = state_in_queue(job); !state.empty(); state = state_in_queue(job)) {
+      const JobProgress progress = progress_of(folder);
+      const std::string now = fmt::format("job {}: {}, {} cases measured in {} {}", job, state,
+                                          progress.total(), progress.measured.size(),
+                                          progress.measured.size() == 1 ? "record" : "records");
+      if (now != shown) fmt::print(stderr, "{}\n", now);
+      shown = now;
+      std::this_thread::sleep_for(kLookAgain);
+    }
+    return report(job, folder);
+  }
+
+  int report(const std::string& job, const fs::path& folder) const {
+    const JobProgress progress = progress_of(folder);
+    const auto merged = merge_records(folder);
+    const int code =
+        progress.ended.empty() ? kEnvironmentFailed : *std::ranges::max_element(progress.ended);
+    if (!merged) {
+      if (code == kUnavailable) {
+        fmt::print(stderr, "job {}: its nodes lack what was asked for ({}.log in {})\n", job, job,
+                   jobs);
+        return code;
+      }
+      if (!fs::exists(folder))
+        throw BadInput(fmt::format("job {}: not in {} (--jobs), and not in the queue", job, jobs));
+      throw EnvironmentFailed(
+          fmt::format("job {}: ended without a record; its log is in {}", job, jobs));
+    }
+    const std::string self = (program_folder() / "trainmeter").string();
+    const bool one_node = progress.measured.size() == 1;
+    const int said = one_node ? run_visibly({self, "report", merged->string()})
+                              : run_visibly({self, "accept", (folder / "records").string()});
+    fmt::print(stderr, "record: {}\n", merged->string());
+    if (progress.ended.empty()) {
+      fmt::print(stderr,
+                 "job {}: ended without saying so (killed, out of memory, or its node failed); "
+                 "finished work is in the record\n",
+                 job);
+    } else if (code != kFine) {
+      fmt::print(stderr, "job {}: exit code {}; its log is in {}\n", job, code, jobs);
+    }
+    return code != kFine ? code : said;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> submit_command() {
+  return std::make_unique<SubmitCommand>();
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,78 @@
+# What the batch scripts here share: arguments, steps that a signal can end, what is kept. Sourced by them, not run.
+# shellcheck shell=bash
+# Arguments of every batch script, after the folder of these scripts; `trainmeter submit` passes them, none reaches a shell as text:
+#   --bin DIR      the programs (build/bin of the folder that the job was submitted in)
+#   --jobs DIR     the job works in DIR/<job id> (trainmeter-jobs)
+#   --device D     gpu or cpu (gpu)      --case-seconds S  most sampling of a case (2)
+#   --module M     load it first; repeatable      --image FILE  run the programs in this container, by apptainer
+#   --mpi TYPE     of srun, for steps over several nodes (pmix)
+set -euo pipefail
+bin=$PWD/build/bin jobs=$PWD/trainmeter-jobs device=gpu case_seconds=2 mpi=pmix inside=() modules=()
+while [ $# -gt 0 ]; do
+  value=${2:?"$1 needs a value"}
+  case $1 in
+    --bin) bin=$value ;;
+    --jobs) jobs=$value ;;
+    --device) device=$value ;;
+    --case-seconds) case_seconds=$value ;;
+    --module) modules+=("$value") ;;
+    --image) inside=(apptainer exec --nv --bind "$jobs" "$value") ;;
+    --mpi) mpi=$value ;;
+    *) printf "unknown argument '%s'\n" "$1" >&2; exit 2 ;;
+  esac
+  shift 2
+done
+if [ ${#modules[@]} -gt 0 ]; then module load "${modules[@]}"; fi
+export TRAINMETER_CASE_SECONDS=$case_seconds
+
+# One folder for a job and its restarts, and for all tasks of an array.
+folder=$jobs/${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}
+ended=$folder/ended/${SLURM_ARRAY_TASK_ID:-0}
+mkdir -p "$folder/records" "$folder/nodes" "$folder/ended"
+rm -f "$ended"  # of the start before
+
+say() { printf '%s  %s\n' "$(date -u +%H:%M:%S)" "$*"; }
+measured() { cat "$folder"/records/*.jsonl 2>/dev/null | grep -c '"kind":"measurement"' || true; }
+before=$(measured)
+if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then say "start number $((SLURM_RESTART_COUNT + 1)), with $before cases measured before"; fi
+
+# A signal ends the steps in order: each program finishes its line. USR1 comes 60 s before the time limit (--signal), TERM from
+# scancel, from pre-emption and at the time limit itself; Slurm then sends it to the steps, too.
+stopped=''
+trap 'stopped=time; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
+trap 'stopped=${stopped:-term}' TERM
+
+# step COMMAND...: its exit code is in $code. In the background, or the traps would wait for it.
+code=0
+step() {
+  "$@" &
+  await $!
+}
+await() {  # await PROCESS
+  local failed=0
+  while :; do
+    wait "$1" && failed=0 || failed=$?
+    kill -0 "$1" 2>/dev/null || break
+  done
+  code=$failed
+}
+
+worst=0
+note() { if [ "$code" -gt "$worst" ]; then worst=$code; fi; }
+
+# The last thing: where the time limit came first and this start got further than the one before, Slurm starts the job again, and it goes on.
+finish() {
+  local now
+  now=$(measured)
+  say "$now cases measured; exit code $worst"
+  if [ "$stopped" = time ]; then
+    if [ "$now" -gt "$before" ]; then
+      say "the time limit is near: again from here"
+      exec scontrol requeue "$SLURM_JOB_ID"
+    fi
+    say "the time limit is too short for a single case"
+  fi
+  if [ "$stopped" = term ]; then worst=143; fi
+  printf '%s\n' "$worst" >"$ended.part" && mv "$ended.part" "$ended"
+  exit "$worst"
+}

@@ -1,0 +1,256 @@
+"""Measuring jobs on a real Slurm of two virtual nodes on this machine: from sbatch to the report, and what goes wrong on the way.
+    slurm_test.py BIN SOURCE [CASE...]
+Skipped, with the reason, where slurm-wlm and munge aren't installed or this isn't root."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BIN, SOURCE = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+CLUSTER = pathlib.Path(__file__).parent / "cluster.sh"
+# The shortest case: half a second or so.
+QUICK = ["--device", "cpu", "--case_seconds", "0.05"]
+LONGER = ["--device", "cpu", "--case_seconds", "1"]
+
+
+def call(*command, codes=(0,), **more):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=240, **more)
+    assert done.returncode in codes, f"{command}: exit code {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
+    return done
+
+
+def wait_for(condition, what, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+class Cluster:
+    """The real programs, on operands that small tests can afford."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.bin = folder / "tree" / "build" / "bin"
+        self.bin.mkdir(parents=True)
+        (folder / "tree" / "scripts").symlink_to(SOURCE / "scripts")
+        shutil.copy(BIN / "trainmeter", self.bin)
+        for name, also in (("gemm_bench", "--cache=hot"), ("memory_bench", "--cache=hot --bytes=1048576"), ("collective_bench", "--cache=hot")):
+            (self.bin / name).write_text(f'#!/bin/sh\nexec "{BIN}/{name}" {also} "$@"\n')
+            (self.bin / name).chmod(0o755)
+        os.environ.update(SLURM_CONF=str(folder / "slurm.conf"), TRAINMETER_DATA=str(SOURCE / "results/published"),
+                          OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", MASTER_ADDR="127.0.0.1")  # n1 is no host name here
+        os.chdir(folder)
+
+    def submit(self, *arguments, codes=(0,)):
+        return call(self.bin / "trainmeter", "submit", *arguments, codes=codes)
+
+    def start(self, *arguments):
+        """Submitted and left alone, as by a terminal that was lost; the job's number."""
+        follower = subprocess.Popen([str(self.bin / "trainmeter"), "submit", *arguments], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE, text=True)
+        for line in follower.stderr:
+            if line.startswith("job "):
+                job = line.split()[1].rstrip(",")
+                break
+        follower.send_signal(signal.SIGHUP)
+        follower.wait()
+        follower.stderr.close()
+        return job
+
+    def records(self, job):
+        return sorted((self.folder / "trainmeter-jobs" / job / "records").glob("*.jsonl"))
+
+    def measured(self, job):
+        names = []
+        for file in self.records(job):
+            text = file.read_text()
+            for line in text[: text.rfind("\n") + 1].splitlines():
+                row = json.loads(line)
+                if row["kind"] == "measurement":
+                    names.append((file.stem, row["name"]))
+        return names
+
+    def log(self, job):
+        file = self.folder / "trainmeter-jobs" / f"{job}.log"
+        return file.read_text() if file.exists() else ""
+
+    def state(self, job):
+        for word in call("scontrol", "show", "job", job).stdout.split():
+            if word.startswith("JobState="):
+                return word.removeprefix("JobState=")
+        return ""
+
+    def start_again(self, job):
+        """Slurm keeps a requeued job back for two minutes."""
+        wait_for(lambda: self.state(job) == "PENDING", "it waits for its next turn")
+        call("scontrol", "update", f"jobid={job}", "starttime=now", "timelimit=60")
+
+    def attach(self, job, codes=(0,)):
+        return self.submit("--attach", job, codes=codes)
+
+
+EVERYTHING = 10  # cases of measure_node.sh on a CPU: 3 GEMM shapes and 2 memory kernels, by 2 implementations each
+
+
+def case_report(c):
+    """sbatch to report; what it says before; GPUs asked for; names that Slurm knows in the record."""
+    site = c.folder / "site.json"
+    site.write_text(json.dumps({"partition": "gpu", "gres": "gpu", "gpus_per_node": 8, "mpi": "none"}))
+    done = c.submit(*QUICK, "--site", str(site))
+    assert "at most" in done.stderr and "memory bandwidth" in done.stderr, done.stderr
+    assert "cases measured" in done.stderr, done.stderr
+    assert "gemm" in done.stdout, done.stdout
+    measured = c.measured("1")
+    assert len(measured) == len(set(measured)) == EVERYTHING, measured
+    assert "gpu:8" in call("scontrol", "show", "job", "1").stdout
+    header = json.loads(c.records("1")[0].read_text().splitlines()[0])
+    assert header["host"] in ("n1", "n2"), header["host"]
+
+
+def case_refusals(c):
+    """Nothing reaches sbatch, let alone a shell, that isn't what it should be."""
+    site = c.folder / "evil.json"
+    for text in ('{"modules": ["cuda; touch PWNED"]}', '{"partition": "$(touch PWNED)"}', '{"container": "-x"}', '{"gres": "a b"}',
+                 '{"module": []}', "[]", '{"gpus_per_node": 0}'):
+        site.write_text(text)
+        done = c.submit("--dry-run", "--site", str(site), codes=(2,))
+        assert done.stderr.count("\n") == 1, done.stderr
+    for arguments in (["--attach", "1;touch PWNED"], ["fabric", "--nodes", "1"], ["--nodes", "2"], ["fleet", "--array", "0-1"],
+                      ["--attach", "99999"], ["tree"], ["--time", "soon; touch PWNED", "--device", "cpu"]):
+        c.submit(*arguments, codes=(2,))
+    assert not list(c.folder.rglob("PWNED"))
+
+
+def case_fleet_and_killed_task(c):
+    """Both nodes at the same time; the task of one is killed, the other goes on and the record holds what both finished."""
+    job = c.start("fleet", "--nodes", "2", *LONGER)
+    wait_for(lambda: {"n1", "n2"} <= {node for node, _ in c.measured(job)}, "both nodes measure")
+    call("scancel", "--signal=KILL", f"{job}.1")  # a fleet has a step for each node
+    done = c.attach(job, codes=(137, 143))
+    nodes = [node for node, _ in c.measured(job)]
+    less, all_of = sorted(nodes.count(node) for node in ("n1", "n2"))
+    assert 0 < less < all_of == EVERYTHING, nodes
+    assert "2 nodes" in done.stdout, done.stdout
+
+
+def case_scancel(c):
+    job = c.start(*LONGER)
+    wait_for(lambda: c.measured(job), "something is measured")
+    call("scancel", job)
+    done = c.attach(job, codes=(143, 4))
+    assert 0 < len(c.measured(job)) < EVERYTHING
+    assert "record: " in done.stderr, done.stderr
+
+
+def case_array(c):
+    """One job for as many nodes as become free: all its tasks have one folder and one report."""
+    done = c.submit("--array", "0-1", *QUICK)
+    job = next(line.split()[1].rstrip(",") for line in done.stderr.splitlines() if line.startswith("job "))
+    assert len(c.measured(job)) == EVERYTHING * len(c.records(job))
+    assert len(list((c.folder / "trainmeter-jobs" / job / "ended").iterdir())) == 2
+
+
+def case_two_jobs(c):
+    """Two jobs write one record at the same time: every line of both is there, whole."""
+    both = c.folder / "both.jsonl"
+    steps = [subprocess.Popen(["srun", "--mpi=none", f"--nodelist=n{i}", "-n1", str(c.bin / "memory_bench"), "--device=cpu",
+                               "--case_seconds=0.05", f"--out={both}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             for i in (1, 2)]
+    assert [step.wait(timeout=120) for step in steps] == [0, 0]
+    rows = [json.loads(line) for line in both.read_text().splitlines()]
+    assert {row["host"] for row in rows if row["kind"] == "header"} == {"n1", "n2"}
+    assert sum(row["kind"] == "measurement" for row in rows) == 2 * 7, len(rows)
+    call(c.bin / "trainmeter", "report", both)
+
+
+def case_fabric(c):
+    """Pairs of nodes, named for accept; their ranks meet by Slurm's variables."""
+    site = c.folder / "site.json"
+    site.write_text(json.dumps({"mpi": "none"}))
+    done = c.submit("fabric", "--nodes", "2", *QUICK, "--site", str(site))
+    assert "all pairs of 2 nodes (rounds: 1)" in done.stderr, done.stderr
+    files = list((c.folder / "trainmeter-jobs").glob("*/records/n1+n2.jsonl"))
+    assert len(files) == 1, files
+    rows = [json.loads(line) for line in files[0].read_text().splitlines()]
+    rows = [row for row in rows if row["kind"] == "measurement"]
+    assert rows and all(row["notes"]["hosts"] == "n1 n2" and row["ranks"] == 2 for row in rows), rows
+    verdict = call(c.bin / "trainmeter", "accept", files[0], "--format", "json")
+    assert json.loads(verdict.stdout)["links"][0]["name"] == "n1 - n2", verdict.stdout
+
+
+def case_requeue(c):
+    """Requeued in mid-run, as pre-emption does: it goes on where it was, and measures nothing twice."""
+    job = c.start(*LONGER, "--nodelist", "n1")
+    wait_for(lambda: len(c.measured(job)) >= 2, "two cases are measured")
+    before = c.measured(job)
+    call("scontrol", "requeue", job)
+    c.start_again(job)
+    c.attach(job)
+    measured = c.measured(job)
+    assert measured[: len(before)] == before
+    assert len(measured) == len(set(measured)) == EVERYTHING, measured
+    assert "start number 2" in c.log(job), c.log(job)
+
+
+def case_time_limit(c):
+    """The time limit comes too early: the job asks for another turn 60 s before it, and goes on."""
+    job = c.start(*LONGER, "--nodelist", "n1", "--sbatch=--signal=B:USR1@595", "--time", "00:10:00")
+    wait_for(lambda: "the time limit is near" in c.log(job), "USR1 has come", 180)
+    before = c.measured(job)
+    assert 0 < len(before) < EVERYTHING, before
+    c.start_again(job)
+    c.attach(job)
+    measured = c.measured(job)
+    assert len(measured) == len(set(measured)) == EVERYTHING, measured
+
+
+def case_node_down(c):
+    """A node of a fleet is set down in mid-job: the other one's record is complete, and what the lost one finished is there."""
+    job = c.start("fleet", "--nodes", "2", *LONGER)
+    wait_for(lambda: {"n1", "n2"} <= {node for node, _ in c.measured(job)}, "both nodes measure")
+    call("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    try:
+        c.attach(job, codes=(4,))
+        assert "n2: lost" in c.log(job), c.log(job)
+        nodes = [node for node, _ in c.measured(job)]
+        assert nodes.count("n1") == EVERYTHING and nodes.count("n2") > 0, nodes
+    finally:
+        call("scontrol", "update", "nodename=n2", "state=resume", codes=(0, 1))  # 1: it came back by itself
+
+
+def skip(why):
+    print("skipped: " + why)
+    sys.exit(0)
+
+
+for program in ("sbatch", "slurmctld", "slurmd", "munged"):
+    if shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin") is None:
+        skip(f"no {program} (apt-get install slurm-wlm munge)")
+if os.geteuid() != 0:
+    skip("the test cluster needs root")
+os.environ["PATH"] += ":/usr/sbin"
+
+cases = {name.removeprefix("case_"): function for name, function in list(globals().items()) if name.startswith("case_")}
+with tempfile.TemporaryDirectory(prefix="trainmeter-slurm-", ignore_cleanup_errors=True) as folder:
+    folder = pathlib.Path(folder).resolve()
+    try:
+        call(CLUSTER, "start", folder)
+        cluster = Cluster(folder)
+        for name in sys.argv[3:] or cases:
+            start = time.monotonic()
+            cases[name](cluster)
+            print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
+    finally:
+        os.chdir("/")
+        subprocess.run(["scancel", "--user=root"], capture_output=True, check=False)
+        time.sleep(0.5)
+        subprocess.run([CLUSTER, "stop", folder], check=False)
+left = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
+assert not left, f"processes stay: {left}"
