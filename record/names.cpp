@@ -68,6 +68,14 @@ const std::vector<std::string>& step_kernel_names() {
   return kNames;
 }
 
+const std::vector<std::string>& eager_operation_names() {
+  static const std::vector<std::string> kNames = {
+      "eager_embedding",     "eager_layernorm",    "eager_split_heads", "eager_softmax",
+      "eager_merge_heads",   "eager_residual_add", "eager_gelu",        "eager_cast",
+      "eager_cross_entropy", "eager_adamw"};
+  return kNames;
+}
+
 const std::vector<std::string>& operation_names() {
   static const std::vector<std::string> kNames = [] {
     std::vector<std::string> names = {"fma",
@@ -87,6 +95,7 @@ const std::vector<std::string>& operation_names() {
                                       "device_to_host",
                                       "peer_copy"};
     names.insert(names.end(), step_kernel_names().begin(), step_kernel_names().end());
+    names.insert(names.end(), eager_operation_names().begin(), eager_operation_names().end());
     names.emplace_back("allreduce");
     return names;
   }();

@@ -14,6 +14,9 @@ const std::vector<std::string>& dtype_names();  // fp64 fp32 tf32 fp16 bf16 fp8 
 // The memory-bound kernels of a training step, as `operation`: rmsnorm swiglu rope cast_fp8
 // cast_fp8_transpose permute residual_add cross_entropy adamw.
 const std::vector<std::string>& step_kernel_names();
+// What unfused training software does beside GEMMs, forward and backward of one together, each at
+// the speed of that software (scripts/validate_step.py measures PyTorch's).
+const std::vector<std::string>& eager_operation_names();
 // All operations that records hold, in the order of a report.
 const std::vector<std::string>& operation_names();
 
