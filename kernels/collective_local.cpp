@@ -16,8 +16,7 @@ class LocalWorld final : public ShmWorld {
     RanksOnHost here = take_own_cores(launch.rank, texts);
     RankGroup members = group_of(split, here.hosts, launch.rank);
     auto all = make_shm_group(launch.rank, launch.ranks, here.crowded, texts);
-    auto part =
-        members.groups > 1 ? make_shm_group(members, here.crowded, texts) : nullptr;
+    auto part = members.groups > 1 ? make_shm_group(members, here.crowded, texts) : nullptr;
     take(std::move(all), std::move(here.hosts), std::move(members), std::move(part), here.ranks);
   }
 

@@ -19,17 +19,17 @@ namespace {
 
 using Words = std::set<std::string>;
 
-const Words kPrograms = {"gemm_bench", "memory_bench", "attention_bench", "collective_bench",
-                         "nccl-tests", "nvbandwidth",  "google-benchmark"};
+const Words kPrograms = {"gemm_bench", "memory_bench", "attention_bench",  "collective_bench",
+                         "nccl-tests", "nvbandwidth",  "google-benchmark", "validate_step"};
 const Words kOperations(operation_names().begin(), operation_names().end());
-const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp", "openmp_nt",
-                         "cuda",      "cuda_bulk", "copy_engine", "nccl",   "mpi",
-                         "registers", "shm",       "hopper"};
-const Words kShapeKeys = {"m",         "n",           "k",         "groups",   "bytes",   "cores",
-                          "threads",   "node",        "from",      "to",       "ways",    "rows",
-                          "cols",      "heads",       "top_k",     "pinned",   "head_dim", "experts",
-                          "weights",   "batch",       "kv_heads",  "queries",  "seq_len", "value_dim",
-                          "causal",    "device",      "in_place",  "nodes",    "group_limit", "skew_pct"};
+const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp",  "openmp_nt",
+                         "cuda",      "cuda_bulk", "copy_engine", "nccl",    "mpi",
+                         "registers", "shm",       "hopper",      "pytorch", "gloo"};
+const Words kShapeKeys = {"m",       "n",      "k",        "groups",  "bytes",       "cores",
+                          "threads", "node",   "from",     "to",      "ways",        "rows",
+                          "cols",    "heads",  "top_k",    "pinned",  "head_dim",    "experts",
+                          "weights", "batch",  "kv_heads", "queries", "seq_len",     "value_dim",
+                          "causal",  "device", "in_place", "nodes",   "group_limit", "skew_pct"};
 const Words kThrottleReasons = {"applications_clocks_setting",
                                 "sw_power_cap",
                                 "hw_slowdown",
@@ -40,7 +40,8 @@ const Words kThrottleReasons = {"applications_clocks_setting",
                                 "display_clock_setting",
                                 "cgroup_quota",
                                 "core_thermal"};
-const Words kSoftware = {"CUDA", "MPI", "NCCL", "OpenBLAS", "compiler", "cuBLASLt", "oneDNN"};
+const Words kSoftware = {"CUDA",     "MPI",      "NCCL",   "OpenBLAS",
+                         "compiler", "cuBLASLt", "oneDNN", "PyTorch"};
 const Words kDeviceWords = {"NVIDIA", "AMD",      "Intel",     "Intel(R)", "Xeon",  "Xeon(R)",
                             "EPYC",   "Instinct", "Processor", "CPU",      "GPU",   "Platinum",
                             "Gold",   "Silver",   "Core",      "Core(TM)", "Ryzen", "Tesla",

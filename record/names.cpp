@@ -85,6 +85,14 @@ const std::vector<std::string>& collective_names() {
   return kNames;
 }
 
+const std::vector<std::string>& eager_operation_names() {
+  static const std::vector<std::string> kNames = {
+      "eager_embedding",     "eager_layernorm",    "eager_split_heads", "eager_softmax",
+      "eager_merge_heads",   "eager_residual_add", "eager_gelu",        "eager_cast",
+      "eager_cross_entropy", "eager_adamw"};
+  return kNames;
+}
+
 const std::vector<std::string>& operation_names() {
   static const std::vector<std::string> kNames = [] {
     std::vector<std::string> names = {"fma",
@@ -105,6 +113,7 @@ const std::vector<std::string>& operation_names() {
                                       "peer_copy"};
     names.insert(names.end(), step_kernel_names().begin(), step_kernel_names().end());
     names.insert(names.end(), collective_names().begin(), collective_names().end());
+    names.insert(names.end(), eager_operation_names().begin(), eager_operation_names().end());
     return names;
   }();
   return kNames;

@@ -89,6 +89,7 @@ class Biller {
       bill_.layers[kind] = layer(layer_work(m, kind, bill_.layout, options));
     }
     once_a_step();
+    operations();
     finish_spread();
     bill_.doublings =
         std::log2(std::max(1.0, real(bill_.layout.gpus) / real(system_.gpus_per_node)));
@@ -314,8 +315,10 @@ class Biller {
   LayerBill layer(const LayerWork& work) {
     LayerBill out;
     for (const GemmWork& g : work.gemms) gemm(out, g);
-    attention(out, work.core);
-    for (const Traffic& t : work.traffic) traffic(out, t);
+    if (run_.operations.empty()) {
+      attention(out, work.core);
+      for (const Traffic& t : work.traffic) traffic(out, t);
+    }
     for (const Collective& c : work.collectives) {
       (c.half == Half::forward ? out.forward : out.backward_input).comm.push_back(comm(c));
     }
@@ -373,9 +376,46 @@ class Biller {
       bill_.send = comm(send);
     }
     uses_ = 1;
+    if (!run_.operations.empty()) return;  // the optimizer is among them
     bill_.optimizer_s = optimizer_bytes(owned) / memory_.value;
     use("optimizer, memory bandwidth", memory_, bill_.optimizer_s);
     memory_s_ += bill_.optimizer_s;
+  }
+
+  // The run's own list, each kernel at its rate alone.
+  void operations() {
+    uses_ = 1;
+    for (const StepOperation& o : run_.operations) {
+      const auto size = [&](const char* key) {
+        const auto found = o.shape.find(key);
+        return found == o.shape.end() ? 1 : found->second;
+      };
+      if (o.operation == "gemm") {
+        const GemmWork work{
+            .m = size("m"), .n = size("n"), .k = size("k"), .groups = size("groups")};
+        const Rate rate = gemm_rate(dtype_known(o.dtype), o.layout.c_str(), work);
+        const double seconds = o.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) /
+                               (rate.value * power_);
+        bill_.operation_gemms_s += seconds;
+        use(fmt::format("{} x {}x{}x{} {} {}", work.groups, work.m, work.n, work.k, o.layout,
+                        o.dtype),
+            rate, seconds);
+        noise_ += seconds * rate.noise;
+        shape_ += seconds * rate.shape;
+        gemm_s_ += seconds;
+        continue;
+      }
+      const auto known = book_.kernel(o.operation, o.dtype, o.bytes);
+      if (!known) {
+        assume(fmt::format("{} {} was not measured: its least bytes at memory bandwidth",
+                           o.operation, o.dtype));
+      }
+      const Rate rate = known.value_or(memory_);
+      const double seconds = o.count * o.bytes / rate.value;
+      bill_.operations_s += seconds;
+      use(fmt::format("{} {}, memory-bound", o.operation, o.dtype), rate, seconds);
+      operation_noise_ += seconds * std::hypot(rate.noise, rate.shape);
+    }
   }
 
   void add_once(CommBill& out, double payload, std::int64_t ranks, std::int64_t on_node,
@@ -400,6 +440,10 @@ class Biller {
       bill_.gemm_shape = shape_ / gemm_s_;
     }
     bill_.memory_noise = memory_.noise;
+    if (!run_.operations.empty()) {
+      bill_.memory_noise = bill_.operations_s > 0 ? operation_noise_ / bill_.operations_s : 0;
+      return;
+    }
     uses_ = 1;
     use("memory-bound kernels, memory bandwidth", memory_, memory_s_);
   }
@@ -412,7 +456,7 @@ class Biller {
   Rate memory_;
   double power_ = 1;
   double uses_ = 1;  // of the layer at hand, in one step of one GPU
-  double noise_ = 0, shape_ = 0, gemm_s_ = 0, memory_s_ = 0;
+  double noise_ = 0, shape_ = 0, gemm_s_ = 0, memory_s_ = 0, operation_noise_ = 0;
 };
 
 }  // namespace

@@ -252,6 +252,23 @@ FactorValues values_of(const Belief& belief) {
   return exponentials(belief.log_mean);
 }
 
+bool is_in_place(Factor factor) {
+  return factor == Factor::in_place_hopper || factor == Factor::in_place_hopper_fp8 ||
+         factor == Factor::in_place_ampere || factor == Factor::in_place_other;
+}
+
+// What is known of the ratio has no part in the other factors any more.
+void set_in_place(Belief& belief, const InPlace& in_place) {
+  for (std::size_t f = 0; f < kFactors; ++f) {
+    if (!is_in_place(static_cast<Factor>(f))) continue;
+    belief.log_mean[f] = std::log(in_place.ratio);
+    for (std::size_t other = 0; other < kFactors; ++other) {
+      belief.log_covariance[f * kFactors + other] = belief.log_covariance[other * kFactors + f] = 0;
+    }
+    belief.log_covariance[f * (kFactors + 1)] = in_place.sigma * in_place.sigma;
+  }
+}
+
 }  // namespace
 
 nlohmann::ordered_json printed_figures(const Published& p) {
@@ -287,7 +304,8 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
   if (run.rl && !run.tokens) {
     return predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book));
   }
-  const Belief& belief = knowledge.calibration.for_family(run.family);
+  Belief belief = knowledge.calibration.for_family(run.family);
+  if (options.in_place) set_in_place(belief, *options.in_place);
   const FactorValues centre = values_of(belief);
   const std::vector<Candidate> ways = candidates(run, system, book, knowledge.factors.medians());
 
@@ -297,6 +315,11 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
   out.goodput = run.goodput;
   explain(out, ways, centre);
   out.factors = used_factors(ways.front().bill, knowledge.factors, belief);
+  if (options.in_place) {  // no factor of the model any more
+    std::erase_if(out.factors, [](const UsedFactor& f) { return is_in_place(f.factor); });
+    out.assumptions.push_back(
+        fmt::format("GEMMs in the step reach {:.3f} of their rate alone", options.in_place->ratio));
+  }
   Sampled sampled;
   if (options.samples > 0) {
     sampled = sample(ways, belief, centre, options);

@@ -60,7 +60,14 @@ struct Knowledge {
 };
 Knowledge load_knowledge(const Library& library);
 
+// A GEMM's rate between the step's other kernels / its rate alone, with the standard deviation of
+// its logarithm.
+struct InPlace {
+  double ratio = 1, sigma = 0;
+};
+
 struct PredictOptions {
+  std::optional<InPlace> in_place;               // instead of what is assumed or learnt of it
   std::optional<double> price_usd_per_gpu_hour;  // before the run's, before the system's
   int samples = 1000;                            // 0: no range, every input at its median
   std::uint64_t seed = 1;

@@ -5,6 +5,7 @@
 #include "record/names.hpp"
 #include "report/command.hpp"
 #include "report/cost.hpp"
+#include "report/in_place.hpp"
 #include "report/stages.hpp"
 #include "report/story.hpp"
 #include "report/transfer.hpp"
@@ -33,6 +34,7 @@ void price_by_listings(Prediction& prediction, const System& on, const Library& 
 struct PredictCommand : Command {
   std::string run_id, system, price;
   std::vector<std::string> rates;
+  bool no_in_place = false;
   PredictOptions predict;
   Output output;
 
@@ -47,6 +49,7 @@ struct PredictCommand : Command {
     app.add_option("--price", price,
                    "USD per GPU-hour, or 'listings': the range of published rents")
         ->check(dollars_or_listings());
+    app.add_flag("--no_in_place", no_in_place, "GEMMs in the step as fast as alone");
     app.add_option("--samples", predict.samples, "draws; 0: no range, every input at its median")
         ->check(whole_number(0, 1'000'000))
         ->capture_default_str();
@@ -82,6 +85,11 @@ struct PredictCommand : Command {
       book.describe(on);
       const std::vector<std::string> reasons = add_projected(book, records, on, library);
       notes.insert(notes.end(), reasons.begin(), reasons.end());
+    }
+    predict.in_place = no_in_place ? InPlace{} : measured_in_place(records, book);
+    if (predict.in_place) {
+      notes.emplace_back(no_in_place ? "no in-place ratio: asked for"
+                                     : "the in-place ratio: GEMMs timed in a layer");
     }
     if (!price.empty() && price != kListings) predict.price_usd_per_gpu_hour = std::stod(price);
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);

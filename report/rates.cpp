@@ -65,6 +65,7 @@ RatePoint point_of(const Record& record, const Line& line) {
   out.backend = m.backend;
   out.layout = m.layout;
   out.ranks = m.ranks;
+  out.work_bytes = m.bytes;
   out.value = rate_of(m, record.header_of(line));
   out.noise = noise_of(m);
   out.name = m.name;
@@ -302,6 +303,24 @@ std::optional<Rate> RateBook::attention(bool forward, const std::string& backend
   rate.value =
       std::exp((1 - share) * std::log(causal_rate(*low)) + share * std::log(causal_rate(*high)));
   return rate;
+}
+
+std::optional<Rate> RateBook::kernel(std::string_view operation, std::string_view dtype,
+                                     double bytes) const {
+  const RatePoint* best = nullptr;
+  double nearest = std::numeric_limits<double>::infinity();
+  for (const RatePoint& p : points_) {
+    if (p.operation != operation || p.dtype != dtype || !(p.work_bytes > 0)) continue;
+    const double distance = std::abs(std::log(p.work_bytes / bytes));
+    if (distance < nearest) {
+      best = &p;
+      nearest = distance;
+    }
+  }
+  if (best == nullptr) return std::nullopt;
+  constexpr double kSame = 1e-6;
+  return nearest < kSame ? rate_at(*best, 0, "exact size")
+                         : rate_at(*best, kLeastShapeError * (1 + nearest), "nearest size");
 }
 
 std::optional<Rate> RateBook::memory() const {

@@ -38,6 +38,7 @@ struct RatePoint {
   std::string operation;  // gemm fma copy read write triad rmsnorm ... allreduce ...
   std::string dtype, backend, layout;
   std::int64_t m = 0, n = 0, k = 0;        // gemm; 0 where not printed
+  double work_bytes = 0;                   // of one run; 0 where published
   std::int64_t bytes = 0;                  // memory kernels: an array; collectives: payload
   std::int64_t groups = 1;                 // gemm: side by side
   std::int64_t seq_len = 0, head_dim = 0;  // attention
@@ -78,6 +79,9 @@ class RateBook {
   // forward): `backend`'s at the nearest head width, interpolated between sequence lengths.
   [[nodiscard]] std::optional<Rate> attention(bool forward, const std::string& backend,
                                               std::int64_t seq_len, std::int64_t head_dim) const;
+  // Bytes/s of a kernel of a step that was measured as itself, at the nearest size.
+  [[nodiscard]] std::optional<Rate> kernel(std::string_view operation, std::string_view dtype,
+                                           double bytes) const;
   [[nodiscard]] std::optional<Rate> memory() const;  // triad, else copy, else read: bytes/s
   // Start-up and bandwidth of a collective, fitted to its sweep over payloads (least squares of the
   // relative error, over the sweep with the most payloads): t = start_s + payload x bus factor /

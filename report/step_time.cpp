@@ -42,12 +42,17 @@ PricedComm price(const CommBill& c, const FactorValues& f) {
                                        network * c.channels * at(f, Factor::network_interference)};
 }
 
+// What a GEMM in a step reaches of its rate alone.
+double gemm_share(const GemmFactors& of, const FactorValues& f) {
+  return at(f, of.in_place) * (of.sustained ? at(f, *of.sustained) : 1);
+}
+
 class Pricer {
  public:
   Pricer(const Bill& bill, const FactorValues& factors, const Spread& spread)
       : bill_(bill), f_(factors) {
-    const double gemm = gemm_share(bill.gemm) * spread.gemm * bill.stack.compute_sms;
-    const double high = gemm_share(bill.gemm_high) * spread.gemm * bill.stack.compute_sms;
+    const double gemm = gemm_share(bill.gemm, f_) * spread.gemm * bill.stack.compute_sms;
+    const double high = gemm_share(bill.gemm_high, f_) * spread.gemm * bill.stack.compute_sms;
     const double traffic =
         at(f_, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager) / spread.memory;
     per_work_ = {1 / gemm,
@@ -80,10 +85,6 @@ class Pricer {
   }
 
  private:
-  [[nodiscard]] double gemm_share(const GemmFactors& of) const {
-    return at(f_, of.in_place) * (of.sustained ? at(f_, *of.sustained) : 1);
-  }
-
   [[nodiscard]] Priced price_slot(const SlotBill& slot, double gemm_times) const {
     Priced out;
     for (std::size_t i = 0; i < kWorks; ++i) {
@@ -187,6 +188,14 @@ double data_parallel_s(const Bill& bill, const PipelineProblem& p, const FactorV
   return shown(bill.gradients, backward / ranks) + shown(bill.weights, forward / ranks);
 }
 
+double operation_gemms_s(const Bill& bill, const FactorValues& f, const Spread& spread) {
+  return bill.operation_gemms_s / (gemm_share(bill.gemm, f) * spread.gemm);
+}
+
+double operations_s(const Bill& bill, const Spread& spread) {
+  return bill.operations_s / spread.memory;
+}
+
 double overheads_s(const Bill& bill, const FactorValues& f, const Spread& spread) {
   return bill.optimizer_s *
              at(f, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager) /
@@ -236,7 +245,10 @@ StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& 
   part("pipeline_bubble", pipeline.total_s - busy);
   part("data_parallel", unhidden);
   part("optimizer_and_overhead", overheads_s(bill, factors, spread));
-  const double whole = pipeline.total_s + unhidden + overheads_s(bill, factors, spread);
+  part("operation_gemms", operation_gemms_s(bill, factors, spread));
+  part("operations", operations_s(bill, spread));
+  const double whole = pipeline.total_s + unhidden + overheads_s(bill, factors, spread) +
+                       operation_gemms_s(bill, factors, spread) + operations_s(bill, spread);
   out.total_s = whole * grown(bill, factors);
   part("jitter_of_nodes", out.total_s - whole);
   std::vector<double> slots = priced.problem.overlapped_s;
@@ -278,7 +290,8 @@ double StepSampler::operator()(const FactorValues& factors, const Spread& spread
     longest = std::max(longest, time);
   }
   const double total = longest + data_parallel_s(bill_, priced.problem, factors) +
-                       overheads_s(bill_, factors, spread);
+                       overheads_s(bill_, factors, spread) +
+                       operation_gemms_s(bill_, factors, spread) + operations_s(bill_, spread);
   return total * grown(bill_, factors);
 }
 

@@ -66,7 +66,9 @@ struct Bill {
   CommBill gradients, weights;  // over dp, once a step (not ZeRO-3)
   CommBill send;                // of an activation or its gradient to the next stage
   double optimizer_s = 0;       // at traffic 1
-  double doublings = 0;         // of the nodes
+  double operations_s = 0;      // of the run's own list, a step; GEMMs among them apart
+  double operation_gemms_s = 0;
+  double doublings = 0;  // of the nodes
   Stack stack;
   GemmFactors gemm, gemm_high;     // of the run's precision; of what stays in 16 bits
   bool weight_pass_known = false;  // wgrad GEMMs were measured as such: weight_pass is in the rates

@@ -169,6 +169,13 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
       if (!published) published = system_of_device(header.device, library);
     }
   }
+  // On a CPU a process is a device: as many of them as a collective had ranks.
+  for (const Record& record : records) {
+    for (const Line& line : record.lines) {
+      if (kind == "cpu" && is_collective(line.measurement.operation))
+        out.gpus_per_node = std::max(out.gpus_per_node, line.measurement.ranks);
+    }
+  }
   if (kind == "gpu" && published) {
     const std::int64_t here = out.gpus_per_node;
     out = *published;

@@ -99,6 +99,11 @@ Document to_document(const Validation& v) {
     bullets.items.push_back(fmt::format("{}: {}", reason, fmt::join(ids, ", ")));
   }
   out.push_back(bullets);
+  out.push_back(Heading{2, "On your own machine"});
+  out.push_back(
+      Paragraph{"scripts/validate_step.sh times real training steps of small GPTs in PyTorch and "
+                "predicts each, before, from rates of the same machine: docs/own-machine.md has "
+                "its table of one machine."});
   return out;
 }
 

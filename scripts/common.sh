@@ -1,4 +1,4 @@
-# What run.sh, test.sh and gpu_suite.sh share: messages, packages, the build. Sourced, not run.
+# What run.sh, test.sh, gpu_suite.sh and validate_step.sh share: messages, packages, the build. Sourced, not run.
 # shellcheck shell=bash
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,6 +10,7 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$2" >&2; exit "$1"; }
 packages=(g++ cmake ninja-build git ca-certificates
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev libeigen3-dev libboost-dev
   libdnnl-dev libopenblas-openmp-dev libopenmpi-dev openmpi-bin)
+torch_packages=(python3-torch libopenblas0-openmp)  # without an OpenBLAS its fp32 GEMM is the reference one
 test_packages=(libgtest-dev libgmock-dev python3 python3-venv chromium chromium-driver python3-selenium slurm-wlm munge)
 
 # install_missing PACKAGE...: nothing where all are there, so that a set-up machine needs no network.

@@ -4,6 +4,7 @@
 #include "workload/run.hpp"
 
 #include "record/error.hpp"
+#include "record/names.hpp"
 #include "workload/limits.hpp"
 
 #include <fmt/format.h>
@@ -12,6 +13,8 @@
 
 namespace trainmeter {
 namespace {
+
+const std::vector<std::string> kPrecisions = {"bf16", "fp16", "fp32", "fp8"};  // of GEMMs
 
 std::int64_t at_least_one(StrictObject& object, const std::string& key, std::int64_t otherwise) {
   return object.has(key) ? bounded(object, key, 1, kMaxRunSize) : otherwise;
@@ -124,6 +127,38 @@ Rl read_rl(StrictObject object) {
   return rl;
 }
 
+std::vector<StepOperation> read_operations(StrictObject& run) {
+  std::vector<StepOperation> out;
+  for (StrictObject& object : run.objects("operations")) {
+    StepOperation one;
+    one.operation = object.text("operation");
+    one.dtype = object.one_of("dtype", dtype_names());
+    if (object.has("layout")) one.layout = object.one_of("layout", {"none", "nn", "nt", "tn"});
+    StrictObject shape = object.object("shape");
+    for (const auto& item : object.raw("shape").items()) {
+      one.shape[item.key()] = bounded(shape, item.key(), 1, kMaxRunSize);
+    }
+    if (one.operation == "gemm") {
+      (void)object.one_of("dtype", kPrecisions);
+      for (const char* key : {"m", "n", "k"}) {
+        if (!one.shape.contains(key)) shape.refuse(key, "a size of this GEMM");
+      }
+    }
+    one.bytes = object.positive("bytes");
+    one.count = object.positive("count");
+    object.finish();
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+// Counts of a whole step on one device: nothing says how they lie on the ranks of one replica.
+void check_operations(StrictObject& run, const std::optional<Parallel>& p) {
+  if (p && (p->tp > 1 || p->pp > 1 || p->cp > 1)) {
+    run.refuse("operations", "a run whose parallel has tp, pp and cp of 1");
+  }
+}
+
 Stage stage_of(Run run) {
   Stage stage{.title = run.title,
               .run = nullptr,
@@ -192,7 +227,6 @@ Run read_run(StrictObject object, const Library& library) {
   } const guard;
   if (depth > 8) object.refuse("stages", "stages that do not name one another in a circle");
 
-  const std::vector<std::string> precisions = {"bf16", "fp16", "fp32", "fp8"};
   Run run;
   run.file = object.where();
   run.id = filled(object, "id");
@@ -217,9 +251,9 @@ Run read_run(StrictObject object, const Library& library) {
     run.global_batch_sequences = bounded(object, "global_batch_sequences", 1, kMaxRunSize);
   }
   if (object.has("family")) run.family = object.text("family");
-  if (object.has("precision")) run.precision = object.one_of("precision", precisions);
+  if (object.has("precision")) run.precision = object.one_of("precision", kPrecisions);
   if (object.has("attention_precision"))
-    run.attention_precision = object.one_of("attention_precision", precisions);
+    run.attention_precision = object.one_of("attention_precision", kPrecisions);
   if (object.has("parallel")) {
     run.parallel = read_parallel(object.object("parallel"));
     check_layout(object.object("parallel"), *run.parallel, run.gpus);
@@ -227,6 +261,10 @@ Run read_run(StrictObject object, const Library& library) {
   run.stack = run.parallel && run.parallel->zero == 3 ? "fsdp" : "megatron";
   if (object.has("stack"))
     run.stack = object.one_of("stack", {"megatron", "fsdp", "deepseek", "other"});
+  if (object.has("operations")) {
+    run.operations = read_operations(object);
+    check_operations(object, run.parallel);
+  }
   run.goodput = fraction(object, "goodput").value_or(1);
   run.price_usd_per_gpu_hour = object.optional(&StrictObject::positive, "price_usd_per_gpu_hour");
   if (object.has("published")) run.published = read_claimed(object.object("published"));

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,14 @@ struct Context {  // how a published figure was taken, where printed
   std::optional<bool> compiled;
 };
 
+// What a step's software does beside the GEMMs of its weights, kernel by kernel, where that is
+// known: so many times a step on each device, each moving `bytes` at least.
+struct StepOperation {
+  std::string operation, dtype, layout = "none";
+  std::map<std::string, std::int64_t> shape;  // as in a record
+  double bytes = 0, count = 1;
+};
+
 struct Published {  // what the source claims; seconds, hours, FLOP/s, fractions
   std::optional<double> gpu_hours, wall_hours, step_time_s, tokens_per_s_per_gpu, tokens_per_day,
       tflops_per_gpu, slot_time_s;
@@ -78,6 +87,8 @@ struct Run {
   std::string attention_precision = "bf16";
   std::optional<Parallel> parallel;
   std::string stack = "megatron";
+  // Instead of what the engine assumes of attention, memory-bound kernels and optimizer.
+  std::vector<StepOperation> operations;
   double goodput = 1;
   std::optional<double> price_usd_per_gpu_hour;
   Published published;

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Real training steps in PyTorch on this machine against predictions from this machine's rates: sets up, builds, measures, prints the table.
+#   scripts/validate_step.sh [ARGUMENTS of validate_step.py: --layers --width --heads --seq --batch --dtype --procs, --developed, --table, ...]
+# Everything but the table goes to stderr. What is finished stays in results/measured/local/validate_step (--work FOLDER): run it again to go on.
+source "$(dirname "$0")/common.sh"
+case ${1:-} in -h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+
+python=${PYTHON:-/usr/bin/python3}  # PYTHON=... takes another PyTorch
+install_missing "${packages[@]}"
+"$python" -c 'import torch' 2>/dev/null || install_missing "${torch_packages[@]}"
+build_with OFF trainmeter gemm_bench memory_bench
+work=$root/results/measured/local/validate_step
+record=$work/rates.jsonl
+mkdir -p "$work"
+say "Training steps, each predicted before it is timed (about 15 minutes for the default cases, on a quiet machine)"
+exec "$python" "$root/scripts/validate_step.py" --work "$work" --record "$record" --python "$python" "$@"

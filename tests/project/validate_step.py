@@ -1,0 +1,118 @@
+"""scripts/validate_step.py without PyTorch: an interpreter that answers in its place, programs of ours that are real. What is refused and
+skipped, that a finished stage isn't done again, and what the table says of figures that are known."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+root, bin_dir = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+sys.path.insert(0, str(root / "scripts"))
+sys.dont_write_bytecode = True
+import validate_step as v  # noqa: E402
+
+problems = []
+
+
+def expect(condition, what):
+    if not condition:
+        problems.append(what)
+
+
+def script(folder, python, *arguments):
+    return subprocess.run([sys.executable, "-B", str(root / "scripts" / "validate_step.py"), "--work", str(folder),
+                           "--python", str(python), "--bin", str(bin_dir), *arguments],
+                          capture_output=True, text=True)
+
+
+def fake_python(folder, name, text):
+    file = folder / name
+    file.write_text("#!/bin/sh\n" + text, encoding="utf-8")
+    file.chmod(0o755)
+    return file
+
+
+OWN = ["--layers", "2", "--width", "64", "--heads", "2", "--seq", "32", "--batch", "4", "--procs", "1"]
+CASE = {"layers": 2, "width": 64, "heads": 2, "seq": 32, "batch": 4, "dtype": "bf16", "procs": 1, "vocab": 256, "steps": 3}
+
+# The documentation's table is the committed record's.
+kept = sorted((root / "results" / "measured" / "validate-xeon-2core").glob("*.runs.json"))[-1]
+shown = subprocess.run([sys.executable, "-B", str(root / "scripts" / "validate_step.py"), "--show", str(kept)], capture_output=True, text=True)
+document = (root / "docs" / "own-machine.md").read_text(encoding="utf-8")
+expect(shown.returncode == 0 and len(shown.stdout.splitlines()) > 10, f"--show: {shown}")
+for line in shown.stdout.splitlines():
+    expect(line in document, f"docs/own-machine.md lacks: {line}")
+
+with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
+
+    none = fake_python(folder, "none", "echo \"ModuleNotFoundError: No module named 'torch'\" >&2; exit 1\n")
+    got = script(folder / "a", none, *OWN, "--dtype", "fp32")
+    expect(got.returncode == 3 and "no PyTorch in" in got.stderr and "apt install python3-torch" in got.stderr, f"no PyTorch: {got}")
+
+    old = fake_python(folder, "old", "echo '{\"version\": \"1.9\", \"bf16\": false, \"gloo\": false}'\n")
+    got = script(folder / "b", old, *OWN, "--dtype", "bf16")
+    expect(got.returncode == 0 and "PyTorch 1.9 has no bf16" in got.stdout, f"no bf16: {got}")
+
+    got = script(folder / "c", old, *OWN, "--dtype", "fp32", "--vocab", "1000000000000")
+    expect(got.returncode == 0 and "GiB of memory" in got.stdout, f"too little memory: {got}")
+
+    for arguments, message in (((*OWN, "--dtype", "fp32", "--heads", "3"), "--heads: expected a divisor of --width (64), found 3"),
+                               ((*OWN, "--dtype", "fp32", "--procs", "3"), "--procs: expected a divisor of --batch (4), found 3"),
+                               ((*OWN, "--dtype", "fp32", "--layers", "0"), "--layers: expected at least 1, found 0"),
+                               (("--layers", "2"), "a case of your own needs --width")):
+        got = script(folder / "d", old, *arguments)
+        expect(got.returncode == 2 and message in got.stderr, f"{message}: {got}")
+
+    broken = fake_python(folder, "broken", "case $2 in probe) echo '{\"version\": \"1.13\", \"bf16\": true, \"gloo\": true}';; "
+                                           "*) echo 'the step failed' >&2; exit 1;; esac\n")
+
+    # A case whose rates and predictions are finished goes on at the step, which fails: said, with exit code 4, and what is finished stays.
+    place = folder / "e" / v.name_of(CASE)
+    place.mkdir(parents=True)
+    operations = [{"operation": "eager_gelu", "shape": {"rows": 128, "cols": 256}, "bytes": 327680.0, "count": 2}]
+    (place / "case.json").write_text(json.dumps(CASE), encoding="utf-8")
+    (place / "operations.json").write_text(json.dumps(operations), encoding="utf-8")
+    header = {"schema": 1, "kind": "header", "session": "s", "program": "gemm_bench", "version": "0.1.0", "git_revision": "0",
+              "started_at": v.now(), "host": "h", "command": [], "software": {}, "environment": {},
+              "device": {"kind": "cpu", "name": "CPU", "count": 1, "sms": 2, "memory_bytes": 1 << 34, "last_level_cache_bytes": 1 << 20, "details": {}},
+              "discipline": {"timer": "steady_clock", "data": "normal", "cache": "rotate", "warmup_s": 0.1, "min_time_s": 0.1, "min_samples": 3}}
+    record = place / "rates.jsonl"
+    record.write_text(json.dumps(header) + "\n", encoding="utf-8")
+    torch = {"version": "1.13"}
+
+    def row(operation, shape, bytes_, seconds):
+        return {"operation": operation, "shape": shape, "bytes": bytes_, "error": 0.0, "error_bound": 1e-3, "time_s": [seconds] * 7}
+    v.append(record, CASE, [row("triad", {"bytes": 1 << 26}, 3 * float(1 << 26), 0.02), row("eager_gelu", {"rows": 128, "cols": 256}, 327680.0, 0.25)],
+             "pytorch", torch)
+    gemm = row("gemm", {"m": 128, "n": 256, "k": 64}, 1.0, 1e-3)
+    v.append(record, CASE, [gemm], "onednn", torch)
+    lines = record.read_text(encoding="utf-8").replace('"flops": 0.0', '"flops": 4194304.0')
+    record.write_text(lines, encoding="utf-8")
+    v.append(record, CASE, [row("fma", {"cores": 2}, 0.0, 1e-3)], "registers", torch)
+    record.write_text(record.read_text(encoding="utf-8").replace('"flops": 0.0', '"flops": 1e8'), encoding="utf-8")
+    got = script(folder / "e", broken, *OWN, "--dtype", "bf16", "--vocab", "256", "--steps", "3")
+    expect(got.returncode == 4 and "the step failed" in got.stderr and "finished work is in" in got.stderr, f"a step that fails: {got}")
+    expect((place / "prediction.json").exists() and not (place / "measured.json").exists(), "predicted before it is measured")
+    expect(": operations" not in got.stderr, "what is finished isn't measured again")
+    if (place / "prediction.json").exists():
+        alone = json.loads((place / "prediction_alone.json").read_text(encoding="utf-8"))
+        with_in_place = json.loads((place / "prediction.json").read_text(encoding="utf-8"))
+        # Two runs of the one operation at 0.25 s each; everything else is small.
+        expect(abs(alone["breakdown_s"]["operations"] - 0.5) < 1e-9, f"operations at their own rate: {alone['breakdown_s']}")
+        expect(alone["breakdown_s"]["gemm"] < with_in_place["breakdown_s"]["gemm"], "GEMMs alone are faster than in place")
+
+        # The table of known figures: errors, range, null model.
+        step = with_in_place["estimates"]["step_time_s"]["p50"]
+        (place / "measured.json").write_text(json.dumps({"time_s": [step / 1.1] * 3}), encoding="utf-8")
+        (place / "measured_again.json").write_text(json.dumps({"time_s": [step / 1.1 * 1.02] * 3}), encoding="utf-8")
+        got = script(folder / "e", broken, *OWN, "--dtype", "bf16", "--vocab", "256", "--steps", "3", "--record", str(folder / "all.jsonl"))
+        expect(got.returncode == 0 and "| +10.0 % |" in got.stdout and "calibrated here" in got.stdout and "| +2.0 % |" in got.stdout,
+               f"the table: {got.stdout} {got.stderr}")
+        expect((folder / "all.jsonl").read_text(encoding="utf-8") == record.read_text(encoding="utf-8"), "the record of all cases")
+        runs = json.loads((folder / "all.runs.json").read_text(encoding="utf-8"))
+        expect(abs(runs[0]["run"]["published"]["step_time_s"] - step / 1.1) < 1e-12, "the run with what was measured")
+
+sys.exit("\n".join(problems) or 0)

@@ -1,0 +1,182 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Runs that list their software's operations: each at its own rate, instead of what is assumed; the
+// in-place ratio given; what such a list refuses.
+#include "report/in_place.hpp"
+#include "report/story.hpp"
+
+#include "fixtures.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+using namespace trainmeter;
+using nlohmann::json;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+namespace {
+
+const Library& library() {
+  static const Library kLibrary = published_library();
+  return kLibrary;
+}
+
+json eager_run() {
+  return {{"id", "eager"},
+          {"title", "eager"},
+          {"gpus", 1},
+          {"model", "gpt2-124m"},
+          {"seq_len", 256},
+          {"global_batch_sequences", 4},
+          {"stack", "other"},
+          {"parallel",
+           {{"microbatch_sequences", 4}, {"recompute", "none"}, {"overlap", json::array()}}},
+          {"operations",
+           {{{"operation", "eager_gelu"},
+             {"dtype", "bf16"},
+             {"shape", {{"rows", 1024}, {"cols", 3072}}},
+             {"bytes", 3e7},
+             {"count", 12}},
+            {{"operation", "gemm"},
+             {"dtype", "bf16"},
+             {"layout", "nt"},
+             {"shape", {{"m", 1024}, {"n", 1024}, {"k", 1024}}},
+             {"bytes", 6e6},
+             {"count", 100}}}}};
+}
+
+trainmeter::Run read(const json& run) {
+  return read_run(StrictObject(run, "mine.json"), library());
+}
+
+Prediction predicted(const json& run, const std::optional<InPlace>& in_place) {
+  System system;
+  system.id = "small";
+  system.kind = "cpu";
+  system.peak_flops = {{"bf16", 2e12}};
+  RateBook book;
+  book.describe(system);
+  book.add(small_cpu());
+  // 10 GB/s at the size asked for, 40 at another.
+  book.add(record_of(
+      {measured("eager_gelu", "bf16", "pytorch", {{"rows", 1024}, {"cols", 3072}}, 3e7, 3e-3),
+       measured("eager_gelu", "bf16", "pytorch", {{"rows", 256}, {"cols", 3072}}, 1e6, 25e-6)}));
+  static const Knowledge kKnowledge = load_knowledge(library());
+  return predict(read(run), system, book, kKnowledge, {.in_place = in_place});
+}
+
+double part(const Prediction& p, const std::string& name) {
+  for (const auto& [part, seconds] : p.breakdown_s) {
+    if (part == name) return seconds;
+  }
+  return 0;
+}
+
+}  // namespace
+
+TEST(Operations, StandInsteadOfWhatIsAssumed) {
+  const Prediction p = predicted(eager_run(), InPlace{});
+  EXPECT_NEAR(part(p, "operations"), 12 * 3e-3, 1e-12);
+  EXPECT_NEAR(part(p, "operation_gemms"), 100 * 2.0 * 1024 * 1024 * 1024 / 1e12, 1e-9);
+  EXPECT_EQ(part(p, "attention_core"), 0);
+  EXPECT_EQ(part(p, "memory_bound"), 0);
+  double sum = 0;
+  for (const auto& [name, seconds] : p.breakdown_s) sum += seconds;
+  EXPECT_LT(std::abs(p.estimates.step_time_s.p50 / sum - 1), 0.05);
+}
+
+TEST(Operations, OneThatWasNotMeasuredTakesMemoryBandwidthAndSaysSo) {
+  json run = eager_run();
+  run["operations"][0]["operation"] = "eager_softmax";
+  const Prediction p = predicted(run, InPlace{});
+  EXPECT_NEAR(part(p, "operations"), 12 * 3e7 / 20e9, 1e-9);
+  EXPECT_THAT(p.assumptions, Contains(HasSubstr("eager_softmax bf16 was not measured")));
+  EXPECT_THAT(predicted(eager_run(), InPlace{}).assumptions,
+              Not(Contains(HasSubstr("not measured"))));
+}
+
+TEST(Operations, TheInPlaceRatioDividesGemmsAlone) {
+  const Prediction alone = predicted(eager_run(), InPlace{});
+  const Prediction half = predicted(eager_run(), InPlace{.ratio = 0.5});
+  EXPECT_NEAR(part(half, "gemm") / part(alone, "gemm"), 2, 1e-9);
+  EXPECT_NEAR(part(half, "operation_gemms") / part(alone, "operation_gemms"), 2, 1e-9);
+  EXPECT_NEAR(part(half, "operations"), part(alone, "operations"), 1e-12);
+  // What is assumed otherwise lies between, and its range makes the step's wider.
+  const Prediction assumed = predicted(eager_run(), std::nullopt);
+  EXPECT_LT(part(alone, "gemm"), part(assumed, "gemm"));
+  EXPECT_LT(part(assumed, "gemm"), part(half, "gemm"));
+  const auto width = [](const Prediction& p) {
+    return p.estimates.step_time_s.p95 / p.estimates.step_time_s.p05;
+  };
+  EXPECT_LT(width(alone), width(assumed));
+}
+
+TEST(Operations, ARateIsTheNearestSizes) {
+  RateBook book;
+  book.add(record_of({measured("eager_gelu", "bf16", "pytorch", {{"rows", 8}}, 1e6, 1e-3),
+                      measured("eager_gelu", "bf16", "pytorch", {{"rows", 80}}, 1e8, 1e-2)}));
+  EXPECT_EQ(book.kernel("eager_gelu", "bf16", 1e6)->value, 1e9);
+  EXPECT_EQ(book.kernel("eager_gelu", "bf16", 1e6)->shape, 0);
+  EXPECT_EQ(book.kernel("eager_gelu", "bf16", 5e7)->value, 1e10);
+  EXPECT_GT(book.kernel("eager_gelu", "bf16", 5e7)->shape, 0);
+  EXPECT_FALSE(book.kernel("eager_gelu", "fp32", 1e6));
+}
+
+TEST(Operations, BadListsAreRefusedByFileAndKey) {
+  const auto refusal = [](const char* key, const json& value) -> std::string {
+    json run = eager_run();
+    run["operations"][1][key] = value;
+    try {
+      (void)read(run);
+    } catch (const BadInput& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(refusal("count", 0), HasSubstr("mine.json: operations[1].count"));
+  EXPECT_THAT(refusal("bytes", -1), HasSubstr("mine.json: operations[1].bytes"));
+  EXPECT_THAT(refusal("dtype", "bf17"), HasSubstr("mine.json: operations[1].dtype"));
+  EXPECT_THAT(refusal("shape", {{"m", 8}, {"n", 8}}), HasSubstr("operations[1].shape.k"));
+  EXPECT_THAT(refusal("often", 3), HasSubstr("operations[1].often: unknown key"));
+  json run = eager_run();
+  run["gpus"] = 2;
+  run["parallel"]["tp"] = 2;
+  EXPECT_THROW((void)read(run), BadInput);
+}
+
+TEST(InPlace, IsTheTimeAloneOverTheTimeInALayer) {
+  const auto in_layer = [](double seconds, std::int64_t m) {
+    Measurement out = gemm_at(1, m, 1024, 1024);
+    out.beside = "layer";
+    out.time_s = {seconds, seconds, seconds};
+    return out;
+  };
+  const double alone_s = gemm_flops(1024, 1024, 1024) / 1e12;
+  const std::vector<Record> records = {
+      small_cpu(), record_of({in_layer(2 * alone_s, 1024), in_layer(1.0, 999)})};
+  RateBook book;
+  for (const Record& record : records) book.add(record);
+  // The second has no such shape alone, and none of them is a rate of its own.
+  const auto ratio = measured_in_place(records, book);
+  ASSERT_TRUE(ratio);
+  EXPECT_NEAR(ratio->ratio, 0.5, 1e-9);
+  EXPECT_NEAR(ratio->sigma, 0, 1e-9);
+  EXPECT_NEAR(book.best_gemm("bf16")->value, 1e12, 1);
+
+  const std::vector<Record> two = {
+      small_cpu(), record_of({in_layer(2 * alone_s, 1024), in_layer(alone_s, 1024)})};
+  const auto mixed = measured_in_place(two, book);
+  EXPECT_NEAR(mixed->ratio, 2.0 / 3, 1e-9);
+  EXPECT_GT(mixed->sigma, 0.1);
+  EXPECT_FALSE(measured_in_place({small_cpu()}, book));
+}
+
+TEST(InPlace, ACpusRanksAreDevicesOfOneNode) {
+  RateBook book;
+  book.add(small_cpu());
+  std::vector<std::string> notes;
+  EXPECT_EQ(measured_system({small_cpu()}, book, library(), notes).gpus_per_node, 2);
+}
