@@ -22,6 +22,7 @@ struct Case {
   std::string backend;
   std::map<std::string, std::int64_t> shape;
   std::string layout = "none";
+  std::string scaling = "none";
   double flops = 0;         // of one run
   double bytes = 0;         // of one run
   double memory_bytes = 0;  // that its operands take at least

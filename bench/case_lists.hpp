@@ -16,6 +16,7 @@ namespace trainmeter {
 // Each throws BadInput for what is wrong on every machine, and Unavailable for sizes asked for that
 // this one has no memory for.
 CaseList gemm_cases(const Options& options, const Target& target);
+CaseList grouped_cases(const Options& options, const Target& target);  // with --groups
 CaseList memory_cases(const Options& options, const Target& target);
 CaseList attention_cases(const Options& options, const Target& target);
 

@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
 #include <set>
 #include <span>
 #include <tuple>
@@ -22,6 +24,7 @@ struct Shape {
   std::int64_t m, n, k;
   Layout layout;
   std::int64_t groups = 1;
+  std::optional<Pass> pass;  // of a model's step
 };
 
 // What training computes in, so that is what a model's shapes are measured in.
@@ -34,6 +37,10 @@ std::string name_of(const GemmProblem& problem, std::string_view backend) {
   if (problem.groups > 1) name += fmt::format("/groups:{}", problem.groups);
   name += fmt::format("/m:{}/n:{}/k:{}", problem.m, problem.n, problem.k);
   if (problem.layout != Layout::nt) name += fmt::format("/layout:{}", to_string(problem.layout));
+  if (problem.scaling != Scaling::none)
+    name += fmt::format("/scaling:{}", to_string(problem.scaling));
+  if (problem.accumulate) name += "/accumulate:1";
+  if (problem.sms > 0) name += fmt::format("/sms:{}", problem.sms);
   return name;
 }
 
@@ -53,6 +60,17 @@ std::vector<Layout> layouts_asked_for(const Options& options) {
   return layouts;
 }
 
+// fp8 has scales, of blocks or of tensors; nothing else has.
+std::vector<Scaling> scalings_of(DType dtype, const Options& options) {
+  if (dtype != DType::fp8) return {Scaling::none};
+  std::vector<Scaling> scalings;
+  for (const Scaling scaling : {Scaling::block128, Scaling::tensor}) {
+    const auto named = std::ranges::find(options.scalings, to_string(scaling));
+    if (options.scalings.empty() || named != options.scalings.end()) scalings.push_back(scaling);
+  }
+  return scalings;
+}
+
 class Builder {
  public:
   Builder(const Options& options, const Target& target) : options_(options), target_(target) {}
@@ -62,13 +80,24 @@ class Builder {
   void add(const std::vector<Shape>& shapes, std::span<const DType> dtypes, TooLarge too_large) {
     for (const Shape& shape : shapes) {
       for (const DType dtype : types_asked_for(options_, dtypes)) {
-        add({.m = shape.m,
-             .n = shape.n,
-             .k = shape.k,
-             .dtype = dtype,
-             .layout = shape.layout,
-             .groups = shape.groups},
-            too_large);
+        GemmProblem problem = {.m = shape.m,
+                               .n = shape.n,
+                               .k = shape.k,
+                               .dtype = dtype,
+                               .layout = shape.layout,
+                               .groups = shape.groups,
+                               .accumulate = options_.accumulate,
+                               .sms = static_cast<int>(options_.sms)};
+        if (dtype == DType::fp8 && shape.pass) {
+          // Weights are transposed, and gradients and inputs quantised along tokens, before: all
+          // operands lie along k.
+          problem.layout = Layout::nt;
+          problem.accumulate = *shape.pass == Pass::wgrad;
+        }
+        for (const Scaling scaling : scalings_of(dtype, options_)) {
+          problem.scaling = scaling;
+          add(problem, too_large);
+        }
       }
     }
   }
@@ -158,7 +187,7 @@ std::vector<Shape> model_shapes(const Options& options, const Target& target) {
     for (const GemmWork& work : step_gemms(library.model(id), tokens)) {
       const Layout layout = layout_of(work.pass);
       if (work.m < 1 || !seen.insert({work.m, work.n, work.k, layout}).second) continue;
-      shapes.push_back({work.m, work.n, work.k, layout});
+      shapes.push_back({work.m, work.n, work.k, layout, 1, work.pass});
     }
   }
   return shapes;
@@ -198,12 +227,16 @@ Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
   made.backend = backend.name;
   made.shape = {{"m", problem.m}, {"n", problem.n}, {"k", problem.k}};
   made.layout = to_string(problem.layout);
+  made.scaling = to_string(problem.scaling);
+  if (problem.accumulate) made.shape["accumulate"] = 1;
+  made.cores = problem.sms;
   if (problem.groups > 1) made.shape["groups"] = problem.groups;
   const auto groups = static_cast<double>(problem.groups);
   made.flops = groups * gemm_flops(problem.m, problem.n, problem.k);
   made.bytes = groups * gemm_bytes(problem.m, problem.n, problem.k,
                                    static_cast<double>(size_of(problem.dtype)),
-                                   static_cast<double>(output_size_of(problem.dtype)));
+                                   static_cast<double>(output_size_of(problem)));
+  if (problem.accumulate) made.bytes += static_cast<double>(problem.m * problem.n * 4);  // is read
   made.memory_bytes = made.bytes;
   made.make = [problem, make = backend.make](const OperandOptions& operands) {
     return make(problem, operands);
@@ -216,7 +249,15 @@ std::vector<GemmProblem> gemm_problems(const Options& options) {
   for (const DType dtype : types_asked_for(options, kAllTypes)) {
     for (const Layout layout : layouts_asked_for(options)) {
       for (const std::int64_t groups : options.batch) {
-        problems.push_back({.dtype = dtype, .layout = layout, .groups = groups});
+        const GemmProblem problem = {.dtype = dtype,
+                                     .layout = layout,
+                                     .groups = groups,
+                                     .accumulate = options.accumulate,
+                                     .sms = static_cast<int>(options.sms)};
+        for (const Scaling scaling : scalings_of(dtype, options)) {
+          problems.push_back(problem);
+          problems.back().scaling = scaling;
+        }
       }
     }
   }
@@ -224,6 +265,9 @@ std::vector<GemmProblem> gemm_problems(const Options& options) {
 }
 
 CaseList gemm_cases(const Options& options, const Target& target) {
+  if (options.sms > 0 && target.kind == DeviceKind::cpu)
+    throw Unavailable("--sms: multiprocessors are a GPU's");
+  if (options.groups) return grouped_cases(options, target);
   Builder builder(options, target);
   builder.add(own_shapes(options), kAllTypes, Builder::TooLarge::refuse);
   const bool own = !options.m.empty();

@@ -25,11 +25,12 @@ constexpr std::int64_t kMaxDimension = std::int64_t{1} << 40;
 constexpr std::int64_t kMaxBytes = std::int64_t{1} << 52;
 constexpr std::int64_t kMaxTokens = 1 << 24;  // of attention's sizes, as its kernels index them
 constexpr std::int64_t kMaxThreads = 1 << 20;
+constexpr std::int64_t kMaxSms = 1024;
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
-  std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, batch,
-      search, concurrent, bytes, threads, kernels, seq_lens, passes, sequences, heads, kv_heads,
-      head_dim, value_dim;
+  std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, scalings,
+      sms, groups, skews, batch, search, concurrent, bytes, threads, kernels, seq_lens, passes,
+      sequences, heads, kv_heads, head_dim, value_dim;
   CollectiveFlags collective;
 };
 
@@ -93,6 +94,15 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--n", raw.n, "LIST");
     app.add_option("--k", raw.k, "LIST");
     app.add_option("--layout", raw.layouts, "LIST of nt, nn, tn, for --m --n --k or --search (nt)");
+    app.add_option("--scaling", raw.scalings,
+                   "LIST of block128, tensor: what fp8 operands are scaled by (both)");
+    app.add_flag("--accumulate", options.accumulate,
+                 "C += A B in fp32, as weight gradients are, with --m --n --k or --search");
+    app.add_option("--sms", raw.sms, "work on so many of a GPU's multiprocessors (all)");
+    app.add_option("--groups", raw.groups,
+                   "so many experts share the tokens of --m (with --accumulate: of --k)");
+    app.add_option("--skew", raw.skews,
+                   "LIST of balanced, zipf, hot: how tokens fall on --groups (balanced)");
     app.add_option("--batch", raw.batch,
                    "LIST: so many products side by side, for --m --n --k or --search (1)");
     app.add_flag("--search{60}", raw.search,
@@ -176,6 +186,12 @@ void interpret(const Raw& raw, Options& options) {
   if (!raw.k.empty()) options.k = parse_counts("--k", raw.k, kMaxDimension);
   if (!raw.layouts.empty()) options.layouts = parse_list("--layout", raw.layouts);
   for (const std::string& layout : options.layouts) one_of("--layout", layout, {"nt", "nn", "tn"});
+  if (!raw.scalings.empty()) options.scalings = parse_list("--scaling", raw.scalings);
+  for (const std::string& one : options.scalings) one_of("--scaling", one, {"block128", "tensor"});
+  if (!raw.sms.empty()) options.sms = parse_count("--sms", raw.sms, kMaxSms);
+  if (!raw.groups.empty()) options.groups = parse_count("--groups", raw.groups, kMaxDimension);
+  if (!raw.skews.empty()) options.skews = parse_list("--skew", raw.skews);
+  for (const std::string& one : options.skews) one_of("--skew", one, {"balanced", "zipf", "hot"});
   if (!raw.kernels.empty()) options.kernels = parse_list("--kernels", raw.kernels);
   if (!raw.batch.empty()) options.batch = parse_counts("--batch", raw.batch, kMaxDimension);
   if (!raw.concurrent.empty()) {
@@ -237,6 +253,15 @@ void check(const Options& options) {
   }
   if (!options.layouts.empty() && !any && !options.search_s) {
     throw BadInput("--layout: expected together with --m, --n and --k, or --search");
+  }
+  if (options.groups && (!any || options.batch != std::vector<std::int64_t>{1})) {
+    throw BadInput("--groups: expected together with --m, --n and --k, without --batch");
+  }
+  if (!options.groups && options.skews != std::vector<std::string>{"balanced"}) {
+    throw BadInput("--skew: expected together with --groups");
+  }
+  if (options.accumulate && !any && !options.search_s) {
+    throw BadInput("--accumulate: expected together with --m, --n and --k, or --search");
   }
   if (options.batch != std::vector<std::int64_t>{1} && !any && !options.search_s) {
     throw BadInput("--batch: expected together with --m, --n and --k, or --search");

@@ -41,6 +41,11 @@ struct Options {
   std::optional<std::int64_t> tokens;
   std::vector<std::int64_t> m, n, k;
   std::vector<std::string> layouts;
+  std::vector<std::string> scalings;  // of fp8; empty: all
+  bool accumulate = false;
+  std::int64_t sms = 0;                // 0: all
+  std::optional<std::int64_t> groups;  // with unequal shares of the tokens
+  std::vector<std::string> skews = {"balanced"};
   std::vector<std::int64_t> batch = {1};  // products side by side
   std::optional<double> search_s;         // how long to search for the fastest shapes
 

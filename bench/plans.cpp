@@ -23,7 +23,8 @@ std::vector<Plan> with_backend(const std::vector<Case>& cases, const std::string
     if (one.backend == backend) continue;
     for (const Case& other : cases) {
       if (other.backend == backend && other.operation == one.operation &&
-          other.dtype == one.dtype && other.layout == one.layout && other.shape == one.shape) {
+          other.dtype == one.dtype && other.layout == one.layout && other.scaling == one.scaling &&
+          other.shape == one.shape) {
         plans.push_back({.main = one, .versus = other});
       }
     }

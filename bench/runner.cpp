@@ -74,6 +74,7 @@ Measurement Runner::row_of(const Case& what) const {
   row.backend = what.backend;
   row.shape = what.shape;
   row.layout = what.layout;
+  row.scaling = what.scaling;
   row.notes = what.notes;
   row.flops = what.flops;
   row.bytes = what.bytes;

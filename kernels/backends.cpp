@@ -21,6 +21,15 @@ std::span<const GemmBackend> gemm_backends() {
   return backends;
 }
 
+std::span<const GroupedGemmBackend> grouped_gemm_backends() {
+  static const std::vector<GroupedGemmBackend> backends = {
+#if TRAINMETER_HAS_CUDA
+    hopper_grouped_gemm_backend(),
+#endif
+  };
+  return backends;
+}
+
 std::span<const MemoryBackend> memory_backends() {
   static const std::vector<MemoryBackend> backends = {
     openmp_memory_backend(),

@@ -6,6 +6,7 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/gemm_grouped.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/step_kernel.hpp"
 #include "kernels/transfer.hpp"
@@ -16,6 +17,7 @@ GemmBackend onednn_gemm_backend();
 GemmBackend openblas_gemm_backend();
 GemmBackend cublaslt_gemm_backend();
 GemmBackend hopper_gemm_backend();
+GroupedGemmBackend hopper_grouped_gemm_backend();
 
 MemoryBackend openmp_memory_backend();
 MemoryBackend openmp_nt_memory_backend();

@@ -7,8 +7,8 @@ if(TRAINMETER_HAS_NCCL)
   target_link_libraries(trainmeter_kernels PRIVATE trainmeter_nccl)
 endif()
 
-# Our GEMM for Hopper: its instructions exist on 90a alone.
-add_library(trainmeter_hopper OBJECT gemm_hopper.cu)
+# Our GEMMs for Hopper: their instructions exist on 90a alone.
+add_library(trainmeter_hopper OBJECT gemm_hopper.cu gemm_hopper_fp8.cu gemm_hopper_grouped.cu)
 set_target_properties(trainmeter_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
 target_include_directories(trainmeter_hopper PRIVATE $<TARGET_PROPERTY:trainmeter_kernels,INTERFACE_INCLUDE_DIRECTORIES>)
 target_link_libraries(trainmeter_hopper PRIVATE trainmeter_flags CUDA::cudart_static)

@@ -3,9 +3,12 @@
 // Names and sizes of element types, bf16 and fp16 in software.
 #include "kernels/dtype.hpp"
 
+#include "kernels/float_math.hpp"
+
 #include <array>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -100,6 +103,20 @@ float float_from_fp16(std::uint16_t bits) {
     return sign != 0 ? -value : value;
   }
   return std::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000U));
+}
+
+std::uint8_t fp8_from_float(float value) {
+  if (!std::isfinite(value)) return std::signbit(value) ? 0xff : 0x7f;
+  return e4m3_of(value);
+}
+
+float float_from_fp8(std::uint8_t bits) {
+  if ((bits & 0x7f) == 0x7f) return std::numeric_limits<float>::quiet_NaN();
+  const int exponent = (bits >> 3) & 15;
+  const int fraction = bits & 7;
+  const float size = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -9)
+                                   : std::ldexp(static_cast<float>(8 + fraction), exponent - 10);
+  return (bits & 0x80) != 0 ? -size : size;
 }
 
 }  // namespace trainmeter

@@ -23,4 +23,10 @@ float float_from_bf16(std::uint16_t bits);
 std::uint16_t fp16_from_float(float value);
 float float_from_fp16(std::uint16_t bits);
 
+// e4m3: no infinity, so sizes above kFp8Max become kFp8Max, and what isn't finite becomes NaN.
+inline constexpr float kFp8Max = 448;
+inline constexpr float kLeastScale = 0x1p-126F;  // of a block's scale, so that 1 / scale is finite
+std::uint8_t fp8_from_float(float value);
+float float_from_fp8(std::uint8_t bits);
+
 }  // namespace trainmeter

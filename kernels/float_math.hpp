@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <limits>
 
 #define TRAINMETER_INLINE [[gnu::always_inline]] inline
 
@@ -38,6 +39,33 @@ TRAINMETER_INLINE void store(Bf16& to, float x) {
   const std::uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
   const std::uint32_t nan = (bits >> 16) | 0x40U;
   to = static_cast<Bf16>((bits & 0x7fffffffU) > kInfinityBits ? nan : rounded);
+}
+
+// To e4m3: round to nearest, ties to even, sizes above kFp8Max become kFp8Max. Not for NaN.
+TRAINMETER_INLINE std::uint8_t e4m3_of(float x) {
+  const std::uint32_t sign = (bits_of(x) >> 24) & 0x80U;
+  const float size = std::bit_cast<float>(bits_of(x) & 0x7fffffffU);
+  const float limited = size < kFp8Max ? size : kFp8Max;
+  const std::uint32_t bits = bits_of(limited);
+  // Below 2^-6 the steps are 2^-9, as fp32's are from 2^14 on: the addition rounds.
+  const std::uint32_t small = bits_of(limited + 0x1p14F) - bits_of(0x1p14F);
+  const std::uint32_t large = ((bits + 0x7ffffU + ((bits >> 20) & 1U)) >> 20) - (120U << 3);
+  return static_cast<std::uint8_t>(sign | (limited < 0x1p-6F ? small : large));
+}
+
+// Of a block whose largest size has these bits: amax becomes kFp8Max; NaN where it isn't finite.
+struct Fp8Scale {
+  float scale, inverse;
+};
+
+// Sizes as bits are ordered as the sizes are, with infinity and NaN on top, which a maximum of
+// floats might drop.
+TRAINMETER_INLINE Fp8Scale scale_of(std::uint32_t amax_bits) {
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  if (amax_bits >= kInfinityBits) return {kNaN, kNaN};
+  if (amax_bits == 0) return {1, 1};
+  const float scale = std::max(std::bit_cast<float>(amax_bits) / kFp8Max, kLeastScale);
+  return {scale, 1 / scale};
 }
 
 // exp(x) to 3 units in the last place, for |x| <= 87, beyond that as at 87: 2^k e^r with |r| <=

@@ -19,6 +19,30 @@ std::string_view to_string(Layout layout) {
   throw std::invalid_argument("no such layout");
 }
 
+std::string_view to_string(Scaling scaling) {
+  switch (scaling) {
+    case Scaling::none:
+      return "none";
+    case Scaling::tensor:
+      return "tensor";
+    case Scaling::block128:
+      return "block128";
+  }
+  throw std::invalid_argument("no such scaling");
+}
+
+std::int64_t output_size_of(const GemmProblem& problem) {
+  return problem.accumulate ? 4 : output_size_of(problem.dtype);
+}
+
+std::string why_not_plain(std::string_view backend, const GemmProblem& problem) {
+  const std::string name(backend);
+  if (problem.scaling != Scaling::none) return name + ": has no scales";
+  if (problem.accumulate) return name + ": writes C, and adds to none here";
+  if (problem.sms > 0) return name + ": takes all of the device";
+  return "";
+}
+
 std::int64_t output_size_of(DType input) {
   switch (input) {
     case DType::fp64:

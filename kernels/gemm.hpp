@@ -20,6 +20,12 @@ namespace trainmeter {
 enum class Layout { nn, nt, tn };
 std::string_view to_string(Layout layout);
 
+// What fp8's operands are multiplied by: a scale for a whole tensor; or, as DeepSeek-V3 trained,
+// one for each 1 x 128 of A along k, and of B for each 128 x 128, or, where C is added to, each 1 x
+// 128 along k.
+enum class Scaling { none, tensor, block128 };
+std::string_view to_string(Scaling scaling);
+
 struct GemmProblem {
   std::int64_t m = 0;
   std::int64_t n = 0;
@@ -27,13 +33,22 @@ struct GemmProblem {
   DType dtype = DType::fp32;  // of A and B; accumulation is fp32 (fp64 for fp64, int32 for int8)
   Layout layout = Layout::nt;
   std::int64_t groups = 1;  // independent products of this shape, operand after operand in memory
+  Scaling scaling = Scaling::none;
+  bool accumulate = false;  // C += A B in fp32, as weight gradients are
+  int sms = 0;              // of a GPU's multiprocessors that it works on; 0: all
 };
 
-// fp64 -> fp64, int8 -> int32, fp32 and tf32 -> fp32, fp16 -> fp16, bf16 -> bf16.
-std::int64_t output_size_of(DType input);  // bytes of one element of C
+// fp64 -> fp64, int8 -> int32, fp32 and tf32 -> fp32, fp16 -> fp16, bf16 -> bf16,
+// fp8 -> bf16.
+std::int64_t output_size_of(DType input);                 // bytes of one element of C
+std::int64_t output_size_of(const GemmProblem& problem);  // fp32's where it is added to
+
+// Empty where `backend`, a library that multiplies plain operands on all the device and writes C,
+// can do it; else what of it none of those knows.
+std::string why_not_plain(std::string_view backend, const GemmProblem& problem);
 
 struct GemmBackend {
-  std::string_view name;  // onednn, openblas, cublaslt
+  std::string_view name;  // onednn, openblas, cublaslt, hopper
   DeviceKind device;
   // Empty where it can run here, else the reason ("oneDNN: bf16 needs AVX-512 bf16 or AMX", "no
   // CUDA device: driver not found").

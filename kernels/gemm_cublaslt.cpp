@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// GEMM by cuBLASLt: fp64, fp32, tf32, fp16, bf16. Accumulates in fp32 (fp64 in fp64).
+// GEMM by cuBLASLt: fp64, fp32, tf32, fp16, bf16, and fp8 with scales of tensors or of blocks.
+// Accumulates in fp32 (fp64 in fp64; fp8 without "fast accumulation").
 //
 // cuBLAS is column-major. A row-major matrix is its own transpose in column-major, and (A B)^T =
 // B^T A^T: so our B goes first.
@@ -39,33 +40,55 @@ struct Types {
   cudaDataType_t element;
   cublasComputeType_t compute;
   cudaDataType_t scale;
+  cudaDataType_t output;
 };
 
 Types types_of(DType type) {
   switch (type) {
     case DType::fp64:
-      return {CUDA_R_64F, CUBLAS_COMPUTE_64F, CUDA_R_64F};
+      return {CUDA_R_64F, CUBLAS_COMPUTE_64F, CUDA_R_64F, CUDA_R_64F};
     case DType::fp32:  // pedantic: never TF32 in its place
-      return {CUDA_R_32F, CUBLAS_COMPUTE_32F_PEDANTIC, CUDA_R_32F};
+      return {CUDA_R_32F, CUBLAS_COMPUTE_32F_PEDANTIC, CUDA_R_32F, CUDA_R_32F};
     case DType::tf32:
-      return {CUDA_R_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F};
+      return {CUDA_R_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUDA_R_32F, CUDA_R_32F};
     case DType::fp16:
-      return {CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F};
+      return {CUDA_R_16F, CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_16F};
     case DType::bf16:
-      return {CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUDA_R_32F};
+      return {CUDA_R_16BF, CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_16BF};
+    case DType::fp8:
+      return {CUDA_R_8F_E4M3, CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_16BF};
     default:
       throw Unavailable("cuBLASLt: " + std::string(to_string(type)) + " is not built in");
   }
 }
 
 std::string why_not(const GemmProblem& p) {
-  if (p.dtype == DType::fp8 || p.dtype == DType::fp8_e5m2 || p.dtype == DType::int8) {
+  if (p.dtype == DType::fp8_e5m2 || p.dtype == DType::int8) {
     return "cuBLASLt: " + std::string(to_string(p.dtype)) + " is not built in";
   }
+  const bool scaled = p.scaling != Scaling::none;
+  if (scaled != (p.dtype == DType::fp8)) return "cuBLASLt: fp8 has scales, and nothing else does";
+  if (scaled && p.layout != Layout::nt) return "cuBLASLt: fp8 operands lie along k: layout nt";
+  if (scaled && p.groups != 1) return "cuBLASLt: no batches of fp8 here";
+  if (p.accumulate && p.dtype != DType::fp8 && p.dtype != DType::bf16)
+    return "cuBLASLt: adds to C in fp32 from bf16 and fp8 here";
+  if (p.sms > 0) return "cuBLASLt: takes all of the GPU";
   if (p.groups > std::numeric_limits<std::int32_t>::max()) {
     return "cuBLASLt: the batch count is a 32-bit integer";
   }
   return why_no_gpu();
+}
+
+cublasLtMatmulMatrixScale_t scale_mode_of(ScaleBlock block) {
+  switch (block) {
+    case ScaleBlock::row:
+      return CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F;
+    case ScaleBlock::square:
+      return CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F;
+    case ScaleBlock::tensor:
+      break;
+  }
+  return CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
 }
 
 struct HandleDeleter {
@@ -156,32 +179,46 @@ class CublasLtGemm final : public DeviceGemm {
     descriptor_.reset(descriptor);
     const cublasOperation_t first = p.layout == Layout::nt ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasOperation_t second = p.layout == Layout::tn ? CUBLAS_OP_T : CUBLAS_OP_N;
-    check(cublasLtMatmulDescSetAttribute(descriptor, CUBLASLT_MATMUL_DESC_TRANSA, &first,
-                                         sizeof first),
-          "TRANSA");
-    check(cublasLtMatmulDescSetAttribute(descriptor, CUBLASLT_MATMUL_DESC_TRANSB, &second,
-                                         sizeof second),
-          "TRANSB");
+    set(CUBLASLT_MATMUL_DESC_TRANSA, first, "TRANSA");
+    set(CUBLASLT_MATMUL_DESC_TRANSB, second, "TRANSB");
+    if (p.scaling != Scaling::none) {  // cuBLAS's A is our B
+      const cublasLtMatmulMatrixScale_t mode_b = scale_mode_of(scale_block_of_b(p));
+      const cublasLtMatmulMatrixScale_t mode_a = scale_mode_of(scale_block_of_a(p));
+      set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, mode_b, "A_SCALE_MODE");
+      set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, mode_a, "B_SCALE_MODE");
+      point_to_scales(0);  // the heuristic asks whether there are any
+    }
     // Stored row-major r x c is column-major c x r.
     b_layout_ = p.layout == Layout::nt ? matrix_layout(types.element, p.k, p.n, p.groups)
                                        : matrix_layout(types.element, p.n, p.k, p.groups);
     a_layout_ = p.layout == Layout::tn ? matrix_layout(types.element, p.m, p.k, p.groups)
                                        : matrix_layout(types.element, p.k, p.m, p.groups);
-    c_layout_ = matrix_layout(types.element, p.n, p.m, p.groups);
+    c_layout_ = matrix_layout(p.accumulate ? CUDA_R_32F : types.output, p.n, p.m, p.groups);
   }
 
-  cublasStatus_t launch(const cublasLtMatmulAlgo_t& algorithm, int set) {
+  template <class T>
+  void set(cublasLtMatmulDescAttributes_t attribute, const T& value, const char* name) {
+    check(cublasLtMatmulDescSetAttribute(descriptor_.get(), attribute, &value, sizeof value), name);
+  }
+
+  void point_to_scales(int operands) {
+    set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, scales_b(operands), "A_SCALE_POINTER");
+    set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scales_a(operands), "B_SCALE_POINTER");
+  }
+
+  cublasStatus_t launch(const cublasLtMatmulAlgo_t& algorithm, int operands) {
     const double one_double = 1;
     const double zero_double = 0;
     const float one_float = 1;
-    const float zero_float = 0;
     const bool wide = problem().dtype == DType::fp64;
     const void* alpha = wide ? static_cast<const void*>(&one_double) : &one_float;
-    const void* beta = wide ? static_cast<const void*>(&zero_double) : &zero_float;
-    return cublasLtMatmul(handle_.get(), descriptor_.get(), alpha, b(set), b_layout_.get(), a(set),
-                          a_layout_.get(), beta, c(set), c_layout_.get(), c(set), c_layout_.get(),
-                          &algorithm, workspace_.data(), static_cast<std::size_t>(kWorkspaceBytes),
-                          queue());
+    const float beta_float = problem().accumulate ? 1 : 0;
+    const void* beta = wide ? static_cast<const void*>(&zero_double) : &beta_float;
+    if (problem().scaling != Scaling::none) point_to_scales(operands);
+    return cublasLtMatmul(handle_.get(), descriptor_.get(), alpha, b(operands), b_layout_.get(),
+                          a(operands), a_layout_.get(), beta, c(operands), c_layout_.get(),
+                          c(operands), c_layout_.get(), &algorithm, workspace_.data(),
+                          static_cast<std::size_t>(kWorkspaceBytes), queue());
   }
 
   std::vector<Candidate> proposed() {

@@ -8,39 +8,90 @@
 #include "kernels/verify.hpp"
 
 #include <algorithm>
-#include <cstddef>
-#include <vector>
 
 namespace trainmeter {
+namespace {
+
+DeviceOperand on_device(const void* host, std::int64_t bytes, int sets) {
+  DeviceOperand operand(bytes, sets);
+  operand.copy_from_host(host);
+  return operand;
+}
+
+}  // namespace
 
 DeviceGemm::DeviceGemm(const GemmProblem& problem, const OperandOptions& options)
     : problem_(problem),
       seed_(options.seed),
       sets_(sets_for(gemm_bytes_of_one_set(problem), options, device_bytes_free())) {
-  const std::int64_t size = size_of(problem.dtype);
-  const std::int64_t a_count = problem.groups * problem.m * problem.k;
-  const std::int64_t b_count = problem.groups * problem.k * problem.n;
+  problem.scaling == Scaling::none ? fill(options.values) : fill_scaled(options.values);
+  c_ = DeviceOperand(problem.groups * problem.m * problem.n * output_size_of(problem), sets_);
+}
+
+void DeviceGemm::fill(Values values) {
+  const std::int64_t size = size_of(problem_.dtype);
+  const std::int64_t a_count = problem_.groups * problem_.m * problem_.k;
+  const std::int64_t b_count = problem_.groups * problem_.k * problem_.n;
   std::vector<std::byte> host(static_cast<std::size_t>(std::max(a_count, b_count) * size));
-  a_ = DeviceOperand(a_count * size, sets_);
-  b_ = DeviceOperand(b_count * size, sets_);
-  c_ = DeviceOperand(problem.groups * problem.m * problem.n * output_size_of(problem.dtype), sets_);
-  fill_random(host.data(), a_count, problem.dtype, operand_seed(seed_, 0, 0), options.values);
-  a_.copy_from_host(host.data());
-  fill_random(host.data(), b_count, problem.dtype, operand_seed(seed_, 0, 1), options.values);
-  b_.copy_from_host(host.data());
+  fill_random(host.data(), a_count, problem_.dtype, operand_seed(seed_, 0, 0), values);
+  a_ = on_device(host.data(), a_count * size, sets_);
+  fill_random(host.data(), b_count, problem_.dtype, operand_seed(seed_, 0, 1), values);
+  b_ = on_device(host.data(), b_count * size, sets_);
+}
+
+void DeviceGemm::fill_scaled(Values values) {
+  const auto make = [&](int operand, std::int64_t rows, ScaleBlock block, DeviceOperand& elements,
+                        DeviceOperand& scales) {
+    const std::int64_t count = rows * problem_.k;
+    std::vector<float> wide(static_cast<std::size_t>(count));
+    fill_random(wide.data(), count, DType::fp32, operand_seed(seed_, 0, operand), values);
+    const ScaledOperand made = scaled_operand(wide.data(), rows, problem_.k, block);
+    elements = on_device(made.elements.data(), count, sets_);
+    scales =
+        on_device(made.scales.data(), static_cast<std::int64_t>(made.scales.size()) * 4, sets_);
+  };
+  make(0, problem_.m, scale_block_of_a(problem_), a_, scales_a_);
+  make(1, problem_.n, scale_block_of_b(problem_), b_, scales_b_);
+}
+
+std::vector<std::byte> DeviceGemm::host_operand(const DeviceOperand& operand) const {
+  std::vector<std::byte> host(static_cast<std::size_t>(operand.bytes()));
+  operand.copy_to_host(host.data());
+  return host;
+}
+
+std::vector<std::byte> DeviceGemm::host_values(const DeviceOperand& elements,
+                                               const DeviceOperand& scales, ScaleBlock block,
+                                               std::int64_t rows) const {
+  if (scales.empty()) return host_operand(elements);
+  ScaledOperand operand{
+      .rows = rows, .k = problem_.k, .block = block, .elements = {}, .scales = {}};
+  operand.elements.resize(static_cast<std::size_t>(elements.bytes()));
+  operand.scales.resize(static_cast<std::size_t>(scales.bytes() / 4));
+  elements.copy_to_host(operand.elements.data());
+  scales.copy_to_host(operand.scales.data());
+  const std::vector<float> values = values_of(operand);
+  const auto* first = reinterpret_cast<const std::byte*>(values.data());
+  return {first, first + values.size() * sizeof(float)};
 }
 
 Check DeviceGemm::verify() {
-  c_.fill_bytes(0xFF);  // all ones is NaN in every format here
+  // All ones is NaN in every format here. What is added to starts from zero and is added to twice:
+  // the second sum is twice the first, to the last bit.
+  c_.fill_bytes(problem_.accumulate ? 0 : 0xFF);
   run(0);
+  if (problem_.accumulate) run(0);
   stream_.wait();
-  std::vector<std::byte> a(static_cast<std::size_t>(a_.bytes()));
-  std::vector<std::byte> b(static_cast<std::size_t>(b_.bytes()));
-  std::vector<std::byte> c(static_cast<std::size_t>(c_.bytes()));
-  a_.copy_to_host(a.data());
-  b_.copy_to_host(b.data());
-  c_.copy_to_host(c.data());
-  return verify_gemm(problem_, a.data(), b.data(), c.data(), seed_);
+  std::vector<std::byte> c = host_operand(c_);
+  if (problem_.accumulate) {
+    auto* sums = reinterpret_cast<float*>(c.data());
+    std::for_each(sums, sums + c.size() / sizeof(float), [](float& sum) { sum /= 2; });
+  }
+  const bool scaled = problem_.scaling != Scaling::none;
+  const ScaleBlock block_a = scaled ? scale_block_of_a(problem_) : ScaleBlock::tensor;
+  const ScaleBlock block_b = scaled ? scale_block_of_b(problem_) : ScaleBlock::tensor;
+  return verify_gemm(problem_, host_values(a_, scales_a_, block_a, problem_.m).data(),
+                     host_values(b_, scales_b_, block_b, problem_.n).data(), c.data(), seed_);
 }
 
 }  // namespace trainmeter

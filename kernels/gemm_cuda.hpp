@@ -6,6 +6,10 @@
 
 #include "kernels/cuda_support.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/scaled_operand.hpp"
+
+#include <cstddef>
+#include <vector>
 
 namespace trainmeter {
 
@@ -24,13 +28,24 @@ class DeviceGemm : public Operation {
   [[nodiscard]] void* a(int set) const { return a_.data(set); }
   [[nodiscard]] void* b(int set) const { return b_.data(set); }
   [[nodiscard]] void* c(int set) const { return c_.data(set); }
+  // fp32, as scaled_operand.hpp lays them; only with a scaling.
+  [[nodiscard]] float* scales_a(int set) const { return static_cast<float*>(scales_a_.data(set)); }
+  [[nodiscard]] float* scales_b(int set) const { return static_cast<float*>(scales_b_.data(set)); }
 
  private:
+  void fill(Values values);
+  void fill_scaled(Values values);
+  // Of set 0, on the host: elements as they are stored, or the values of scaled ones in fp32.
+  [[nodiscard]] std::vector<std::byte> host_operand(const DeviceOperand& operand) const;
+  [[nodiscard]] std::vector<std::byte> host_values(const DeviceOperand& elements,
+                                                   const DeviceOperand& scales, ScaleBlock block,
+                                                   std::int64_t rows) const;
+
   GemmProblem problem_;
   std::uint64_t seed_;
   CudaStream stream_;
   int sets_;
-  DeviceOperand a_, b_, c_;
+  DeviceOperand a_, b_, c_, scales_a_, scales_b_;
 };
 
 }  // namespace trainmeter

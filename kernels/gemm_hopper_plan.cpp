@@ -5,12 +5,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 
 namespace trainmeter::hopper {
 namespace {
 
-// An SM multiplies 2,048 pairs of bf16 in the time that L2 takes to bring it some 40 bytes:
-// products lost for an element that is loaded. Assumed; to be measured.
+// An SM multiplies 2,048 pairs of bf16, or 4,096 of fp8, in the time that L2 takes to bring it some
+// 40 bytes: products lost for an element that is loaded. Assumed; to be measured.
 constexpr double kProductsOfALoad = 96;
 
 std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
@@ -19,14 +20,25 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
 
 }  // namespace
 
+std::string to_string(const TileShape& tile) {
+  return std::to_string(tile.rows) + " x " + std::to_string(tile.columns) + ", clusters of " +
+         std::to_string(tile.blocks);
+}
+
 std::size_t tile_for(const GemmProblem& p, int sms) {
-  std::size_t best = 0;
+  const std::span<const TileShape> family =
+      p.dtype == DType::fp8 ? std::span<const TileShape>(kFp8TileShapes) : kTileShapes;
+  if (p.sms > 0) sms = std::min(sms, p.sms);
+  const bool adds_fp8 = p.dtype == DType::fp8 && p.accumulate;
+  const std::size_t first = adds_fp8 ? kFirstFp8TileThatAdds : 0;
+  std::size_t best = first;
   double least = std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; i < kTileShapes.size(); ++i) {
-    const TileShape& t = kTileShapes[i];
+  for (std::size_t i = first; i < family.size(); ++i) {
+    const TileShape& t = family[i];
     const std::int64_t tiles =
         rounded_up(p.m, t.rows * t.blocks) * rounded_up(p.n, t.columns) * p.groups;
-    const std::int64_t rounds = rounded_up(tiles * t.blocks, sms / t.blocks * t.blocks);
+    const std::int64_t at_once = std::max(sms / t.blocks, 1) * t.blocks;
+    const std::int64_t rounds = rounded_up(tiles * t.blocks, at_once);
     const double products = t.rows * t.columns;
     const double loaded = t.rows + static_cast<double>(t.columns) / t.blocks;
     const double work = static_cast<double>(rounds) * std::max(products, kProductsOfALoad * loaded);
@@ -36,20 +48,51 @@ std::size_t tile_for(const GemmProblem& p, int sms) {
 }
 
 std::string why_no_maps(const GemmProblem& p) {
-  if (p.dtype != DType::bf16)
-    return "hopper: multiplies bf16, not " + std::string(to_string(p.dtype));
+  if (p.dtype == DType::fp8) {
+    if (p.scaling != Scaling::block128) return "hopper: fp8 has scales of blocks (block128)";
+    if (p.layout != Layout::nt) return "hopper: fp8 operands lie along k: layout nt";
+    if (p.groups != 1) return "hopper: fp8 has no batches";
+  } else if (p.dtype == DType::bf16) {
+    if (p.scaling != Scaling::none) return "hopper: bf16 has no scales";
+    if (p.accumulate && p.layout != Layout::tn)
+      return "hopper: bf16 is added to weight gradients only: layout tn";
+  } else {
+    return "hopper: multiplies bf16 and fp8, not " + std::string(to_string(p.dtype));
+  }
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   for (const std::int64_t size : {p.m, p.n, p.k, p.groups}) {
     if (size > kMost) return "hopper: sizes are below 2^31";
   }
-  constexpr std::int64_t kAligned = 8;  // elements: TMA's strides are multiples of 16 bytes
-  const char* who = nullptr;
-  if (p.n % kAligned != 0) who = "n";
-  if (p.layout == Layout::tn ? p.m % kAligned != 0 : p.k % kAligned != 0)
-    who = p.layout == Layout::tn ? "m" : "k";
-  if (who == nullptr) return "";
-  return std::string("hopper: TMA takes rows of a multiple of 16 bytes: ") + who +
-         " is a multiple of 8 in layout " + std::string(to_string(p.layout));
+  constexpr std::int64_t kRow = 16;  // bytes: TMA's strides are multiples of it
+  const auto why = [&](const char* who, std::int64_t elements) {
+    return std::string("hopper: TMA takes rows of a multiple of 16 bytes: ") + who +
+           " is a multiple of " + std::to_string(elements) + " in " +
+           std::string(to_string(p.dtype)) + " and layout " + std::string(to_string(p.layout));
+  };
+  const std::int64_t of_operand = kRow / size_of(p.dtype);
+  if (p.layout == Layout::tn ? p.m % of_operand != 0 : p.k % of_operand != 0)
+    return why(p.layout == Layout::tn ? "m" : "k", of_operand);
+  std::int64_t of_n = kRow / output_size_of(p);
+  if (p.layout != Layout::nt) of_n = std::max(of_n, of_operand);  // B's rows too
+  return p.n % of_n != 0 ? why("n", of_n) : "";
+}
+
+std::string why_no_groups(const GroupedGemmProblem& problem) {
+  const GemmProblem& all = problem.all;
+  std::int64_t sum = 0;
+  for (const std::int64_t size : problem.sizes) {
+    if (size < 0) return "hopper: a group's size is 0 or more";
+    sum += size;
+  }
+  if (sum != (all.accumulate ? all.k : all.m) || sum == 0)
+    return "hopper: the groups' sizes add up to all tokens";
+  GemmProblem aligned = all;  // which tokens fall on which group is free
+  constexpr std::int64_t kAny = 16;
+  (all.accumulate ? aligned.k : aligned.m) = kAny;
+  if (std::string reason = why_no_maps(aligned); !reason.empty()) return reason;
+  if (all.dtype == DType::bf16 && !all.accumulate && all.layout == Layout::tn)
+    return "hopper: groups of bf16 are nt or nn, or tn and added to";
+  return all.groups == 1 ? "" : "hopper: groups have no batches";
 }
 
 }  // namespace trainmeter::hopper

@@ -23,7 +23,7 @@ bool processor_has_any(std::initializer_list<const char*> names) {
   });
 }
 
-std::string why_not(const GemmProblem& p) {
+std::string why_no_type(const GemmProblem& p) {
   switch (p.dtype) {
     case DType::fp32:
       return "";
@@ -36,6 +36,11 @@ std::string why_not(const GemmProblem& p) {
     default:
       return "oneDNN: multiplies fp32, bf16 and int8 here, not " + std::string(to_string(p.dtype));
   }
+}
+
+std::string why_not(const GemmProblem& p) {
+  std::string reason = why_no_type(p);
+  return reason.empty() ? why_not_plain("oneDNN", p) : reason;
 }
 
 dnnl::memory::data_type type_of_input(DType type) {

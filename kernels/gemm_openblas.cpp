@@ -20,7 +20,7 @@ std::string why_not(const GemmProblem& p) {
   if (std::max({p.m, p.n, p.k}) > std::numeric_limits<blasint>::max()) {
     return "OpenBLAS: m, n and k are 32-bit integers in this build";
   }
-  return "";
+  return why_not_plain("OpenBLAS", p);
 }
 
 class OpenBlasGemm final : public HostGemm {

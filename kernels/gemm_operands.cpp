@@ -4,6 +4,7 @@
 #include "kernels/gemm_operands.hpp"
 
 #include "kernels/random.hpp"
+#include "kernels/scaled_operand.hpp"
 #include "kernels/verify.hpp"
 
 #include <initializer_list>
@@ -36,10 +37,14 @@ std::int64_t gemm_bytes_of_one_set(const GemmProblem& p) {
   std::int64_t total = 0;
   for (const std::int64_t bytes : {product({p.groups, p.m, p.k, size_of(p.dtype)}),
                                    product({p.groups, p.k, p.n, size_of(p.dtype)}),
-                                   product({p.groups, p.m, p.n, output_size_of(p.dtype)})}) {
+                                   product({p.groups, p.m, p.n, output_size_of(p)})}) {
     if (__builtin_add_overflow(total, operand_stride(bytes), &total)) {
       return std::numeric_limits<std::int64_t>::max();
     }
+  }
+  if (p.scaling != Scaling::none) {  // a scale stands for more elements than it has bytes
+    total += operand_stride(4 * scale_count(scale_block_of_a(p), p.m, p.k)) +
+             operand_stride(4 * scale_count(scale_block_of_b(p), p.n, p.k));
   }
   return total;
 }
@@ -53,7 +58,7 @@ HostGemm::HostGemm(const GemmProblem& problem, const OperandOptions& options, in
       seed_(options.seed),
       a_(problem.groups * problem.m * problem.k * size_of(problem.dtype), sets),
       b_(problem.groups * problem.k * problem.n * size_of(problem.dtype), sets),
-      c_(problem.groups * problem.m * problem.n * output_size_of(problem.dtype), sets) {
+      c_(problem.groups * problem.m * problem.n * output_size_of(problem), sets) {
   fill_random(a_.data(0), a_.bytes() / size_of(problem.dtype), problem.dtype,
               operand_seed(seed_, 0, 0), options.values);
   fill_random(b_.data(0), b_.bytes() / size_of(problem.dtype), problem.dtype,

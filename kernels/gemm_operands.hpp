@@ -12,7 +12,7 @@
 
 namespace trainmeter {
 
-// A + B + C of all groups in bytes, each padded to operand_stride(); std::invalid_argument for
+// A + B + C of all groups and their scales in bytes, each padded to operand_stride(); std::invalid_argument for
 // sizes below 1. Sizes whose product leaves 64 bits give the largest integer, which no machine
 // holds.
 std::int64_t gemm_bytes_of_one_set(const GemmProblem& problem);

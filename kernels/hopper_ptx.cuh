@@ -60,6 +60,7 @@ struct Ptx {
         "barrier.cluster.wait.acquire;" ::
             : "memory");
   }
+  static __device__ void warp_sync() { __syncwarp(); }
   static __device__ void warpgroup_sync(int name) {  // 128 threads; 0 is __syncthreads'
     asm volatile("bar.sync %0, 128;" ::"r"(name) : "memory");
   }
@@ -88,6 +89,14 @@ struct Ptx {
     asm volatile(
         "cp.async.bulk.tensor.3d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4}], [%1];"
         "\ncp.async.bulk.commit_group;" ::"l"(&map),
+        "r"(from), "r"(x), "r"(y), "r"(z)
+        : "memory");
+  }
+  // The same, adding fp32 to what is there.
+  static __device__ void add(const TensorMap& map, std::uint32_t from, int x, int y, int z) {
+    asm volatile(
+        "cp.reduce.async.bulk.tensor.3d.global.shared::cta.add.tile.bulk_group"
+        " [%0, {%2, %3, %4}], [%1];\ncp.async.bulk.commit_group;" ::"l"(&map),
         "r"(from), "r"(x), "r"(y), "r"(z)
         : "memory");
   }
@@ -147,6 +156,20 @@ struct Ptx {
         : TM_64(0)
         : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)), "n"(kMnA), "n"(kMnB));
   }
+  // A and B in e4m3, 32 deep in k, both K-major: fp8 knows no other.
+  static __device__ void wgmma_fp8(float (&d)[64], std::uint64_t a, std::uint64_t b,
+                                   bool accumulate) {
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+        "}, %64, %65, p, 1, 1;\n}"
+        : TM_64(0)
+        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+  }
   static __device__ void wgmma_commit() {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
   }
@@ -166,6 +189,24 @@ struct Ptx {
     asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
                  "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
                  : "memory");
+  }
+  static __device__ void store_pair(std::uint32_t to, float first, float second) {
+    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(first), "f"(second) : "memory");
+  }
+  static __device__ float read_shared(std::uint32_t from) {
+    float value;
+    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(from) : "memory");
+    return value;
+  }
+  static __device__ void read_shared_pair(std::uint32_t from, float (&pair)[2]) {
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
+                 : "=f"(pair[0]), "=f"(pair[1])
+                 : "r"(from)
+                 : "memory");
+  }
+  // Of global memory that nobody writes meanwhile.
+  static __device__ float read(const float* from) {
+    return __ldg(from);
   }
   static __device__ std::uint32_t bf16_pair(float low, float high) {
     const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);

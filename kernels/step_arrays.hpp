@@ -51,8 +51,7 @@ struct AdamW {
 
 inline constexpr float kNormEpsilon = 1e-6F;
 inline constexpr int kCastBlock = 128;
-inline constexpr float kCastMax = 448;           // the largest e4m3
-inline constexpr float kLeastScale = 0x1p-126F;  // of a block's scale, so that 1 / scale is finite
+inline constexpr float kCastMax = kFp8Max;  // amax becomes it
 
 inline std::int64_t cast_blocks(std::int64_t elements) {
   return (elements + kCastBlock - 1) / kCastBlock;

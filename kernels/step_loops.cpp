@@ -17,8 +17,6 @@
 namespace trainmeter {
 namespace {
 
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
 template <class T>
 TRAINMETER_INLINE void rmsnorm_of(T* y, const T* x, const T* w, std::int64_t rows,
                                   std::int64_t cols) {
@@ -131,31 +129,6 @@ TRAINMETER_INLINE void residual_add_of(T* y, const T* a, const T* b, std::int64_
   for (std::int64_t i = 0; i < count; ++i) store(y[i], to_float(a[i]) + to_float(b[i]));
 }
 
-// Round to nearest, ties to even, sizes above 448 become 448. Not for NaN.
-TRAINMETER_INLINE std::uint8_t e4m3_of(float x) {
-  const std::uint32_t sign = (bits_of(x) >> 24) & 0x80U;
-  const float size = std::bit_cast<float>(bits_of(x) & 0x7fffffffU);
-  const float limited = size < kCastMax ? size : kCastMax;
-  const std::uint32_t bits = bits_of(limited);
-  // Below 2^-6 the steps are 2^-9, as fp32's are from 2^14 on: the addition rounds.
-  const std::uint32_t small = bits_of(limited + 0x1p14F) - bits_of(0x1p14F);
-  const std::uint32_t large = ((bits + 0x7ffffU + ((bits >> 20) & 1U)) >> 20) - (120U << 3);
-  return static_cast<std::uint8_t>(sign | (limited < 0x1p-6F ? small : large));
-}
-
-struct Scale {
-  float scale, inverse;
-};
-
-// Sizes as bits are ordered as the sizes are, with infinity and NaN on top, which a maximum of
-// floats might drop.
-TRAINMETER_INLINE Scale scale_of(std::uint32_t amax_bits) {
-  if (amax_bits >= kInfinityBits) return {kNaN, kNaN};
-  if (amax_bits == 0) return {1, 1};
-  const float scale = std::max(std::bit_cast<float>(amax_bits) / kCastMax, kLeastScale);
-  return {scale, 1 / scale};
-}
-
 template <class T>
 TRAINMETER_INLINE void cast_block(std::uint8_t* q, float* scale, const T* x, std::int64_t count) {
   std::uint32_t amax = 0;
@@ -164,7 +137,7 @@ TRAINMETER_INLINE void cast_block(std::uint8_t* q, float* scale, const T* x, std
     const std::uint32_t size = bits_of(to_float(x[i])) & 0x7fffffffU;
     amax = size > amax ? size : amax;
   }
-  const Scale with = scale_of(amax);
+  const Fp8Scale with = scale_of(amax);
   *scale = with.scale;
   if (amax >= kInfinityBits) {
     std::fill_n(q, count, std::uint8_t{0x7f});
@@ -201,7 +174,7 @@ TRAINMETER_INLINE void cast_transposed_of(std::uint8_t* q, float* scales, const 
   }
   std::array<float, kCastBlock> inverse{};
   for (std::int64_t c = 0; c < tile.cols; ++c) {
-    const Scale with = scale_of(amax[c]);
+    const Fp8Scale with = scale_of(amax[c]);
     scales[c * tile.scale_stride] = with.scale;
     inverse[c] = with.inverse;
   }

@@ -265,7 +265,7 @@ class Reference {
     }
     if (!finite) {
       const bool all_nan = std::isnan(scale) && std::all_of(q, q + count, [](unsigned char b) {
-                             return std::isnan(value_of_e4m3(b));
+                             return std::isnan(float_from_fp8(b));
                            });
       return all_nan ? 0 : kInfinite;
     }
@@ -277,7 +277,7 @@ class Reference {
       const double t = std::abs(x / scale);
       // Three bits of fraction; below 2^-6 steps of 2^-9.
       const double half_step = std::ldexp(1, std::max(t > 0 ? std::ilogb(t) : -6, -6) - 4);
-      worst = std::max(worst, scaled(value_of_e4m3(q[i]) * scale, x,
+      worst = std::max(worst, scaled(float_from_fp8(q[i]) * scale, x,
                                      scale * (half_step + 4 * kU * t) + 0x1p-149));
     }
     return worst;
@@ -379,15 +379,6 @@ class Reference {
 };
 
 }  // namespace
-
-double value_of_e4m3(unsigned char bits) {
-  const int exponent = (bits >> 3) & 15;
-  const int fraction = bits & 7;
-  if ((bits & 0x7f) == 0x7f) return std::numeric_limits<double>::quiet_NaN();
-  const double size =
-      exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10);
-  return (bits & 0x80) != 0 ? -size : size;
-}
 
 Check verify_step(const StepProblem& problem, const std::vector<const void*>& before,
                   const std::vector<const void*>& after) {

@@ -17,6 +17,4 @@ namespace trainmeter {
 Check verify_step(const StepProblem& problem, const std::vector<const void*>& before,
                   const std::vector<const void*>& after);
 
-double value_of_e4m3(unsigned char bits);  // NaN for 0x7f and 0xff
-
 }  // namespace trainmeter

@@ -13,6 +13,11 @@
 //   lambda sqrt(sum e_j^2); with each e_j at the bound above, of which rounding on average takes
 //   less than half, lambda = 4 means more than eight standard deviations. One wrong element keeps
 //   its full size in the sum; a wrong row escapes one block and vector with probability <= 1/2.
+// - fp8: a tensor core cuts terms off after 13 bits of fraction (fp8_model.hpp), so u = 2^-13
+// within
+//   the 128 of k after which a kernel goes on in fp32. The errors of the ceil(k / 128) sums are
+//   independent: with norms alike, as random data has, all of them together come to that of one
+//   with the norms of the whole rows, divided by the root of their number.
 // - int8 is exact in int32 and in fp64 here: the bound is half a unit.
 #include "kernels/verify.hpp"
 
@@ -65,28 +70,49 @@ Rounding rounding_of(DType type) {
     case DType::int8:
       return {.exact = true};
     case DType::fp8:
+      return {0x1p-13, 0x1p-8, 0x1p-134};
     case DType::fp8_e5m2:
       break;
   }
   throw std::invalid_argument("no check for this element type");
 }
 
+Rounding rounding_of(const GemmProblem& p) {
+  Rounding rounding = rounding_of(p.dtype);
+  if (p.accumulate) rounding.output = 0x1p-24, rounding.smallest = 0x1p-149;
+  return rounding;
+}
+
+// How far the roundings of a sum of k terms add up, in units of one.
+double growth_of(const GemmProblem& p) {
+  constexpr std::int64_t kPromotion = 128;
+  const bool promoted = p.dtype == DType::fp8;
+  const auto depth = static_cast<double>(promoted ? std::min(p.k, kPromotion) : p.k);
+  const std::int64_t sums = promoted ? (p.k + kPromotion - 1) / kPromotion : 1;
+  return (std::min(depth, kLambda * std::sqrt(depth)) + 1) / std::sqrt(static_cast<double>(sums));
+}
+
+DType stored_type(const GemmProblem& p) {
+  return p.scaling == Scaling::none ? p.dtype : DType::fp32;
+}
+
 MatrixView view_of_a(const GemmProblem& p, const void* a) {
   const bool stored_k_by_m = p.layout == Layout::tn;
-  return {a, p.dtype, p.m, p.k, stored_k_by_m ? 1 : p.k, stored_k_by_m ? p.m : 1};
+  return {a, stored_type(p), p.m, p.k, stored_k_by_m ? 1 : p.k, stored_k_by_m ? p.m : 1};
 }
 
 MatrixView view_of_b(const GemmProblem& p, const void* b) {
   const bool stored_n_by_k = p.layout == Layout::nt;
-  return {b, p.dtype, p.k, p.n, stored_n_by_k ? 1 : p.n, stored_n_by_k ? p.k : 1};
+  return {b, stored_type(p), p.k, p.n, stored_n_by_k ? 1 : p.n, stored_n_by_k ? p.k : 1};
 }
 
 const void* after(const void* data, std::int64_t bytes) {
   return static_cast<const std::byte*>(data) + bytes;
 }
 
-// C as stored: an int32 for int8, else the element type itself.
+// C as stored: an int32 for int8, bf16 for fp8, fp32 where it is added to, else the element type.
 double element_of(const GemmProblem& p, const void* c, std::int64_t index) {
+  if (p.accumulate) return static_cast<const float*>(c)[index];
   switch (p.dtype) {
     case DType::fp64:
       return static_cast<const double*>(c)[index];
@@ -95,6 +121,7 @@ double element_of(const GemmProblem& p, const void* c, std::int64_t index) {
     case DType::fp16:
       return float_from_fp16(static_cast<const std::uint16_t*>(c)[index]);
     case DType::bf16:
+    case DType::fp8:
       return float_from_bf16(static_cast<const std::uint16_t*>(c)[index]);
     default:
       return static_cast<const float*>(c)[index];
@@ -104,10 +131,7 @@ double element_of(const GemmProblem& p, const void* c, std::int64_t index) {
 class Comparison {
  public:
   explicit Comparison(const GemmProblem& problem)
-      : rounding_(rounding_of(problem.dtype)),
-        growth_(std::min(static_cast<double>(problem.k),
-                         kLambda * std::sqrt(static_cast<double>(problem.k))) +
-                1) {}
+      : rounding_(rounding_of(problem)), growth_(growth_of(problem)) {}
 
   // How far rounding may move an element.
   [[nodiscard]] double allowed(double a_norm, double b_norm, double value) const {
@@ -261,9 +285,10 @@ Check verify_gemm(const GemmProblem& p, const void* a, const void* b, const void
   std::mt19937_64 random(seed);
   std::int64_t rows = 0;
   for (std::int64_t group = 0; group < p.groups; ++group) {
-    const MatrixView a_view = view_of_a(p, after(a, group * p.m * p.k * size_of(p.dtype)));
-    const MatrixView b_view = view_of_b(p, after(b, group * p.k * p.n * size_of(p.dtype)));
-    const void* c_view = after(c, group * p.m * p.n * output_size_of(p.dtype));
+    const std::int64_t size = size_of(stored_type(p));
+    const MatrixView a_view = view_of_a(p, after(a, group * p.m * p.k * size));
+    const MatrixView b_view = view_of_b(p, after(b, group * p.k * p.n * size));
+    const void* c_view = after(c, group * p.m * p.n * output_size_of(p));
     if (all) {
       compare_rows(p, a_view, b_view, c_view, {}, comparison);
     } else {

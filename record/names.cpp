@@ -97,6 +97,7 @@ const std::vector<std::string>& operation_names() {
   static const std::vector<std::string> kNames = [] {
     std::vector<std::string> names = {"fma",
                                       "gemm",
+                                      "grouped_gemm",
                                       "attention_forward",
                                       "attention_backward",
                                       "attention_decode",

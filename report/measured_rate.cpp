@@ -26,10 +26,13 @@ bool is_collective(std::string_view operation) {
 
 bool is_compute(std::string_view operation) {
   if (operation == "attention_decode") return false;  // reads keys and values once: memory-bound
-  return operation == "gemm" || operation == "fma" || operation.starts_with("attention");
+  return operation == "gemm" || operation == "grouped_gemm" || operation == "fma" ||
+         operation.starts_with("attention");
 }
 
 bool gives_rate(const Measurement& m, const Header& header) {
+  // A share of a GPU's multiprocessors says nothing of all of them.
+  if (header.device.kind == "gpu" && m.sms > 0 && m.sms < header.device.sms) return false;
   const auto noted = [&](const char* what) { return m.notes.contains(what); };
   return m.usable() && m.beside == "none" && header.discipline.data == "normal" &&
          header.discipline.cache != "hot" && !noted("data") && !noted("cache") && !noted("probe");

@@ -68,3 +68,13 @@ set_up_charts() {
     mv "$folder/vega.js.part" "$folder/vega.js" &&
     cp "$root/scripts/charts.py" "$folder/draw.py"
 }
+
+# What the test of the GPU kernels' machine code reads it with, into build/disassembler/. Where nothing was built for a GPU,
+# or without a network, that test says that it is skipped.
+set_up_disassembler() {
+  local folder=$root/build/disassembler
+  if [ ! -d "$root/build/kernels/CMakeFiles/trainmeter_hopper.dir" ] || [ -d "$folder/nvidia" ]; then return; fi
+  say "Disassembler in build/disassembler/"
+  python3 -m venv "$folder/venv" &&
+    "$folder/venv/bin/pip" -q install --disable-pip-version-check --target "$folder" nvidia-cuda-cuobjdump==13.5.37 nvidia-cuda-nvdisasm==13.5.37
+}

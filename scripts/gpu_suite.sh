@@ -55,6 +55,15 @@ say "GEMM: squares"
 measure 120 "$bin/gemm_bench" --out="$record"
 say "Our GEMM for Hopper beside cuBLASLt, sample by sample in turn"
 measure 60 "$bin/gemm_bench" --dtype=bf16 --m=4096,8192 --n=7168 --k=2048,8192 --benchmark_filter=hopper --versus=cublaslt --out="$record" --resume
+say "Block-scaled fp8, ours beside cuBLASLt: DeepSeek-V3's shapes as DeepGEMM lists them, and a weight gradient"
+fp8=(--dtype=fp8 --scaling=block128 --benchmark_filter=hopper --versus=cublaslt --out="$record" --resume)
+measure 60 "$bin/gemm_bench" "${fp8[@]}" --m=4096 --n=4096,7168,24576 --k=1536,7168,16384
+measure 20 "$bin/gemm_bench" "${fp8[@]}" --m=7168 --n=4096 --k=4096 --accumulate
+say "Grouped by expert: DeepSeek-V3's gate and up of 8 experts of a GPU, balanced and skewed, and their weight gradient"
+measure 20 "$bin/gemm_bench" --dtype=fp8,bf16 --scaling=block128 --groups=8 --skew=balanced,zipf --m=32768 --n=4096 --k=7168 --out="$record" --resume
+measure 10 "$bin/gemm_bench" --dtype=fp8 --scaling=block128 --groups=8 --accumulate --m=4096 --n=7168 --k=32768 --out="$record" --resume
+say "Our GEMM on the 112 SMs that communication leaves"
+measure 15 "$bin/gemm_bench" --dtype=bf16,fp8 --scaling=block128 --m=4096 --n=7168 --k=2048 --sms=112 --out="$record" --resume
 say "Memory bandwidth"
 measure 40 "$bin/memory_bench" --out="$record"
 if [ "$gpus" -gt 1 ]; then

@@ -88,10 +88,41 @@ TEST(HopperPlan, TheTileThatLeavesTheBusiestSmLeastToDo) {
   EXPECT_EQ(tile_for({4096, 4096, 4096}, 132), 0U);  // 4 rounds of the largest, as 8 of the middle
 }
 
+TEST(HopperPlan, AShareOfTheSmsIsPlannedFor) {
+  // 64 tiles of 128 x 256: one round on 132 SMs; on 16, 4 rounds of the largest.
+  EXPECT_EQ(tile_for({.m = 2048, .n = 1024, .k = 4096, .dtype = DType::bf16, .sms = 16}, 132), 0U);
+  EXPECT_EQ(tile_for({.m = 64, .n = 128, .k = 64, .dtype = DType::bf16, .sms = 1}, 132), 3U);
+}
+
+TEST(HopperPlan, Fp8HasAFamilyOfItsOwn) {
+  GemmProblem p = {.m = 4096, .n = 7168, .k = 2048, .dtype = DType::fp8};
+  p.scaling = Scaling::block128;
+  EXPECT_EQ(tile_for(p, 132), 0U);
+  p.accumulate = true;
+  EXPECT_GE(tile_for(p, 132), kFirstFp8TileThatAdds);
+  p.m = 64;
+  EXPECT_EQ(tile_for(p, 132), 2U);
+}
+
+TEST(HopperPlan, LimitsOfFp8AreNamed) {
+  GemmProblem p = {.m = 63, .n = 64, .k = 64, .dtype = DType::fp8};
+  EXPECT_THAT(why_no_maps(p), HasSubstr("scales of blocks"));
+  p.scaling = Scaling::block128;
+  EXPECT_THAT(why_no_maps(p), IsEmpty());
+  p.n = 68;
+  EXPECT_THAT(why_no_maps(p), HasSubstr("n is a multiple of 8"));
+  p.accumulate = true;  // fp32 out
+  EXPECT_THAT(why_no_maps(p), IsEmpty());
+  p.k = 72;
+  EXPECT_THAT(why_no_maps(p), HasSubstr("k is a multiple of 16 in fp8"));
+  p.layout = Layout::tn;
+  EXPECT_THAT(why_no_maps(p), HasSubstr("layout nt"));
+}
+
 TEST(HopperPlan, LimitsAreNamed) {
   EXPECT_THAT(why_no_maps({64, 64, 64, DType::bf16}), IsEmpty());
   EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, Layout::nt}), IsEmpty());  // any m
-  EXPECT_THAT(why_no_maps({64, 64, 64, DType::fp16}), HasSubstr("bf16, not fp16"));
+  EXPECT_THAT(why_no_maps({64, 64, 64, DType::fp16}), HasSubstr("bf16 and fp8, not fp16"));
   EXPECT_THAT(why_no_maps({64, 63, 64, DType::bf16}), HasSubstr("n is a multiple of 8"));
   EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16}), HasSubstr("k is a multiple of 8"));
   EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16, Layout::tn}), IsEmpty());  // any k

@@ -4,8 +4,8 @@
 // tile, ragged edges, several tiles a block, several clusters. Small whole numbers, so that sums
 // are exact.
 #include "kernels/gemm_hopper_kernel.hpp"
-#include "hopper_model.hpp"
 
+#include "hopper_model.hpp"
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -46,30 +46,39 @@ int wrong_elements(const Shape& s, int clusters) {
   std::mt19937 random(7);
   std::vector<std::uint16_t> a = small_integers(s.groups * s.m * s.k, random);
   std::vector<std::uint16_t> b = small_integers(s.groups * s.k * s.n, random);
-  std::vector<std::uint16_t> c(static_cast<std::size_t>(s.groups * s.m * s.n), 0xffff);
+  const auto elements = static_cast<std::size_t>(s.groups * s.m * s.n);
+  std::vector<std::uint16_t> c(elements, 0xffff);
+  std::vector<float> sums(elements, 5);  // what is there, where the kernel adds
   const auto map = [&](std::vector<std::uint16_t>& data, int contiguous, int other, int rows) {
-    return ModelTensorMap{data.data(), {contiguous, other, s.groups}, {64, rows}};
+    return ModelTensorMap{.data = reinterpret_cast<std::uint8_t*>(data.data()),
+                          .sizes = {contiguous, other, s.groups},
+                          .box = {64, rows}};
   };
   const GemmTask<ModelTensorMap> task = {
       .a = Config::kMajorA == Major::k ? map(a, s.k, s.m, Config::kBoxRowsA) : map(a, s.m, s.k, 64),
       .b = Config::kMajorB == Major::k ? map(b, s.k, s.n, Config::kBoxRowsB) : map(b, s.n, s.k, 64),
-      .c = map(c, s.n, s.m, 64),
+      .c = Config::kAdds ? ModelTensorMap{.data = reinterpret_cast<std::uint8_t*>(sums.data()),
+                                          .element = 4,
+                                          .sizes = {s.n, s.m, s.groups},
+                                          .box = {32, 64}}
+                         : map(c, s.n, s.m, 64),
       .grid = grid_of<Config>(s.m, s.n, s.groups),
-      .k_steps = (s.k + kStepK - 1) / kStepK};
+      .k_steps = (s.k + Config::kStepK - 1) / Config::kStepK};
   for (int cluster = 0; cluster < clusters; ++cluster) {
     ModelPtx::threads_of_block = Config::kThreads;
     ModelCluster model(Config::kBlocks, Config::kThreads);
     model.run([&](int rank, int thread) {
-      GemmKernel<Config, ModelPtx>{task, 0, {thread, rank, cluster, clusters}}.run();
+      GemmKernel<Config, ModelPtx, OneTask<GemmTask<ModelTensorMap>>>{{{task}, 0, {thread, rank, cluster, clusters}}}.run();
     });
   }
   int wrong = 0;
   for (int group = 0; group < s.groups; ++group) {
     for (int i = 0; i < s.m; ++i) {
       for (int j = 0; j < s.n; ++j) {
-        const float want =
-            float_from_bf16(bf16_from_float(reference<kLayout>(s, a, b, group, i, j)));
-        wrong += float_from_bf16(c[(group * s.m + i) * s.n + j]) == want ? 0 : 1;
+        const float want = reference<kLayout>(s, a, b, group, i, j);
+        const int at = (group * s.m + i) * s.n + j;
+        const bool right = Config::kAdds ? sums[at] == 5 + want : c[at] == bf16_from_float(want);
+        wrong += right ? 0 : 1;
       }
     }
   }
@@ -86,6 +95,8 @@ void expect_right(const Shape& s, int clusters) {
   check.template operator()<Layout::nt>();
   check.template operator()<Layout::nn>();
   check.template operator()<Layout::tn>();
+  using Adding = GemmConfig<kRows, kColumns, kBlocks, kStages, Layout::tn, true>;
+  EXPECT_EQ((wrong_elements<Adding, Layout::tn>(s, clusters)), 0) << "added to";
 }
 
 // Fewer steps than stages and more; a partner block that lies outside of C.

@@ -3,7 +3,7 @@
 // Every GPU implementation over dtypes, layouts and odd shapes; without a GPU, that each says so
 // and nothing else happens.
 #include "kernels/collective.hpp"
-#include "kernels/gemm.hpp"
+#include "kernels/gemm_grouped.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/memory.hpp"
@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 using namespace trainmeter;
 
@@ -82,6 +83,68 @@ TEST(Gpu, OurGemmForHopperIsRight) {
         EXPECT_TRUE(check.ok) << to_string(layout) << " " << groups << " of " << s.m << "x" << s.n
                               << "x" << s.k << ": error " << check.error << ", bound "
                               << check.bound;
+      }
+    }
+  }
+}
+
+// Ours and cuBLASLt's, of either pass, every tile, and a reduced share of the SMs.
+TEST(Gpu, BlockScaledFp8IsRight) {
+  NEEDS_GPU();
+  for (const GemmBackend& backend : {hopper(), cublaslt()}) {
+    for (const bool accumulate : {false, true}) {
+      for (const Shape s : {Shape{8, 16, 16}, Shape{72, 136, 528}, Shape{1000, 504, 336},
+                            Shape{4096, 2112, 7168}, Shape{4096, 7168, 2048}}) {
+        GemmProblem problem = {.m = s.m, .n = s.n, .k = s.k, .dtype = DType::fp8};
+        problem.scaling = Scaling::block128;
+        problem.accumulate = accumulate;
+        try {
+          const Check check = backend.make(problem, {})->verify();
+          EXPECT_TRUE(check.ok) << backend.name << (accumulate ? " adding " : " ") << s.m << "x"
+                                << s.n << "x" << s.k << ": error " << check.error << ", bound "
+                                << check.bound;
+        } catch (const Unavailable& why) {
+          std::printf("skipped: %s\n", why.what());
+        }
+      }
+    }
+  }
+}
+
+TEST(Gpu, OurGemmForHopperAddsAndTakesAShareOfTheSms) {
+  NEEDS_GPU();
+  if (const std::string why = hopper().why_not({8, 8, 8, DType::bf16}); !why.empty())
+    GTEST_SKIP() << "skipped: " << why;
+  GemmProblem adding = {1000, 504, 328, DType::bf16, Layout::tn};
+  adding.accumulate = true;
+  GemmProblem share = {1000, 504, 328, DType::bf16, Layout::nt};
+  share.sms = 20;
+  for (const GemmProblem& problem : {adding, share}) {
+    const Check check = hopper().make(problem, {})->verify();
+    EXPECT_TRUE(check.ok) << "error " << check.error << ", bound " << check.bound;
+  }
+}
+
+// Groups that are no multiple of a tile, empty ones, one that is most of all.
+TEST(Gpu, GroupedGemmIsRight) {
+  NEEDS_GPU();
+  const GroupedGemmBackend& backend = grouped_gemm_backends().front();
+  for (const DType dtype : {DType::bf16, DType::fp8}) {
+    for (const bool accumulate : {false, true}) {
+      for (const Skew skew : {Skew::balanced, Skew::zipf, Skew::hot}) {
+        GroupedGemmProblem problem;
+        problem.all = {.m = 1024, .n = 1536, .k = 2048, .dtype = dtype, .layout = Layout::nt};
+        if (dtype == DType::fp8) problem.all.scaling = Scaling::block128;
+        if (dtype == DType::bf16 && accumulate) problem.all.layout = Layout::tn;
+        problem.all.accumulate = accumulate;
+        problem.sizes = group_sizes(accumulate ? 2048 : 1024, 24, skew);
+        problem.sizes[3] += std::exchange(problem.sizes[7], 0);
+        if (const std::string why = backend.why_not(problem); !why.empty())
+          GTEST_SKIP() << "skipped: " << why;
+        const Check check = backend.make(problem, {})->verify();
+        EXPECT_TRUE(check.ok) << to_string(dtype) << " " << to_string(skew)
+                              << (accumulate ? " adding" : "") << ": error " << check.error
+                              << ", bound " << check.bound;
       }
     }
   }

@@ -10,8 +10,10 @@
 #pragma once
 
 #include "kernels/dtype.hpp"
+#include "kernels/fp8_model.hpp"
 #include "kernels/hopper_layout.hpp"
 
+#include <bit>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -28,13 +30,22 @@
 namespace trainmeter::hopper {
 
 struct ModelTensorMap {
-  std::uint16_t* data = nullptr;  // bf16
-  std::int64_t sizes[3] = {};     // {contiguous, other, group}, packed
+  std::uint8_t* data = nullptr;
+  int element = 2;             // bytes
+  std::int64_t sizes[3] = {};  // {contiguous, other, group}, in elements
   int box[2] = {};
+  bool swizzles = true;
+  std::int64_t row = 0;  // elements from one row to the next; 0: packed
 
-  [[nodiscard]] std::uint16_t* at(std::int64_t x, std::int64_t y, std::int64_t z) const {
+  [[nodiscard]] std::uint8_t* at(std::int64_t x, std::int64_t y, std::int64_t z) const {
     const bool inside = x >= 0 && y >= 0 && z >= 0 && x < sizes[0] && y < sizes[1] && z < sizes[2];
-    return inside ? data + (z * sizes[1] + y) * sizes[0] + x : nullptr;
+    const std::int64_t stride = row == 0 ? sizes[0] : row;
+    return inside ? data + ((z * sizes[1] + y) * stride + x) * element : nullptr;
+  }
+  // Where element (column, row) of a box lies in shared memory.
+  [[nodiscard]] std::uint32_t place(std::uint32_t start, int column, int line) const {
+    const auto offset = static_cast<std::uint32_t>((line * box[0] + column) * element);
+    return swizzles ? swizzled(start + offset) : start + offset;
   }
 };
 
@@ -157,6 +168,18 @@ inline float operand_element(ModelBlock& block, const Descriptor& d, bool mn_maj
   return float_from_bf16(block.word(swizzled(d.start + offset)));
 }
 
+inline float fp8_element(ModelBlock& block, const Descriptor& d, int line, int k) {
+  const auto l = static_cast<std::uint32_t>(line);
+  const std::uint32_t offset = l / 8 * d.stride + l % 8 * kRowBytes + static_cast<std::uint32_t>(k);
+  static const std::vector<float> values = [] {
+    std::vector<float> all;
+    for (int bits = 0; bits < 256; ++bits)
+      all.push_back(float_from_fp8(static_cast<std::uint8_t>(bits)));
+    return all;
+  }();
+  return values[block.shared.at(swizzled(d.start + offset))];
+}
+
 // The models, by the names of Ptx.
 struct ModelPtx {
   using TensorMap = ModelTensorMap;
@@ -169,6 +192,10 @@ struct ModelPtx {
   static void prefetch(const TensorMap& /*map*/) {}
   static void cluster_sync() {
     me.cluster->meet("cluster", me.cluster->blocks() * threads_of_block);
+  }
+  static void warp_sync() {
+    me.cluster->meet(std::to_string(me.rank) + " warp " + std::to_string(me.thread / kWarpThreads),
+                     kWarpThreads);
   }
   static void warpgroup_sync(int name) {
     if (name < 1 || name > 15) throw std::runtime_error("no such named barrier");
@@ -195,20 +222,21 @@ struct ModelPtx {
 
   static void load_multicast(std::uint32_t to, const TensorMap& map, std::uint32_t barrier, int x,
                              int y, int z, std::uint16_t mask) {
-    if (to % kAtomBytes != 0) throw std::runtime_error("TMA to an address that isn't aligned");
+    if (to % (map.swizzles ? kAtomBytes : 128) != 0)
+      throw std::runtime_error("TMA to an address that isn't aligned");
     const std::lock_guard lock(me.cluster->mutex);
     for (int rank = 0; rank < me.cluster->blocks(); ++rank) {
       if ((mask >> rank & 1) == 0) continue;
       ModelBlock& block = me.cluster->block(rank);
       for (int row = 0; row < map.box[1]; ++row) {
         for (int column = 0; column < map.box[0]; ++column) {
-          const std::uint16_t* from = map.at(x + column, y + row, z);
-          const auto offset = static_cast<std::uint32_t>((row * map.box[0] + column) * 2);
-          block.word(swizzled(to + offset)) = from == nullptr ? 0 : *from;
+          const std::uint8_t* from = map.at(x + column, y + row, z);
+          std::uint8_t* const at = &block.shared.at(map.place(to, column, row));
+          from == nullptr ? std::memset(at, 0, map.element) : std::memcpy(at, from, map.element);
         }
       }
       ModelBarrier& at = block.barriers.at(barrier);
-      at.bytes -= map.box[0] * map.box[1] * 2;
+      at.bytes -= map.box[0] * map.box[1] * map.element;
       me.cluster->update(at);
     }
   }
@@ -216,15 +244,26 @@ struct ModelPtx {
                    int z) {
     load_multicast(to, map, barrier, x, y, z, static_cast<std::uint16_t>(1 << me.rank));
   }
-  static void store(const TensorMap& map, std::uint32_t from, int x, int y, int z) {
-    me.stores.emplace_back([&map, from, x, y, z, &block = me.block()] {
+  // Each element of a box of shared memory with its place in C.
+  static void store_by(const TensorMap& map, std::uint32_t from, int x, int y, int z,
+                       void (*one)(std::uint8_t* to, const std::uint8_t* value, int bytes)) {
+    me.stores.emplace_back([&map, from, x, y, z, one, &block = me.block()] {
       for (int row = 0; row < map.box[1]; ++row) {
         for (int column = 0; column < map.box[0]; ++column) {
-          std::uint16_t* to = map.at(x + column, y + row, z);
-          const auto offset = static_cast<std::uint32_t>((row * map.box[0] + column) * 2);
-          if (to != nullptr) *to = block.word(swizzled(from + offset));
+          std::uint8_t* to = map.at(x + column, y + row, z);
+          if (to != nullptr) one(to, &block.shared.at(map.place(from, column, row)), map.element);
         }
       }
+    });
+  }
+  static void store(const TensorMap& map, std::uint32_t from, int x, int y, int z) {
+    store_by(map, from, x, y, z, [](std::uint8_t* to, const std::uint8_t* value, int bytes) {
+      std::memcpy(to, value, static_cast<std::size_t>(bytes));
+    });
+  }
+  static void add(const TensorMap& map, std::uint32_t from, int x, int y, int z) {
+    store_by(map, from, x, y, z, [](std::uint8_t* to, const std::uint8_t* value, int /*bytes*/) {
+      reinterpret_cast<float&>(*to) += reinterpret_cast<const float&>(*value);
     });
   }
   template <int kPending>
@@ -264,6 +303,21 @@ struct ModelPtx {
       }
     });
   }
+  static void wgmma_fp8(float (&d)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
+    me.issued.emplace_back([=, to = &d[0], &block = me.block(), thread = me.thread % 128] {
+      const Descriptor da = decoded(a);
+      const Descriptor db = decoded(b);
+      if (da.swizzle != 1 || db.swizzle != 1) throw std::runtime_error("not the 128-byte swizzle");
+      for (int i = 0; i < 64; ++i) {
+        float products[32];
+        for (int k = 0; k < 32; ++k) {
+          products[k] = fp8_element(block, da, fragment_row(thread, i), k) *
+                        fp8_element(block, db, fragment_column(thread, i), k);
+        }
+        to[i] = fp8_sum(accumulate ? to[i] : 0, products);
+      }
+    });
+  }
   static void wgmma_commit() {
     me.groups.push_back(std::move(me.issued));
     me.issued.clear();
@@ -274,8 +328,7 @@ struct ModelPtx {
     for (; me.groups.size() > kPending; me.groups.pop_front()) {
       for (const auto& product : me.groups.front()) product();
     }
-    me.cluster->meet(std::to_string(me.rank) + " warp " + std::to_string(me.thread / kWarpThreads),
-                     kWarpThreads);
+    warp_sync();
   }
   template <int kValues>
   static void settle(float (&)[kValues]) {}
@@ -301,6 +354,19 @@ struct ModelPtx {
     }
     me.cluster->meet(warp, kWarpThreads);
   }
+  static void store_pair(std::uint32_t to, float first, float second) {
+    const std::lock_guard lock(me.cluster->mutex);
+    me.unfenced.emplace_back(to, std::bit_cast<std::uint32_t>(first));
+    me.unfenced.emplace_back(to + 4, std::bit_cast<std::uint32_t>(second));
+  }
+  static float read_shared(std::uint32_t from) {
+    return reinterpret_cast<const float&>(me.block().shared.at(from));
+  }
+  static void read_shared_pair(std::uint32_t from, float (&pair)[2]) {
+    pair[0] = read_shared(from);
+    pair[1] = read_shared(from + 4);
+  }
+  static float read(const float* from) { return *from; }
   static std::uint32_t bf16_pair(float low, float high) {
     return bf16_from_float(low) | static_cast<std::uint32_t>(bf16_from_float(high)) << 16;
   }

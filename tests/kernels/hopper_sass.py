@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the trainmeter authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the GEMM for Hopper became: in each of the 12 kernels, the machine instructions are as many as the algorithm has.
-hopper_sass.py OBJECT [FOLDER_OF_CUOBJDUMP...]; else it is looked for on the path and among Python's packages."""
+"""What the GEMMs for Hopper became: in each kernel, the machine instructions are as many as the algorithm has.
+hopper_sass.py OBJECT;OBJECT [FOLDER_OF_CUOBJDUMP...]; else it is looked for on the path and among Python's packages."""
 import collections
 import glob
 import os
@@ -17,47 +17,84 @@ tool = shutil.which("cuobjdump", path=folders)
 if tool is None:
     print("skipped: no cuobjdump (of the CUDA toolkit, or the package nvidia-cuda-cuobjdump)")
     sys.exit(0)
-text = subprocess.run([tool, "-sass", sys.argv[1]], capture_output=True, text=True, check=True,
-                      env={**os.environ, "PATH": folders}).stdout
 
-K_OF_STAGE, K_OF_WGMMA, SLAB, NN, NT, TN = 64, 16, 64, 0, 1, 2
+NN, NT, TN = 0, 1, 2
 
 
-def expected(rows, columns, blocks, layout):
-    """Instructions of one tile, written once each: loops over tiles and stages stay loops."""
-    boxes_a = rows // 64 if layout == TN else 1
-    boxes_b = 1 if layout == NT else columns // blocks // 64
+def of_output(rows, columns, adds):
+    """Instructions that bring rows x columns of a consumer to memory, a slab of 128 bytes of each row at a time."""
+    slabs = rows // 64 * columns // (32 if adds else 64)
     return {
-        "wgmma": K_OF_STAGE // K_OF_WGMMA,
-        "TMA load": boxes_a + (boxes_b if blocks == 1 else 0),
-        "TMA multicast": boxes_b if blocks > 1 else 0,
-        "TMA store": columns // SLAB,
-        "stmatrix": columns // 16,  # two chunks of 8 columns each
-        "pack to bf16": columns // 4,  # a thread has a value of two columns
-        "setmaxnreg": 2 if rows > 64 else 0,  # a lone consumer needs none
-        "local memory": 0,
-        "fp32 multiply-add": 0,  # all products are the tensor cores'
+        "TMA store": 0 if adds else slabs,
+        "TMA add": slabs if adds else 0,
+        "stmatrix": 0 if adds else rows // 64 * columns // 16,  # two chunks of 8 columns each
+        "pack to bf16": 0 if adds else rows // 64 * columns // 4,  # a thread has a value of two columns
     }
 
 
-NAMES = {"HGMMA": "wgmma", "UTMASTG": "TMA store", "STSM": "stmatrix", "F2FP": "pack to bf16", "USETMAXREG": "setmaxnreg",
-         "LDL": "local memory", "STL": "local memory", "FFMA": "fp32 multiply-add"}
-kernels = text.split("Function : ")[1:]
-assert len(kernels) == 12, f"expected 4 tiles x 3 layouts, found {len(kernels)}"
-for kernel in kernels:
+def bf16(rows, columns, blocks, layout, adds):
+    """Of one tile, written once each: loops over tiles and stages stay loops."""
+    boxes_a = rows // 64 if layout == TN else 1
+    boxes_b = 1 if layout == NT else columns // blocks // 64
+    return {
+        "wgmma": 64 // 16,  # k of a stage, of an instruction
+        "TMA load": boxes_a + (boxes_b if blocks == 1 else 0),
+        "TMA multicast": boxes_b if blocks > 1 else 0,
+        "fp32 multiply-add": 0,  # all products are the tensor cores'
+        **of_output(64, columns, adds),
+    }
+
+
+def fp8(rows, blocks, adds, partials):
+    """Three places issue a step where two partial sums take turns, else one for each wave of 64 rows."""
+    columns, waves = 128, 2 if rows == 256 else 1
+    promotions = 4 if partials == 2 else waves  # written out: of either partial sum, in the loop and at the end
+    return {
+        "wgmma": 128 // 32 * (3 if partials == 2 else waves),
+        "TMA load": 2 + adds + (1 if blocks == 1 else 0),  # A, scales of A and of columns, B
+        "TMA multicast": 1 if blocks > 1 else 0,
+        "fp32 multiply-add": promotions * columns // 2,  # one a sum
+        **of_output(64 * waves, columns, adds),
+    }
+
+
+NAMES = {"HGMMA": "wgmma", "QGMMA": "wgmma", "UTMASTG": "TMA store", "UTMAREDG": "TMA add", "STSM": "stmatrix",
+         "F2FP": "pack to bf16", "USETMAXREG": "setmaxnreg", "LDL": "local memory", "STL": "local memory",
+         "FFMA": "fp32 multiply-add"}
+
+
+def check(kernel):
     name = kernel.split("\n", 1)[0]
-    shape = re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6LayoutE(\d)", name)
-    rows, columns, blocks, layout = map(int, shape.groups())
     counts = collections.Counter()
+    wgmma = ""
     for opcode in re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+ )?([A-Z][\w.]*)", kernel):
         base = opcode.split(".")[0]
         if base == "UTMALDG":
             counts["TMA multicast" if "MULTICAST" in opcode else "TMA load"] += 1
         elif base in NAMES:
             counts[NAMES[base]] += 1
-        if base == "HGMMA":
-            assert f".64x{columns}x16.F32.BF16" in opcode, f"{name}: {opcode}"
-    want = expected(rows, columns, blocks, layout)
+        if base in ("HGMMA", "QGMMA"):
+            wgmma = opcode
+    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6LayoutE(\d)ELb(\d)", name):
+        rows, columns, blocks, layout, adds = map(int, match.groups())
+        want = bf16(rows, columns, blocks, layout, adds)
+        shape = f"HGMMA.64x{columns}x16.F32.BF16"
+    else:
+        rows, blocks, adds, partials = map(int, re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi\d+ELb(\d)ELi(\d)", name).groups())
+        want = fp8(rows, blocks, adds, partials)
+        shape = "QGMMA.64x128x32.F32.E4M3.E4M3"
+    want |= {"setmaxnreg": 2 if rows > 64 else 0, "local memory": 0}  # a lone consumer needs none
+    assert wgmma.startswith(shape), f"{name}: {wgmma}"
     found = {what: counts[what] for what in want}
     assert found == want, f"{name}:\nexpected {want}\nfound    {found}"
+
+
+kernels = []
+for made in sys.argv[1].split(";"):
+    text = subprocess.run([tool, "-sass", made], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PATH": folders}).stdout
+    kernels += text.split("Function : ")[1:]
+assert len(kernels) == 26, f"expected 16 of bf16, 5 of fp8 and 5 grouped, found {len(kernels)}"
+for one in kernels:
+    check(one)
 print(f"{len(kernels)} kernels hold as many instructions as the algorithm has")

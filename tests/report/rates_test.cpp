@@ -76,6 +76,30 @@ TEST(Rates, TakeTheVeryShapeOfTheBestBackend) {
   EXPECT_FALSE(RateBook().gemm("bf16", "nt", 64, 64, 64));
 }
 
+TEST(Rates, OfFp8AreOfScaledBlocksWhereTheyWereMeasured) {
+  Measurement tensor = gemm_at(3e12, 1024, 1024, 1024, "fp8");
+  tensor.scaling = "tensor";
+  Measurement blocks = gemm_at(2e12, 1024, 1024, 1024, "fp8");
+  blocks.scaling = "block128";
+  RateBook alone;
+  alone.add(record_of({tensor}));
+  EXPECT_NEAR(alone.best_gemm("fp8")->value, 3e12, 1);
+  RateBook both;
+  both.add(record_of({tensor, blocks}));
+  EXPECT_NEAR(both.best_gemm("fp8")->value, 2e12, 1);
+}
+
+TEST(Rates, AShareOfAGpuGivesNone) {
+  Header header = cpu_header();
+  header.device.kind = "gpu";
+  header.device.sms = 132;
+  Measurement m = gemm_at(1e12, 512, 512, 512);
+  m.sms = 112;
+  EXPECT_FALSE(gives_rate(m, header));
+  m.sms = 132;
+  EXPECT_TRUE(gives_rate(m, header));
+}
+
 TEST(Rates, LieBetweenTheShapesAround) {
   RateBook book;  // of a device without a curve
   book.add(record_of({gemm_at(1e12, 1024, 1024, 1024), gemm_at(4e12, 4096, 1024, 1024)}));

@@ -1,0 +1,94 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// gemm_bench's GEMMs of groups with unequal shares, as experts are: --groups, --skew.
+#include "bench/case_lists.hpp"
+#include "kernels/gemm_grouped.hpp"
+#include "record/formulas.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+// A, B and C of each group that has anything to do, C twice where it is added to.
+double bytes_of(const GroupedGemmProblem& problem) {
+  double sum = 0;
+  for (std::size_t group = 0; group < problem.sizes.size(); ++group) {
+    if (problem.sizes[group] == 0) continue;
+    const GemmProblem p = problem_of_group(problem, group);
+    const auto output = static_cast<double>(output_size_of(p));
+    sum += gemm_bytes(p.m, p.n, p.k, static_cast<double>(size_of(p.dtype)), output);
+    if (p.accumulate) sum += static_cast<double>(p.m) * static_cast<double>(p.n) * output;
+  }
+  return sum;
+}
+
+Case case_of(const GroupedGemmProblem& problem, Skew skew, const GroupedGemmBackend& backend) {
+  const GemmProblem& all = problem.all;
+  const auto groups = static_cast<std::int64_t>(problem.sizes.size());
+  Case made;
+  made.name = fmt::format("grouped_gemm/{}/{}/groups:{}/m:{}/n:{}/k:{}", to_string(all.dtype),
+                          backend.name, groups, all.m, all.n, all.k);
+  if (skew != Skew::balanced) made.name += fmt::format("/skew:{}", to_string(skew));
+  if (all.layout != Layout::nt) made.name += fmt::format("/layout:{}", to_string(all.layout));
+  if (all.scaling != Scaling::none) made.name += fmt::format("/scaling:{}", to_string(all.scaling));
+  if (all.accumulate) made.name += "/accumulate:1";
+  if (all.sms > 0) made.name += fmt::format("/sms:{}", all.sms);
+  made.operation = "grouped_gemm";
+  made.dtype = to_string(all.dtype);
+  made.backend = backend.name;
+  made.shape = {{"m", all.m}, {"n", all.n}, {"k", all.k}, {"groups", groups}};
+  if (all.accumulate) made.shape["accumulate"] = 1;
+  made.layout = to_string(all.layout);
+  made.scaling = to_string(all.scaling);
+  made.notes["skew"] = to_string(skew);
+  made.cores = all.sms;
+  made.flops = gemm_flops(all.m, all.n, all.k);
+  made.bytes = bytes_of(problem);
+  made.memory_bytes = made.bytes;
+  made.make = [problem, make = backend.make](const OperandOptions& operands) {
+    return make(problem, operands);
+  };
+  return made;
+}
+
+}  // namespace
+
+CaseList grouped_cases(const Options& options, const Target& target) {
+  CaseList list;
+  std::set<std::string> reasons;
+  if (grouped_gemm_backends().empty()) reasons.insert("--groups: no grouped GEMM was built in");
+  for (const GemmProblem& problem : gemm_problems(options)) {
+    for (const std::int64_t m : options.m) {
+      for (const std::int64_t n : options.n) {
+        for (const std::int64_t k : options.k) {
+          for (const std::string& name : options.skews) {
+            const Skew skew = *skew_from(name);
+            GroupedGemmProblem grouped{.all = problem, .sizes = {}};
+            grouped.all.m = m, grouped.all.n = n, grouped.all.k = k;
+            grouped.sizes = group_sizes(problem.accumulate ? k : m, *options.groups, skew);
+            for (const GroupedGemmBackend& backend : grouped_gemm_backends()) {
+              const std::string why = backend.device == target.kind ? backend.why_not(grouped)
+                                                                    : "--groups: runs on GPUs only";
+              if (why.empty()) {
+                list.cases.push_back(case_of(grouped, skew, backend));
+              } else {
+                reasons.insert(fmt::format("{}: {}", to_string(problem.dtype), why));
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  if (list.cases.empty() || !options.dtypes.empty()) {
+    list.left_out.assign(reasons.begin(), reasons.end());
+  }
+  return list;
+}
+
+}  // namespace trainmeter

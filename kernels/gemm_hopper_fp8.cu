@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Block-scaled fp8 GEMM by our own kernels for Hopper: tensor maps and the launch. The algorithm is
+// in gemm_hopper_fp8_kernel.hpp.
+#include "kernels/gemm_cuda.hpp"
+#include "kernels/gemm_hopper_fp8_kernel.hpp"
+#include "kernels/gemm_hopper_launch.cuh"
+#include "kernels/gemm_hopper_plan.hpp"
+#include "kernels/hopper_ptx.cuh"
+
+#include <vector>
+
+namespace trainmeter::hopper {
+namespace {
+
+using Task = Fp8Task<CUtensorMap>;
+
+template <class Config>
+__global__ void __launch_bounds__(Config::kThreads, 1)
+    gemm_hopper_fp8(const __grid_constant__ Task task) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ char window[];
+  Fp8Kernel<Config, Ptx, OneTask<Task>>{{{task}, aligned_shared(window), place_of_thread<Config>()}}
+      .run();
+#endif
+}
+
+class HopperFp8Gemm final : public DeviceGemm {
+ public:
+  HopperFp8Gemm(const GemmProblem& problem, const OperandOptions& options)
+      : DeviceGemm(problem, options), tile_(tile_for(problem, sms_of_device())) {
+    with_config([&]<class Config>() {
+      for (int set = 0; set < sets(); ++set) {
+        tasks_.push_back(fp8_task<Config>(problem, {.a = a(set),
+                                                    .b = b(set),
+                                                    .c = c(set),
+                                                    .scales_a = scales_a(set),
+                                                    .scales_b = scales_b(set),
+                                                    .row = problem.k,
+                                                    .scaled_rows = problem.m}));
+      }
+    });
+  }
+
+  void run(int set) override {
+    with_config([&]<class Config>() {
+      const Task& task = tasks_[static_cast<std::size_t>(set)];
+      launch<Config>(gemm_hopper_fp8<Config>, task, task.grid.count(), problem().sms, queue());
+    });
+  }
+
+  [[nodiscard]] std::map<std::string, std::string> notes() const override {
+    return {{"tile", to_string(kFp8TileShapes[tile_])}};
+  }
+
+ private:
+  template <std::size_t kTile, class F>
+  void with_output(F f) const {
+    constexpr TileShape t = kFp8TileShapes[kTile];
+    static_assert(t.columns == kScaleBlock);
+    if constexpr (kTile >= kFirstFp8TileThatAdds) {
+      if (problem().accumulate)
+        return f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, true>>();
+    }
+    f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, false>>();
+  }
+
+  template <class F>
+  void with_config(F f) const {
+    switch (tile_) {
+      case 0:
+        return with_output<0>(f);
+      case 1:
+        return with_output<1>(f);
+      default:
+        return with_output<2>(f);
+    }
+  }
+
+  std::size_t tile_;
+  std::vector<Task> tasks_;  // one a set
+};
+
+static_assert(kFp8TileShapes.size() == 3, "with_config() names each");
+
+}  // namespace
+
+std::unique_ptr<Operation> make_fp8_gemm(const GemmProblem& problem,
+                                         const OperandOptions& options) {
+  return std::make_unique<HopperFp8Gemm>(problem, options);
+}
+
+}  // namespace trainmeter::hopper

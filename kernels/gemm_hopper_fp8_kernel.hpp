@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The block-scaled fp8 GEMM for Hopper: C[m,n] = A[m,k] B[k,n] in e4m3, K-major, of which each
+// 1 x 128 of A has a scale, and each 128 x 128 of B (forward and data gradient: bf16 out), or each
+// 1 x 128 of B along k (weight gradient: added to C in fp32). Scales and passes as in DeepSeek-V3's
+// report, 3.3. gemm_hopper_parts.hpp says how the work is shared.
+//
+// Tensor cores keep some 14 bits of an fp8 sum. So their sum ends after 128 of k, the depth of a
+// stage and of a scale, and is added, scaled, to one in fp32: the promotion. Where registers allow
+// it, there are two partial sums in turn: one is promoted while the next is multiplied. Where there
+// is one (tiles of 256 rows, say), the two consumers alternate.
+#pragma once
+
+#include "kernels/gemm_hopper_parts.hpp"
+
+namespace trainmeter::hopper {
+
+constexpr int kMmaKFp8 = 32;      // fp8 elements of k of one wgmma
+constexpr int kScaleBlock = 128;  // elements of k that a scale is for; and columns of B, or one
+
+template <int kRowsOfTile, int kBlocks, int kStages, bool kAdding,
+          int kPartialSums = kRowsOfTile == 256 ? 1 : 2>
+struct Fp8Config : TileConfig<kRowsOfTile, kScaleBlock, kBlocks, kStages, Major::k, Major::k, 1,
+                              kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kScaleBlock : 0)) * 4> {
+  static constexpr bool kAdds = kAdding;
+  static constexpr bool kScaledColumns = kAdding;     // B by 1 x 128, not by 128 x 128
+  static constexpr int kScalesOfA = kRowsOfTile * 4;  // bytes
+  static constexpr int kPartials = kPartialSums;  // of a consumer: sums that aren't promoted yet
+  static_assert(Fp8Config::kStepK == kScaleBlock && kPartials * Fp8Config::kWaves <= 2);
+};
+
+// Scales as TMA sees them, {row of A or column of B, block of k, 1}; or, of blocks of 128 columns,
+// where they lie: blocks of k contiguous, those of the next columns `stride` further.
+template <class TensorMap>
+struct Fp8Task : GemmTask<TensorMap> {
+  TensorMap scales_a;
+  TensorMap scales_b;
+  const float* scales_of_blocks = nullptr;
+  int stride = 0;
+  int first_scale = 0;  // of A's rows: those of all groups may lie in one list
+};
+
+// `Tasks` of Fp8Task.
+template <class Config, class Ptx, class Tasks>
+struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
+  using Parts = GemmParts<Config, Ptx, Tasks>;
+  using Task = typename Tasks::Task;
+  using Parts::a_of;
+  using Parts::b_of;
+  using Parts::full;
+  using Parts::place;
+  using Parts::release;
+  using Parts::scales_of;
+  using Parts::tasks;
+
+  static constexpr int kSums = Config::kColumns / 2;  // of 64 rows, of a thread
+  using Sums = float[kSums];
+
+  TRAINMETER_DEVICE void run() const { this->work(*this); }
+
+  TRAINMETER_DEVICE void load_scales(const Task& task, int stage, const TileAt& tile,
+                                     int step) const {
+    Ptx::load(scales_of(stage), task.scales_a, full(stage), task.first_scale + this->row_of(tile),
+              step, 0);
+    if constexpr (Config::kScaledColumns) {
+      Ptx::load(scales_of(stage) + Config::kScalesOfA, task.scales_b, full(stage),
+                this->column_of(tile), step, 0);
+    }
+  }
+
+  TRAINMETER_DEVICE void consume(int consumer) const {
+    Ring<Config::kStages> ring;
+    int from = 0;
+    for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
+      const auto [task, tile] = tasks.at(index, from);
+      Sums c[Config::kWaves] = {};
+      if constexpr (Config::kPartials == 2) {
+        multiply_ahead(task, consumer, ring, tile, c[0]);
+      } else {
+        multiply_in_turn(task, consumer, ring, tile, c);
+      }
+      TRAINMETER_UNROLL
+      for (int wave = 0; wave < Config::kWaves; ++wave) {
+        this->write(task, consumer, wave, tile, c[wave]);
+      }
+    }
+    this->finish_writing();
+  }
+
+  // What a thread's two rows of a partial sum are multiplied by.
+  struct Scales {
+    int stage;
+    float rows[2];
+  };
+
+  // Scales are read before the products are issued: shared memory is then free of both at once.
+  TRAINMETER_DEVICE Scales scales_at(const Task& task, int consumer, int wave,
+                                     const Ring<Config::kStages>& ring, const TileAt& tile,
+                                     int step) const {
+    const int row =
+        this->first_row(consumer, wave) + fragment_row(place.thread % kWarpgroupThreads, 0);
+    const std::uint32_t at = scales_of(ring.stage) + row * 4;
+    float block = 1;
+    if constexpr (!Config::kScaledColumns) {
+      block = Ptx::read(task.scales_of_blocks + tile.column * task.stride + step);
+    }
+    return {ring.stage, {Ptx::read_shared(at) * block, Ptx::read_shared(at + 8 * 4) * block}};
+  }
+
+  TRAINMETER_DEVICE void issue(int consumer, int wave, int stage, Sums& part) const {
+    Ptx::wgmma_fence();
+    const std::uint32_t a = a_of(stage) + this->first_row(consumer, wave) * kRowBytes;
+    TRAINMETER_UNROLL
+    for (int k = 0; k < Config::kStepK / kMmaKFp8; ++k) {
+      Ptx::wgmma_fp8(part, operand_descriptor(a + k * kMmaKFp8),
+                     operand_descriptor(b_of(stage) + k * kMmaKFp8), k > 0);
+    }
+    Ptx::wgmma_commit();
+  }
+
+  // c += part x scales.
+  TRAINMETER_DEVICE void promote(Sums& part, const Scales& scales, Sums& c) const {
+    Ptx::settle(part);
+    if constexpr (Config::kScaledColumns) {
+      const int first = fragment_column(place.thread % kWarpgroupThreads, 0);
+      const std::uint32_t at = scales_of(scales.stage) + Config::kScalesOfA + first * 4;
+      TRAINMETER_UNROLL
+      for (int i = 0; i < kSums; i += 4) {  // two columns, two rows
+        float columns[2];
+        Ptx::read_shared_pair(at + i / 4 * 8 * 4, columns);
+        TRAINMETER_UNROLL
+        for (int j = 0; j < 4; ++j) {
+          c[i + j] += scales.rows[j / 2] * (columns[j % 2] * part[i + j]);
+        }
+      }
+      Ptx::warp_sync();  // before one lane says that the warp has read the stage
+    } else {
+      TRAINMETER_UNROLL
+      for (int i = 0; i < kSums; ++i) c[i] += scales.rows[i / 2 % 2] * part[i];
+    }
+  }
+
+  // A step is promoted while the next one's products are under way.
+  TRAINMETER_DEVICE void multiply_ahead(const Task& task, int consumer, Ring<Config::kStages>& ring,
+                                        const TileAt& tile, Sums& c) const {
+    Sums even, odd;
+    Scales scales_even = begin(task, consumer, ring, tile, 0, even);
+    for (int step = 1;; step += 2) {
+      if (step >= task.k_steps) return end(even, scales_even, c);
+      const Scales scales_odd = begin(task, consumer, ring, tile, step, odd);
+      Ptx::template wgmma_wait<1>();
+      promote(even, scales_even, c);
+      release(scales_even.stage);
+      if (step + 1 >= task.k_steps) return end(odd, scales_odd, c);
+      scales_even = begin(task, consumer, ring, tile, step + 1, even);
+      Ptx::template wgmma_wait<1>();
+      promote(odd, scales_odd, c);
+      release(scales_odd.stage);
+    }
+  }
+
+  TRAINMETER_DEVICE Scales begin(const Task& task, int consumer, Ring<Config::kStages>& ring,
+                                 const TileAt& tile, int step, Sums& part) const {
+    Ptx::wait(full(ring.stage), ring.parity);
+    const Scales scales = scales_at(task, consumer, 0, ring, tile, step);
+    issue(consumer, 0, ring.stage, part);
+    ring.advance();
+    return scales;
+  }
+
+  TRAINMETER_DEVICE void end(Sums& part, const Scales& scales, Sums& c) const {
+    Ptx::template wgmma_wait<0>();
+    promote(part, scales, c);
+    release(scales.stage);
+  }
+
+  TRAINMETER_DEVICE void multiply_in_turn(const Task& task, int consumer,
+                                          Ring<Config::kStages>& ring, const TileAt& tile,
+                                          Sums (&c)[Config::kWaves]) const {
+    for (int step = 0; step < task.k_steps; ++step, ring.advance()) {
+      Ptx::wait(full(ring.stage), ring.parity);
+      TRAINMETER_UNROLL
+      for (int wave = 0; wave < Config::kWaves; ++wave) {
+        Sums part;
+        const Scales scales = scales_at(task, consumer, wave, ring, tile, step);
+        issue(consumer, wave, ring.stage, part);
+        Ptx::template wgmma_wait<0>();
+        promote(part, scales, c[wave]);
+      }
+      release(ring.stage);
+    }
+  }
+};
+
+}  // namespace trainmeter::hopper

@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Grouped GEMM by our own kernels for Hopper: one persistent launch works through the tiles of all
+// groups. Each group has tensor maps of its own, so that TMA reads zeros behind its rows or its k,
+// and leaves its neighbour's C alone, wherever groups begin.
+#include "kernels/backends.hpp"
+#include "kernels/gemm_grouped_operands.hpp"
+#include "kernels/gemm_hopper_kernel.hpp"
+#include "kernels/gemm_hopper_launch.cuh"
+#include "kernels/gemm_hopper_plan.hpp"
+#include "kernels/hopper_ptx.cuh"
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+using namespace hopper;
+using Bf16Tasks = TaskList<GemmTask<CUtensorMap>>;
+using Fp8Tasks = TaskList<Fp8Task<CUtensorMap>>;
+
+template <class Config>
+__global__ void __launch_bounds__(Config::kThreads, 1) gemm_hopper_bf16_grouped(Bf16Tasks tasks) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ char window[];
+  GemmKernel<Config, Ptx, Bf16Tasks>{{tasks, aligned_shared(window), place_of_thread<Config>()}}
+      .run();
+#endif
+}
+
+template <class Config>
+__global__ void __launch_bounds__(Config::kThreads, 1) gemm_hopper_fp8_grouped(Fp8Tasks tasks) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ char window[];
+  Fp8Kernel<Config, Ptx, Fp8Tasks>{{tasks, aligned_shared(window), place_of_thread<Config>()}}
+      .run();
+#endif
+}
+
+// Tiles without clusters: a partner below would often lie behind the group's last row.
+template <Layout kLayout, bool kAdds>
+using GroupedBf16 = GemmConfig<128, 256, 1, 4, kLayout, kAdds>;
+// With lists of tasks and scales of columns there are registers for one partial sum.
+template <bool kAdds>
+using GroupedFp8 = Fp8Config<128, 1, 5, kAdds, kAdds ? 1 : 2>;
+
+class HopperGroupedGemm final : public Operation {
+ public:
+  HopperGroupedGemm(const GroupedGemmProblem& problem, const OperandOptions& options)
+      : problem_(problem),
+        options_(options),
+        plan_(plan_of(problem)),
+        sets_(sets_for(plan_.bytes(), options, device_bytes_free())) {
+    const GroupedOperands host(problem, options.seed, options.values);
+    a_ = on_device(host.a.data(), plan_.a);
+    b_ = on_device(host.b.data(), plan_.b);
+    c_ = DeviceOperand(plan_.c, sets_);
+    if (problem.all.scaling != Scaling::none) {
+      scales_a_ = on_device(host.scales_a.data(), 4 * plan_.scales_a);
+      scales_b_ = on_device(host.scales_b.data(), 4 * plan_.scales_b);
+    }
+    with_config([&]<class Config>() { make_lists<Config>(); });
+  }
+
+  void run(int set) override {
+    with_config([&]<class Config>() {
+      const auto* begins = static_cast<const int*>(begins_.data());
+      const auto count = static_cast<int>(begins_host_.size()) - 1;
+      const auto start = [&](auto kernel, auto list) {
+        list.begins = begins;
+        list.count = count;
+        launch<Config>(kernel, list, begins_host_.back(), problem_.all.sms, stream_.get());
+      };
+      const void* tasks = tasks_[static_cast<std::size_t>(set)].data();
+      if constexpr (Config::kScaleBytes > 0) {
+        start(gemm_hopper_fp8_grouped<Config>,
+              Fp8Tasks{.tasks = static_cast<const Fp8Tasks::Task*>(tasks)});
+      } else {
+        start(gemm_hopper_bf16_grouped<Config>,
+              Bf16Tasks{.tasks = static_cast<const Bf16Tasks::Task*>(tasks)});
+      }
+    });
+  }
+
+  Check verify() override {
+    const bool adds = problem_.all.accumulate;
+    c_.fill_bytes(adds ? 0 : 0xFF);
+    run(0);
+    if (adds) run(0);  // twice the sum, to the last bit
+    stream_.wait();
+    std::vector<std::byte> c(static_cast<std::size_t>(plan_.c));
+    c_.copy_to_host(c.data());
+    if (adds) {
+      auto* sums = reinterpret_cast<float*>(c.data());
+      std::for_each(sums, sums + c.size() / sizeof(float), [](float& sum) { sum /= 2; });
+    }
+    return GroupedOperands(problem_, options_.seed, options_.values)
+        .verify(c.data(), options_.seed);
+  }
+
+  [[nodiscard]] int sets() const override { return sets_; }
+  [[nodiscard]] void* stream() const override { return stream_.get(); }
+
+ private:
+  [[nodiscard]] DeviceOperand on_device(const void* host, std::int64_t bytes) const {
+    DeviceOperand operand(bytes, sets_);
+    operand.copy_from_host(host);
+    return operand;
+  }
+
+  template <class F>
+  void with_config(F f) const {
+    const GemmProblem& all = problem_.all;
+    if (all.scaling != Scaling::none) {
+      return all.accumulate ? f.template operator()<GroupedFp8<true>>()
+                            : f.template operator()<GroupedFp8<false>>();
+    }
+    if (all.accumulate) return f.template operator()<GroupedBf16<Layout::tn, true>>();
+    if (all.layout == Layout::nn) return f.template operator()<GroupedBf16<Layout::nn, false>>();
+    f.template operator()<GroupedBf16<Layout::nt, false>>();
+  }
+
+  template <class Config>
+  auto task_of(int set, std::size_t group) const {
+    const GemmProblem p = problem_of_group(problem_, group);
+    const GroupPlace& at = plan_.groups[group];
+    const auto in = [&](const DeviceOperand& operand, std::int64_t bytes) {
+      return static_cast<void*>(static_cast<std::byte*>(operand.data(set)) + bytes);
+    };
+    if constexpr (Config::kScaleBytes > 0) {
+      return fp8_task<Config>(p, {.a = in(a_, at.a),
+                                  .b = in(b_, at.b),
+                                  .c = in(c_, at.c),
+                                  .scales_a = static_cast<float*>(in(scales_a_, 4 * at.scales_a)),
+                                  .scales_b = static_cast<float*>(in(scales_b_, 4 * at.scales_b)),
+                                  .row = at.row,
+                                  .scaled_rows = at.scaled_rows,
+                                  .first_scale = at.first_scale});
+    } else {
+      return bf16_task<Config>(p, in(a_, at.a), in(b_, at.b), in(c_, at.c));
+    }
+  }
+
+  // An empty group has no tensor map, and so isn't in the list.
+  template <class Config>
+  void make_lists() {
+    for (int set = 0; set < sets_; ++set) {
+      std::vector<decltype(task_of<Config>(0, 0))> tasks;
+      begins_host_ = {0};
+      for (std::size_t group = 0; group < problem_.sizes.size(); ++group) {
+        if (problem_.sizes[group] == 0) continue;
+        tasks.push_back(task_of<Config>(set, group));
+        begins_host_.push_back(begins_host_.back() + tasks.back().grid.count());
+      }
+      tasks_.push_back(copied(tasks.data(), tasks.size() * sizeof tasks[0]));
+    }
+    begins_ = copied(begins_host_.data(), begins_host_.size() * sizeof(int));
+  }
+
+  static DeviceBuffer copied(const void* host, std::size_t bytes) {
+    DeviceBuffer buffer(static_cast<std::int64_t>(bytes));
+    cuda_check(cudaMemcpy(buffer.data(), host, bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+    return buffer;
+  }
+
+  GroupedGemmProblem problem_;
+  OperandOptions options_;
+  GroupedPlan plan_;
+  CudaStream stream_;
+  int sets_;
+  DeviceOperand a_, b_, c_, scales_a_, scales_b_;
+  std::vector<DeviceBuffer> tasks_;  // of each set
+  std::vector<int> begins_host_;     // of each task's tiles
+  DeviceBuffer begins_;
+};
+
+std::string why_not(const GroupedGemmProblem& problem) {
+  std::string reason = why_no_groups(problem);
+  return reason.empty() ? why_not_hopper() : reason;
+}
+
+std::unique_ptr<Operation> make(const GroupedGemmProblem& problem, const OperandOptions& options) {
+  if (const std::string reason = why_not(problem); !reason.empty()) throw Unavailable(reason);
+  return std::make_unique<HopperGroupedGemm>(problem, options);
+}
+
+}  // namespace
+
+GroupedGemmBackend hopper_grouped_gemm_backend() {
+  return {"hopper", DeviceKind::gpu, why_not, make};
+}
+
+}  // namespace trainmeter

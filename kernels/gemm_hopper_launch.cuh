@@ -1,0 +1,221 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Around a GEMM kernel for Hopper, on the host: tensor maps and the launch of clusters.
+#pragma once
+
+#include "kernels/cuda_support.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/gemm_hopper_fp8_kernel.hpp"
+#include "kernels/gemm_hopper_parts.hpp"
+#include "kernels/scaled_operand.hpp"
+
+#include <cudaTypedefs.h>
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+namespace trainmeter::hopper {
+
+std::unique_ptr<Operation> make_fp8_gemm(const GemmProblem& problem, const OperandOptions& options);
+
+// Empty, or why the current device runs none of these kernels.
+std::string why_not_hopper();
+
+// The driver's function by way of the runtime: no program of ours links the driver.
+inline PFN_cuTensorMapEncodeTiled_v12000 encode_function() {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result{};
+  cuda_check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000,
+                                              cudaEnableDefault, &result),
+             "cudaGetDriverEntryPointByVersion");
+  if (result != cudaDriverEntryPointSuccess)
+    throw Unavailable("hopper: the driver has no cuTensorMapEncodeTiled (CUDA 12.0)");
+  return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(found);
+}
+
+// A row-major matrix of rows x columns in each group, one after the other, as TMA sees it. A box
+// has box_rows rows and box_columns columns; swizzled where these are 128 bytes.
+struct MapOf {
+  CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  std::int64_t columns = 0;
+  std::int64_t rows = 0;
+  std::int64_t groups = 1;
+  int box_rows = 0;
+  int box_columns = 0;
+  std::int64_t row_elements = 0;  // from one row to the next; 0: the columns
+};
+
+inline std::int64_t size_of(CUtensorMapDataType type) {
+  switch (type) {
+    case CU_TENSOR_MAP_DATA_TYPE_UINT8:
+      return 1;
+    case CU_TENSOR_MAP_DATA_TYPE_BFLOAT16:
+      return 2;
+    case CU_TENSOR_MAP_DATA_TYPE_FLOAT32:
+      return 4;
+    default:
+      throw std::invalid_argument("no such element of a tensor map");
+  }
+}
+
+inline CUtensorMap map_of(void* data, const MapOf& what) {
+  static const PFN_cuTensorMapEncodeTiled_v12000 encode = encode_function();
+  const std::int64_t size = size_of(what.type);
+  const std::int64_t row = (what.row_elements == 0 ? what.columns : what.row_elements) * size;
+  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(what.columns),
+                              static_cast<cuuint64_t>(what.rows),
+                              static_cast<cuuint64_t>(what.groups)};
+  const cuuint64_t strides[] = {static_cast<cuuint64_t>(row),
+                                static_cast<cuuint64_t>(row * what.rows)};
+  const cuuint32_t box[] = {static_cast<cuuint32_t>(what.box_columns),
+                            static_cast<cuuint32_t>(what.box_rows), 1};
+  const cuuint32_t steps[] = {1, 1, 1};
+  const bool swizzles = what.box_columns * size == kRowBytes;
+  CUtensorMap map;
+  const CUresult code =
+      encode(&map, what.type, 3, data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+             swizzles ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (code != CUDA_SUCCESS)
+    throw std::runtime_error("cuTensorMapEncodeTiled: error " + std::to_string(code));
+  return map;
+}
+
+inline int sms_of_device() {
+  int device = 0;
+  int sms = 0;
+  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+  cuda_check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device),
+             "cudaDeviceGetAttribute");
+  return sms;
+}
+
+// Clusters of this launch that run at once. Fewer than the SMs would hold, where a group of SMs
+// that a cluster must lie in has an odd number of them: one that came later would double the time.
+template <class Task>
+int clusters_at_once(void (*kernel)(Task), const cudaLaunchConfig_t& how) {
+  int clusters = 0;
+  cuda_check(cudaOccupancyMaxActiveClusters(&clusters, kernel, &how),
+             "cudaOccupancyMaxActiveClusters");
+  return std::max(clusters, 1);
+}
+
+// C of `Config`, of m x n.
+template <class Config>
+CUtensorMap map_of_c(void* c, std::int64_t m, std::int64_t n, std::int64_t groups) {
+  return map_of(c, {.type = Config::kAdds ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32
+                                          : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+                    .columns = n,
+                    .rows = m,
+                    .groups = groups,
+                    .box_rows = kBoxRows,
+                    .box_columns = Config::kSlab});
+}
+
+// A bf16 product of p's sizes, in each of p's groups.
+template <class Config>
+GemmTask<CUtensorMap> bf16_task(const GemmProblem& p, void* a, void* b, void* c) {
+  const auto operand = [&](void* data, Major major, std::int64_t other, int box_rows) {
+    const bool along_k = major == Major::k;
+    return map_of(data, {.columns = along_k ? p.k : other,
+                         .rows = along_k ? other : p.k,
+                         .groups = p.groups,
+                         .box_rows = along_k ? box_rows : Config::kStepK,
+                         .box_columns = 64});
+  };
+  return {.a = operand(a, Config::kMajorA, p.m, Config::kBoxRowsA),
+          .b = operand(b, Config::kMajorB, p.n, Config::kBoxRowsB),
+          .c = map_of_c<Config>(c, p.m, p.n, p.groups),
+          .grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n),
+                                  static_cast<int>(p.groups)),
+          .k_steps = static_cast<int>((p.k + Config::kStepK - 1) / Config::kStepK)};
+}
+
+// Where an fp8 product's operands lie. Rows of A and B are `row` elements apart; A's scales are of
+// `scaled_rows` rows, of which its own begin at `first_scale`.
+struct Fp8Operands {
+  void* a = nullptr;
+  void* b = nullptr;
+  void* c = nullptr;
+  float* scales_a = nullptr;
+  float* scales_b = nullptr;
+  std::int64_t row = 0;
+  std::int64_t scaled_rows = 0;
+  std::int64_t first_scale = 0;
+};
+
+template <class Config>
+Fp8Task<CUtensorMap> fp8_task(const GemmProblem& p, const Fp8Operands& at) {
+  const auto operand = [&](void* data, std::int64_t rows, int box_rows) {
+    return map_of(data, {.type = CU_TENSOR_MAP_DATA_TYPE_UINT8,
+                         .columns = p.k,
+                         .rows = rows,
+                         .box_rows = box_rows,
+                         .box_columns = Config::kStepK,
+                         .row_elements = at.row});
+  };
+  const std::int64_t blocks = (p.k + kScaleBlock - 1) / kScaleBlock;
+  const auto scales = [&](float* data, std::int64_t rows, int box) {
+    return map_of(data, {.type = CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+                         .columns = rows,
+                         .rows = blocks,
+                         .box_rows = 1,
+                         .box_columns = box,
+                         .row_elements = scale_index(ScaleBlock::row, rows, p.k, 0, kScaleBlock)});
+  };
+  Fp8Task<CUtensorMap> task;
+  task.a = operand(at.a, p.m, Config::kBoxRowsA);
+  task.b = operand(at.b, p.n, Config::kBoxRowsB);
+  task.c = map_of_c<Config>(at.c, p.m, p.n, 1);
+  task.grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n), 1);
+  task.k_steps = static_cast<int>(blocks);
+  task.scales_a = scales(at.scales_a, at.scaled_rows, Config::kRows);
+  task.first_scale = static_cast<int>(at.first_scale);
+  if constexpr (Config::kScaledColumns) {
+    task.scales_b = scales(at.scales_b, p.n, kScaleBlock);
+  } else {
+    task.scales_b = task.scales_a;  // not used
+    task.scales_of_blocks = at.scales_b;
+    task.stride = static_cast<int>(scale_index(ScaleBlock::square, p.n, p.k, kScaleBlock, 0));
+  }
+  return task;
+}
+
+// As many clusters as there are tiles for, on the whole device or on `sms` of it.
+template <class Config, class Tasks>
+void launch(void (*kernel)(Tasks), const Tasks& tasks, int tiles, int sms, cudaStream_t stream) {
+  static const cudaError_t prepared = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Config::kSharedAsked);
+  cuda_check(prepared, "cudaFuncSetAttribute");
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {static_cast<unsigned>(Config::kBlocks), 1, 1};
+  cudaLaunchConfig_t how{};
+  how.gridDim = static_cast<unsigned>(Config::kBlocks);
+  how.blockDim = static_cast<unsigned>(Config::kThreads);
+  how.dynamicSmemBytes = Config::kSharedAsked;
+  how.stream = stream;
+  how.attrs = &cluster;
+  how.numAttrs = 1;
+  static const int at_once = clusters_at_once(kernel, how);
+  const int allowed = sms > 0 ? std::max(sms / Config::kBlocks, 1) : at_once;
+  how.gridDim.x *= static_cast<unsigned>(std::min({tiles, at_once, allowed}));
+  cuda_check(cudaLaunchKernelEx(&how, kernel, tasks), "cudaLaunchKernelEx");
+}
+
+// In a kernel: the block's place, and its shared memory from a multiple of the swizzle's atom on. A
+// cluster's blocks start at the same address, so that one's place is the other's too.
+template <class Config>
+__device__ __forceinline__ Place place_of_thread() {
+  return {static_cast<int>(threadIdx.x), static_cast<int>(blockIdx.x % Config::kBlocks),
+          static_cast<int>(blockIdx.x / Config::kBlocks),
+          static_cast<int>(gridDim.x / Config::kBlocks)};
+}
+__device__ __forceinline__ std::uint32_t aligned_shared(const void* window) {
+  const auto start = static_cast<std::uint32_t>(__cvta_generic_to_shared(window));
+  return (start + kAtomBytes - 1) / kAtomBytes * kAtomBytes;
+}
+
+}  // namespace trainmeter::hopper

@@ -1,0 +1,325 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What the GEMM kernels for Hopper share: the ring of stages, the producer that fills it, and the
+// way of C to memory.
+//
+// Thread blocks are persistent: each works through every so many-th tile of C. Its first warpgroup
+// is the producer: one thread has TMA fill a ring of stages, each a row of swizzled memory (128
+// bytes) deep in k. The others are consumers: each multiplies its rows of the tile, 64 at a time,
+// and has the sums in its registers. Two blocks of a cluster have tiles below each other: each
+// loads half of the B that both need and multicasts it. C goes through shared memory, while the
+// producer already loads for the next tile. TMA reads zeros outside of A and B and writes nothing
+// outside of C, so that ragged edges need no code.
+//
+// `Ptx` stands for the instructions: hopper_ptx.cuh, or their models in tests.
+#pragma once
+
+#include "kernels/hopper_layout.hpp"
+#include "kernels/tile_schedule.hpp"
+
+#include <cstdint>
+
+#ifdef __CUDACC__
+#define TRAINMETER_DEVICE __device__ __forceinline__
+#define TRAINMETER_UNROLL _Pragma("unroll")
+#else
+#define TRAINMETER_DEVICE inline
+#define TRAINMETER_UNROLL
+#endif
+
+namespace trainmeter::hopper {
+
+constexpr int kMmaRows = 64;   // of one wgmma
+constexpr int kBoxRows = 64;   // of C that one TMA store writes, each a row of swizzled memory
+constexpr int kSlabsHeld = 2;  // of a consumer's C, one being written while TMA reads the other
+
+// Sizes that follow from a tile of kRows x kColumns, kBlocks of them a cluster, a ring of kStages
+// and the types: bytes an element of A and B and of C, bytes of scales a stage.
+template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, int kStagesOfRing, Major kA,
+          Major kB, int kBytesOfOperand, int kBytesOfC, int kScaleBytesOfStage>
+struct TileConfig {
+  static constexpr int kRows = kRowsOfTile;
+  static constexpr int kColumns = kColumnsOfTile;
+  static constexpr int kBlocks = kBlocksOfCluster;
+  static constexpr int kStages = kStagesOfRing;
+  static constexpr Major kMajorA = kA;
+  static constexpr Major kMajorB = kB;
+  static constexpr int kStepK = kRowBytes / kBytesOfOperand;  // elements of k in a stage
+  static constexpr int kSlab = kRowBytes / kBytesOfC;         // columns of C in a TMA store
+
+  static constexpr int kConsumers = kRows == kMmaRows ? 1 : 2;
+  static constexpr int kWaves = kRows / kMmaRows / kConsumers;  // of 64 rows, of each consumer
+  static constexpr int kThreads = (1 + kConsumers) * kWarpgroupThreads;
+  static constexpr int kColumnsLoaded = kColumns / kBlocks;  // of B by each block of the cluster
+  // Rows (of m or n) of one TMA box; an mn-major box is a slab of 64.
+  static constexpr int kBoxRowsA = kMajorA == Major::k ? kRows : 64;
+  static constexpr int kBoxRowsB = kMajorB == Major::k ? kColumnsLoaded : 64;
+
+  // Shared memory, from a multiple of 1024 bytes.
+  static constexpr int kBytesA = kRows * kRowBytes;
+  static constexpr int kBytesB = kColumns * kRowBytes;
+  static constexpr int kStageBytes = kBytesA + kBytesB;
+  static constexpr int kSlabBytes = kBoxRows * kRowBytes;
+  static constexpr int kStaging = kStages * kStageBytes;
+  static constexpr int kScales = kStaging + kConsumers * kSlabsHeld * kSlabBytes;
+  static constexpr int kScaleBytes = kScaleBytesOfStage;
+  static constexpr int kBarriers = kScales + kStages * kScaleBytes;
+  static constexpr int kBytes = kBarriers + 2 * kStages * 8;
+  static constexpr int kSharedAsked = kBytes + kAtomBytes;  // the window's start is only 16-aligned
+
+  static_assert(kRows == kWaves * kConsumers * kMmaRows && kColumns % kSlab == 0);
+  static_assert(kColumnsLoaded % 64 == 0 && kBoxRowsA <= 256 && kBoxRowsB <= 256, "TMA's limit");
+  static_assert(kColumns / kSlab % kSlabsHeld == 0, "each tile starts with the first slab");
+  static_assert(kBytesA % kAtomBytes == 0 && kBytesB % kAtomBytes == 0);
+  static_assert(kScaleBytes % 128 == 0, "TMA writes to multiples of 128 bytes");
+  static_assert(kSharedAsked <= kSharedBytes);
+};
+
+// A place in the ring, and how often it came round.
+template <int kStages>
+struct Ring {
+  int stage = 0;
+  std::uint32_t parity = 0;
+
+  TRAINMETER_BOTH void advance() {
+    if (++stage < kStages) return;
+    stage = 0;
+    parity ^= 1;
+  }
+};
+
+struct Place {
+  int thread = 0;
+  int rank = 0;  // of the block in its cluster
+  int cluster = 0;
+  int clusters = 0;
+};
+
+// The clusters' tiles of C, m x n, in each group.
+template <class Config>
+constexpr TileGrid grid_of(int m, int n, int groups) {
+  constexpr int kRows = Config::kRows * Config::kBlocks;
+  return {(m + kRows - 1) / kRows, (n + Config::kColumns - 1) / Config::kColumns, groups};
+}
+
+// C and its operands as TMA sees them, {contiguous, other, group}, and how much there is to do. A
+// tile of the grid is one cluster's: kBlocks tiles below each other.
+template <class TensorMap>
+struct GemmTask {
+  TensorMap a;
+  TensorMap b;
+  TensorMap c;
+  TileGrid grid;
+  int k_steps = 0;
+};
+
+// A tile and the task that it belongs to.
+template <class Task>
+struct TileOfTask {
+  const Task& task;
+  TileAt tile;
+};
+
+// What a launch works through: one task,
+template <class TaskType>
+struct OneTask {
+  using Task = TaskType;
+  const Task& task;
+
+  TRAINMETER_DEVICE int tiles() const { return task.grid.count(); }
+  TRAINMETER_DEVICE const Task& first() const { return task; }
+  TRAINMETER_DEVICE TileOfTask<Task> at(int index, int& /*from*/) const {
+    return {task, tile_at(task.grid, index)};
+  }
+};
+
+// or several, each with sizes of its own: experts, say. Those without tiles are passed over.
+template <class TaskType>
+struct TaskList {
+  using Task = TaskType;
+  const Task* tasks = nullptr;
+  const int* begins = nullptr;  // of each task, its first tile's index; then how many there are
+  int count = 0;
+
+  TRAINMETER_DEVICE int tiles() const { return begins[count]; }
+  TRAINMETER_DEVICE const Task& first() const { return tasks[0]; }
+  // `from`: the task of an earlier index, 0 before the first.
+  TRAINMETER_DEVICE TileOfTask<Task> at(int index, int& from) const {
+    while (index >= begins[from + 1]) ++from;
+    return {tasks[from], tile_at(tasks[from].grid, index - begins[from])};
+  }
+};
+
+// A kernel derives from this, adds consume(consumer), and calls work().
+template <class Config, class Ptx, class Tasks>
+struct GemmParts {
+  using Task = typename Tasks::Task;
+
+  Tasks tasks;
+  std::uint32_t shared;  // address of kBytes, a multiple of 1024
+  Place place;
+
+  TRAINMETER_DEVICE std::uint32_t full(int stage) const {
+    return shared + Config::kBarriers + stage * 8;
+  }
+  TRAINMETER_DEVICE std::uint32_t empty(int stage) const { return full(Config::kStages + stage); }
+  TRAINMETER_DEVICE std::uint32_t a_of(int stage) const {
+    return shared + stage * Config::kStageBytes;
+  }
+  TRAINMETER_DEVICE std::uint32_t b_of(int stage) const { return a_of(stage) + Config::kBytesA; }
+  TRAINMETER_DEVICE std::uint32_t scales_of(int stage) const {
+    return shared + Config::kScales + stage * Config::kScaleBytes;
+  }
+
+  // Element coordinates of this block's part of a tile.
+  TRAINMETER_DEVICE int row_of(const TileAt& tile) const {
+    return (tile.row * Config::kBlocks + place.rank) * Config::kRows;
+  }
+  TRAINMETER_DEVICE static int column_of(const TileAt& tile) {
+    return tile.column * Config::kColumns;
+  }
+
+  template <class Kernel>
+  TRAINMETER_DEVICE void work(const Kernel& kernel) const {
+    if (place.thread == 0) init_barriers();
+    Ptx::cluster_sync();
+    const int warpgroup = place.thread / kWarpgroupThreads;
+    if (warpgroup == 0) {
+      if constexpr (Config::kConsumers > 1) Ptx::template fewer_registers<40>();
+      if (place.thread == 0) produce(kernel);
+    } else {
+      if constexpr (Config::kConsumers > 1) Ptx::template more_registers<232>();
+      kernel.consume(warpgroup - 1);
+    }
+    Ptx::cluster_sync();  // nobody arrives at the barriers of a block that has ended
+  }
+
+  // A stage is full when the producer has said how many bytes to expect and they are there, and
+  // empty when every consumer warp of the cluster has read it: the other block writes it, too.
+  TRAINMETER_DEVICE void init_barriers() const {
+    for (int stage = 0; stage < Config::kStages; ++stage) {
+      Ptx::barrier_init(full(stage), 1);
+      Ptx::barrier_init(empty(stage), Config::kBlocks * Config::kConsumers * 4);
+    }
+    Ptx::barrier_init_fence();
+    Ptx::prefetch(tasks.first().a);
+    Ptx::prefetch(tasks.first().b);
+    Ptx::prefetch(tasks.first().c);
+  }
+
+  template <class Kernel>
+  TRAINMETER_DEVICE void produce(const Kernel& kernel) const {
+    Ring<Config::kStages> ring;
+    int from = 0;
+    for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
+      const auto [task, tile] = tasks.at(index, from);
+      const int column = column_of(tile) + place.rank * Config::kColumnsLoaded;
+      for (int step = 0; step < task.k_steps; ++step, ring.advance()) {
+        Ptx::wait(empty(ring.stage), ring.parity ^ 1);
+        Ptx::arrive_expecting(full(ring.stage), Config::kStageBytes + Config::kScaleBytes);
+        load_a(task, ring.stage, row_of(tile), step * Config::kStepK, tile.group);
+        load_b(task, ring.stage, column, step * Config::kStepK, tile.group);
+        if constexpr (Config::kScaleBytes > 0) kernel.load_scales(task, ring.stage, tile, step);
+      }
+    }
+  }
+
+  TRAINMETER_DEVICE void load_a(const Task& task, int stage, int row, int k, int group) const {
+    TRAINMETER_UNROLL
+    for (int r = 0; r < Config::kRows; r += Config::kBoxRowsA) {
+      const std::uint32_t to = a_of(stage) + r * kRowBytes;
+      if constexpr (Config::kMajorA == Major::k) {
+        Ptx::load(to, task.a, full(stage), k, row + r, group);
+      } else {
+        Ptx::load(to, task.a, full(stage), row + r, k, group);
+      }
+    }
+  }
+
+  // This block's part of B, to all blocks of the cluster.
+  TRAINMETER_DEVICE void load_b(const Task& task, int stage, int column, int k, int group) const {
+    const int part = place.rank * Config::kColumnsLoaded * kRowBytes;
+    TRAINMETER_UNROLL
+    for (int c = 0; c < Config::kColumnsLoaded; c += Config::kBoxRowsB) {
+      const std::uint32_t to = b_of(stage) + part + c * kRowBytes;
+      const int x = Config::kMajorB == Major::k ? k : column + c;
+      const int y = Config::kMajorB == Major::k ? column + c : k;
+      if constexpr (Config::kBlocks > 1) {
+        Ptx::load_multicast(to, task.b, full(stage), x, y, group, (1 << Config::kBlocks) - 1);
+      } else {
+        Ptx::load(to, task.b, full(stage), x, y, group);
+      }
+    }
+  }
+
+  // For this warp, in every block that writes the stage.
+  TRAINMETER_DEVICE void release(int stage) const {
+    const int lane = place.thread % kWarpThreads;
+    if (lane < Config::kBlocks) Ptx::arrive_at(empty(stage), lane);
+  }
+
+  // Rows of a wave: where its A lies in a stage, and its C in the tile.
+  TRAINMETER_DEVICE static int first_row(int consumer, int wave) {
+    return (consumer * Config::kWaves + wave) * kMmaRows;
+  }
+
+  // 64 rows of C, from the registers of a consumer: written as bf16, or added to what is there in
+  // fp32. A slab of columns at a time goes through one of two places in shared memory.
+  TRAINMETER_DEVICE void write(const Task& task, int consumer, int wave, const TileAt& tile,
+                               const float (&c)[Config::kColumns / 2]) const {
+    const int row = row_of(tile) + first_row(consumer, wave);
+    const int column = column_of(tile);
+    const bool leads = place.thread % kWarpgroupThreads == 0;
+    TRAINMETER_UNROLL
+    for (int slab = 0; slab < Config::kColumns / Config::kSlab; ++slab) {
+      const std::uint32_t staged = shared + Config::kStaging +
+                                   (consumer * kSlabsHeld + slab % kSlabsHeld) * Config::kSlabBytes;
+      if (leads) Ptx::template wait_for_reads<kSlabsHeld - 1>();
+      Ptx::warpgroup_sync(1 + consumer);
+      const float* values = c + slab * Config::kSlab / 2;
+      if constexpr (Config::kAdds) {
+        stage_fp32(staged, values);
+      } else {
+        stage_bf16(staged, values);
+      }
+      Ptx::fence_for_tma();
+      Ptx::warpgroup_sync(1 + consumer);
+      if (!leads) continue;
+      if constexpr (Config::kAdds) {
+        Ptx::add(task.c, staged, column + slab * Config::kSlab, row, tile.group);
+      } else {
+        Ptx::store(task.c, staged, column + slab * Config::kSlab, row, tile.group);
+      }
+    }
+  }
+
+  TRAINMETER_DEVICE void stage_bf16(std::uint32_t staged, const float* values) const {
+    const int thread = place.thread % kWarpgroupThreads;
+    TRAINMETER_UNROLL
+    for (int chunk = 0; chunk < Config::kSlab / 8; chunk += 2) {
+      const float* v = values + chunk * 4;
+      const std::uint32_t words[4] = {Ptx::bf16_pair(v[0], v[1]), Ptx::bf16_pair(v[2], v[3]),
+                                      Ptx::bf16_pair(v[4], v[5]), Ptx::bf16_pair(v[6], v[7])};
+      Ptx::stmatrix(staged + swizzled(stmatrix_row(thread) * kRowBytes +
+                                      (chunk + stmatrix_chunk(thread)) * 16),
+                    words);
+    }
+  }
+
+  TRAINMETER_DEVICE void stage_fp32(std::uint32_t staged, const float* values) const {
+    const int thread = place.thread % kWarpgroupThreads;
+    TRAINMETER_UNROLL
+    for (int i = 0; i < Config::kSlab / 2; i += 2) {
+      Ptx::store_pair(
+          staged + swizzled(fragment_row(thread, i) * kRowBytes + fragment_column(thread, i) * 4),
+          values[i], values[i + 1]);
+    }
+  }
+
+  // Before a consumer ends: TMA has read all that it staged.
+  TRAINMETER_DEVICE void finish_writing() const {
+    if (place.thread % kWarpgroupThreads == 0) Ptx::template wait_for_reads<0>();
+  }
+};
+
+}  // namespace trainmeter::hopper

@@ -1,0 +1,120 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The block-scaled fp8 kernels for Hopper, run on the CPU with models of the instructions: both
+// passes and every tile, ragged edges, fewer and more steps than stages. Whole numbers and scales
+// that are powers of two, so that sums are exact. And why sums are promoted at all.
+#include "kernels/gemm_hopper_fp8_kernel.hpp"
+#include "kernels/gemm_hopper_plan.hpp"
+#include "kernels/scaled_operand.hpp"
+
+#include "hopper_model.hpp"
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace trainmeter::hopper {
+namespace {
+
+ScaledOperand whole_numbers(int rows, int k, ScaleBlock block, std::mt19937& random) {
+  ScaledOperand made{.rows = rows, .k = k, .block = block, .elements = {}, .scales = {}};
+  made.elements.resize(static_cast<std::size_t>(rows) * k);
+  for (auto& x : made.elements)
+    x = fp8_from_float(static_cast<float>(static_cast<int>(random() % 5) - 2));
+  made.scales.resize(static_cast<std::size_t>(scale_count(block, rows, k)));
+  for (auto& scale : made.scales) scale = std::ldexp(1.0F, static_cast<int>(random() % 3) - 1);
+  return made;
+}
+
+ModelTensorMap map_of_operand(ScaledOperand& operand, int box_rows) {
+  return {.data = operand.elements.data(),
+          .element = 1,
+          .sizes = {operand.k, operand.rows, 1},
+          .box = {128, box_rows}};
+}
+
+ModelTensorMap map_of_scales(ScaledOperand& operand, int box) {
+  return {.data = reinterpret_cast<std::uint8_t*>(operand.scales.data()),
+          .element = 4,
+          .sizes = {operand.rows, (operand.k + 127) / 128, 1},
+          .box = {box, 1},
+          .swizzles = false,
+          .row = scale_index(ScaleBlock::row, operand.rows, operand.k, 0, 128)};
+}
+
+// Runs the kernel as `clusters` clusters, one after the other, and counts the wrong elements.
+template <class Config>
+int wrong_elements(int m, int n, int k, int clusters) {
+  std::mt19937 random(7);
+  ScaledOperand a = whole_numbers(m, k, ScaleBlock::row, random);
+  ScaledOperand b =
+      whole_numbers(n, k, Config::kScaledColumns ? ScaleBlock::row : ScaleBlock::square, random);
+  const auto elements = static_cast<std::size_t>(m) * n;
+  std::vector<std::uint16_t> c(elements, 0xffff);
+  std::vector<float> sums(elements, 5);  // what is there, where the kernel adds
+  Fp8Task<ModelTensorMap> task;
+  task.a = map_of_operand(a, Config::kBoxRowsA);
+  task.b = map_of_operand(b, Config::kBoxRowsB);
+  task.c = Config::kAdds ? ModelTensorMap{.data = reinterpret_cast<std::uint8_t*>(sums.data()),
+                                          .element = 4,
+                                          .sizes = {n, m, 1},
+                                          .box = {32, 64}}
+                         : ModelTensorMap{.data = reinterpret_cast<std::uint8_t*>(c.data()),
+                                          .sizes = {n, m, 1},
+                                          .box = {64, 64}};
+  task.grid = grid_of<Config>(m, n, 1);
+  task.k_steps = (k + 127) / 128;
+  task.scales_a = map_of_scales(a, Config::kRows);
+  if (Config::kScaledColumns) task.scales_b = map_of_scales(b, 128);
+  task.scales_of_blocks = b.scales.data();
+  task.stride = static_cast<int>(scale_index(ScaleBlock::square, n, k, 128, 0));
+  for (int cluster = 0; cluster < clusters; ++cluster) {
+    ModelPtx::threads_of_block = Config::kThreads;
+    ModelCluster model(Config::kBlocks, Config::kThreads);
+    model.run([&](int rank, int thread) {
+      Fp8Kernel<Config, ModelPtx, OneTask<Fp8Task<ModelTensorMap>>>{{{task}, 0, {thread, rank, cluster, clusters}}}.run();
+    });
+  }
+  const std::vector<float> values_a = values_of(a);
+  const std::vector<float> values_b = values_of(b);
+  int wrong = 0;
+  for (int i = 0; i < m; ++i) {
+    for (int j = 0; j < n; ++j) {
+      float want = 0;
+      for (int q = 0; q < k; ++q) want += values_a[i * k + q] * values_b[j * k + q];
+      const int at = i * n + j;
+      const bool right = Config::kAdds ? sums[at] == 5 + want : c[at] == bf16_from_float(want);
+      wrong += right ? 0 : 1;
+    }
+  }
+  return wrong;
+}
+
+template <std::size_t kTile, bool kAdds>
+void expect_right(int m, int n, int k, int clusters) {
+  constexpr TileShape t = kFp8TileShapes[kTile];
+  using Config = Fp8Config<t.rows, t.blocks, t.stages, kAdds>;
+  EXPECT_EQ(wrong_elements<Config>(m, n, k, clusters), 0)
+      << to_string(t) << (kAdds ? ", added to: " : ": ") << m << " x " << n << " x " << k;
+}
+
+TEST(HopperFp8, TilesOf256RowsAreRight) {
+  expect_right<0, false>(520, 136, 400, 1);
+}
+
+TEST(HopperFp8, TilesOf128RowsAreRight) {
+  expect_right<1, false>(264, 136, 784, 2);  // two clusters, more steps than stages
+  expect_right<1, false>(8, 8, 16, 1);       // one step; a partner outside of C
+  expect_right<1, true>(264, 140, 784, 2);
+  expect_right<1, true>(8, 4, 256, 1);
+}
+
+TEST(HopperFp8, TilesOf64RowsAreRight) {
+  expect_right<2, false>(72, 264, 1040, 3);
+  expect_right<2, true>(72, 132, 1040, 1);
+}
+
+}  // namespace
+}  // namespace trainmeter::hopper
