@@ -262,6 +262,7 @@ class Leader {
     if (outcome.rows.front().notes.contains("other_processes")) ++shared_;
     const Slowest slowest = job_.devices.empty() ? Slowest{} : slowest_of(outcome.rows);
     const Measurement& row = outcome.rows[slowest.row];
+    for (const Measurement& one : outcome.rows) at_odds_ += at_odds_with_graph(one) ? 1 : 0;
     if (options_.rules().target > 0 && row.stopped != "converged") ++open_;
     show(state, outcome, row);
     if (job_.devices.empty()) return;
@@ -295,6 +296,9 @@ class Leader {
       state.counters[row.flops > 0 ? "FLOP/J" : "B/J"] = *worth;
     }
     if (const auto worth = flops_per_cycle(row)) state.counters["FLOP/cycle/SM"] = *worth;
+    if (const auto found = row.notes.find(kGraphNote); found != row.notes.end()) {
+      state.counters["graph_vs_events"] = std::stod(found->second);
+    }
     state.counters["samples"] = static_cast<double>(row.time_s.size());
     if (time.interval) state.counters["ci95_pct"] = time.half_width() * 100;
     if (!row.marks.empty()) {
@@ -355,6 +359,7 @@ class Leader {
     }
     if (shared_ > 0) text += fmt::format(", {} beside other processes on the GPU", shared_);
     if (left_out_ > 0) text += fmt::format(", {} left out (--max_seconds)", left_out_);
+    if (at_odds_ > 0) text += fmt::format(", {} at odds with a CUDA graph", at_odds_);
     const int signal = job_.interrupted_by();
     if (signal != 0) text += ", interrupted";
     if (session_.journal) text += fmt::format("; record: {}", options_.out);
@@ -384,7 +389,8 @@ class Leader {
   std::exception_ptr error_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   int worst_ = kFine;
-  std::size_t measured_ = 0, failed_ = 0, unsettled_ = 0, open_ = 0, shared_ = 0, left_out_ = 0;
+  std::size_t measured_ = 0, failed_ = 0, unsettled_ = 0, open_ = 0, shared_ = 0, left_out_ = 0,
+              at_odds_ = 0;
 };
 
 int follow(World& world, const std::vector<Plan>& plans, Runner& runner) {

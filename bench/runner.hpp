@@ -39,6 +39,11 @@ struct Outcome {
   std::int64_t wrong = 0;            // elements of its result
 };
 
+// Note of a row: the time of one run by a CUDA graph over the median of the samples, by events.
+inline constexpr const char* kGraphNote = "cuda_graph_vs_events";
+// By more than 3 %, of runs that are long enough to tell (100 us).
+bool at_odds_with_graph(const Measurement& row);
+
 // A rank failed in the middle of a case: the others wait in a collective that will not come. The
 // program must end without MPI_Finalize, for its launcher to end them.
 class OutOfStep : public std::runtime_error {

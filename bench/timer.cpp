@@ -10,6 +10,7 @@
 #include <chrono>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 namespace trainmeter {
@@ -62,20 +63,27 @@ class GpuSampler : public Timer {
     void* const stream = rotation.operation->stream();
     // What keeps the host busy (pageable transfers) would wait for the stream that is held for it.
     if (stream == nullptr) return host_->take(rotation, samples, batch);
-    if (timer_ == nullptr || stream != stream_) {
-      timer_ = std::make_unique<GpuTimer>(stream);
-      stream_ = stream;
-    }
     const auto launch = [&](int) {
       for (std::int64_t run = 0; run < batch; ++run) rotation.run();
     };
-    std::vector<double> times =
-        timer_->time(static_cast<int>(samples), launch, static_cast<int>(kKernelsPerRun * batch));
+    std::vector<double> times = timer_of(stream).time(static_cast<int>(samples), launch,
+                                                      static_cast<int>(kKernelsPerRun * batch));
     for (double& time : times) time /= static_cast<double>(batch);
     return times;
   }
   [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
     return host_->slowest_ranks();
+  }
+  std::optional<double> time_as_graph(Rotation& rotation, std::int64_t runs) override {
+    void* const stream = rotation.operation->stream();
+    if (stream == nullptr) return std::nullopt;
+    constexpr int kRepeats = 5;
+    try {
+      return timer_of(stream).time_as_graph(
+          static_cast<int>(runs), [&](int) { rotation.run(); }, kRepeats);
+    } catch (const std::runtime_error&) {
+      return std::nullopt;
+    }
   }
   // CUDA's documentation of cudaEventElapsedTime: "a resolution of around 0.5 microseconds".
   [[nodiscard]] double resolution_s() const override { return 0.5e-6; }
@@ -85,6 +93,14 @@ class GpuSampler : public Timer {
   }
 
  private:
+  GpuTimer& timer_of(void* stream) {
+    if (timer_ == nullptr || stream != stream_) {
+      timer_ = std::make_unique<GpuTimer>(stream);
+      stream_ = stream;
+    }
+    return *timer_;
+  }
+
   std::unique_ptr<Timer> host_ = make_cpu_timer(steady_clock(), nullptr);
   std::unique_ptr<GpuTimer> timer_;
   void* stream_ = nullptr;

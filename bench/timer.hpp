@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,11 @@ class Timer {
                                    std::int64_t batch) = 0;
   // Of the last take(), the rank that was slowest in each sample; none where it can't be told.
   [[nodiscard]] virtual const std::vector<int>& slowest_ranks() const = 0;
+  // One run's seconds among `runs` of a CUDA graph, with nothing between them: another way to time
+  // a GPU, to check take() by. None where there is none, or where the runs can't be captured.
+  virtual std::optional<double> time_as_graph(Rotation& /*rotation*/, std::int64_t /*runs*/) {
+    return std::nullopt;
+  }
   [[nodiscard]] virtual double resolution_s() const = 0;
   [[nodiscard]] virtual double now_s() const = 0;  // the wall clock
 };

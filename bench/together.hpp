@@ -23,6 +23,9 @@ class TogetherTimer final : public Timer {
   TogetherTimer(Timer& inner, World& world) : inner_(inner), world_(world) {}
 
   std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override;
+  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
+    return inner_.slowest_ranks();  // none: devices have rows of their own
+  }
   [[nodiscard]] double resolution_s() const override { return inner_.resolution_s(); }
   [[nodiscard]] double now_s() const override { return inner_.now_s(); }
   [[nodiscard]] const std::vector<double>& own_s() const { return own_s_; }

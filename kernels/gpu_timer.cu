@@ -31,6 +31,8 @@ __global__ void hold(const volatile int* go) {
 }  // namespace
 
 struct GpuTimer::State {
+  void let_go() const { *static_cast<volatile int*>(go) = 1; }
+
   cudaStream_t stream = nullptr;
   int* go = nullptr;              // in pinned host memory that the GPU reads
   std::vector<CudaEvent> events;  // two a launch
@@ -46,7 +48,7 @@ GpuTimer::GpuTimer(void* stream) : state_(std::make_unique<State>()) {
 
 GpuTimer::~GpuTimer() {
   if (state_ == nullptr || state_->go == nullptr) return;
-  *static_cast<volatile int*>(state_->go) = 1;
+  state_->let_go();
   (void)cudaStreamSynchronize(state_->stream);
   (void)cudaFreeHost(state_->go);
 }
@@ -87,6 +89,79 @@ std::vector<double> GpuTimer::time(int runs, const std::function<void(int)>& lau
     }
   }
   return times;
+}
+
+namespace {
+
+// What a stream was told to do, as a graph that can be launched.
+class Graph {
+ public:
+  Graph(cudaStream_t stream, int runs, const std::function<void(int)>& launch) {
+    cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
+    try {
+      for (int i = 0; i < runs; ++i) launch(i);
+    } catch (...) {
+      (void)cudaStreamEndCapture(stream, &graph_);
+      free();
+      throw;
+    }
+    try {
+      cuda_check(cudaStreamEndCapture(stream, &graph_), "capture");
+      cuda_check(cudaGraphInstantiate(&ready_, graph_, 0), "cudaGraphInstantiate");
+    } catch (...) {
+      free();
+      throw;
+    }
+  }
+  ~Graph() { free(); }
+  Graph(const Graph&) = delete;  // owns both
+  Graph& operator=(const Graph&) = delete;
+
+  void launch(cudaStream_t stream) const {
+    cuda_check(cudaGraphLaunch(ready_, stream), "cudaGraphLaunch");
+  }
+
+ private:
+  void free() {
+    if (ready_ != nullptr) (void)cudaGraphExecDestroy(ready_);
+    if (graph_ != nullptr) (void)cudaGraphDestroy(graph_);
+    (void)cudaGetLastError();  // of a capture that failed
+  }
+
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t ready_ = nullptr;
+};
+
+}  // namespace
+
+double GpuTimer::time_as_graph(int runs, const std::function<void(int)>& launch, int repeats) {
+  const cudaStream_t stream = state_->stream;
+  const Graph graph(stream, runs, launch);
+  graph.launch(stream);  // the first one is brought to the device
+  cuda_check(cudaStreamSynchronize(stream), "CUDA graph");
+  std::vector<double> times;
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    *static_cast<volatile int*>(state_->go) = 0;
+    hold<<<1, 1, 0, stream>>>(state_->go);
+    cuda_check(cudaGetLastError(), "holding kernel");
+    try {
+      cuda_check(cudaEventRecord(state_->events[0].get(), stream), "cudaEventRecord");
+      graph.launch(stream);
+      cuda_check(cudaEventRecord(state_->events[1].get(), stream), "cudaEventRecord");
+    } catch (...) {
+      state_->let_go();
+      throw;
+    }
+    state_->let_go();
+    cuda_check(cudaStreamSynchronize(stream), "CUDA graph");
+    float milliseconds = 0;
+    cuda_check(
+        cudaEventElapsedTime(&milliseconds, state_->events[0].get(), state_->events[1].get()),
+        "cudaEventElapsedTime");
+    times.push_back(static_cast<double>(milliseconds) * 1e-3 / runs);
+  }
+  std::ranges::nth_element(times, times.begin() + repeats / 2);
+  return times[static_cast<std::size_t>(repeats / 2)];
 }
 
 }  // namespace trainmeter

@@ -33,4 +33,9 @@ std::vector<double> GpuTimer::time(int /*runs*/, const std::function<void(int)>&
   throw Unavailable("built without CUDA");
 }
 
+double GpuTimer::time_as_graph(int /*runs*/, const std::function<void(int)>& /*launch*/,
+                               int /*repeats*/) {
+  throw Unavailable("built without CUDA");
+}
+
 }  // namespace trainmeter

@@ -166,7 +166,7 @@ std::map<std::string, std::string> Anonymiser::notes(const Measurement& m) const
   std::map<std::string, std::string> out;
   for (const auto& [key, value] : m.notes) {
     if (key == "others_busy_share" || key == "stolen_share" || key == "slowest_rank" ||
-        key == "slowest_rank_share") {
+        key == "slowest_rank_share" || key == "cuda_graph_vs_events") {
       out[key] = matching(value, "[0-9.e-]{1,24}");
     } else if (key == "data" || key == "cache") {
       out[key] = known(value, kDataWords);

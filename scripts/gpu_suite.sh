@@ -79,6 +79,9 @@ measure 40 "$bin/memory_bench" --models=deepseek-v3 --out="$record" --resume
 say "What zeros and warm caches would have flattered"
 measure 30 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --pitfalls --out="$record"
 
+say "CUDA graph of the same launches over events, case by case (1 within 3 %, from 100 us on)"
+grep -o '"cuda_graph_vs_events":"[^"]*"\|"name":"[^"]*"' "$record" | grep -B1 cuda_graph | grep -v '^--' | cut -d'"' -f4 | paste - - >&2 || true
+
 say "Report"
 "$bin/trainmeter" report "$record" -o "$record.txt" && cat "$record.txt"
 printf '\nrecord: %s\n' "$record" >&2

@@ -98,6 +98,45 @@ TEST_F(HarnessTest, WritesARecordThatReadsBack) {
   EXPECT_EQ(row.check, "fake");
 }
 
+// A timer with a second opinion, as a GPU's has.
+class TwoWays : public Timer {
+ public:
+  TwoWays(std::unique_ptr<Timer> inner, double graph_s)
+      : inner_(std::move(inner)), graph_s_(graph_s) {}
+  std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override {
+    return inner_->take(rotation, samples, batch);
+  }
+  std::optional<double> time_as_graph(Rotation& /*rotation*/, std::int64_t runs) override {
+    EXPECT_EQ(runs, 5);  // 5 ms of a run of 1 ms
+    return graph_s_;
+  }
+  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
+    return inner_->slowest_ranks();
+  }
+  [[nodiscard]] double resolution_s() const override { return inner_->resolution_s(); }
+  [[nodiscard]] double now_s() const override { return inner_->now_s(); }
+
+ private:
+  std::unique_ptr<Timer> inner_;
+  double graph_s_;
+};
+
+TEST_F(HarnessTest, EventsAndAGraphThatDisagreeAreSaid) {
+  for (const double graph_s : {0.99e-3, 1.05e-3}) {
+    SetUp();
+    Job two_ways = job({fake_case("a")});
+    two_ways.timer = std::make_unique<TwoWays>(std::move(two_ways.timer), graph_s);
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(run_job(std::move(two_ways)), kFine);
+    const std::string said = ::testing::internal::GetCapturedStderr();
+    EXPECT_EQ(said.find("1 at odds with a CUDA graph") != std::string::npos, graph_s > 1e-3)
+        << said;
+    const Record record = read_record(file_);
+    EXPECT_EQ(record.lines[0].measurement.notes.at(kGraphNote),
+              graph_s > 1e-3 ? "1.0500" : "0.9900");
+  }
+}
+
 TEST_F(HarnessTest, AWrongResultIsAnErrorRowAndExitCode1AndIsNotTimed) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(run_job(job({fake_case("wrong", {.ok = false, .error = 3, .bound = 1, .how = "fake"}),

@@ -15,7 +15,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -275,6 +277,22 @@ TEST(Gpu, TimesGrowWithTheWork) {  // ratios within one run only
   EXPECT_GT(a[0], 0);
   EXPECT_GT(b[10] / a[10], 2);
   EXPECT_LT(b[10] / a[10], 8);
+}
+
+TEST(Gpu, AGraphOfTheSameLaunchesTakesTheSameTime) {
+  NEEDS_GPU();
+  const auto copy = cuda_memory().make({MemoryKernel::copy, DType::fp64, 256 << 20}, {});
+  GpuTimer timer(copy->stream());
+  for (int i = 0; i < 50; ++i) copy->run(0);  // warm
+  std::vector<double> events = timer.time(21, [&](int) { copy->run(0); });
+  std::ranges::sort(events);
+  const double graph_s = timer.time_as_graph(
+      20, [&](int) { copy->run(0); }, 5);
+  EXPECT_LT(std::abs(graph_s / events[10] - 1), 0.05);
+  EXPECT_THROW(timer.time_as_graph(
+                   1, [](int) { throw std::runtime_error("of the launch"); }, 1),
+               std::runtime_error);
+  EXPECT_EQ(timer.time(3, [&](int) { copy->run(0); }).size(), 3U);  // it goes on after that
 }
 
 TEST(Gpu, TheTimerHoldsMoreRunsThanItQueues) {
