@@ -145,6 +145,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
                                         const TileAt& tile, Sums& c) const {
     Sums even, odd;
     Scales scales_even = begin(task, consumer, ring, tile, 0, even);
+    TRAINMETER_ROLLED
     for (int step = 1;; step += 2) {
       if (step >= task.k_steps) return end(even, scales_even, c);
       const Scales scales_odd = begin(task, consumer, ring, tile, step, odd);
@@ -177,6 +178,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
   TRAINMETER_DEVICE void multiply_in_turn(const Task& task, int consumer,
                                           Ring<Config::kStages>& ring, const TileAt& tile,
                                           Sums (&c)[Config::kWaves]) const {
+    TRAINMETER_ROLLED
     for (int step = 0; step < task.k_steps; ++step, ring.advance()) {
       Ptx::wait(full(ring.stage), ring.parity);
       TRAINMETER_UNROLL

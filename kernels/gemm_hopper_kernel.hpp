@@ -49,6 +49,7 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
   TRAINMETER_DEVICE void multiply(int consumer, int k_steps, Ring<Config::kStages>& ring,
                                   float (&c)[Config::kColumns / 2]) const {
     int read = ring.stage;
+    TRAINMETER_ROLLED
     for (int step = 0; step < k_steps; ++step, ring.advance()) {
       Ptx::wait(full(ring.stage), ring.parity);
       Ptx::wgmma_fence();

@@ -22,9 +22,11 @@
 #ifdef __CUDACC__
 #define TRAINMETER_DEVICE __device__ __forceinline__
 #define TRAINMETER_UNROLL _Pragma("unroll")
+#define TRAINMETER_ROLLED _Pragma("unroll 1")  // a stage's code once: it is long enough
 #else
 #define TRAINMETER_DEVICE inline
 #define TRAINMETER_UNROLL
+#define TRAINMETER_ROLLED
 #endif
 
 namespace trainmeter::hopper {

@@ -261,11 +261,11 @@ TEST(Claims, AKernelsClaimIsHeldAgainstAUsersRecord) {
     Measurement m = gemm_at(flops_per_s, 8192, 8192, 8192);
     m.dtype = "bf16";
     Record record = record_of({m});
-    Device& device = record.headers.front().device;
-    device.kind = "gpu";
-    device.name = "NVIDIA H100 80GB HBM3";
-    device.sms = 132;
-    device.memory_bytes = 85'000'000'000;
+    put_on({.kind = "gpu",
+            .name = "NVIDIA H100 80GB HBM3",
+            .sms = 132,
+            .memory_bytes = 85'000'000'000},
+           record);
     return judge(claim, published_library(), {.rates = {record}, .cost = {}});
   };
   EXPECT_EQ(with_measured(9.2e14).verdict, "consistent");

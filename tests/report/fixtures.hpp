@@ -125,6 +125,12 @@ inline Record record_of(const std::vector<Measurement>& measurements) {
   return record;
 }
 
+// As if all of this device had been measured.
+inline void put_on(const Device& device, Record& record) {
+  for (Header& header : record.headers) header.device = device;
+  for (Line& line : record.lines) line.measurement.sms = device.sms;
+}
+
 // Rates of a small CPU: 1 TFLOP/s at every shape tried, 20 GB/s.
 inline Record small_cpu() {
   Measurement all_reduce =

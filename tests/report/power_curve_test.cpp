@@ -122,8 +122,7 @@ TEST(PowerCurve, TheTransferUsesItAndSaysSo) {
     m.stretches.push_back({i, i, 0.5 * power_at(hz, 0.7), hz});
   }
   Record record = record_of({m});
-  record.headers[0].device = {
-      .kind = "gpu", .name = "NVIDIA H200", .sms = 132, .memory_bytes = 150LL << 30};
+  put_on({.kind = "gpu", .name = "NVIDIA H200", .sms = 132, .memory_bytes = 150LL << 30}, record);
   System capped = h200;
   capped.power_w = 400;
   RateBook book;
