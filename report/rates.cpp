@@ -78,13 +78,15 @@ RatePoint point_of(const Record& record, const Line& line) {
   return out;
 }
 
-// fp8 is trained with scales of blocks; a scale of a tensor, which is less work, stands for it only
+// Ranks count as devices of one node, so a collective between nodes (notes.hosts) is left out. fp8
+// is trained with scales of blocks; a scale of a tensor, which is less work, stands for it only
 // where nothing else was measured.
 void RateBook::add(const Record& record) {
   std::vector<const Line*> lines;
   bool blocks = false;
   for (const Line& line : record.lines) {
     if (!gives_rate(line.measurement, record.header_of(line))) continue;
+    if (line.measurement.notes.contains("hosts")) continue;
     lines.push_back(&line);
     blocks = blocks || line.measurement.scaling == "block128";
   }

@@ -89,6 +89,16 @@ TEST(Rates, OfFp8AreOfScaledBlocksWhereTheyWereMeasured) {
   EXPECT_NEAR(both.best_gemm("fp8")->value, 2e12, 1);
 }
 
+TEST(Rates, OfACollectiveBetweenNodesAreNotThoseWithinOne) {
+  Measurement within = measured("allreduce", "fp32", "mpi", {{"bytes", 1 << 20}}, 1 << 20, 1e-3);
+  within.ranks = 2;
+  Measurement between = within;
+  between.notes["hosts"] = "n1 n2";
+  RateBook book;
+  book.add(record_of({within, between}));
+  EXPECT_EQ(book.points().size(), 1U);
+}
+
 TEST(Rates, AShareOfAGpuGivesNone) {
   Header header = cpu_header();
   header.device.kind = "gpu";
