@@ -4,15 +4,14 @@
 #include "kernels/collective.hpp"
 #include "kernels/collective_check.hpp"
 #include "kernels/cuda_support.hpp"
+#include "kernels/launch.hpp"
 
 #if TRAINMETER_HAS_NCCL
 
 #include <nccl.h>
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -40,11 +39,6 @@ ncclDataType_t nccl_type(const CollectiveProblem& problem) {
       throw Unavailable("NCCL: sums in " + std::string(to_string(problem.dtype)) +
                         " are not built in");
   }
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 struct Gpu {

@@ -10,15 +10,27 @@
 #include <algorithm>
 
 namespace trainmeter {
-namespace {
 
-DeviceOperand on_device(const void* host, std::int64_t bytes, int sets) {
+DeviceOperand device_operand(const void* host, std::int64_t bytes, int sets) {
   DeviceOperand operand(bytes, sets);
   operand.copy_from_host(host);
   return operand;
 }
 
-}  // namespace
+std::vector<std::byte> output_to_check(DeviceOperand& c, bool adds, const CudaStream& stream,
+                                       const std::function<void()>& run) {
+  c.fill_bytes(adds ? 0 : 0xFF);  // all ones is NaN in every format here
+  run();
+  if (adds) run();
+  stream.wait();
+  std::vector<std::byte> host(static_cast<std::size_t>(c.bytes()));
+  c.copy_to_host(host.data());
+  if (adds) {
+    auto* sums = reinterpret_cast<float*>(host.data());
+    std::for_each(sums, sums + host.size() / sizeof(float), [](float& sum) { sum /= 2; });
+  }
+  return host;
+}
 
 DeviceGemm::DeviceGemm(const GemmProblem& problem, const OperandOptions& options)
     : problem_(problem),
@@ -34,9 +46,9 @@ void DeviceGemm::fill(Values values) {
   const std::int64_t b_count = problem_.groups * problem_.k * problem_.n;
   std::vector<std::byte> host(static_cast<std::size_t>(std::max(a_count, b_count) * size));
   fill_random(host.data(), a_count, problem_.dtype, operand_seed(seed_, 0, 0), values);
-  a_ = on_device(host.data(), a_count * size, sets_);
+  a_ = device_operand(host.data(), a_count * size, sets_);
   fill_random(host.data(), b_count, problem_.dtype, operand_seed(seed_, 0, 1), values);
-  b_ = on_device(host.data(), b_count * size, sets_);
+  b_ = device_operand(host.data(), b_count * size, sets_);
 }
 
 void DeviceGemm::fill_scaled(Values values) {
@@ -46,9 +58,9 @@ void DeviceGemm::fill_scaled(Values values) {
     std::vector<float> wide(static_cast<std::size_t>(count));
     fill_random(wide.data(), count, DType::fp32, operand_seed(seed_, 0, operand), values);
     const ScaledOperand made = scaled_operand(wide.data(), rows, problem_.k, block);
-    elements = on_device(made.elements.data(), count, sets_);
-    scales =
-        on_device(made.scales.data(), static_cast<std::int64_t>(made.scales.size()) * 4, sets_);
+    elements = device_operand(made.elements.data(), count, sets_);
+    scales = device_operand(made.scales.data(), static_cast<std::int64_t>(made.scales.size()) * 4,
+                            sets_);
   };
   make(0, problem_.m, scale_block_of_a(problem_), a_, scales_a_);
   make(1, problem_.n, scale_block_of_b(problem_), b_, scales_b_);
@@ -76,17 +88,8 @@ std::vector<std::byte> DeviceGemm::host_values(const DeviceOperand& elements,
 }
 
 Check DeviceGemm::verify() {
-  // All ones is NaN in every format here. What is added to starts from zero and is added to twice:
-  // the second sum is twice the first, to the last bit.
-  c_.fill_bytes(problem_.accumulate ? 0 : 0xFF);
-  run(0);
-  if (problem_.accumulate) run(0);
-  stream_.wait();
-  std::vector<std::byte> c = host_operand(c_);
-  if (problem_.accumulate) {
-    auto* sums = reinterpret_cast<float*>(c.data());
-    std::for_each(sums, sums + c.size() / sizeof(float), [](float& sum) { sum /= 2; });
-  }
+  const std::vector<std::byte> c =
+      output_to_check(c_, problem_.accumulate, stream_, [this] { run(0); });
   const bool scaled = problem_.scaling != Scaling::none;
   const ScaleBlock block_a = scaled ? scale_block_of_a(problem_) : ScaleBlock::tensor;
   const ScaleBlock block_b = scaled ? scale_block_of_b(problem_) : ScaleBlock::tensor;

@@ -9,9 +9,18 @@
 #include "kernels/scaled_operand.hpp"
 
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 namespace trainmeter {
+
+// Filled from the host, in every set.
+DeviceOperand device_operand(const void* host, std::int64_t bytes, int sets);
+
+// C on the host as verify_gemm() wants it: after one run over NaN; or, where runs add to it, half
+// of what two leave over zeros: the second sum is twice the first, to the last bit.
+std::vector<std::byte> output_to_check(DeviceOperand& c, bool adds, const CudaStream& stream,
+                                       const std::function<void()>& run);
 
 class DeviceGemm : public Operation {
  public:

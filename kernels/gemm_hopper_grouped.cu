@@ -4,6 +4,7 @@
 // groups. Each group has tensor maps of its own, so that TMA reads zeros behind its rows or its k,
 // and leaves its neighbour's C alone, wherever groups begin.
 #include "kernels/backends.hpp"
+#include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_grouped_operands.hpp"
 #include "kernels/gemm_hopper_kernel.hpp"
 #include "kernels/gemm_hopper_launch.cuh"
@@ -54,12 +55,12 @@ class HopperGroupedGemm final : public Operation {
         plan_(plan_of(problem)),
         sets_(sets_for(plan_.bytes(), options, device_bytes_free())) {
     const GroupedOperands host(problem, options.seed, options.values);
-    a_ = on_device(host.a.data(), plan_.a);
-    b_ = on_device(host.b.data(), plan_.b);
+    a_ = device_operand(host.a.data(), plan_.a, sets_);
+    b_ = device_operand(host.b.data(), plan_.b, sets_);
     c_ = DeviceOperand(plan_.c, sets_);
     if (problem.all.scaling != Scaling::none) {
-      scales_a_ = on_device(host.scales_a.data(), 4 * plan_.scales_a);
-      scales_b_ = on_device(host.scales_b.data(), 4 * plan_.scales_b);
+      scales_a_ = device_operand(host.scales_a.data(), 4 * plan_.scales_a, sets_);
+      scales_b_ = device_operand(host.scales_b.data(), 4 * plan_.scales_b, sets_);
     }
     with_config([&]<class Config>() { make_lists<Config>(); });
   }
@@ -85,17 +86,8 @@ class HopperGroupedGemm final : public Operation {
   }
 
   Check verify() override {
-    const bool adds = problem_.all.accumulate;
-    c_.fill_bytes(adds ? 0 : 0xFF);
-    run(0);
-    if (adds) run(0);  // twice the sum, to the last bit
-    stream_.wait();
-    std::vector<std::byte> c(static_cast<std::size_t>(plan_.c));
-    c_.copy_to_host(c.data());
-    if (adds) {
-      auto* sums = reinterpret_cast<float*>(c.data());
-      std::for_each(sums, sums + c.size() / sizeof(float), [](float& sum) { sum /= 2; });
-    }
+    const std::vector<std::byte> c =
+        output_to_check(c_, problem_.all.accumulate, stream_, [this] { run(0); });
     return GroupedOperands(problem_, options_.seed, options_.values)
         .verify(c.data(), options_.seed);
   }
@@ -104,12 +96,6 @@ class HopperGroupedGemm final : public Operation {
   [[nodiscard]] void* stream() const override { return stream_.get(); }
 
  private:
-  [[nodiscard]] DeviceOperand on_device(const void* host, std::int64_t bytes) const {
-    DeviceOperand operand(bytes, sets_);
-    operand.copy_from_host(host);
-    return operand;
-  }
-
   template <class F>
   void with_config(F f) const {
     const GemmProblem& all = problem_.all;

@@ -50,10 +50,14 @@ void find_ranks(Launch& launch) {
 
 }  // namespace
 
-std::string node_name() {
-  if (std::string node = text_of("SLURMD_NODENAME"); !node.empty()) return node;
+std::string host_name() {
   std::array<char, 256> name{};
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+std::string node_name() {
+  std::string node = text_of("SLURMD_NODENAME");
+  return node.empty() ? host_name() : node;
 }
 
 std::string first_host(const std::string& node_list) {

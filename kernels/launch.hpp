@@ -28,6 +28,9 @@ struct Launch {
 // as if it weren't set.
 Launch launched();
 
+// As the system calls this machine: what shares its cores and memory.
+std::string host_name();
+
 // This node as Slurm names it (SLURMD_NODENAME, which a drain list needs), else as its host name.
 std::string node_name();
 

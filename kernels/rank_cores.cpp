@@ -3,21 +3,16 @@
 // Ranks tell each other their host and affinity mask, and divide equal masks up.
 #include "kernels/rank_cores.hpp"
 
+#include "kernels/launch.hpp"
+
 #include <algorithm>
-#include <array>
 #include <sched.h>
 #include <set>
 #include <sstream>
-#include <unistd.h>
 #include <utility>
 
 namespace trainmeter {
 namespace {
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
 
 std::vector<int> cores_of_process() {
   cpu_set_t mask;
