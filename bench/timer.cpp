@@ -66,8 +66,8 @@ class GpuSampler : public Timer {
     const auto launch = [&](int) {
       for (std::int64_t run = 0; run < batch; ++run) rotation.run();
     };
-    std::vector<double> times = timer_of(stream).time(static_cast<int>(samples), launch,
-                                                      static_cast<int>(kKernelsPerRun * batch));
+    std::vector<double> times = timer_.time(stream, static_cast<int>(samples), launch,
+                                            static_cast<int>(kKernelsPerRun * batch));
     for (double& time : times) time /= static_cast<double>(batch);
     return times;
   }
@@ -79,8 +79,8 @@ class GpuSampler : public Timer {
     if (stream == nullptr) return std::nullopt;
     constexpr int kRepeats = 5;
     try {
-      return timer_of(stream).time_as_graph(
-          static_cast<int>(runs), [&](int) { rotation.run(); }, kRepeats);
+      return timer_.time_as_graph(
+          stream, static_cast<int>(runs), [&](int) { rotation.run(); }, kRepeats);
     } catch (const std::runtime_error&) {
       return std::nullopt;
     }
@@ -93,17 +93,8 @@ class GpuSampler : public Timer {
   }
 
  private:
-  GpuTimer& timer_of(void* stream) {
-    if (timer_ == nullptr || stream != stream_) {
-      timer_ = std::make_unique<GpuTimer>(stream);
-      stream_ = stream;
-    }
-    return *timer_;
-  }
-
   std::unique_ptr<Timer> host_ = make_cpu_timer(steady_clock(), nullptr);
-  std::unique_ptr<GpuTimer> timer_;
-  void* stream_ = nullptr;
+  GpuTimer timer_;
 };
 
 }  // namespace

@@ -256,10 +256,10 @@ class CublasLtGemm final : public DeviceGemm {
   void choose_algorithm() {
     std::vector<Candidate> candidates = proposed();
     const std::size_t tried = candidates.size();
-    GpuTimer timer(queue());
+    GpuTimer timer;
     for (int trial = 0; trial < kTrials; ++trial) {
       const std::vector<double> times = timer.time(
-          static_cast<int>(candidates.size()),
+          queue(), static_cast<int>(candidates.size()),
           [&](int i) {
             check(launch(candidates[static_cast<std::size_t>(i)].algorithm, trial % sets()),
                   "cublasLtMatmul");

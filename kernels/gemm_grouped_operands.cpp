@@ -5,6 +5,7 @@
 
 #include "kernels/host_operand.hpp"
 #include "kernels/random.hpp"
+#include "kernels/step_arrays.hpp"
 #include "kernels/verify.hpp"
 
 #include <algorithm>
@@ -13,9 +14,12 @@
 namespace trainmeter {
 namespace {
 
-std::int64_t to_sixteen(std::int64_t count) {
-  return (count + 15) / 16 * 16;
+std::int64_t rounded_up(std::int64_t count, std::int64_t to) {
+  return (count + to - 1) / to * to;
 }
+// TMA takes addresses that are multiples of 16 bytes.
+constexpr std::int64_t kAlignedBytes = 16;
+constexpr std::int64_t kAlignedScales = kAlignedBytes / 4;
 
 }  // namespace
 
@@ -29,19 +33,24 @@ GroupedPlan plan_of(const GroupedGemmProblem& problem) {
   const bool scaled = all.scaling != Scaling::none;
   const std::int64_t size = size_of(all.dtype);
   GroupedPlan plan;
-  std::int64_t first_row = 0;
+  // Of rows that belong to a group, a block of k has the scales of all groups in a line.
+  std::int64_t line = 0;
+  for (std::size_t group = 0; group < problem.sizes.size(); ++group)
+    line += rounded_up(problem_of_group(problem, group).m, kAlignedScales);
+  std::int64_t first = 0;
   for (std::size_t group = 0; group < problem.sizes.size(); ++group) {
     const GemmProblem p = problem_of_group(problem, group);
     const bool pads = scaled && all.accumulate;  // rows are pieces of k
-    const std::int64_t row = pads ? to_sixteen(p.k) : p.k;
+    const std::int64_t row = pads ? rounded_up(p.k, kAlignedBytes) : p.k;
     plan.groups.push_back({.a = plan.a,
                            .b = plan.b,
                            .c = plan.c,
-                           .scales_a = all.accumulate ? plan.scales_a : 0,
+                           .scales_a = all.accumulate ? plan.scales_a : first,
                            .scales_b = plan.scales_b,
                            .row = row,
-                           .scaled_rows = all.m,
-                           .first_scale = all.accumulate ? 0 : first_row});
+                           .scales_row = all.accumulate
+                                             ? scale_index(ScaleBlock::row, p.m, p.k, 0, kCastBlock)
+                                             : line});
     plan.a += p.m * row * size;
     plan.b += p.n * row * size;
     plan.c += p.m * p.n * output_size_of(p);
@@ -49,9 +58,9 @@ GroupedPlan plan_of(const GroupedGemmProblem& problem) {
       if (all.accumulate) plan.scales_a += scale_count(ScaleBlock::row, p.m, p.k);
       plan.scales_b += scale_count(scale_block_of_b(p), p.n, p.k);
     }
-    first_row += p.m;
+    first += rounded_up(p.m, kAlignedScales);
   }
-  if (scaled && !all.accumulate) plan.scales_a = scale_count(ScaleBlock::row, all.m, all.k);
+  if (scaled && !all.accumulate) plan.scales_a = cast_blocks(all.k) * line;
   return plan;
 }
 
@@ -101,9 +110,7 @@ void GroupedOperands::fill_scaled(Values values) {
     place(made_b, b, at.b, at.row);
     for (std::int64_t r = 0; r < p.m; ++r) {
       for (std::int64_t k = 0; k < p.k; k += 128) {
-        const std::int64_t to =
-            scale_index(ScaleBlock::row, at.scaled_rows, p.k, at.first_scale + r, k);
-        scales_a[static_cast<std::size_t>(at.scales_a + to)] =
+        scales_a[static_cast<std::size_t>(at.scales_a + k / kCastBlock * at.scales_row + r)] =
             made_a.scales[static_cast<std::size_t>(scale_index(ScaleBlock::row, p.m, p.k, r, k))];
       }
     }

@@ -18,9 +18,8 @@ namespace trainmeter {
 struct GroupPlace {
   std::int64_t a = 0, b = 0, c = 0;
   std::int64_t scales_a = 0, scales_b = 0;
-  std::int64_t row = 0;          // fp8: elements from one row of A or B to the next
-  std::int64_t scaled_rows = 0;  // of the list of A's scales: all groups' where these are its rows
-  std::int64_t first_scale = 0;  // of them, its own first
+  std::int64_t row = 0;         // fp8: elements from one row of A or B to the next
+  std::int64_t scales_row = 0;  // scales of A from one block of k to the next
 };
 
 struct GroupedPlan {

@@ -31,13 +31,15 @@ class HopperFp8Gemm final : public DeviceGemm {
       : DeviceGemm(problem, options), tile_(tile_for(problem, sms_of_device())) {
     with_config([&]<class Config>() {
       for (int set = 0; set < sets(); ++set) {
-        tasks_.push_back(fp8_task<Config>(problem, {.a = a(set),
-                                                    .b = b(set),
-                                                    .c = c(set),
-                                                    .scales_a = scales_a(set),
-                                                    .scales_b = scales_b(set),
-                                                    .row = problem.k,
-                                                    .scaled_rows = problem.m}));
+        tasks_.push_back(fp8_task<Config>(
+            problem,
+            {.a = a(set),
+             .b = b(set),
+             .c = c(set),
+             .scales_a = scales_a(set),
+             .scales_b = scales_b(set),
+             .row = problem.k,
+             .scales_row = scale_index(ScaleBlock::row, problem.m, problem.k, 0, kScaleBlock)}));
       }
     });
   }

@@ -37,7 +37,6 @@ struct Fp8Task : GemmTask<TensorMap> {
   TensorMap scales_b;
   const float* scales_of_blocks = nullptr;
   int stride = 0;
-  int first_scale = 0;  // of A's rows: those of all groups may lie in one list
 };
 
 // `Tasks` of Fp8Task.
@@ -60,8 +59,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
 
   TRAINMETER_DEVICE void load_scales(const Task& task, int stage, const TileAt& tile,
                                      int step) const {
-    Ptx::load(scales_of(stage), task.scales_a, full(stage), task.first_scale + this->row_of(tile),
-              step, 0);
+    Ptx::load(scales_of(stage), task.scales_a, full(stage), this->row_of(tile), step, 0);
     if constexpr (Config::kScaledColumns) {
       Ptx::load(scales_of(stage) + Config::kScalesOfA, task.scales_b, full(stage),
                 this->column_of(tile), step, 0);

@@ -122,8 +122,7 @@ class HopperGroupedGemm final : public Operation {
                                   .scales_a = static_cast<float*>(in(scales_a_, 4 * at.scales_a)),
                                   .scales_b = static_cast<float*>(in(scales_b_, 4 * at.scales_b)),
                                   .row = at.row,
-                                  .scaled_rows = at.scaled_rows,
-                                  .first_scale = at.first_scale});
+                                  .scales_row = at.scales_row});
     } else {
       return bf16_task<Config>(p, in(a_, at.a), in(b_, at.b), in(c_, at.c));
     }

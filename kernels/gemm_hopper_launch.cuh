@@ -133,8 +133,8 @@ GemmTask<CUtensorMap> bf16_task(const GemmProblem& p, void* a, void* b, void* c)
           .k_steps = static_cast<int>((p.k + Config::kStepK - 1) / Config::kStepK)};
 }
 
-// Where an fp8 product's operands lie. Rows of A and B are `row` elements apart; A's scales are of
-// `scaled_rows` rows, of which its own begin at `first_scale`.
+// Where an fp8 product's operands lie. Rows of A and B are `row` elements apart; A's scales of one
+// block of k and the next, `scales_row`.
 struct Fp8Operands {
   void* a = nullptr;
   void* b = nullptr;
@@ -142,8 +142,7 @@ struct Fp8Operands {
   float* scales_a = nullptr;
   float* scales_b = nullptr;
   std::int64_t row = 0;
-  std::int64_t scaled_rows = 0;
-  std::int64_t first_scale = 0;
+  std::int64_t scales_row = 0;
 };
 
 template <class Config>
@@ -157,13 +156,13 @@ Fp8Task<CUtensorMap> fp8_task(const GemmProblem& p, const Fp8Operands& at) {
                          .row_elements = at.row});
   };
   const std::int64_t blocks = (p.k + kScaleBlock - 1) / kScaleBlock;
-  const auto scales = [&](float* data, std::int64_t rows, int box) {
+  const auto scales = [&](float* data, std::int64_t rows, int box, std::int64_t row) {
     return map_of(data, {.type = CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
                          .columns = rows,
                          .rows = blocks,
                          .box_rows = 1,
                          .box_columns = box,
-                         .row_elements = scale_index(ScaleBlock::row, rows, p.k, 0, kScaleBlock)});
+                         .row_elements = row});
   };
   Fp8Task<CUtensorMap> task;
   task.a = operand(at.a, p.m, Config::kBoxRowsA);
@@ -171,10 +170,10 @@ Fp8Task<CUtensorMap> fp8_task(const GemmProblem& p, const Fp8Operands& at) {
   task.c = map_of_c<Config>(at.c, p.m, p.n, 1);
   task.grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n), 1);
   task.k_steps = static_cast<int>(blocks);
-  task.scales_a = scales(at.scales_a, at.scaled_rows, Config::kRows);
-  task.first_scale = static_cast<int>(at.first_scale);
+  task.scales_a = scales(at.scales_a, p.m, Config::kRows, at.scales_row);
   if constexpr (Config::kScaledColumns) {
-    task.scales_b = scales(at.scales_b, p.n, kScaleBlock);
+    task.scales_b = scales(at.scales_b, p.n, kScaleBlock,
+                           scale_index(ScaleBlock::row, p.n, p.k, 0, kScaleBlock));
   } else {
     task.scales_b = task.scales_a;  // not used
     task.scales_of_blocks = at.scales_b;

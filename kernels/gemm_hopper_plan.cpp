@@ -4,6 +4,7 @@
 #include "kernels/gemm_hopper_plan.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <span>
 
@@ -31,6 +32,10 @@ std::size_t tile_for(const GemmProblem& p, int sms) {
   if (p.sms > 0) sms = std::min(sms, p.sms);
   const bool adds_fp8 = p.dtype == DType::fp8 && p.accumulate;
   const std::size_t first = adds_fp8 ? kFirstFp8TileThatAdds : 0;
+  if (const char* asked = std::getenv("TRAINMETER_GEMM_TILE"); asked != nullptr) {
+    const auto tile = static_cast<std::size_t>(std::strtoul(asked, nullptr, 10));
+    return std::clamp(tile, first, family.size() - 1);
+  }
   std::size_t best = first;
   double least = std::numeric_limits<double>::infinity();
   for (std::size_t i = first; i < family.size(); ++i) {

@@ -33,27 +33,26 @@ __global__ void hold(const volatile int* go) {
 struct GpuTimer::State {
   void let_go() const { *static_cast<volatile int*>(go) = 1; }
 
-  cudaStream_t stream = nullptr;
   int* go = nullptr;              // in pinned host memory that the GPU reads
   std::vector<CudaEvent> events;  // two a launch
 };
 
-GpuTimer::GpuTimer(void* stream) : state_(std::make_unique<State>()) {
+GpuTimer::GpuTimer() : state_(std::make_unique<State>()) {
   if (const std::string reason = why_no_gpu(); !reason.empty()) throw Unavailable(reason);
-  state_->stream = static_cast<cudaStream_t>(stream);
   cuda_check(cudaHostAlloc(reinterpret_cast<void**>(&state_->go), sizeof(int), cudaHostAllocMapped),
              "cudaHostAlloc");
   for (int i = 0; i < 2 * kMostRuns; ++i) state_->events.emplace_back(true);
 }
 
+// The streams that it timed may be gone by now: only its own is freed. No kernel holds any more,
+// since whoever queued one has let it go and waited.
 GpuTimer::~GpuTimer() {
-  if (state_ == nullptr || state_->go == nullptr) return;
-  state_->let_go();
-  (void)cudaStreamSynchronize(state_->stream);
   (void)cudaFreeHost(state_->go);
 }
 
-std::vector<double> GpuTimer::time(int runs, const std::function<void(int)>& launch, int kernels) {
+std::vector<double> GpuTimer::time(void* stream, int runs, const std::function<void(int)>& launch,
+                                   int kernels) {
+  const auto queue = static_cast<cudaStream_t>(stream);
   std::vector<double> times;
   times.reserve(static_cast<std::size_t>(std::max(runs, 0)));
   volatile int* const go = state_->go;
@@ -63,22 +62,22 @@ std::vector<double> GpuTimer::time(int runs, const std::function<void(int)>& lau
   for (int first = 0; first < runs; first += together) {
     const int count = std::min(together, runs - first);
     *go = held ? 0 : 1;
-    hold<<<1, 1, 0, state_->stream>>>(state_->go);
+    hold<<<1, 1, 0, queue>>>(state_->go);
     cuda_check(cudaGetLastError(), "holding kernel");
     try {
       for (int i = 0; i < count; ++i) {
         const auto at = static_cast<std::size_t>(2 * i);
-        cuda_check(cudaEventRecord(state_->events[at].get(), state_->stream), "cudaEventRecord");
+        cuda_check(cudaEventRecord(state_->events[at].get(), queue), "cudaEventRecord");
         launch(first + i);
-        cuda_check(cudaEventRecord(state_->events[at + 1].get(), state_->stream),
-                   "cudaEventRecord");
+        cuda_check(cudaEventRecord(state_->events[at + 1].get(), queue), "cudaEventRecord");
       }
     } catch (...) {
       *go = 1;
+      (void)cudaStreamSynchronize(queue);
       throw;
     }
     *go = 1;
-    cuda_check(cudaStreamSynchronize(state_->stream), "timed launches");
+    cuda_check(cudaStreamSynchronize(queue), "timed launches");
     for (int i = 0; i < count; ++i) {
       const auto at = static_cast<std::size_t>(2 * i);
       float milliseconds = 0;
@@ -134,26 +133,28 @@ class Graph {
 
 }  // namespace
 
-double GpuTimer::time_as_graph(int runs, const std::function<void(int)>& launch, int repeats) {
-  const cudaStream_t stream = state_->stream;
-  const Graph graph(stream, runs, launch);
-  graph.launch(stream);  // the first one is brought to the device
-  cuda_check(cudaStreamSynchronize(stream), "CUDA graph");
+double GpuTimer::time_as_graph(void* stream, int runs, const std::function<void(int)>& launch,
+                               int repeats) {
+  const auto queue = static_cast<cudaStream_t>(stream);
+  const Graph graph(queue, runs, launch);
+  graph.launch(queue);  // the first one is brought to the device
+  cuda_check(cudaStreamSynchronize(queue), "CUDA graph");
   std::vector<double> times;
   for (int repeat = 0; repeat < repeats; ++repeat) {
     *static_cast<volatile int*>(state_->go) = 0;
-    hold<<<1, 1, 0, stream>>>(state_->go);
+    hold<<<1, 1, 0, queue>>>(state_->go);
     cuda_check(cudaGetLastError(), "holding kernel");
     try {
-      cuda_check(cudaEventRecord(state_->events[0].get(), stream), "cudaEventRecord");
-      graph.launch(stream);
-      cuda_check(cudaEventRecord(state_->events[1].get(), stream), "cudaEventRecord");
+      cuda_check(cudaEventRecord(state_->events[0].get(), queue), "cudaEventRecord");
+      graph.launch(queue);
+      cuda_check(cudaEventRecord(state_->events[1].get(), queue), "cudaEventRecord");
     } catch (...) {
       state_->let_go();
+      (void)cudaStreamSynchronize(queue);
       throw;
     }
     state_->let_go();
-    cuda_check(cudaStreamSynchronize(stream), "CUDA graph");
+    cuda_check(cudaStreamSynchronize(queue), "CUDA graph");
     float milliseconds = 0;
     cuda_check(
         cudaEventElapsedTime(&milliseconds, state_->events[0].get(), state_->events[1].get()),

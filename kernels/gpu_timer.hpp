@@ -14,20 +14,21 @@ namespace trainmeter {
 // the launch itself and no waiting for the host.
 class GpuTimer {
  public:
-  explicit GpuTimer(
-      void* stream);  // a cudaStream_t of the current device. Unavailable without a device
+  GpuTimer();  // Unavailable without a device
   ~GpuTimer();
   GpuTimer(const GpuTimer&) = delete;  // owns events and mapped memory
   GpuTimer& operator=(const GpuTimer&) = delete;
 
-  // Calls launch(0) ... launch(runs - 1), each queueing `kernels` launches on the stream; seconds
-  // of each. std::runtime_error where CUDA reports an error.
-  std::vector<double> time(int runs, const std::function<void(int)>& launch, int kernels = 1);
+  // Calls launch(0) ... launch(runs - 1), each queueing `kernels` launches on `stream`, a
+  // cudaStream_t of the current device; seconds of each. std::runtime_error where CUDA reports an
+  // error.
+  std::vector<double> time(void* stream, int runs, const std::function<void(int)>& launch,
+                           int kernels = 1);
 
   // The same launches another way: captured into a CUDA graph, which the GPU runs without the host.
   // Seconds of one run, the median of `repeats` graphs; nothing stands between the runs, so short
   // ones take less than time() says. std::runtime_error where they can't be captured.
-  double time_as_graph(int runs, const std::function<void(int)>& launch, int repeats);
+  double time_as_graph(void* stream, int runs, const std::function<void(int)>& launch, int repeats);
 
  private:
   struct State;

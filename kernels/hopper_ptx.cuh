@@ -35,12 +35,14 @@ struct Ptx {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
                  : "memory");
   }
-  // At the barrier at the same place in block `rank` of the cluster.
+  // At the barrier at the same place in block `rank` of the cluster. Nothing that this thread wrote
+  // is released to the other block (".release.cluster" would be a fence of the whole GPU, more than
+  // a thousand cycles): it says only that shared memory has been read.
   static __device__ void arrive_at(std::uint32_t barrier, int rank) {
     asm volatile(
         "{\n.reg .b32 there;\n"
         "mapa.shared::cluster.u32 there, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
+        "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
         "r"(rank)
         : "memory");
   }

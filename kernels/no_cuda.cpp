@@ -22,19 +22,19 @@ std::unique_ptr<World> make_nccl_world(const Split& /*split*/, int /*gpus*/) {
 
 struct GpuTimer::State {};
 
-GpuTimer::GpuTimer(void* /*stream*/) {
+GpuTimer::GpuTimer() {
   throw Unavailable("built without CUDA");
 }
 
 GpuTimer::~GpuTimer() = default;
 
-std::vector<double> GpuTimer::time(int /*runs*/, const std::function<void(int)>& /*launch*/,
-                                   int /*kernels*/) {
+std::vector<double> GpuTimer::time(void* /*stream*/, int /*runs*/,
+                                   const std::function<void(int)>& /*launch*/, int /*kernels*/) {
   throw Unavailable("built without CUDA");
 }
 
-double GpuTimer::time_as_graph(int /*runs*/, const std::function<void(int)>& /*launch*/,
-                               int /*repeats*/) {
+double GpuTimer::time_as_graph(void* /*stream*/, int /*runs*/,
+                               const std::function<void(int)>& /*launch*/, int /*repeats*/) {
   throw Unavailable("built without CUDA");
 }
 

@@ -107,14 +107,15 @@ struct Run {
     } else {
       Fp8Task<ModelTensorMap> task;
       fill(task);
-      const auto scales = [&](float* data, std::int64_t rows, int box) {
-        return map_of(data, 4, rows, task.k_steps, box, 1, false,
-                      scale_index(ScaleBlock::row, rows, p.k, 0, 128));
+      const auto scales = [&](float* data, std::int64_t rows, int box, std::int64_t row) {
+        return map_of(data, 4, rows, task.k_steps, box, 1, false, row);
       };
       float* const scales_b = operands.scales_b.data() + at.scales_b;
-      task.scales_a = scales(operands.scales_a.data() + at.scales_a, at.scaled_rows, Config::kRows);
-      task.first_scale = static_cast<int>(at.first_scale);
-      if (Config::kScaledColumns) task.scales_b = scales(scales_b, p.n, 128);
+      EXPECT_EQ(at.scales_a % 4 + at.scales_row % 4, 0) << "TMA's alignment";
+      task.scales_a =
+          scales(operands.scales_a.data() + at.scales_a, p.m, Config::kRows, at.scales_row);
+      if (Config::kScaledColumns)
+        task.scales_b = scales(scales_b, p.n, 128, scale_index(ScaleBlock::row, p.n, p.k, 0, 128));
       task.scales_of_blocks = scales_b;
       task.stride = static_cast<int>(scale_index(ScaleBlock::square, p.n, p.k, 128, 0));
       return task;

@@ -268,10 +268,9 @@ TEST(Gpu, TimesGrowWithTheWork) {  // ratios within one run only
   NEEDS_GPU();
   const auto one = cuda_memory().make({MemoryKernel::copy, DType::fp64, 256LL << 20}, {});
   const auto four = cuda_memory().make({MemoryKernel::copy, DType::fp64, 1024LL << 20}, {});
-  GpuTimer short_timer(one->stream());
-  GpuTimer long_timer(four->stream());
-  auto a = short_timer.time(21, [&](int) { one->run(0); });
-  auto b = long_timer.time(21, [&](int) { four->run(0); });
+  GpuTimer timer;
+  auto a = timer.time(one->stream(), 21, [&](int) { one->run(0); });
+  auto b = timer.time(four->stream(), 21, [&](int) { four->run(0); });
   std::ranges::sort(a);
   std::ranges::sort(b);
   EXPECT_GT(a[0], 0);
@@ -282,26 +281,38 @@ TEST(Gpu, TimesGrowWithTheWork) {  // ratios within one run only
 TEST(Gpu, AGraphOfTheSameLaunchesTakesTheSameTime) {
   NEEDS_GPU();
   const auto copy = cuda_memory().make({MemoryKernel::copy, DType::fp64, 256 << 20}, {});
-  GpuTimer timer(copy->stream());
+  GpuTimer timer;
   for (int i = 0; i < 50; ++i) copy->run(0);  // warm
-  std::vector<double> events = timer.time(21, [&](int) { copy->run(0); });
+  std::vector<double> events = timer.time(copy->stream(), 21, [&](int) { copy->run(0); });
   std::ranges::sort(events);
   const double graph_s = timer.time_as_graph(
-      20, [&](int) { copy->run(0); }, 5);
+      copy->stream(), 20, [&](int) { copy->run(0); }, 5);
   EXPECT_LT(std::abs(graph_s / events[10] - 1), 0.05);
   EXPECT_THROW(timer.time_as_graph(
-                   1, [](int) { throw std::runtime_error("of the launch"); }, 1),
+                   copy->stream(), 1, [](int) { throw std::runtime_error("of the launch"); }, 1),
                std::runtime_error);
-  EXPECT_EQ(timer.time(3, [&](int) { copy->run(0); }).size(), 3U);  // it goes on after that
+  EXPECT_EQ(timer.time(copy->stream(), 3, [&](int) { copy->run(0); }).size(),
+            3U);  // it goes on after that
+}
+
+// A stream lives as long as its operation; the timer, longer.
+TEST(Gpu, TheTimerOutlivesTheStreamsThatItTimed) {
+  NEEDS_GPU();
+  GpuTimer timer;
+  for (int round = 0; round < 2; ++round) {
+    const auto copy = cuda_memory().make({MemoryKernel::copy, DType::fp64, 1 << 20}, {});
+    EXPECT_EQ(timer.time(copy->stream(), 2, [&](int) { copy->run(0); }).size(), 2U);
+  }
+  EXPECT_NO_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 1 << 20}, {}));
 }
 
 TEST(Gpu, TheTimerHoldsMoreRunsThanItQueues) {
   NEEDS_GPU();
   const auto copy = cuda_memory().make({MemoryKernel::copy, DType::fp64, 1 << 20}, {});
-  GpuTimer timer(copy->stream());
-  EXPECT_EQ(timer.time(1000, [&](int) { copy->run(0); }).size(), 1000U);
+  GpuTimer timer;
+  EXPECT_EQ(timer.time(copy->stream(), 1000, [&](int) { copy->run(0); }).size(), 1000U);
   const auto batched = timer.time(
-      3,
+      copy->stream(), 3,
       [&](int) {
         for (int i = 0; i < 2000; ++i) copy->run(0);
       },
@@ -376,7 +387,7 @@ TEST(WithoutGpu, EveryPartSaysWhy) {
     if (backend.device != DeviceKind::gpu) continue;
     EXPECT_EQ(backend.why_not({MemoryKernel::copy, DType::fp64, 4096}), why) << backend.name;
   }
-  EXPECT_THROW(GpuTimer(nullptr), Unavailable);
+  EXPECT_THROW(GpuTimer(), Unavailable);
 }
 
 TEST(WithoutGpu, ArgumentsAreCheckedFirst) {
