@@ -51,11 +51,15 @@ class HopperGemm final : public DeviceGemm {
   }
 
  private:
-  template <std::size_t kTile, class F>
-  void with_layout(F f) const {
+  template <std::size_t kTile = 0, class F>
+  void with_config(F f) const {
+    if constexpr (kTile + 1 < kTileShapes.size()) {
+      if (tile_ != kTile) return with_config<kTile + 1>(f);
+    }
     constexpr TileShape t = kTileShapes[kTile];
     const auto with = [&]<Layout kLayout, bool kAdds = false>() {
-      f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kAdds>>();
+      f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kAdds,
+                                       t.columns == 192 ? Shared::a : Shared::b, t.lead>>();
     };
     switch (problem().layout) {
       case Layout::nt:
@@ -68,25 +72,9 @@ class HopperGemm final : public DeviceGemm {
     }
   }
 
-  template <class F>
-  void with_config(F f) const {
-    switch (tile_) {
-      case 0:
-        return with_layout<0>(f);
-      case 1:
-        return with_layout<1>(f);
-      case 2:
-        return with_layout<2>(f);
-      default:
-        return with_layout<3>(f);
-    }
-  }
-
   std::size_t tile_;
   std::vector<Task> tasks_;  // one a set
 };
-
-static_assert(kTileShapes.size() == 4, "with_config() names each");
 
 std::string why_not(const GemmProblem& problem) {
   std::string reason = why_no_maps(problem);

@@ -52,38 +52,30 @@ class HopperFp8Gemm final : public DeviceGemm {
   }
 
   [[nodiscard]] std::map<std::string, std::string> notes() const override {
-    return {{"tile", to_string(kFp8TileShapes[tile_])}};
+    return {{"tile", to_string(tiles_of(problem())[tile_])}};
   }
 
  private:
-  template <std::size_t kTile, class F>
-  void with_output(F f) const {
-    constexpr TileShape t = kFp8TileShapes[kTile];
+  template <const auto& kFamily, bool kAdds, std::size_t kTile = 0, class F>
+  void with_tile(F f) const {
+    constexpr TileShape t = kFamily[kTile];
     static_assert(t.columns == kScaleBlock);
-    if constexpr (kTile >= kFirstFp8TileThatAdds) {
-      if (problem().accumulate)
-        return f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, true>>();
+    if constexpr (kTile + 1 < kFamily.size()) {
+      if (tile_ != kTile) return with_tile<kFamily, kAdds, kTile + 1>(f);
     }
-    f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, false>>();
+    f.template operator()<
+        Fp8Config<t.rows, t.blocks, t.stages, kAdds, t.rows == 256 ? 1 : 2, Shared::a, t.lead>>();
   }
 
   template <class F>
   void with_config(F f) const {
-    switch (tile_) {
-      case 0:
-        return with_output<0>(f);
-      case 1:
-        return with_output<1>(f);
-      default:
-        return with_output<2>(f);
-    }
+    problem().accumulate ? with_tile<kFp8TileShapesThatAdd, true>(f)
+                         : with_tile<kFp8TileShapes, false>(f);
   }
 
   std::size_t tile_;
   std::vector<Task> tasks_;  // one a set
 };
-
-static_assert(kFp8TileShapes.size() == 3, "with_config() names each");
 
 }  // namespace
 

@@ -19,9 +19,10 @@ constexpr int kMmaKFp8 = 32;      // fp8 elements of k of one wgmma
 constexpr int kScaleBlock = 128;  // elements of k that a scale is for; and columns of B, or one
 
 template <int kRowsOfTile, int kBlocks, int kStages, bool kAdding,
-          int kPartialSums = kRowsOfTile == 256 ? 1 : 2>
-struct Fp8Config : TileConfig<kRowsOfTile, kScaleBlock, kBlocks, kStages, Major::k, Major::k, 1,
-                              kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kScaleBlock : 0)) * 4> {
+          int kPartialSums = kRowsOfTile == 256 ? 1 : 2, Shared kShared = Shared::a, int kLead = 0>
+struct Fp8Config
+    : TileConfig<kRowsOfTile, kScaleBlock, kBlocks, kShared, kStages, Major::k, Major::k, 1,
+                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kScaleBlock : 0)) * 4, kLead> {
   static constexpr bool kAdds = kAdding;
   static constexpr bool kScaledColumns = kAdding;     // B by 1 x 128, not by 128 x 128
   static constexpr int kScalesOfA = kRowsOfTile * 4;  // bytes
@@ -44,7 +45,6 @@ template <class Config, class Ptx, class Tasks>
 struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
   using Parts = GemmParts<Config, Ptx, Tasks>;
   using Task = typename Tasks::Task;
-  using Parts::a_of;
   using Parts::b_of;
   using Parts::full;
   using Parts::place;
@@ -71,16 +71,18 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const auto [task, tile] = tasks.at(index, from);
+      const float* blocks = nullptr;  // scales of this tile's part of B, one a step
+      if constexpr (!Config::kScaledColumns) {
+        blocks = task.scales_of_blocks + this->column_of(tile) / kScaleBlock * task.stride;
+      }
       Sums c[Config::kWaves] = {};
       if constexpr (Config::kPartials == 2) {
-        multiply_ahead(task, consumer, ring, tile, c[0]);
+        multiply_ahead(consumer, task.k_steps, blocks, ring, c[0]);
       } else {
-        multiply_in_turn(task, consumer, ring, tile, c);
+        const int told = this->step_to_tell(consumer, index == place.cluster, task.k_steps);
+        multiply_in_turn(consumer, task.k_steps, told, blocks, ring, c);
       }
-      TRAINMETER_UNROLL
-      for (int wave = 0; wave < Config::kWaves; ++wave) {
-        this->write(task, consumer, wave, tile, c[wave]);
-      }
+      this->write(task, consumer, tile, c);
     }
     this->finish_writing();
   }
@@ -91,27 +93,23 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     float rows[2];
   };
 
-  // Scales are read before the products are issued: shared memory is then free of both at once.
-  TRAINMETER_DEVICE Scales scales_at(const Task& task, int consumer, int wave,
-                                     const Ring<Config::kStages>& ring, const TileAt& tile,
+  TRAINMETER_DEVICE Scales scales_at(int consumer, int wave, int stage, const float* blocks,
                                      int step) const {
     const int row =
         this->first_row(consumer, wave) + fragment_row(place.thread % kWarpgroupThreads, 0);
-    const std::uint32_t at = scales_of(ring.stage) + row * 4;
+    const std::uint32_t at = scales_of(stage) + row * 4;
     float block = 1;
-    if constexpr (!Config::kScaledColumns) {
-      block = Ptx::read(task.scales_of_blocks + tile.column * task.stride + step);
-    }
-    return {ring.stage, {Ptx::read_shared(at) * block, Ptx::read_shared(at + 8 * 4) * block}};
+    if constexpr (!Config::kScaledColumns) block = Ptx::read(blocks + step);
+    return {stage, {Ptx::read_shared(at) * block, Ptx::read_shared(at + 8 * 4) * block}};
   }
 
   TRAINMETER_DEVICE void issue(int consumer, int wave, int stage, Sums& part) const {
     Ptx::wgmma_fence();
-    const std::uint32_t a = a_of(stage) + this->first_row(consumer, wave) * kRowBytes;
+    const std::uint64_t a = advanced(this->first_a(consumer, wave), stage * Config::kStageBytes);
+    const std::uint64_t b = advanced(this->first_b(), stage * Config::kStageBytes);
     TRAINMETER_UNROLL
     for (int k = 0; k < Config::kStepK / kMmaKFp8; ++k) {
-      Ptx::wgmma_fp8(part, operand_descriptor(a + k * kMmaKFp8),
-                     operand_descriptor(b_of(stage) + k * kMmaKFp8), k > 0);
+      Ptx::wgmma_fp8(part, advanced(a, k * kMmaKFp8), advanced(b, k * kMmaKFp8), k > 0);
     }
     Ptx::wgmma_commit();
   }
@@ -139,30 +137,31 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
   }
 
   // A step is promoted while the next one's products are under way.
-  TRAINMETER_DEVICE void multiply_ahead(const Task& task, int consumer, Ring<Config::kStages>& ring,
-                                        const TileAt& tile, Sums& c) const {
+  TRAINMETER_DEVICE void multiply_ahead(int consumer, const int k_steps, const float* blocks,
+                                        Ring<Config::kStages>& ring, Sums& c) const {
     Sums even, odd;
-    Scales scales_even = begin(task, consumer, ring, tile, 0, even);
+    Scales scales_even = begin(consumer, 0, blocks, ring, even);
     TRAINMETER_ROLLED
     for (int step = 1;; step += 2) {
-      if (step >= task.k_steps) return end(even, scales_even, c);
-      const Scales scales_odd = begin(task, consumer, ring, tile, step, odd);
+      if (step >= k_steps) return end(even, scales_even, c);
+      const Scales scales_odd = begin(consumer, step, blocks, ring, odd);
       Ptx::template wgmma_wait<1>();
       promote(even, scales_even, c);
       release(scales_even.stage);
-      if (step + 1 >= task.k_steps) return end(odd, scales_odd, c);
-      scales_even = begin(task, consumer, ring, tile, step + 1, even);
+      if (step + 1 >= k_steps) return end(odd, scales_odd, c);
+      scales_even = begin(consumer, step + 1, blocks, ring, even);
       Ptx::template wgmma_wait<1>();
       promote(odd, scales_odd, c);
       release(scales_odd.stage);
     }
   }
 
-  TRAINMETER_DEVICE Scales begin(const Task& task, int consumer, Ring<Config::kStages>& ring,
-                                 const TileAt& tile, int step, Sums& part) const {
+  // Scales are read while the tensor cores are at work already.
+  TRAINMETER_DEVICE Scales begin(int consumer, int step, const float* blocks,
+                                 Ring<Config::kStages>& ring, Sums& part) const {
     Ptx::wait(full(ring.stage), ring.parity);
-    const Scales scales = scales_at(task, consumer, 0, ring, tile, step);
     issue(consumer, 0, ring.stage, part);
+    const Scales scales = scales_at(consumer, 0, ring.stage, blocks, step);
     ring.advance();
     return scales;
   }
@@ -173,20 +172,21 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     release(scales.stage);
   }
 
-  TRAINMETER_DEVICE void multiply_in_turn(const Task& task, int consumer,
-                                          Ring<Config::kStages>& ring, const TileAt& tile,
+  TRAINMETER_DEVICE void multiply_in_turn(int consumer, const int k_steps, int told,
+                                          const float* blocks, Ring<Config::kStages>& ring,
                                           Sums (&c)[Config::kWaves]) const {
     TRAINMETER_ROLLED
-    for (int step = 0; step < task.k_steps; ++step, ring.advance()) {
+    for (int step = 0; step < k_steps; ++step, ring.advance()) {
       Ptx::wait(full(ring.stage), ring.parity);
       TRAINMETER_UNROLL
       for (int wave = 0; wave < Config::kWaves; ++wave) {
         Sums part;
-        const Scales scales = scales_at(task, consumer, wave, ring, tile, step);
         issue(consumer, wave, ring.stage, part);
+        const Scales scales = scales_at(consumer, wave, ring.stage, blocks, step);
         Ptx::template wgmma_wait<0>();
         promote(part, scales, c[wave]);
       }
+      this->tell(step, told);
       release(ring.stage);
     }
   }

@@ -40,12 +40,12 @@ __global__ void __launch_bounds__(Config::kThreads, 1) gemm_hopper_fp8_grouped(F
 #endif
 }
 
-// Tiles without clusters: a partner below would often lie behind the group's last row.
+// A cluster's tiles lie beside each other and share A: one below would often lie behind the group's
+// last row.
 template <Layout kLayout, bool kAdds>
-using GroupedBf16 = GemmConfig<128, 256, 1, 4, kLayout, kAdds>;
-// With lists of tasks and scales of columns there are registers for one partial sum.
+using GroupedBf16 = GemmConfig<128, 256, 2, 3, kLayout, kAdds, kAdds ? Shared::b : Shared::a>;
 template <bool kAdds>
-using GroupedFp8 = Fp8Config<128, 1, 5, kAdds, kAdds ? 1 : 2>;
+using GroupedFp8 = Fp8Config<kAdds ? 128 : 256, 2, kAdds ? 4 : 3, kAdds, 1>;
 
 class HopperGroupedGemm final : public Operation {
  public:

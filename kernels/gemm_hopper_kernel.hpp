@@ -11,10 +11,12 @@ namespace trainmeter::hopper {
 
 constexpr int kMmaK = 16;  // bf16 elements of k of one wgmma
 
-template <int kRows, int kColumns, int kBlocks, int kStages, Layout kLayout, bool kAdding = false>
+template <int kRows, int kColumns, int kBlocks, int kStages, Layout kLayout, bool kAdding = false,
+          Shared kShared = Shared::b, int kLead = 0>
 struct GemmConfig
-    : TileConfig<kRows, kColumns, kBlocks, kStages, kLayout == Layout::tn ? Major::mn : Major::k,
-                 kLayout == Layout::nt ? Major::k : Major::mn, 2, kAdding ? 4 : 2, 0> {
+    : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
+                 kLayout == Layout::tn ? Major::mn : Major::k,
+                 kLayout == Layout::nt ? Major::k : Major::mn, 2, kAdding ? 4 : 2, 0, kLead> {
   static constexpr bool kAdds = kAdding;
   static_assert(GemmConfig::kWaves == 1, "a consumer has registers for 64 rows");
 };
@@ -23,8 +25,6 @@ struct GemmConfig
 template <class Config, class Ptx, class Tasks>
 struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
   using Parts = GemmParts<Config, Ptx, Tasks>;
-  using Parts::a_of;
-  using Parts::b_of;
   using Parts::full;
   using Parts::place;
   using Parts::release;
@@ -37,31 +37,36 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const auto [task, tile] = tasks.at(index, from);
-      float c[Config::kColumns / 2];
-      multiply(consumer, task.k_steps, ring, c);
-      this->write(task, consumer, 0, tile, c);
+      float c[1][Config::kColumns / 2];
+      const int told = this->step_to_tell(consumer, index == place.cluster, task.k_steps);
+      multiply(consumer, task.k_steps, told, ring, c[0]);
+      this->write(task, consumer, tile, c);
     }
     this->finish_writing();
   }
 
   // One step's wgmmas stay in flight while the next step's are issued; a stage is given back when
   // the step after it has been issued.
-  TRAINMETER_DEVICE void multiply(int consumer, int k_steps, Ring<Config::kStages>& ring,
+  TRAINMETER_DEVICE void multiply(int consumer, const int k_steps, int told,
+                                  Ring<Config::kStages>& ring,
                                   float (&c)[Config::kColumns / 2]) const {
+    const std::uint64_t first_a = this->first_a(consumer, 0);
+    const std::uint64_t first_b = this->first_b();
     int read = ring.stage;
     TRAINMETER_ROLLED
     for (int step = 0; step < k_steps; ++step, ring.advance()) {
       Ptx::wait(full(ring.stage), ring.parity);
       Ptx::wgmma_fence();
-      const std::uint32_t a = a_of(ring.stage) + this->first_row(consumer, 0) * kRowBytes;
+      const std::uint64_t a = advanced(first_a, ring.stage * Config::kStageBytes);
+      const std::uint64_t b = advanced(first_b, ring.stage * Config::kStageBytes);
       TRAINMETER_UNROLL
       for (int k = 0; k < Config::kStepK / kMmaK; ++k) {
         Ptx::template wgmma<Config::kMajorA == Major::mn, Config::kMajorB == Major::mn>(
-            c, operand_descriptor(a + k * step_bytes(Config::kMajorA)),
-            operand_descriptor(b_of(ring.stage) + k * step_bytes(Config::kMajorB)),
-            step > 0 || k > 0);
+            c, advanced(a, k * step_bytes(Config::kMajorA)),
+            advanced(b, k * step_bytes(Config::kMajorB)), step > 0 || k > 0);
       }
       Ptx::wgmma_commit();
+      this->tell(step, told);
       if (step > 0) {
         Ptx::template wgmma_wait<1>();
         release(read);

@@ -7,6 +7,7 @@
 #include "kernels/gemm.hpp"
 #include "kernels/gemm_hopper_fp8_kernel.hpp"
 #include "kernels/gemm_hopper_parts.hpp"
+#include "kernels/hopper_ptx.cuh"
 #include "kernels/scaled_operand.hpp"
 
 #include <cudaTypedefs.h>
@@ -214,7 +215,7 @@ __device__ __forceinline__ Place place_of_thread() {
 }
 __device__ __forceinline__ std::uint32_t aligned_shared(const void* window) {
   const auto start = static_cast<std::uint32_t>(__cvta_generic_to_shared(window));
-  return (start + kAtomBytes - 1) / kAtomBytes * kAtomBytes;
+  return Ptx::uniform((start + kAtomBytes - 1) / kAtomBytes * kAtomBytes);
 }
 
 }  // namespace trainmeter::hopper

@@ -6,10 +6,10 @@
 // Thread blocks are persistent: each works through every so many-th tile of C. Its first warpgroup
 // is the producer: one thread has TMA fill a ring of stages, each a row of swizzled memory (128
 // bytes) deep in k. The others are consumers: each multiplies its rows of the tile, 64 at a time,
-// and has the sums in its registers. Two blocks of a cluster have tiles below each other: each
-// loads half of the B that both need and multicasts it. C goes through shared memory, while the
-// producer already loads for the next tile. TMA reads zeros outside of A and B and writes nothing
-// outside of C, so that ragged edges need no code.
+// and has the sums in its registers. Two blocks of a cluster have tiles below each other, and each
+// loads half of the B that both need and multicasts it; or tiles beside each other, and share A. C
+// goes through shared memory, while the producer already loads for the next tile. TMA reads zeros
+// outside of A and B and writes nothing outside of C, so that ragged edges need no code.
 //
 // `Ptx` stands for the instructions: hopper_ptx.cuh, or their models in tests.
 #pragma once
@@ -31,19 +31,25 @@
 
 namespace trainmeter::hopper {
 
-constexpr int kMmaRows = 64;   // of one wgmma
-constexpr int kBoxRows = 64;   // of C that one TMA store writes, each a row of swizzled memory
-constexpr int kSlabsHeld = 2;  // of a consumer's C, one being written while TMA reads the other
+constexpr int kMmaRows = 64;  // of one wgmma
+constexpr int kBoxRows = 64;  // of C that one TMA store writes, each a row of swizzled memory
+
+constexpr int kPairBarrier = 3;  // a named one; 1 and 2 are the consumers' own
+
+// The operand that the blocks of a cluster share.
+enum class Shared { a, b };
 
 // Sizes that follow from a tile of kRows x kColumns, kBlocks of them a cluster, a ring of kStages
 // and the types: bytes an element of A and B and of C, bytes of scales a stage.
-template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, int kStagesOfRing, Major kA,
-          Major kB, int kBytesOfOperand, int kBytesOfC, int kScaleBytesOfStage>
+template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, Shared kSharedOperand,
+          int kStagesOfRing, Major kA, Major kB, int kBytesOfOperand, int kBytesOfC,
+          int kScaleBytesOfStage, int kLeadOfFirst = 0>
 struct TileConfig {
   static constexpr int kRows = kRowsOfTile;
   static constexpr int kColumns = kColumnsOfTile;
   static constexpr int kBlocks = kBlocksOfCluster;
   static constexpr int kStages = kStagesOfRing;
+  static constexpr int kLead = kLeadOfFirst;  // steps that the first consumer is ahead
   static constexpr Major kMajorA = kA;
   static constexpr Major kMajorB = kB;
   static constexpr int kStepK = kRowBytes / kBytesOfOperand;  // elements of k in a stage
@@ -52,9 +58,16 @@ struct TileConfig {
   static constexpr int kConsumers = kRows == kMmaRows ? 1 : 2;
   static constexpr int kWaves = kRows / kMmaRows / kConsumers;  // of 64 rows, of each consumer
   static constexpr int kThreads = (1 + kConsumers) * kWarpgroupThreads;
-  static constexpr int kColumnsLoaded = kColumns / kBlocks;  // of B by each block of the cluster
+  // By each block of the cluster, of the A and B that a tile needs.
+  static constexpr bool kSharesA = kBlocks > 1 && kSharedOperand == Shared::a;
+  static constexpr bool kSharesB = kBlocks > 1 && kSharedOperand == Shared::b;
+  static constexpr int kRowsLoaded = kSharesA ? kRows / kBlocks : kRows;
+  static constexpr int kColumnsLoaded = kSharesB ? kColumns / kBlocks : kColumns;
+  // Of C, that a cluster has the tiles of.
+  static constexpr int kClusterRows = kSharesA ? kRows : kRows * kBlocks;
+  static constexpr int kClusterColumns = kSharesA ? kColumns * kBlocks : kColumns;
   // Rows (of m or n) of one TMA box; an mn-major box is a slab of 64.
-  static constexpr int kBoxRowsA = kMajorA == Major::k ? kRows : 64;
+  static constexpr int kBoxRowsA = kMajorA == Major::k ? kRowsLoaded : 64;
   static constexpr int kBoxRowsB = kMajorB == Major::k ? kColumnsLoaded : 64;
 
   // Shared memory, from a multiple of 1024 bytes.
@@ -63,15 +76,22 @@ struct TileConfig {
   static constexpr int kStageBytes = kBytesA + kBytesB;
   static constexpr int kSlabBytes = kBoxRows * kRowBytes;
   static constexpr int kStaging = kStages * kStageBytes;
-  static constexpr int kScales = kStaging + kConsumers * kSlabsHeld * kSlabBytes;
   static constexpr int kScaleBytes = kScaleBytesOfStage;
+  static constexpr int kSlabs = kWaves * kColumns / kSlab;  // of a consumer's C
+  static constexpr int kRest = kStages * (kScaleBytes + 2 * 8) + kAtomBytes;
+  // That there is room for beside the ring: all, so that the next tile begins while TMA writes; or
+  // two, one being filled while TMA reads the other.
+  static constexpr int kSlabsHeld =
+      kStaging + kConsumers * kSlabs * kSlabBytes + kRest <= kSharedBytes ? kSlabs : 2;
+  static constexpr int kScales = kStaging + kConsumers * kSlabsHeld * kSlabBytes;
   static constexpr int kBarriers = kScales + kStages * kScaleBytes;
   static constexpr int kBytes = kBarriers + 2 * kStages * 8;
   static constexpr int kSharedAsked = kBytes + kAtomBytes;  // the window's start is only 16-aligned
 
   static_assert(kRows == kWaves * kConsumers * kMmaRows && kColumns % kSlab == 0);
-  static_assert(kColumnsLoaded % 64 == 0 && kBoxRowsA <= 256 && kBoxRowsB <= 256, "TMA's limit");
-  static_assert(kColumns / kSlab % kSlabsHeld == 0, "each tile starts with the first slab");
+  static_assert(kRowsLoaded % 64 == 0 && kColumnsLoaded % 64 == 0);
+  static_assert(kBoxRowsA <= 256 && kBoxRowsB <= 256, "TMA's limit");
+  static_assert(kSlabs % kSlabsHeld == 0, "each tile starts with the first slab");
   static_assert(kBytesA % kAtomBytes == 0 && kBytesB % kAtomBytes == 0);
   static_assert(kScaleBytes % 128 == 0, "TMA writes to multiples of 128 bytes");
   static_assert(kSharedAsked <= kSharedBytes);
@@ -100,12 +120,13 @@ struct Place {
 // The clusters' tiles of C, m x n, in each group.
 template <class Config>
 constexpr TileGrid grid_of(int m, int n, int groups) {
-  constexpr int kRows = Config::kRows * Config::kBlocks;
-  return {(m + kRows - 1) / kRows, (n + Config::kColumns - 1) / Config::kColumns, groups};
+  constexpr int kRows = Config::kClusterRows;
+  constexpr int kColumns = Config::kClusterColumns;
+  return {(m + kRows - 1) / kRows, (n + kColumns - 1) / kColumns, groups};
 }
 
 // C and its operands as TMA sees them, {contiguous, other, group}, and how much there is to do. A
-// tile of the grid is one cluster's: kBlocks tiles below each other.
+// tile of the grid is one cluster's: kBlocks tiles below or beside each other.
 template <class TensorMap>
 struct GemmTask {
   TensorMap a;
@@ -156,6 +177,7 @@ struct TaskList {
 template <class Config, class Ptx, class Tasks>
 struct GemmParts {
   using Task = typename Tasks::Task;
+  using TensorMap = typename Ptx::TensorMap;
 
   Tasks tasks;
   std::uint32_t shared;  // address of kBytes, a multiple of 1024
@@ -175,17 +197,18 @@ struct GemmParts {
 
   // Element coordinates of this block's part of a tile.
   TRAINMETER_DEVICE int row_of(const TileAt& tile) const {
-    return (tile.row * Config::kBlocks + place.rank) * Config::kRows;
+    return tile.row * Config::kClusterRows + (Config::kSharesA ? 0 : place.rank * Config::kRows);
   }
-  TRAINMETER_DEVICE static int column_of(const TileAt& tile) {
-    return tile.column * Config::kColumns;
+  TRAINMETER_DEVICE int column_of(const TileAt& tile) const {
+    return tile.column * Config::kClusterColumns +
+           (Config::kSharesA ? place.rank * Config::kColumns : 0);
   }
 
   template <class Kernel>
   TRAINMETER_DEVICE void work(const Kernel& kernel) const {
     if (place.thread == 0) init_barriers();
     Ptx::cluster_sync();
-    const int warpgroup = place.thread / kWarpgroupThreads;
+    const int warpgroup = Ptx::uniform(place.thread / kWarpgroupThreads);
     if (warpgroup == 0) {
       if constexpr (Config::kConsumers > 1) Ptx::template fewer_registers<40>();
       if (place.thread == 0) produce(kernel);
@@ -215,42 +238,50 @@ struct GemmParts {
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const auto [task, tile] = tasks.at(index, from);
-      const int column = column_of(tile) + place.rank * Config::kColumnsLoaded;
       for (int step = 0; step < task.k_steps; ++step, ring.advance()) {
         Ptx::wait(empty(ring.stage), ring.parity ^ 1);
         Ptx::arrive_expecting(full(ring.stage), Config::kStageBytes + Config::kScaleBytes);
-        load_a(task, ring.stage, row_of(tile), step * Config::kStepK, tile.group);
-        load_b(task, ring.stage, column, step * Config::kStepK, tile.group);
+        const int k = step * Config::kStepK;
+        load<Config::kMajorA, Config::kRowsLoaded, Config::kBoxRowsA, Config::kSharesA>(
+            task.a, a_of(ring.stage), ring.stage, row_of(tile), k, tile.group);
+        load<Config::kMajorB, Config::kColumnsLoaded, Config::kBoxRowsB, Config::kSharesB>(
+            task.b, b_of(ring.stage), ring.stage, column_of(tile), k, tile.group);
         if constexpr (Config::kScaleBytes > 0) kernel.load_scales(task, ring.stage, tile, step);
       }
     }
   }
 
-  TRAINMETER_DEVICE void load_a(const Task& task, int stage, int row, int k, int group) const {
+  // kRows rows of A or columns of B from `first` on, box by box; of a shared operand this block's
+  // part, to all blocks of the cluster.
+  template <Major kMajor, int kRows, int kBoxRows, bool kShared>
+  TRAINMETER_DEVICE void load(const TensorMap& map, std::uint32_t to, int stage, int first, int k,
+                              int group) const {
+    const int part = kShared ? place.rank * kRows : 0;
     TRAINMETER_UNROLL
-    for (int r = 0; r < Config::kRows; r += Config::kBoxRowsA) {
-      const std::uint32_t to = a_of(stage) + r * kRowBytes;
-      if constexpr (Config::kMajorA == Major::k) {
-        Ptx::load(to, task.a, full(stage), k, row + r, group);
+    for (int r = 0; r < kRows; r += kBoxRows) {
+      const std::uint32_t there = to + (part + r) * kRowBytes;
+      const int other = first + part + r;
+      const int x = kMajor == Major::k ? k : other;
+      const int y = kMajor == Major::k ? other : k;
+      if constexpr (kShared) {
+        Ptx::load_multicast(there, map, full(stage), x, y, group, (1 << Config::kBlocks) - 1);
       } else {
-        Ptx::load(to, task.a, full(stage), row + r, k, group);
+        Ptx::load(there, map, full(stage), x, y, group);
       }
     }
   }
 
-  // This block's part of B, to all blocks of the cluster.
-  TRAINMETER_DEVICE void load_b(const Task& task, int stage, int column, int k, int group) const {
-    const int part = place.rank * Config::kColumnsLoaded * kRowBytes;
-    TRAINMETER_UNROLL
-    for (int c = 0; c < Config::kColumnsLoaded; c += Config::kBoxRowsB) {
-      const std::uint32_t to = b_of(stage) + part + c * kRowBytes;
-      const int x = Config::kMajorB == Major::k ? k : column + c;
-      const int y = Config::kMajorB == Major::k ? column + c : k;
-      if constexpr (Config::kBlocks > 1) {
-        Ptx::load_multicast(to, task.b, full(stage), x, y, group, (1 << Config::kBlocks) - 1);
-      } else {
-        Ptx::load(to, task.b, full(stage), x, y, group);
-      }
+  // The second consumer begins kLead steps behind the first, and stays behind: so one has the
+  // tensor cores to itself while the other writes its C. The first says when, in its first tile.
+  TRAINMETER_DEVICE int step_to_tell(int consumer, bool first_tile, int k_steps) const {
+    if constexpr (Config::kLead == 0 || Config::kConsumers == 1) return -1;
+    if (!first_tile) return -1;
+    if (consumer == 1) Ptx::wait_for_pair(kPairBarrier);
+    return consumer == 1 ? -1 : (Config::kLead < k_steps ? Config::kLead : k_steps) - 1;
+  }
+  TRAINMETER_DEVICE void tell(int step, int step_to_tell) const {
+    if constexpr (Config::kLead > 0 && Config::kConsumers > 1) {
+      if (step == step_to_tell) Ptx::say_to_pair(kPairBarrier);
     }
   }
 
@@ -265,33 +296,54 @@ struct GemmParts {
     return (consumer * Config::kWaves + wave) * kMmaRows;
   }
 
-  // 64 rows of C, from the registers of a consumer: written as bf16, or added to what is there in
-  // fp32. A slab of columns at a time goes through one of two places in shared memory.
-  TRAINMETER_DEVICE void write(const Task& task, int consumer, int wave, const TileAt& tile,
-                               const float (&c)[Config::kColumns / 2]) const {
-    const int row = row_of(tile) + first_row(consumer, wave);
-    const int column = column_of(tile);
+  // Descriptors of what a consumer multiplies in the ring's first stage; a stage's are `stage`
+  // times kStageBytes further on.
+  TRAINMETER_DEVICE std::uint64_t first_a(int consumer, int wave) const {
+    return operand_descriptor(a_of(0) + first_row(consumer, wave) * kRowBytes);
+  }
+  TRAINMETER_DEVICE std::uint64_t first_b() const { return operand_descriptor(b_of(0)); }
+
+  // A consumer's part of a tile of C, from its registers: written as bf16, or added to what is
+  // there in fp32. Slabs of columns go through shared memory: all of them at once where there is
+  // room, or one after the other.
+  TRAINMETER_DEVICE void write(const Task& task, int consumer, const TileAt& tile,
+                               const float (&c)[Config::kWaves][Config::kColumns / 2]) const {
+    constexpr int kOfWave = Config::kColumns / Config::kSlab;
+    constexpr int kHeld = Config::kSlabsHeld;
+    constexpr int kBatch = kHeld == Config::kSlabs ? kHeld : 1;
     const bool leads = place.thread % kWarpgroupThreads == 0;
+    const std::uint32_t staging = shared + Config::kStaging + consumer * kHeld * Config::kSlabBytes;
     TRAINMETER_UNROLL
-    for (int slab = 0; slab < Config::kColumns / Config::kSlab; ++slab) {
-      const std::uint32_t staged = shared + Config::kStaging +
-                                   (consumer * kSlabsHeld + slab % kSlabsHeld) * Config::kSlabBytes;
-      if (leads) Ptx::template wait_for_reads<kSlabsHeld - 1>();
+    for (int first = 0; first < Config::kSlabs; first += kBatch) {
+      if (leads) Ptx::template wait_for_reads<kHeld - kBatch>();
       Ptx::warpgroup_sync(1 + consumer);
-      const float* values = c + slab * Config::kSlab / 2;
-      if constexpr (Config::kAdds) {
-        stage_fp32(staged, values);
-      } else {
-        stage_bf16(staged, values);
+      TRAINMETER_UNROLL
+      for (int slab = first; slab < first + kBatch; ++slab) {
+        stage(staging + slab % kHeld * Config::kSlabBytes,
+              c[slab / kOfWave] + slab % kOfWave * Config::kSlab / 2);
       }
       Ptx::fence_for_tma();
       Ptx::warpgroup_sync(1 + consumer);
       if (!leads) continue;
-      if constexpr (Config::kAdds) {
-        Ptx::add(task.c, staged, column + slab * Config::kSlab, row, tile.group);
-      } else {
-        Ptx::store(task.c, staged, column + slab * Config::kSlab, row, tile.group);
+      TRAINMETER_UNROLL
+      for (int slab = first; slab < first + kBatch; ++slab) {
+        const std::uint32_t from = staging + slab % kHeld * Config::kSlabBytes;
+        const int column = column_of(tile) + slab % kOfWave * Config::kSlab;
+        const int row = row_of(tile) + first_row(consumer, slab / kOfWave);
+        if constexpr (Config::kAdds) {
+          Ptx::add(task.c, from, column, row, tile.group);
+        } else {
+          Ptx::store(task.c, from, column, row, tile.group);
+        }
       }
+    }
+  }
+
+  TRAINMETER_DEVICE void stage(std::uint32_t staged, const float* values) const {
+    if constexpr (Config::kAdds) {
+      stage_fp32(staged, values);
+    } else {
+      stage_bf16(staged, values);
     }
   }
 

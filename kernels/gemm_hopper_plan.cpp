@@ -21,24 +21,26 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
 
 }  // namespace
 
+std::span<const TileShape> tiles_of(const GemmProblem& p) {
+  if (p.dtype != DType::fp8) return kTileShapes;
+  return p.accumulate ? std::span<const TileShape>(kFp8TileShapesThatAdd) : kFp8TileShapes;
+}
+
 std::string to_string(const TileShape& tile) {
   return std::to_string(tile.rows) + " x " + std::to_string(tile.columns) + ", clusters of " +
          std::to_string(tile.blocks);
 }
 
 std::size_t tile_for(const GemmProblem& p, int sms) {
-  const std::span<const TileShape> family =
-      p.dtype == DType::fp8 ? std::span<const TileShape>(kFp8TileShapes) : kTileShapes;
+  const std::span<const TileShape> family = tiles_of(p);
   if (p.sms > 0) sms = std::min(sms, p.sms);
-  const bool adds_fp8 = p.dtype == DType::fp8 && p.accumulate;
-  const std::size_t first = adds_fp8 ? kFirstFp8TileThatAdds : 0;
   if (const char* asked = std::getenv("TRAINMETER_GEMM_TILE"); asked != nullptr) {
     const auto tile = static_cast<std::size_t>(std::strtoul(asked, nullptr, 10));
-    return std::clamp(tile, first, family.size() - 1);
+    return std::min(tile, family.size() - 1);
   }
-  std::size_t best = first;
+  std::size_t best = 0;
   double least = std::numeric_limits<double>::infinity();
-  for (std::size_t i = first; i < family.size(); ++i) {
+  for (std::size_t i = 0; i < family.size(); ++i) {
     const TileShape& t = family[i];
     const std::int64_t tiles =
         rounded_up(p.m, t.rows * t.blocks) * rounded_up(p.n, t.columns) * p.groups;

@@ -6,6 +6,7 @@
 #include "kernels/gemm_grouped.hpp"
 
 #include <array>
+#include <span>
 #include <string>
 
 namespace trainmeter::hopper {
@@ -14,13 +15,22 @@ namespace trainmeter::hopper {
 // the ring. GemmConfig's and Fp8Config's parameters.
 struct TileShape {
   int rows, columns, blocks, stages;
+  int lead = 0;
 };
-inline constexpr std::array<TileShape, 4> kTileShapes = {
-    {{128, 256, 2, 4}, {128, 128, 2, 5}, {64, 256, 1, 4}, {64, 128, 1, 6}}};
-inline constexpr std::array<TileShape, 3> kFp8TileShapes = {
-    {{256, 128, 2, 3}, {128, 128, 2, 5}, {64, 128, 1, 7}}};
-// Scales of B's columns take registers that 256 rows don't leave.
-inline constexpr std::size_t kFirstFp8TileThatAdds = 1;
+inline constexpr std::array<TileShape, 7> kTileShapes = {{{128, 256, 2, 4},
+                                                          {128, 256, 2, 3},
+                                                          {128, 256, 2, 3, 2},
+                                                          {128, 192, 2, 4, 2},
+                                                          {128, 128, 2, 5},
+                                                          {64, 256, 1, 4},
+                                                          {64, 128, 1, 6}}};
+inline constexpr std::array<TileShape, 4> kFp8TileShapes = {
+    {{256, 128, 2, 3}, {256, 128, 2, 3, 1}, {128, 128, 2, 5}, {64, 128, 1, 7}}};
+inline constexpr std::array<TileShape, 4> kFp8TileShapesThatAdd = {
+    {{256, 128, 2, 3}, {128, 128, 2, 4}, {128, 128, 2, 5}, {64, 128, 1, 7}}};
+
+// Those of the problem's type and output.
+std::span<const TileShape> tiles_of(const GemmProblem& problem);
 
 std::string to_string(const TileShape& tile);  // "128 x 256, clusters of 2"
 

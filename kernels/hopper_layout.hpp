@@ -65,6 +65,13 @@ TRAINMETER_BOTH std::uint64_t operand_descriptor(std::uint32_t start) {
   return encoded({.start = start, .leading = 64 * kRowBytes, .stride = kAtomBytes, .swizzle = 1});
 }
 
+// The same operand `bytes` further on, a multiple of 16. Nothing carries beyond the first field,
+// for shared memory ends before it does.
+TRAINMETER_BOTH std::uint64_t advanced(std::uint64_t descriptor, std::uint32_t bytes) {
+  const auto low = static_cast<std::uint32_t>(descriptor) + (bytes >> 4);
+  return (descriptor >> 32 << 32) | low;
+}
+
 // Bytes from one wgmma's operand to the next one's, 16 elements of k further on.
 TRAINMETER_BOTH std::uint32_t step_bytes(Major major) {
   return major == Major::k ? 16 * 2 : 16 * kRowBytes;

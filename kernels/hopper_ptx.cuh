@@ -63,6 +63,18 @@ struct Ptx {
             : "memory");
   }
   static __device__ void warp_sync() { __syncwarp(); }
+  // The same value in every lane, and the compiler knows: so that arithmetic on it is the warp's.
+  template <class Value>
+  static __device__ Value uniform(Value value) {
+    return __shfl_sync(0xffffffffU, value, 0);
+  }
+  // 256 threads meet: those of one warpgroup have only to say that they were here.
+  static __device__ void say_to_pair(int name) {
+    asm volatile("bar.arrive %0, 256;" ::"r"(name) : "memory");
+  }
+  static __device__ void wait_for_pair(int name) {
+    asm volatile("bar.sync %0, 256;" ::"r"(name) : "memory");
+  }
   static __device__ void warpgroup_sync(int name) {  // 128 threads; 0 is __syncthreads'
     asm volatile("bar.sync %0, 128;" ::"r"(name) : "memory");
   }
@@ -143,6 +155,21 @@ struct Ptx {
         "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, "
         "%125, %126, %127}, %128, %129, p, 1, 1, %131, %132;\n}"
         : TM_64(0), TM_64(64)
+        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)), "n"(kMnA), "n"(kMnB));
+  }
+  template <bool kMnA, bool kMnB>
+  static __device__ void wgmma(float (&d)[96], std::uint64_t a, std::uint64_t b, bool accumulate) {
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+        "}, %96, %97, p, 1, 1, %99, %100;\n}"
+        : TM_32(0), TM_32(32), TM_32(64)
         : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)), "n"(kMnA), "n"(kMnB));
   }
   template <bool kMnA, bool kMnB>

@@ -166,6 +166,8 @@ const std::vector<std::int64_t> kSizes = {70, 0, 131, 1, 0};  // none ends with 
 TEST(GroupedGemm, Bf16IsRightInEveryPass) {
   expect_right<GemmConfig<128, 128, 1, 4, Layout::nt>>(
       problem_of(DType::bf16, Layout::nt, false, kSizes));
+  expect_right<GemmConfig<128, 128, 2, 4, Layout::nt, false, Shared::a>>(
+      problem_of(DType::bf16, Layout::nt, false, kSizes));
   expect_right<GemmConfig<64, 128, 1, 4, Layout::nn>>(
       problem_of(DType::bf16, Layout::nn, false, kSizes));
   expect_right<GemmConfig<64, 128, 1, 4, Layout::tn, true>>(
@@ -174,7 +176,8 @@ TEST(GroupedGemm, Bf16IsRightInEveryPass) {
 
 TEST(GroupedGemm, Fp8IsRightInEveryPass) {
   expect_right<Fp8Config<128, 1, 5, false>>(problem_of(DType::fp8, Layout::nt, false, kSizes));
-  expect_right<Fp8Config<128, 1, 5, true, 1>>(problem_of(DType::fp8, Layout::nt, true, kSizes));
+  expect_right<Fp8Config<256, 2, 3, false, 1>>(problem_of(DType::fp8, Layout::nt, false, kSizes));
+  expect_right<Fp8Config<128, 2, 4, true, 1>>(problem_of(DType::fp8, Layout::nt, true, kSizes));
 }
 
 TEST(GroupedGemm, LimitsAreNamed) {

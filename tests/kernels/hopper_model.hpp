@@ -190,6 +190,10 @@ struct ModelPtx {
   }
   static void barrier_init_fence() {}
   static void prefetch(const TensorMap& /*map*/) {}
+  template <class Value>
+  static Value uniform(Value value) {
+    return value;
+  }
   static void cluster_sync() {
     me.cluster->meet("cluster", me.cluster->blocks() * threads_of_block);
   }
@@ -200,6 +204,11 @@ struct ModelPtx {
   static void warpgroup_sync(int name) {
     if (name < 1 || name > 15) throw std::runtime_error("no such named barrier");
     me.cluster->meet(std::to_string(me.rank) + " " + std::to_string(name), kWarpgroupThreads);
+  }
+  static void say_to_pair(int name) { wait_for_pair(name); }  // harsher: it waits
+  static void wait_for_pair(int name) {
+    me.cluster->meet(std::to_string(me.rank) + " pair " + std::to_string(name),
+                     2 * kWarpgroupThreads);
   }
   static void arrive_expecting(std::uint32_t barrier, int bytes) {
     const std::lock_guard lock(me.cluster->mutex);
