@@ -6,9 +6,9 @@
 // cuBLAS is column-major. A row-major matrix is its own transpose in column-major, and (A B)^T =
 // B^T A^T: so our B goes first.
 #include "kernels/backends.hpp"
+#include "kernels/fastest.hpp"
 #include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_operands.hpp"
-#include "kernels/gpu_timer.hpp"
 
 #include <cublasLt.h>
 
@@ -25,10 +25,8 @@ namespace {
 
 constexpr std::int64_t kWorkspaceBytes =
     64LL << 20;  // what cuBLAS recommends for Hopper is 32 MiB; more never hurts a choice
-constexpr int kCandidates = 64;    // algorithms that the heuristic may propose and we time
-constexpr int kTrials = 5;         // runs of each
-constexpr double kHopeless = 1.5;  // so much slower than the best after a run: not tried again
-constexpr int kKernelsOfOne = 4;   // launches of one GEMM at most: split-K adds a reduction
+constexpr int kCandidates = 64;   // algorithms that the heuristic may propose and we time
+constexpr int kKernelsOfOne = 4;  // launches of one GEMM at most: split-K adds a reduction
 
 void check(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS) {
@@ -129,7 +127,6 @@ MatrixLayout matrix_layout(cudaDataType_t type, std::int64_t rows, std::int64_t 
 struct Candidate {
   cublasLtMatmulAlgo_t algorithm{};
   int rank = 0;  // among the heuristic's proposals, from 1
-  double time_s = std::numeric_limits<double>::infinity();
 };
 
 // "id 66, tile 20, stages 36, ...": numbers as cublasLt.h defines them.
@@ -251,27 +248,16 @@ class CublasLtGemm final : public DeviceGemm {
     return candidates;
   }
 
-  // The heuristic's first proposal is often not the fastest; each is timed on the real operands, in
-  // turn, so that a clock that rises meanwhile favours none. The shortest time of each counts.
+  // The heuristic's first proposal is often not the fastest: they are tried on the real operands.
   void choose_algorithm() {
-    std::vector<Candidate> candidates = proposed();
+    const std::vector<Candidate> candidates = proposed();
     const std::size_t tried = candidates.size();
-    GpuTimer timer;
-    for (int trial = 0; trial < kTrials; ++trial) {
-      const std::vector<double> times = timer.time(
-          queue(), static_cast<int>(candidates.size()),
-          [&](int i) {
-            check(launch(candidates[static_cast<std::size_t>(i)].algorithm, trial % sets()),
-                  "cublasLtMatmul");
-          },
-          kKernelsOfOne);
-      for (std::size_t i = 0; i < times.size(); ++i) {
-        candidates[i].time_s = std::min(candidates[i].time_s, times[i]);
-      }
-      const double best = std::ranges::min_element(candidates, {}, &Candidate::time_s)->time_s;
-      std::erase_if(candidates, [&](const Candidate& c) { return kHopeless * best < c.time_s; });
-    }
-    const Candidate& best = *std::ranges::min_element(candidates, {}, &Candidate::time_s);
+    const Candidate& best = candidates[fastest_of(
+        queue(), tried,
+        [&](std::size_t i, int trial) {
+          check(launch(candidates[i].algorithm, trial % sets()), "cublasLtMatmul");
+        },
+        kKernelsOfOne)];
     algorithm_ = best.algorithm;
     notes_ = {{"algorithm", text_of(best.algorithm)},
               {"algorithms_tried", std::to_string(tried)},

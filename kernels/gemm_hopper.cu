@@ -29,37 +29,21 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
 #endif
 }
 
-class HopperGemm final : public DeviceGemm {
+class HopperGemm final : public TriedGemm<HopperGemm, Task> {
  public:
   HopperGemm(const GemmProblem& problem, const OperandOptions& options)
-      : DeviceGemm(problem, options), tile_(tile_for(problem, sms_of_device())) {
-    with_config([&]<class Config>() {
-      for (int set = 0; set < sets(); ++set)
-        tasks_.push_back(bf16_task<Config>(problem, a(set), b(set), c(set)));
-    });
+      : TriedGemm(problem, options) {
+    choose();
   }
 
-  void run(int set) override {
-    with_config([&]<class Config>() {
-      const Task& task = tasks_[static_cast<std::size_t>(set)];
-      launch<Config>(gemm_hopper_bf16<Config>, task, task.grid.count(), problem().sms, queue());
-    });
-  }
-
-  [[nodiscard]] std::map<std::string, std::string> notes() const override {
-    return {{"tile", to_string(kTileShapes[tile_])}};
-  }
-
- private:
   template <std::size_t kTile = 0, class F>
-  void with_config(F f) const {
+  void with_config(std::size_t tile, F f) const {
     if constexpr (kTile + 1 < kTileShapes.size()) {
-      if (tile_ != kTile) return with_config<kTile + 1>(f);
+      if (tile != kTile) return with_config<kTile + 1>(tile, f);
     }
     constexpr TileShape t = kTileShapes[kTile];
     const auto with = [&]<Layout kLayout, bool kAdds = false>() {
-      f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kAdds,
-                                       t.columns == 192 ? Shared::a : Shared::b, t.lead>>();
+      f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kAdds>>();
     };
     switch (problem().layout) {
       case Layout::nt:
@@ -72,8 +56,15 @@ class HopperGemm final : public DeviceGemm {
     }
   }
 
-  std::size_t tile_;
-  std::vector<Task> tasks_;  // one a set
+  template <class Config>
+  Task task_of(int set) const {
+    return bf16_task<Config>(problem(), a(set), b(set), c(set));
+  }
+
+  template <class Config>
+  static auto kernel_of() -> void (*)(Task) {
+    return gemm_hopper_bf16<Config>;
+  }
 };
 
 std::string why_not(const GemmProblem& problem) {

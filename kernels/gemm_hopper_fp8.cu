@@ -25,56 +25,47 @@ __global__ void __launch_bounds__(Config::kThreads, 1)
 #endif
 }
 
-class HopperFp8Gemm final : public DeviceGemm {
+class HopperFp8Gemm final : public TriedGemm<HopperFp8Gemm, Task> {
  public:
   HopperFp8Gemm(const GemmProblem& problem, const OperandOptions& options)
-      : DeviceGemm(problem, options), tile_(tile_for(problem, sms_of_device())) {
-    with_config([&]<class Config>() {
-      for (int set = 0; set < sets(); ++set) {
-        tasks_.push_back(fp8_task<Config>(
-            problem,
-            {.a = a(set),
-             .b = b(set),
-             .c = c(set),
-             .scales_a = scales_a(set),
-             .scales_b = scales_b(set),
-             .row = problem.k,
-             .scales_row = scale_index(ScaleBlock::row, problem.m, problem.k, 0, kScaleBlock)}));
-      }
-    });
+      : TriedGemm(problem, options) {
+    choose();
   }
 
-  void run(int set) override {
-    with_config([&]<class Config>() {
-      const Task& task = tasks_[static_cast<std::size_t>(set)];
-      launch<Config>(gemm_hopper_fp8<Config>, task, task.grid.count(), problem().sms, queue());
-    });
+  template <class F>
+  void with_config(std::size_t tile, F f) const {
+    problem().accumulate ? with_tile<kFp8TileShapesThatAdd, true>(tile, f)
+                         : with_tile<kFp8TileShapes, false>(tile, f);
   }
 
-  [[nodiscard]] std::map<std::string, std::string> notes() const override {
-    return {{"tile", to_string(tiles_of(problem())[tile_])}};
+  template <class Config>
+  Task task_of(int set) const {
+    const GemmProblem& p = problem();
+    return fp8_task<Config>(p,
+                            {.a = a(set),
+                             .b = b(set),
+                             .c = c(set),
+                             .scales_a = scales_a(set),
+                             .scales_b = scales_b(set),
+                             .row = p.k,
+                             .scales_row = scale_index(ScaleBlock::row, p.m, p.k, 0, kScaleBlock)});
+  }
+
+  template <class Config>
+  static auto kernel_of() -> void (*)(Task) {
+    return gemm_hopper_fp8<Config>;
   }
 
  private:
   template <const auto& kFamily, bool kAdds, std::size_t kTile = 0, class F>
-  void with_tile(F f) const {
+  void with_tile(std::size_t tile, F f) const {
     constexpr TileShape t = kFamily[kTile];
     static_assert(t.columns == kScaleBlock);
     if constexpr (kTile + 1 < kFamily.size()) {
-      if (tile_ != kTile) return with_tile<kFamily, kAdds, kTile + 1>(f);
+      if (tile != kTile) return with_tile<kFamily, kAdds, kTile + 1>(tile, f);
     }
-    f.template operator()<
-        Fp8Config<t.rows, t.blocks, t.stages, kAdds, t.rows == 256 ? 1 : 2, Shared::a, t.lead>>();
+    f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, kAdds>>();
   }
-
-  template <class F>
-  void with_config(F f) const {
-    problem().accumulate ? with_tile<kFp8TileShapesThatAdd, true>(f)
-                         : with_tile<kFp8TileShapes, false>(f);
-  }
-
-  std::size_t tile_;
-  std::vector<Task> tasks_;  // one a set
 };
 
 }  // namespace

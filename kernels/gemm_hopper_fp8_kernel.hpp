@@ -19,10 +19,10 @@ constexpr int kMmaKFp8 = 32;      // fp8 elements of k of one wgmma
 constexpr int kScaleBlock = 128;  // elements of k that a scale is for; and columns of B, or one
 
 template <int kRowsOfTile, int kBlocks, int kStages, bool kAdding,
-          int kPartialSums = kRowsOfTile == 256 ? 1 : 2, Shared kShared = Shared::a, int kLead = 0>
+          int kPartialSums = kRowsOfTile == 256 ? 1 : 2, Shared kShared = Shared::a>
 struct Fp8Config
     : TileConfig<kRowsOfTile, kScaleBlock, kBlocks, kShared, kStages, Major::k, Major::k, 1,
-                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kScaleBlock : 0)) * 4, kLead> {
+                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kScaleBlock : 0)) * 4> {
   static constexpr bool kAdds = kAdding;
   static constexpr bool kScaledColumns = kAdding;     // B by 1 x 128, not by 128 x 128
   static constexpr int kScalesOfA = kRowsOfTile * 4;  // bytes
@@ -68,6 +68,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
 
   TRAINMETER_DEVICE void consume(int consumer) const {
     Ring<Config::kStages> ring;
+    std::uint32_t written = 0;
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const auto [task, tile] = tasks.at(index, from);
@@ -79,12 +80,10 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
       if constexpr (Config::kPartials == 2) {
         multiply_ahead(consumer, task.k_steps, blocks, ring, c[0]);
       } else {
-        const int told = this->step_to_tell(consumer, index == place.cluster, task.k_steps);
-        multiply_in_turn(consumer, task.k_steps, told, blocks, ring, c);
+        multiply_in_turn(consumer, task.k_steps, blocks, ring, c);
       }
-      this->write(task, consumer, tile, c);
+      this->write(consumer, written, c);
     }
-    this->finish_writing();
   }
 
   // What a thread's two rows of a partial sum are multiplied by.
@@ -172,8 +171,8 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     release(scales.stage);
   }
 
-  TRAINMETER_DEVICE void multiply_in_turn(int consumer, const int k_steps, int told,
-                                          const float* blocks, Ring<Config::kStages>& ring,
+  TRAINMETER_DEVICE void multiply_in_turn(int consumer, const int k_steps, const float* blocks,
+                                          Ring<Config::kStages>& ring,
                                           Sums (&c)[Config::kWaves]) const {
     TRAINMETER_ROLLED
     for (int step = 0; step < k_steps; ++step, ring.advance()) {
@@ -186,7 +185,6 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
         Ptx::template wgmma_wait<0>();
         promote(part, scales, c[wave]);
       }
-      this->tell(step, told);
       release(ring.stage);
     }
   }

@@ -9,14 +9,15 @@
 
 namespace trainmeter::hopper {
 
-constexpr int kMmaK = 16;  // bf16 elements of k of one wgmma
+constexpr int kMmaK = 16;     // bf16 elements of k of one wgmma
+constexpr int kBf16Lead = 2;  // steps
 
 template <int kRows, int kColumns, int kBlocks, int kStages, Layout kLayout, bool kAdding = false,
-          Shared kShared = Shared::b, int kLead = 0>
+          Shared kShared = kColumns % 128 == 0 ? Shared::b : Shared::a>
 struct GemmConfig
     : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
                  kLayout == Layout::tn ? Major::mn : Major::k,
-                 kLayout == Layout::nt ? Major::k : Major::mn, 2, kAdding ? 4 : 2, 0, kLead> {
+                 kLayout == Layout::nt ? Major::k : Major::mn, 2, kAdding ? 4 : 2, 0, kBf16Lead> {
   static constexpr bool kAdds = kAdding;
   static_assert(GemmConfig::kWaves == 1, "a consumer has registers for 64 rows");
 };
@@ -34,15 +35,15 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
 
   TRAINMETER_DEVICE void consume(int consumer) const {
     Ring<Config::kStages> ring;
+    std::uint32_t written = 0;
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
-      const auto [task, tile] = tasks.at(index, from);
+      const int k_steps = tasks.at(index, from).task.k_steps;
       float c[1][Config::kColumns / 2];
-      const int told = this->step_to_tell(consumer, index == place.cluster, task.k_steps);
-      multiply(consumer, task.k_steps, told, ring, c[0]);
-      this->write(task, consumer, tile, c);
+      const int told = this->step_to_tell(consumer, index == place.cluster, k_steps);
+      multiply(consumer, k_steps, told, ring, c[0]);
+      this->write(consumer, written, c);
     }
-    this->finish_writing();
   }
 
   // One step's wgmmas stay in flight while the next step's are issued; a stage is given back when

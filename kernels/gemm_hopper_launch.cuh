@@ -4,18 +4,23 @@
 #pragma once
 
 #include "kernels/cuda_support.hpp"
+#include "kernels/fastest.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_hopper_fp8_kernel.hpp"
 #include "kernels/gemm_hopper_parts.hpp"
+#include "kernels/gemm_hopper_plan.hpp"
 #include "kernels/hopper_ptx.cuh"
 #include "kernels/scaled_operand.hpp"
 
 #include <cudaTypedefs.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace trainmeter::hopper {
 
@@ -204,6 +209,70 @@ void launch(void (*kernel)(Tasks), const Tasks& tasks, int tiles, int sms, cudaS
   how.gridDim.x *= static_cast<unsigned>(std::min({tiles, at_once, allowed}));
   cuda_check(cudaLaunchKernelEx(&how, kernel, tasks), "cudaLaunchKernelEx");
 }
+
+// A GEMM of ours, in the way that is fastest of those worth a try: by tile, and whether L2 should
+// part with C first, which nothing reads again here. `Derived` has
+//   void with_config(std::size_t tile, F f) const, which calls f.template operator()<Config>(),
+//   Task task_of<Config>(int set) const, and void (*kernel_of<Config>())(Task).
+template <class Derived, class Task>
+class TriedGemm : public DeviceGemm {
+ public:
+  TriedGemm(const GemmProblem& problem, const OperandOptions& options)
+      : DeviceGemm(problem, options) {
+    for (const std::size_t tile : tiles_for(problem, sms_of_device())) {
+      for (const CachePolicy policy : {kEvictNormally, kEvictFirst}) {
+        if (policy == kEvictNormally || !problem.accumulate) ways_.push_back({tile, policy, {}});
+      }
+    }
+  }
+
+  void run(int set) override { start(ways_[chosen_], set); }
+
+  [[nodiscard]] std::map<std::string, std::string> notes() const override {
+    const Way& way = ways_[chosen_];
+    return {{"tile", to_string(tiles_of(problem())[way.tile])},
+            {"output_in_l2", way.policy_of_c == kEvictFirst ? "evicted first" : "as usual"},
+            {"ways_tried", std::to_string(ways_.size())}};
+  }
+
+ protected:
+  void choose() {
+    const auto& derived = static_cast<const Derived&>(*this);
+    for (Way& way : ways_) {
+      derived.with_config(way.tile, [&]<class Config>() {
+        for (int set = 0; set < sets(); ++set) {
+          way.tasks.push_back(derived.template task_of<Config>(set));
+          way.tasks.back().policy_of_c = way.policy_of_c;
+        }
+      });
+    }
+    if (ways_.size() == 1) return;
+    // A first launch loads the kernel, which must not happen behind the timer's hold.
+    for (const Way& way : ways_) start(way, 0);
+    wait();
+    chosen_ = fastest_of(queue(), ways_.size(),
+                         [this](std::size_t i, int trial) { start(ways_[i], trial % sets()); });
+  }
+
+ private:
+  struct Way {
+    std::size_t tile = 0;
+    CachePolicy policy_of_c = kEvictNormally;
+    std::vector<Task> tasks;  // one a set
+  };
+
+  void start(const Way& way, int set) {
+    const auto& derived = static_cast<const Derived&>(*this);
+    const Task& task = way.tasks[static_cast<std::size_t>(set)];
+    derived.with_config(way.tile, [&]<class Config>() {
+      launch<Config>(derived.template kernel_of<Config>(), task, task.grid.count(), problem().sms,
+                     queue());
+    });
+  }
+
+  std::vector<Way> ways_;   // that are tried
+  std::size_t chosen_ = 0;  // of them
+};
 
 // In a kernel: the block's place, and its shared memory from a multiple of the swizzle's atom on. A
 // cluster's blocks start at the same address, so that one's place is the other's too.

@@ -8,8 +8,9 @@
 // bytes) deep in k. The others are consumers: each multiplies its rows of the tile, 64 at a time,
 // and has the sums in its registers. Two blocks of a cluster have tiles below each other, and each
 // loads half of the B that both need and multicasts it; or tiles beside each other, and share A. C
-// goes through shared memory, while the producer already loads for the next tile. TMA reads zeros
-// outside of A and B and writes nothing outside of C, so that ragged edges need no code.
+// goes out through shared memory, slab by slab: a thread of the producer's warpgroup for each
+// consumer has TMA write it, while the next tile is multiplied. TMA reads zeros outside of A and B
+// and writes nothing outside of C, so that ragged edges need no code.
 //
 // `Ptx` stands for the instructions: hopper_ptx.cuh, or their models in tests.
 #pragma once
@@ -34,7 +35,12 @@ namespace trainmeter::hopper {
 constexpr int kMmaRows = 64;  // of one wgmma
 constexpr int kBoxRows = 64;  // of C that one TMA store writes, each a row of swizzled memory
 
-constexpr int kPairBarrier = 3;  // a named one; 1 and 2 are the consumers' own
+// What L2 is told of lines, as createpolicy encodes it: CUTLASS, TMA::CacheHintSm90.
+using CachePolicy = std::uint64_t;
+constexpr CachePolicy kEvictNormally = 0x1000000000000000;
+constexpr CachePolicy kEvictFirst = 0x12F0000000000000;
+
+constexpr int kPairBarrier = 1;  // a named one; 0 is __syncthreads'
 
 // The operand that the blocks of a cluster share.
 enum class Shared { a, b };
@@ -82,10 +88,11 @@ struct TileConfig {
   // That there is room for beside the ring: all, so that the next tile begins while TMA writes; or
   // two, one being filled while TMA reads the other.
   static constexpr int kSlabsHeld =
-      kStaging + kConsumers * kSlabs * kSlabBytes + kRest <= kSharedBytes ? kSlabs : 2;
+      kStaging + kConsumers * kSlabs * (kSlabBytes + 2 * 8) + kRest <= kSharedBytes ? kSlabs : 2;
   static constexpr int kScales = kStaging + kConsumers * kSlabsHeld * kSlabBytes;
   static constexpr int kBarriers = kScales + kStages * kScaleBytes;
-  static constexpr int kBytes = kBarriers + 2 * kStages * 8;
+  static constexpr int kSlabBarriers = kBarriers + 2 * kStages * 8;
+  static constexpr int kBytes = kSlabBarriers + 2 * kConsumers * kSlabsHeld * 8;
   static constexpr int kSharedAsked = kBytes + kAtomBytes;  // the window's start is only 16-aligned
 
   static_assert(kRows == kWaves * kConsumers * kMmaRows && kColumns % kSlab == 0);
@@ -134,6 +141,7 @@ struct GemmTask {
   TensorMap c;
   TileGrid grid;
   int k_steps = 0;
+  CachePolicy policy_of_c = kEvictNormally;
 };
 
 // A tile and the task that it belongs to.
@@ -195,6 +203,16 @@ struct GemmParts {
     return shared + Config::kScales + stage * Config::kScaleBytes;
   }
 
+  TRAINMETER_DEVICE std::uint32_t slab_of(int consumer, int slot) const {
+    return shared + Config::kStaging + (consumer * Config::kSlabsHeld + slot) * Config::kSlabBytes;
+  }
+  TRAINMETER_DEVICE std::uint32_t filled(int consumer, int slot) const {
+    return shared + Config::kSlabBarriers + (consumer * Config::kSlabsHeld + slot) * 8;
+  }
+  TRAINMETER_DEVICE std::uint32_t taken(int consumer, int slot) const {
+    return filled(Config::kConsumers + consumer, slot);
+  }
+
   // Element coordinates of this block's part of a tile.
   TRAINMETER_DEVICE int row_of(const TileAt& tile) const {
     return tile.row * Config::kClusterRows + (Config::kSharesA ? 0 : place.rank * Config::kRows);
@@ -211,7 +229,11 @@ struct GemmParts {
     const int warpgroup = Ptx::uniform(place.thread / kWarpgroupThreads);
     if (warpgroup == 0) {
       if constexpr (Config::kConsumers > 1) Ptx::template fewer_registers<40>();
-      if (place.thread == 0) produce(kernel);
+      const int warp = Ptx::uniform(place.thread / kWarpThreads);
+      if (place.thread % kWarpThreads == 0) {
+        if (warp == 0) produce(kernel);
+        if (warp > 0 && warp <= Config::kConsumers) carry(warp - 1);
+      }
     } else {
       if constexpr (Config::kConsumers > 1) Ptx::template more_registers<232>();
       kernel.consume(warpgroup - 1);
@@ -225,6 +247,12 @@ struct GemmParts {
     for (int stage = 0; stage < Config::kStages; ++stage) {
       Ptx::barrier_init(full(stage), 1);
       Ptx::barrier_init(empty(stage), Config::kBlocks * Config::kConsumers * 4);
+    }
+    for (int consumer = 0; consumer < Config::kConsumers; ++consumer) {
+      for (int slot = 0; slot < Config::kSlabsHeld; ++slot) {
+        Ptx::barrier_init(filled(consumer, slot), 4);  // by each of its warps
+        Ptx::barrier_init(taken(consumer, slot), 1);
+      }
     }
     Ptx::barrier_init_fence();
     Ptx::prefetch(tasks.first().a);
@@ -303,37 +331,43 @@ struct GemmParts {
   }
   TRAINMETER_DEVICE std::uint64_t first_b() const { return operand_descriptor(b_of(0)); }
 
-  // A consumer's part of a tile of C, from its registers: written as bf16, or added to what is
-  // there in fp32. Slabs of columns go through shared memory: all of them at once where there is
-  // room, or one after the other.
-  TRAINMETER_DEVICE void write(const Task& task, int consumer, const TileAt& tile,
+  // A consumer's part of a tile of C, from its registers to shared memory, a slab of columns at a
+  // time: as bf16, or in fp32 where it is added. `parity`: of the slots' next round, 0 at first.
+  TRAINMETER_DEVICE void write(int consumer, std::uint32_t& parity,
                                const float (&c)[Config::kWaves][Config::kColumns / 2]) const {
     constexpr int kOfWave = Config::kColumns / Config::kSlab;
-    constexpr int kHeld = Config::kSlabsHeld;
-    constexpr int kBatch = kHeld == Config::kSlabs ? kHeld : 1;
-    const bool leads = place.thread % kWarpgroupThreads == 0;
-    const std::uint32_t staging = shared + Config::kStaging + consumer * kHeld * Config::kSlabBytes;
     TRAINMETER_UNROLL
-    for (int first = 0; first < Config::kSlabs; first += kBatch) {
-      if (leads) Ptx::template wait_for_reads<kHeld - kBatch>();
-      Ptx::warpgroup_sync(1 + consumer);
-      TRAINMETER_UNROLL
-      for (int slab = first; slab < first + kBatch; ++slab) {
-        stage(staging + slab % kHeld * Config::kSlabBytes,
-              c[slab / kOfWave] + slab % kOfWave * Config::kSlab / 2);
-      }
+    for (int slab = 0; slab < Config::kSlabs; ++slab) {
+      const int slot = slab % Config::kSlabsHeld;
+      Ptx::wait(taken(consumer, slot), parity ^ 1);
+      stage(slab_of(consumer, slot), c[slab / kOfWave] + slab % kOfWave * Config::kSlab / 2);
       Ptx::fence_for_tma();
-      Ptx::warpgroup_sync(1 + consumer);
-      if (!leads) continue;
-      TRAINMETER_UNROLL
-      for (int slab = first; slab < first + kBatch; ++slab) {
-        const std::uint32_t from = staging + slab % kHeld * Config::kSlabBytes;
-        const int column = column_of(tile) + slab % kOfWave * Config::kSlab;
-        const int row = row_of(tile) + first_row(consumer, slab / kOfWave);
-        if constexpr (Config::kAdds) {
-          Ptx::add(task.c, from, column, row, tile.group);
-        } else {
-          Ptx::store(task.c, from, column, row, tile.group);
+      Ptx::warp_sync();
+      if (place.thread % kWarpThreads == 0) Ptx::arrive_at(filled(consumer, slot), place.rank);
+      if (slot == Config::kSlabsHeld - 1) parity ^= 1;
+    }
+  }
+
+  // And from there to memory, by a thread that does nothing else. One slab at a time is on its way:
+  // all blocks reach the ends of their tiles together, and would delay their loads if they wrote
+  // all of C at once.
+  TRAINMETER_DEVICE void carry(int consumer) const {
+    Ring<Config::kSlabsHeld> ring;
+    int from = 0;
+    for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
+      const auto [task, tile] = tasks.at(index, from);
+      for (int wave = 0; wave < Config::kWaves; ++wave) {
+        const int row = row_of(tile) + first_row(consumer, wave);
+        for (int column = 0; column < Config::kColumns; column += Config::kSlab, ring.advance()) {
+          Ptx::wait(filled(consumer, ring.stage), ring.parity);
+          const std::uint32_t slab = slab_of(consumer, ring.stage);
+          if constexpr (Config::kAdds) {
+            Ptx::add(task.c, slab, column_of(tile) + column, row, tile.group);
+          } else {
+            Ptx::store(task.c, slab, column_of(tile) + column, row, tile.group, task.policy_of_c);
+          }
+          Ptx::wait_for_reads();
+          Ptx::arrive_at(taken(consumer, ring.stage), place.rank);
         }
       }
     }
@@ -368,11 +402,6 @@ struct GemmParts {
           staged + swizzled(fragment_row(thread, i) * kRowBytes + fragment_column(thread, i) * 4),
           values[i], values[i + 1]);
     }
-  }
-
-  // Before a consumer ends: TMA has read all that it staged.
-  TRAINMETER_DEVICE void finish_writing() const {
-    if (place.thread % kWarpgroupThreads == 0) Ptx::template wait_for_reads<0>();
   }
 };
 

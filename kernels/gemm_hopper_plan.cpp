@@ -6,13 +6,15 @@
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
+#include <numeric>
 #include <span>
 
 namespace trainmeter::hopper {
 namespace {
 
 // An SM multiplies 2,048 pairs of bf16, or 4,096 of fp8, in the time that L2 takes to bring it some
-// 40 bytes: products lost for an element that is loaded. Assumed; to be measured.
+// 40 bytes: products lost for an element that is loaded. An assumption, which only says what is
+// tried.
 constexpr double kProductsOfALoad = 96;
 
 std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
@@ -31,27 +33,27 @@ std::string to_string(const TileShape& tile) {
          std::to_string(tile.blocks);
 }
 
-std::size_t tile_for(const GemmProblem& p, int sms) {
+std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
   const std::span<const TileShape> family = tiles_of(p);
+  if (const char* asked = std::getenv("TRAINMETER_GEMM_TILE"); asked != nullptr)
+    return {std::min<std::size_t>(std::strtoul(asked, nullptr, 10), family.size() - 1)};
   if (p.sms > 0) sms = std::min(sms, p.sms);
-  if (const char* asked = std::getenv("TRAINMETER_GEMM_TILE"); asked != nullptr) {
-    const auto tile = static_cast<std::size_t>(std::strtoul(asked, nullptr, 10));
-    return std::min(tile, family.size() - 1);
-  }
-  std::size_t best = 0;
-  double least = std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; i < family.size(); ++i) {
-    const TileShape& t = family[i];
+  std::vector<double> work;
+  for (const TileShape& t : family) {
     const std::int64_t tiles =
         rounded_up(p.m, t.rows * t.blocks) * rounded_up(p.n, t.columns) * p.groups;
     const std::int64_t at_once = std::max(sms / t.blocks, 1) * t.blocks;
     const std::int64_t rounds = rounded_up(tiles * t.blocks, at_once);
     const double products = t.rows * t.columns;
     const double loaded = t.rows + static_cast<double>(t.columns) / t.blocks;
-    const double work = static_cast<double>(rounds) * std::max(products, kProductsOfALoad * loaded);
-    if (work <= least) least = work, best = i;
+    work.push_back(static_cast<double>(rounds) * std::max(products, kProductsOfALoad * loaded));
   }
-  return best;
+  std::vector<std::size_t> order(family.size());
+  std::iota(order.rbegin(), order.rend(), std::size_t{0});  // of those alike, the smallest first
+  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return work[i]; });
+  const double most = kWorthATry * work[order.front()];
+  std::erase_if(order, [&](std::size_t i) { return most < work[i]; });
+  return order;
 }
 
 std::string why_no_maps(const GemmProblem& p) {

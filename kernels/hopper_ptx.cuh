@@ -75,9 +75,6 @@ struct Ptx {
   static __device__ void wait_for_pair(int name) {
     asm volatile("bar.sync %0, 256;" ::"r"(name) : "memory");
   }
-  static __device__ void warpgroup_sync(int name) {  // 128 threads; 0 is __syncthreads'
-    asm volatile("bar.sync %0, 128;" ::"r"(name) : "memory");
-  }
 
   // TMA. Coordinates in elements, the contiguous one first; what lies outside is read as zero and
   // not written. `bytes of the box` are counted at the barrier.
@@ -99,11 +96,12 @@ struct Ptx {
         "l"(&map), "r"(barrier), "r"(x), "r"(y), "r"(z), "h"(mask)
         : "memory");
   }
-  static __device__ void store(const TensorMap& map, std::uint32_t from, int x, int y, int z) {
+  static __device__ void store(const TensorMap& map, std::uint32_t from, int x, int y, int z,
+                               std::uint64_t policy) {
     asm volatile(
-        "cp.async.bulk.tensor.3d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4}], [%1];"
-        "\ncp.async.bulk.commit_group;" ::"l"(&map),
-        "r"(from), "r"(x), "r"(y), "r"(z)
+        "cp.async.bulk.tensor.3d.global.shared::cta.tile.bulk_group.L2::cache_hint"
+        " [%0, {%2, %3, %4}], [%1], %5;\ncp.async.bulk.commit_group;" ::"l"(&map),
+        "r"(from), "r"(x), "r"(y), "r"(z), "l"(policy)
         : "memory");
   }
   // The same, adding fp32 to what is there.
@@ -114,10 +112,9 @@ struct Ptx {
         "r"(from), "r"(x), "r"(y), "r"(z)
         : "memory");
   }
-  // Until all of this thread's stores but the last kPending have read their shared memory.
-  template <int kPending>
+  // Until all of this thread's stores have read their shared memory.
   static __device__ void wait_for_reads() {
-    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
   }
   static __device__ void prefetch(const TensorMap& map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");

@@ -87,18 +87,17 @@ int wrong_elements(const Shape& s, int clusters) {
   return wrong;
 }
 
-template <int kRows, int kColumns, int kBlocks, int kStages, Shared kShared = Shared::b,
-          int kLead = 0>
+template <int kRows, int kColumns, int kBlocks, int kStages>
 void expect_right(const Shape& s, int clusters) {
   const auto check = [&]<Layout kLayout>() {
-    using Config = GemmConfig<kRows, kColumns, kBlocks, kStages, kLayout, false, kShared, kLead>;
+    using Config = GemmConfig<kRows, kColumns, kBlocks, kStages, kLayout>;
     EXPECT_EQ((wrong_elements<Config, kLayout>(s, clusters)), 0)
         << to_string(kLayout) << " " << s.m << " x " << s.n << " x " << s.k;
   };
   check.template operator()<Layout::nt>();
   check.template operator()<Layout::nn>();
   check.template operator()<Layout::tn>();
-  using Adding = GemmConfig<kRows, kColumns, kBlocks, kStages, Layout::tn, true, kShared, kLead>;
+  using Adding = GemmConfig<kRows, kColumns, kBlocks, kStages, Layout::tn, true>;
   EXPECT_EQ((wrong_elements<Adding, Layout::tn>(s, clusters)), 0) << "added to";
 }
 
@@ -106,8 +105,8 @@ void expect_right(const Shape& s, int clusters) {
 TEST(HopperGemm, TheLargeTileIsRight) {
   expect_right<128, 256, 2, 4>({256, 256, 64, 1}, 1);
   expect_right<128, 256, 2, 4>({136, 264, 456, 1}, 1);
-  expect_right<128, 256, 2, 3, Shared::b, 2>({264, 520, 456, 1}, 2);  // all of C staged at once
-  expect_right<128, 192, 2, 4, Shared::a, 2>({136, 392, 64, 1}, 2);
+  expect_right<128, 256, 2, 3>({264, 520, 456, 1}, 2);  // all of C staged at once
+  expect_right<128, 192, 2, 4>({136, 392, 64, 1}, 2);
 }
 
 TEST(HopperGemm, TheMiddleTileIsRight) {

@@ -201,10 +201,6 @@ struct ModelPtx {
     me.cluster->meet(std::to_string(me.rank) + " warp " + std::to_string(me.thread / kWarpThreads),
                      kWarpThreads);
   }
-  static void warpgroup_sync(int name) {
-    if (name < 1 || name > 15) throw std::runtime_error("no such named barrier");
-    me.cluster->meet(std::to_string(me.rank) + " " + std::to_string(name), kWarpgroupThreads);
-  }
   static void say_to_pair(int name) { wait_for_pair(name); }  // harsher: it waits
   static void wait_for_pair(int name) {
     me.cluster->meet(std::to_string(me.rank) + " pair " + std::to_string(name),
@@ -265,7 +261,8 @@ struct ModelPtx {
       }
     });
   }
-  static void store(const TensorMap& map, std::uint32_t from, int x, int y, int z) {
+  static void store(const TensorMap& map, std::uint32_t from, int x, int y, int z,
+                    std::uint64_t /*policy*/) {
     store_by(map, from, x, y, z, [](std::uint8_t* to, const std::uint8_t* value, int bytes) {
       std::memcpy(to, value, static_cast<std::size_t>(bytes));
     });
@@ -275,10 +272,9 @@ struct ModelPtx {
       reinterpret_cast<float&>(*to) += reinterpret_cast<const float&>(*value);
     });
   }
-  template <int kPending>
   static void wait_for_reads() {
     const std::lock_guard lock(me.cluster->mutex);
-    for (; me.stores.size() > kPending; me.stores.pop_front()) me.stores.front()();
+    for (; !me.stores.empty(); me.stores.pop_front()) me.stores.front()();
   }
   static void fence_for_tma() {
     const std::lock_guard lock(me.cluster->mutex);
