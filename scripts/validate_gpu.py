@@ -86,7 +86,7 @@ class Judge:
         self.work.mkdir(parents=True, exist_ok=True)
         self.log = open(self.work / "log.txt", "a", encoding="utf-8")
         self.worker = Worker(options.python, self.log)
-        self.reasons, self.software = [], ""
+        self.reasons, self.software, self.failed = [], "", {}
 
     def left(self):
         return self.options.seconds - (time.monotonic() - self.start)
@@ -152,15 +152,23 @@ class Judge:
         return "onednn" if self.options.rehearse else "cublaslt"
 
     def shared(self, name, commands, seconds):
-        """A record that several cases use, measured once."""
+        """A record that several cases use, measured, or failed at, once."""
         record = self.work / f"{name}.jsonl"
+        if name in self.failed:
+            raise Failed(self.failed[name])
         if not record.exists():
             part = record.with_suffix(".part")
             part.unlink(missing_ok=True)
             self.say(f"{name}: gemm_bench" if name.startswith("gemm") else name)
-            for command in commands:
-                self.bench(command, part, seconds)
-                keep_whole_lines(part)
+            try:
+                for command in commands:
+                    self.bench(command, part, seconds)
+                    keep_whole_lines(part)
+                if not usable_rows(part):
+                    raise Failed(f"{name}: nothing was measured")
+            except Failed as why:
+                self.failed[name] = str(why)
+                raise
             part.replace(record)
         return record
 
@@ -185,7 +193,7 @@ class Judge:
 
     def rates(self, case):
         records = self.records_of(case)
-        rows = self.ask("operations", case, seconds=0.12)
+        rows = self.ask("operations", case, 200, seconds=0.12)  # compiling takes its time
         paths = [*records, self.append(case, "pytorch", rows, records)]
         try:
             layer = self.ask("layer", case)
@@ -209,7 +217,7 @@ class Judge:
         return self.ask("host", case, 30)
 
     def step(self, case):
-        return self.ask("step", case, 120, warmup=3)
+        return self.ask("step", case, 200, warmup=3)
 
     def first_pass(self, case):
         """Rates, prediction, and only then the step."""
@@ -302,7 +310,7 @@ class Judge:
         self.worker.begin()  # importing PyTorch takes its time: meanwhile the first GEMMs
         try:
             self.records_of(cases[0])
-        except Failed as why:  # its case comes to that again
+        except Failed as why:  # which its cases will say, too
             self.say(str(why))
         found, able = self.probe(), []
         for case in cases:
@@ -332,8 +340,9 @@ class Judge:
 
 def keep_whole_lines(record):
     """A program that was ended may have left half a line."""
-    text = record.read_bytes()
-    record.write_bytes(text[:text.rfind(b"\n") + 1])
+    if record.exists():
+        text = record.read_bytes()
+        record.write_bytes(text[:text.rfind(b"\n") + 1])
 
 
 def usable_rows(record):
