@@ -87,9 +87,12 @@ const std::vector<std::string>& collective_names() {
 
 const std::vector<std::string>& eager_operation_names() {
   static const std::vector<std::string> kNames = {
-      "eager_embedding",     "eager_layernorm",    "eager_split_heads", "eager_softmax",
-      "eager_merge_heads",   "eager_residual_add", "eager_gelu",        "eager_cast",
-      "eager_cross_entropy", "eager_adamw"};
+      "eager_embedding", "eager_layernorm", "eager_split_heads", "eager_softmax",
+      "eager_merge_heads", "eager_residual_add", "eager_gelu", "eager_cast", "eager_cross_entropy",
+      "eager_adamw", "eager_attention",
+      // As torch.compile fuses them.
+      "compiled_layernorm", "compiled_residual_layernorm", "compiled_residual_add", "compiled_gelu",
+      "compiled_cross_entropy"};
   return kNames;
 }
 

@@ -17,8 +17,9 @@ const std::vector<std::string>& step_kernel_names();
 // Between ranks, as `operation`: allreduce allgather reducescatter broadcast reduce alltoall
 // alltoallv sendrecv, and those of a mixture of experts, dispatch and combine.
 const std::vector<std::string>& collective_names();
-// What unfused training software does beside GEMMs, forward and backward of one together, each at
-// the speed of that software (scripts/validate_step.py measures PyTorch's).
+// What training software does beside GEMMs, a kernel an operation (eager) or fused by a compiler,
+// forward and backward of one together, each at the speed of that software
+// (scripts/validate_step.py measures PyTorch's).
 const std::vector<std::string>& eager_operation_names();
 // All operations that records hold, in the order of a report.
 const std::vector<std::string>& operation_names();

@@ -49,6 +49,7 @@ class Biller {
       : run_(run), system_(system), book_(book) {
     bill_.layout = layout;
     bill_.stack = stack;
+    bill_.host_s = run.host_s;
     low_ = dtype_known(run.precision);
     high_ = run.precision == "fp8" ? dtype_known("bf16") : low_;
     auto memory = book.memory();

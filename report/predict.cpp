@@ -257,15 +257,21 @@ bool is_in_place(Factor factor) {
          factor == Factor::in_place_ampere || factor == Factor::in_place_other;
 }
 
-// What is known of the ratio has no part in the other factors any more.
+bool is_clock(Factor factor) {
+  return factor == Factor::sustained_clock || factor == Factor::sustained_clock_fp8;
+}
+
+// What is known of the ratio has no part in the other factors any more. It holds the clock of a
+// layer among its neighbours, too, so that no factor for that stands beside it.
 void set_in_place(Belief& belief, const InPlace& in_place) {
   for (std::size_t f = 0; f < kFactors; ++f) {
-    if (!is_in_place(static_cast<Factor>(f))) continue;
-    belief.log_mean[f] = std::log(in_place.ratio);
+    const bool clock = is_clock(static_cast<Factor>(f));
+    if (!clock && !is_in_place(static_cast<Factor>(f))) continue;
+    belief.log_mean[f] = clock ? 0 : std::log(in_place.ratio);
     for (std::size_t other = 0; other < kFactors; ++other) {
       belief.log_covariance[f * kFactors + other] = belief.log_covariance[other * kFactors + f] = 0;
     }
-    belief.log_covariance[f * (kFactors + 1)] = in_place.sigma * in_place.sigma;
+    belief.log_covariance[f * (kFactors + 1)] = clock ? 0 : in_place.sigma * in_place.sigma;
   }
 }
 
@@ -316,7 +322,8 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
   explain(out, ways, centre);
   out.factors = used_factors(ways.front().bill, knowledge.factors, belief);
   if (options.in_place) {  // no factor of the model any more
-    std::erase_if(out.factors, [](const UsedFactor& f) { return is_in_place(f.factor); });
+    std::erase_if(out.factors,
+                  [](const UsedFactor& f) { return is_in_place(f.factor) || is_clock(f.factor); });
     out.assumptions.push_back(
         fmt::format("GEMMs in the step reach {:.3f} of their rate alone", options.in_place->ratio));
   }

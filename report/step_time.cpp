@@ -200,7 +200,12 @@ double overheads_s(const Bill& bill, const FactorValues& f, const Spread& spread
   return bill.optimizer_s *
              at(f, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager) /
              spread.memory +
-         at(f, Factor::step_overhead_s);
+         (bill.host_s ? 0 : at(f, Factor::step_overhead_s));
+}
+
+// The device waits for a host that takes longer to launch a step than the device to run it.
+double waiting_s(const Bill& bill, double device_s) {
+  return bill.host_s ? std::max(0.0, *bill.host_s - device_s) : 0;
 }
 
 double grown(const Bill& bill, const FactorValues& f) {
@@ -249,8 +254,10 @@ StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& 
   part("operations", operations_s(bill, spread));
   const double whole = pipeline.total_s + unhidden + overheads_s(bill, factors, spread) +
                        operation_gemms_s(bill, factors, spread) + operations_s(bill, spread);
-  out.total_s = whole * grown(bill, factors);
-  part("jitter_of_nodes", out.total_s - whole);
+  part("waiting_for_host", waiting_s(bill, whole));
+  const double alone = whole + waiting_s(bill, whole);
+  out.total_s = alone * grown(bill, factors);
+  part("jitter_of_nodes", out.total_s - alone);
   std::vector<double> slots = priced.problem.overlapped_s;
   if (slots.empty()) {
     for (const ChunkTimes& c : priced.problem.chunks) {
@@ -292,7 +299,7 @@ double StepSampler::operator()(const FactorValues& factors, const Spread& spread
   const double total = longest + data_parallel_s(bill_, priced.problem, factors) +
                        overheads_s(bill_, factors, spread) +
                        operation_gemms_s(bill_, factors, spread) + operations_s(bill_, spread);
-  return total * grown(bill_, factors);
+  return (total + waiting_s(bill_, total)) * grown(bill_, factors);
 }
 
 }  // namespace trainmeter

@@ -68,7 +68,8 @@ struct Bill {
   double optimizer_s = 0;       // at traffic 1
   double operations_s = 0;      // of the run's own list, a step; GEMMs among them apart
   double operation_gemms_s = 0;
-  double doublings = 0;  // of the nodes
+  std::optional<double> host_s;  // to launch a step: instead of step_overhead_s where it is known
+  double doublings = 0;          // of the nodes
   Stack stack;
   GemmFactors gemm, gemm_high;     // of the run's precision; of what stays in 16 bits
   bool weight_pass_known = false;  // wgrad GEMMs were measured as such: weight_pass is in the rates

@@ -7,6 +7,7 @@
   scripts/validate_step.py --work FOLDER --layers 4 --width 512 --heads 8 --seq 256 --batch 8 --dtype bf16 --procs 1
   scripts/validate_step.py --work FOLDER --table            only the table of what is finished
   scripts/validate_step.py --show FILE.runs.json            the table of what --record kept
+  scripts/validate_step.py --device gpu --work FOLDER --out FOLDER    the same on a GPU (scripts/validate_gpu.py); --list shows what it would do
 
 For each case: (1) gemm_bench at its shapes and PyTorch's other operations alone, each verified, into a record; (2) `trainmeter predict` from
 that record; (3) the step, timed; and after all cases (4) every step once more, which says how well such a time repeats. With several
@@ -14,6 +15,7 @@ processes each has its share of the cores, and rates are taken while as many cop
 """
 import argparse
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -22,6 +24,8 @@ import socket
 import statistics
 import subprocess
 import sys
+
+import gpu_cases
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / "build" / "bin"
@@ -33,6 +37,7 @@ HELD_OUT = [(6, 512, 8, 128, 8, "fp32", 1), (3, 768, 12, 256, 6, "bf16", 1), (4,
             (12, 256, 4, 256, 4, "fp32", 1)]
 BACKEND = {"fp32": "openblas", "bf16": "onednn"}  # whose GEMMs PyTorch calls on a CPU
 RECORDS = ("rates.jsonl", "layer.jsonl")  # of one case
+SESSIONS = itertools.count(1)
 # Memory is kept, not handed back to the system after each operation; PyTorch's tuning guide advises an allocator that does so.
 ENVIRONMENT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
 
@@ -93,10 +98,10 @@ def check(case, torch):
         raise Skipped(f"needs about {memory_bytes(case) / 2**30:.1f} GiB of memory, {available_bytes() / 2**30:.1f} GiB are free")
 
 
-def refuse(case):
+def refuse(case, sizes=("layers", "width", "heads", "seq", "batch", "procs")):
     """Exit code 2 for a case that is wrong on every machine."""
-    for key in KEYS:
-        if key != "dtype" and case[key] < 1:
+    for key in sizes:
+        if case[key] < 1:
             die(2, f"--{key}: expected at least 1, found {case[key]}")
     if case["width"] % case["heads"]:
         die(2, f"--heads: expected a divisor of --width ({case['width']}), found {case['heads']}")
@@ -193,7 +198,7 @@ def now():
 
 def append(record, case, rows, backend, torch, machine=None):
     """Adds PyTorch's rows under a header of their own; `machine`: the record that describes the machine, another one."""
-    session = f"validate_step-{now()}-{os.getpid()}-{record.stem}-{backend}"
+    session = f"validate_step-{now()}-{os.getpid()}-{record.stem}-{backend}-{next(SESSIONS)}"
     header = header_after(machine or record, session, torch)
     with open(record, "a", encoding="utf-8") as out:
         out.write(json.dumps(header) + "\n")
@@ -204,10 +209,11 @@ def append(record, case, rows, backend, torch, machine=None):
                 "kind": "measurement", "session": session, "name": f"{row['operation']}/{dtype}/{backend}/{shape}",
                 "operation": row["operation"], "dtype": dtype, "backend": backend, "shape": row["shape"], "layout": row.get("layout", "none"),
                 "scaling": "none", "flops": row.get("flops", 0.0), "bytes": row["bytes"], "ranks": case["procs"] if backend == "gloo" else 1,
-                "sms": len(shares(case["procs"])[0]), "beside": "layer" if "role" in row else "none", "at": now(), "repetition": 0, "paired_with": "",
+                "sms": header["device"]["sms"], "beside": "layer" if "role" in row else "none", "at": now(), "repetition": 0, "paired_with": "",
                 "verified": row["error"] < row["error_bound"], "check": "all elements, fp64, gradients too", "failure": "",
                 "error": row["error"], "error_bound": row["error_bound"], "time_s": row["time_s"], "runs_per_sample": 1,
-                "sm_clock_hz": [], "power_w": [], "temperature_c": [], "throttle_reasons": [], "stopped": "enough"}) + "\n")
+                "sm_clock_hz": [], "power_w": [], "temperature_c": [], "throttle_reasons": [], "stopped": "enough"} |
+                ({"notes": row["notes"]} if "notes" in row else {})) + "\n")
 
 
 def measure_rates(case, folder, python, torch):
@@ -251,13 +257,13 @@ def predict(folder, *more):
 class Stage:
     """One step of one case, kept in a file: what is finished isn't done again."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, tell=say):
+        self.folder, self.tell = folder, tell
 
     def __call__(self, name, work):
         file = self.folder / f"{name}.json"
         if not file.exists():
-            say(f"{self.folder.name}: {name}")
+            self.tell(f"{self.folder.name}: {name}")
             part = file.with_suffix(".part")
             part.write_text(json.dumps(work()), encoding="utf-8")
             part.replace(file)
@@ -304,13 +310,17 @@ def probe(python):
     return json.loads(answer.stdout)
 
 
-def rows_of(folder, cases):
+def is_held_out(case):
+    return tuple(case[key] for key in KEYS) in HELD_OUT
+
+
+def rows_of(folder, cases, named=name_of, held_out=is_held_out):
     """What is finished: measured, predicted, with its range, the same without in-place ratios, measured again."""
     out = []
     for case in cases:
         read = {}
         for stage in ("measured", "measured_again", "prediction", "prediction_alone"):
-            file = folder / name_of(case) / f"{stage}.json"
+            file = folder / named(case) / f"{stage}.json"
             if file.exists():
                 read[stage] = json.loads(file.read_text(encoding="utf-8"))
         if {"measured", "prediction", "prediction_alone"} <= read.keys():
@@ -318,8 +328,8 @@ def rows_of(folder, cases):
             measured = statistics.median(read["measured"]["time_s"])
             flops = read["prediction"]["estimates"]["tflops_per_gpu"]["p50"] * 1e12 * case["procs"] * step["p50"]
             again = statistics.median(read["measured_again"]["time_s"]) if "measured_again" in read else None
-            out.append({"case": case, "name": name_of(case), "measured": measured, "again": again, "flops": flops, "step": step,
-                        "held_out": tuple(case[key] for key in KEYS) in HELD_OUT,
+            out.append({"case": case, "name": named(case), "measured": measured, "again": again, "flops": flops, "step": step,
+                        "held_out": held_out(case),
                         "alone": read["prediction_alone"]["estimates"]["step_time_s"]["p50"]})
     return out
 
@@ -345,10 +355,14 @@ def table(rows):
 
     def error(value, row):
         return f"{(value / row['measured'] - 1) * 100:+.1f} %"
+
+    def shown(seconds, row):
+        return f"{seconds:.3f}" if row["measured"] >= 1 else f"{seconds * 1e3:.2f}"
     for row in rows:
-        step, again = row["step"], row["again"]
-        lines.append(f"| {row['name']}{' (held out)' if row['held_out'] else ''} | {row['measured']:.3f} s | {step['p50']:.3f} s | "
-                     f"{step['p05']:.3f} to {step['p95']:.3f} | {error(step['p50'], row)} | {error(row['alone'], row)} | "
+        step, again, unit = row["step"], row["again"], "s" if row["measured"] >= 1 else "ms"
+        lines.append(f"| {row['name']}{' (held out)' if row['held_out'] else ''} | {shown(row['measured'], row)} {unit} | "
+                     f"{shown(step['p50'], row)} {unit} | {shown(step['p05'], row)} to {shown(step['p95'], row)} | "
+                     f"{error(step['p50'], row)} | {error(row['alone'], row)} | "
                      f"{'calibrated here' if row['calibrates'] else error(row['null'], row)} | {error(again, row) if again else '-'} |")
     held_out = [row for row in rows if row["held_out"]]
     predicted_by_null = [row for row in rows if not row["calibrates"]]
@@ -363,6 +377,14 @@ def table(rows):
     return "\n".join(lines).replace("nan%", "-")
 
 
+def entry_of(place, row):
+    """A finished case: its run, with what was measured as `published`, and all times of its steps."""
+    def kept(stage):
+        return json.loads((place / f"{stage}.json").read_text(encoding="utf-8")) if (place / f"{stage}.json").exists() else None
+    return {"run": kept("run") | {"published": {"step_time_s": row["measured"]}}, "measured": kept("measured"),
+            "measured_again": kept("measured_again"), "row": row}
+
+
 def write_record(folder, cases, file):
     """All cases' rates in one record; runs with what was measured as `published`, and all times of steps, beside it."""
     with open(file, "w", encoding="utf-8") as out:
@@ -370,12 +392,7 @@ def write_record(folder, cases, file):
             for record in RECORDS:
                 if (folder / name_of(case) / record).exists():
                     out.write((folder / name_of(case) / record).read_text(encoding="utf-8"))
-    runs = []
-    for row in rows_of(folder, cases):
-        def kept(stage, place=folder / row["name"]):
-            return json.loads((place / f"{stage}.json").read_text(encoding="utf-8")) if (place / f"{stage}.json").exists() else None
-        runs.append({"run": kept("run") | {"published": {"step_time_s": row["measured"]}},
-                     "measured": kept("measured"), "measured_again": kept("measured_again"), "row": row})
+    runs = [entry_of(folder / row["name"], row) for row in rows_of(folder, cases)]
     with open(pathlib.Path(file).with_suffix(".runs.json"), "w", encoding="utf-8") as out:
         json.dump(runs, out, indent=1)
 
@@ -388,12 +405,22 @@ def main():
     parser.add_argument("--python", default=sys.executable, help="interpreter with PyTorch (this one)")
     for key in KEYS:
         parser.add_argument(f"--{key}", **({"choices": ["fp32", "bf16"]} if key == "dtype" else {"type": int}))
-    parser.add_argument("--vocab", type=int, default=8192)
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of each measurement (5)")
+    parser.add_argument("--vocab", type=int, help="(8192; on a GPU 50304)")
+    parser.add_argument("--steps", type=int, help="timed steps of each measurement (5; on a GPU 10)")
     parser.add_argument("--developed", action="store_true", help="only the default cases that aren't held out")
     parser.add_argument("--table", action="store_true", help="only the table of what is finished")
     parser.add_argument("--show", metavar="FILE.runs.json", help="only the table of what --record kept")
     parser.add_argument("--record", help="also write all rates to this record, and the runs beside it")
+    on_gpu = parser.add_argument_group("on a GPU")
+    on_gpu.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    on_gpu.add_argument("--out", type=pathlib.Path, help="folder that gets table, record, runs and log, after each case (out in --work)")
+    on_gpu.add_argument("--seconds", type=float, default=600, help="of all: what no time is left for is left out (600)")
+    on_gpu.add_argument("--lib", type=pathlib.Path, help="folder of libraries for our programs alone: PyTorch brings its own")
+    on_gpu.add_argument("--list", action="store_true", help="what would be run")
+    on_gpu.add_argument("--rehearse", action="store_true", help="all of it on the CPU, with cases of no size")
+    on_gpu.add_argument("--attention", choices=gpu_cases.ATTENTION)
+    on_gpu.add_argument("--optimizer", choices=gpu_cases.OPTIMIZERS)
+    on_gpu.add_argument("--mode", choices=gpu_cases.MODES)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started ends with it
     BIN = options.bin
@@ -402,6 +429,12 @@ def main():
         return
     if not options.work:
         die(2, "--work: expected a folder that keeps what is finished")
+    gpu = options.device == "gpu"
+    options.vocab, options.steps = options.vocab or (gpu_cases.VOCAB if gpu else 8192), options.steps or (10 if gpu else 5)
+    if gpu:
+        import validate_gpu  # which builds on this file
+        validate_gpu.main(options)
+        return
     cases = cases_asked_for(options)
     skipped, able = [], cases
     if not options.table:

@@ -265,6 +265,7 @@ Run read_run(StrictObject object, const Library& library) {
     run.operations = read_operations(object);
     check_operations(object, run.parallel);
   }
+  run.host_s = object.optional(&StrictObject::positive, "host_s");
   run.goodput = fraction(object, "goodput").value_or(1);
   run.price_usd_per_gpu_hour = object.optional(&StrictObject::positive, "price_usd_per_gpu_hour");
   if (object.has("published")) run.published = read_claimed(object.object("published"));

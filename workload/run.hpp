@@ -89,6 +89,8 @@ struct Run {
   std::string stack = "megatron";
   // Instead of what the engine assumes of attention, memory-bound kernels and optimizer.
   std::vector<StepOperation> operations;
+  // What the host takes to launch a step, where it was measured; a step is no shorter.
+  std::optional<double> host_s;
   double goodput = 1;
   std::optional<double> price_usd_per_gpu_hour;
   Published published;

@@ -88,6 +88,23 @@ TEST(Operations, StandInsteadOfWhatIsAssumed) {
   EXPECT_LT(std::abs(p.estimates.step_time_s.p50 / sum - 1), 0.05);
 }
 
+// The part that the host takes longer than the device is waiting; no overhead is assumed beside it.
+TEST(Operations, AStepIsNoShorterThanItsLaunching) {
+  json run = eager_run();
+  run["host_s"] = 1e-6;
+  const Prediction fast = predicted(run, InPlace{});
+  EXPECT_EQ(part(fast, "waiting_for_host"), 0);
+  EXPECT_EQ(part(fast, "optimizer_and_overhead"), 0);
+  EXPECT_GT(part(predicted(eager_run(), InPlace{}), "optimizer_and_overhead"), 0);
+  run["host_s"] = 100;
+  const Prediction slow = predicted(run, InPlace{});
+  double sum = 0;
+  for (const auto& [name, seconds] : slow.breakdown_s) sum += seconds;
+  EXPECT_NEAR(sum, 100, 1e-9);
+  EXPECT_GT(part(slow, "waiting_for_host"), 0);
+  EXPECT_LT(std::abs(slow.estimates.step_time_s.p50 / 100 - 1), 0.01);
+}
+
 TEST(Operations, OneThatWasNotMeasuredTakesMemoryBandwidthAndSaysSo) {
   json run = eager_run();
   run["operations"][0]["operation"] = "eager_softmax";
