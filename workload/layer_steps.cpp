@@ -3,6 +3,8 @@
 // Puts a layer's work list in order.
 #include "workload/layer_steps.hpp"
 
+#include "workload/worklist.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
@@ -10,21 +12,26 @@
 namespace trainmeter {
 namespace {
 
+LayerWork work_of(const Model& model, const LayerShare& share) {
+  Layout layout;
+  layout.microbatch_sequences = share.sequences;
+  layout.seq_len = share.seq_len;
+  layout.ep = share.ep;
+  const LayerKind kind = share.kind == GemmGroup::moe ? LayerKind::moe : LayerKind::dense;
+  return layer_work(model, kind, layout, {.precision = share.precision});
+}
+
 class Order {
  public:
-  Order(const Model& model, LayerKind kind, const Layout& layout, const WorkOptions& options)
-      : m_(model),
-        kind_(kind),
-        layout_(layout),
-        fp8_(options.precision == "fp8"),
-        work_(layer_work(model, kind, layout, options)) {}
+  Order(const Model& model, const LayerShare& share)
+      : m_(model), share_(share), work_(work_of(model, share)) {}
 
   LayerSteps steps() {
     steps_ = &out_.forward;
     attention_forward();
-    kind_ == LayerKind::moe ? experts_forward() : dense_forward();
+    experts() ? experts_forward() : dense_forward();
     steps_ = &out_.backward;
-    kind_ == LayerKind::moe ? experts_backward() : dense_backward();
+    experts() ? experts_backward() : dense_backward();
     attention_backward();
     note_left_out();
     return std::move(out_);
@@ -33,7 +40,8 @@ class Order {
  private:
   using Shape = std::map<std::string, std::int64_t>;
 
-  [[nodiscard]] std::int64_t tokens() const { return layout_.tokens(); }
+  [[nodiscard]] std::int64_t tokens() const { return share_.tokens(); }
+  [[nodiscard]] bool experts() const { return share_.kind == GemmGroup::moe; }
   [[nodiscard]] bool gate() const { return m_.ffn_kind == FfnKind::swiglu; }
 
   void add(const char* entry, const char* operation, Shape shape) {
@@ -51,7 +59,7 @@ class Order {
 
   // Of what a GEMM in fp8 reads: its input, and backward its output's gradient.
   void cast(const GemmWork& fprop, std::int64_t cols) {
-    if (!fp8_ || !fprop.low_precision) return;
+    if (share_.precision != "fp8" || !fprop.low_precision) return;
     const double rows = static_cast<double>(fprop.m * fprop.groups) * fprop.count;
     add("fp8_cast", "cast_fp8_transpose", {{"rows", std::llround(rows)}, {"cols", cols}});
   }
@@ -87,11 +95,11 @@ class Order {
 
   void core(const char* operation) {
     add("core", operation,
-        {{"batch", tokens() / layout_.seq_len},
+        {{"batch", share_.sequences},
          {"heads", m_.heads},
          {"kv_heads", m_.mla ? m_.heads : m_.kv_heads},
-         {"queries", layout_.seq_len},
-         {"seq_len", layout_.seq_len},
+         {"queries", share_.seq_len},
+         {"seq_len", share_.seq_len},
          {"head_dim", query_key_dim(m_)},
          {"value_dim", value_dim(m_)},
          {"causal", 1}});
@@ -201,9 +209,7 @@ class Order {
   }
 
   const Model& m_;
-  LayerKind kind_;
-  const Layout& layout_;
-  bool fp8_;
+  const LayerShare& share_;
   LayerWork work_;
   LayerSteps out_;
   std::vector<LayerStep>* steps_ = nullptr;
@@ -211,12 +217,10 @@ class Order {
 
 }  // namespace
 
-LayerSteps layer_steps(const Model& model, LayerKind kind, const Layout& layout,
-                       const WorkOptions& options) {
-  if (kind != LayerKind::dense && kind != LayerKind::moe)
+LayerSteps layer_steps(const Model& model, const LayerShare& share) {
+  if (share.kind != GemmGroup::dense && share.kind != GemmGroup::moe)
     throw std::invalid_argument("steps are of a dense layer or of one of experts");
-  if (layout.tp != 1) throw std::invalid_argument("steps are of a layer that isn't divided: tp 1");
-  return Order(model, kind, layout, options).steps();
+  return Order(model, share).steps();
 }
 
 }  // namespace trainmeter

@@ -4,7 +4,7 @@
 // put in order and named as a record names them.
 #pragma once
 
-#include "workload/worklist.hpp"
+#include "workload/step.hpp"
 
 #include <cstdint>
 #include <map>
@@ -27,11 +27,21 @@ struct LayerSteps {
   std::vector<std::string> left_out;
 };
 
-// Of a dense layer or one of experts, without tensor parallelism. Each GEMM of the work list is one
-// step; its memory-bound entries become the kernels of a step (docs/record.md) that do them, not
-// fused with their neighbours as the list takes them to be. Backward, a norm's gradient is added to
-// that of the residual beside it. std::invalid_argument for another kind of layer, or tp above 1.
-LayerSteps layer_steps(const Model& model, LayerKind kind, const Layout& layout,
-                       const WorkOptions& options);
+// What one GPU does of a layer that isn't divided otherwise: a micro-batch, and one of `ep` shares
+// of the experts.
+struct LayerShare {
+  GemmGroup kind = GemmGroup::dense;  // or moe
+  std::int64_t sequences = 1, seq_len = 1;
+  std::int64_t ep = 1;
+  std::string precision = "bf16";  // of the run's GEMMs
+
+  [[nodiscard]] std::int64_t tokens() const { return sequences * seq_len; }
+};
+
+// Each GEMM of the work list (workload/worklist.hpp) is one step; its memory-bound entries become
+// the kernels of a step (docs/record.md) that do them, not fused with their neighbours as the list
+// takes them to be. Backward, a norm's gradient is added to that of the residual beside it.
+// std::invalid_argument for another kind of layer, BadInput where `ep` doesn't divide the experts.
+LayerSteps layer_steps(const Model& model, const LayerShare& share);
 
 }  // namespace trainmeter

@@ -3,6 +3,8 @@
 // A layer's steps are its work list, put in order: nothing twice, nothing missing.
 #include "workload/layer_steps.hpp"
 
+#include "record/error.hpp"
+
 #include "small_models.hpp"
 #include <gmock/gmock.h>
 
@@ -15,13 +17,7 @@ using testing::IsEmpty;
 
 namespace {
 
-Layout of_tokens(std::int64_t sequences, std::int64_t seq_len, std::int64_t ep = 1) {
-  Layout l;
-  l.microbatch_sequences = sequences;
-  l.seq_len = seq_len;
-  l.ep = ep;
-  return l;
-}
+const LayerShare kTwoSequencesOf16 = {.sequences = 2, .seq_len = 16};
 
 std::vector<std::string> names(const std::vector<LayerStep>& steps) {
   std::vector<std::string> out;
@@ -41,10 +37,15 @@ double bytes(const std::vector<LayerStep>& steps, const std::string& entry) {
   return sum;
 }
 
-void expect_the_work_list(const Model& model, LayerKind kind, const Layout& layout,
-                          const WorkOptions& options) {
-  const LayerWork work = layer_work(model, kind, layout, options);
-  const LayerSteps steps = layer_steps(model, kind, layout, options);
+void expect_the_work_list(const Model& model, const LayerShare& share) {
+  Layout layout;
+  layout.microbatch_sequences = share.sequences;
+  layout.seq_len = share.seq_len;
+  layout.ep = share.ep;
+  const LayerWork work =
+      layer_work(model, share.kind == GemmGroup::moe ? LayerKind::moe : LayerKind::dense, layout,
+                 {.precision = share.precision});
+  const LayerSteps steps = layer_steps(model, share);
   using Key = std::tuple<std::string, Pass, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
   const auto key = [](const GemmWork& g) { return Key{g.name, g.pass, g.m, g.n, g.k, g.groups}; };
   std::map<Key, int> listed;
@@ -74,16 +75,17 @@ TEST(LayerSteps, AreTheWorkListOfEveryPublishedModel) {
   for (const std::string& id : library.ids("models")) {
     const Model model = library.model(id);
     for (const char* precision : {"bf16", "fp8"}) {
-      const WorkOptions options{.precision = precision};
-      if (dense_layers(model) > 0)
-        expect_the_work_list(model, LayerKind::dense, of_tokens(1, 4096), options);
-      if (model.moe) expect_the_work_list(model, LayerKind::moe, of_tokens(1, 4096, 2), options);
+      LayerShare share = {.seq_len = 4096, .precision = precision};
+      if (dense_layers(model) > 0) expect_the_work_list(model, share);
+      share.kind = GemmGroup::moe;
+      share.ep = 2;
+      if (model.moe) expect_the_work_list(model, share);
     }
   }
 }
 
 TEST(LayerSteps, ADenseBlockInOrder) {
-  const LayerSteps steps = layer_steps(small_llama(), LayerKind::dense, two_sequences_of_16(), {});
+  const LayerSteps steps = layer_steps(small_llama(), kTwoSequencesOf16);
   EXPECT_THAT(names(steps.forward),
               ElementsAre("rmsnorm", "qkv:fprop", "rope", "attention_forward",
                           "attention_output:fprop", "residual_add", "rmsnorm", "ffn_up:fprop",
@@ -102,17 +104,16 @@ TEST(LayerSteps, ADenseBlockInOrder) {
 }
 
 TEST(LayerSteps, WhatNoKernelDoesIsNamed) {
-  EXPECT_THAT(layer_steps(small_gpt(), LayerKind::dense, two_sequences_of_16(), {}).left_out,
-              ElementsAre("activation"));
-  Layout layout = two_sequences_of_16();
-  layout.gpus = layout.ep = 4;
-  EXPECT_THAT(layer_steps(small_mla(), LayerKind::moe, layout, {}).left_out,
+  EXPECT_THAT(layer_steps(small_gpt(), kTwoSequencesOf16).left_out, ElementsAre("activation"));
+  const LayerShare share = {.kind = GemmGroup::moe, .sequences = 2, .seq_len = 16, .ep = 4};
+  EXPECT_THAT(layer_steps(small_mla(), share).left_out,
               ElementsAre("router", "ep_dispatch", "ep_combine"));
 }
 
 TEST(LayerSteps, DeepSeeksBlockOnOneOf64GpusInFp8) {
-  Layout layout = deepseek_layout();
-  const LayerSteps steps = layer_steps(published("deepseek-v3"), LayerKind::moe, layout, kDeepSeek);
+  const LayerSteps steps =
+      layer_steps(published("deepseek-v3"),
+                  {.kind = GemmGroup::moe, .seq_len = 4096, .ep = 64, .precision = "fp8"});
   EXPECT_EQ(steps.forward.size(), 29U);
   const auto first = names(steps.forward);
   EXPECT_EQ(std::ranges::count(first, "cast_fp8_transpose"), 9);
@@ -126,9 +127,6 @@ TEST(LayerSteps, DeepSeeksBlockOnOneOf64GpusInFp8) {
 }
 
 TEST(LayerSteps, OtherKindsAreRefused) {
-  EXPECT_THROW(layer_steps(small_llama(), LayerKind::head, two_sequences_of_16(), {}),
-               std::invalid_argument);
-  Layout divided = two_sequences_of_16();
-  divided.tp = 2;
-  EXPECT_THROW(layer_steps(small_llama(), LayerKind::dense, divided, {}), std::invalid_argument);
+  EXPECT_THROW(layer_steps(small_llama(), {.kind = GemmGroup::head}), std::invalid_argument);
+  EXPECT_THROW(layer_steps(small_mla(), {.kind = GemmGroup::moe, .ep = 3}), BadInput);
 }
