@@ -41,30 +41,6 @@ bool is_decode(const AttentionProblem& p) {
   return p.queries == 1 && p.keys > 1;
 }
 
-Case attention_case(const AttentionProblem& p, const AttentionBackend& backend) {
-  Case made;
-  const bool backward = p.pass == AttentionPass::backward;
-  made.operation = is_decode(p) && !backward ? "attention_decode"
-                                             : fmt::format("attention_{}", to_string(p.pass));
-  made.dtype = to_string(p.dtype);
-  made.backend = backend.name;
-  made.shape = {{"batch", p.batch},         {"heads", p.heads},          {"kv_heads", p.kv_heads},
-                {"queries", p.queries},     {"seq_len", p.keys},         {"head_dim", p.head_dim},
-                {"value_dim", p.value_dim}, {"causal", p.causal ? 1 : 0}};
-  made.name = fmt::format("{}/{}/{}", made.operation, made.dtype, made.backend);
-  for (const char* key :
-       {"batch", "heads", "kv_heads", "queries", "seq_len", "head_dim", "value_dim", "causal"}) {
-    made.name += fmt::format("/{}:{}", key, made.shape.at(key));
-  }
-  made.flops = attention_flops(size_of_problem(p), backward);
-  made.bytes = attention_bytes(size_of_problem(p), backward, static_cast<double>(size_of(p.dtype)));
-  made.memory_bytes = static_cast<double>(attention_set_bytes(p));
-  made.make = [p, make = backend.make](const OperandOptions& operands) {
-    return make(p, operands);
-  };
-  return made;
-}
-
 class Builder {
  public:
   Builder(const Options& options, const Target& target) : options_(options), target_(target) {}
@@ -153,6 +129,30 @@ Heads heads_of(const Model& m) {
 }
 
 }  // namespace
+
+Case attention_case(const AttentionProblem& p, const AttentionBackend& backend) {
+  Case made;
+  const bool backward = p.pass == AttentionPass::backward;
+  made.operation = is_decode(p) && !backward ? "attention_decode"
+                                             : fmt::format("attention_{}", to_string(p.pass));
+  made.dtype = to_string(p.dtype);
+  made.backend = backend.name;
+  made.shape = {{"batch", p.batch},         {"heads", p.heads},          {"kv_heads", p.kv_heads},
+                {"queries", p.queries},     {"seq_len", p.keys},         {"head_dim", p.head_dim},
+                {"value_dim", p.value_dim}, {"causal", p.causal ? 1 : 0}};
+  made.name = fmt::format("{}/{}/{}", made.operation, made.dtype, made.backend);
+  for (const char* key :
+       {"batch", "heads", "kv_heads", "queries", "seq_len", "head_dim", "value_dim", "causal"}) {
+    made.name += fmt::format("/{}:{}", key, made.shape.at(key));
+  }
+  made.flops = attention_flops(size_of_problem(p), backward);
+  made.bytes = attention_bytes(size_of_problem(p), backward, static_cast<double>(size_of(p.dtype)));
+  made.memory_bytes = static_cast<double>(attention_set_bytes(p));
+  made.make = [p, make = backend.make](const OperandOptions& operands) {
+    return make(p, operands);
+  };
+  return made;
+}
 
 CaseList attention_cases(const Options& options, const Target& target) {
   Builder builder(options, target);

@@ -5,6 +5,7 @@
 
 #include "kernels/operation.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -31,6 +32,11 @@ struct Case {
       notes;                               // for its row: how it differs from the program's others
   std::optional<OperandOptions> operands;  // where not those of the whole program
   std::function<std::unique_ptr<Operation>(const OperandOptions&)> make;
+
+  // Of a layer, which has no `make`: what it is composed of, each with the ways to do it here, the
+  // preferred first; and which part runs when. Else empty.
+  std::vector<std::vector<Case>> parts;
+  std::vector<std::size_t> order;
 };
 
 // What a case list was asked for and cannot have here, one reason each ("gemm/fp8: ...").

@@ -6,8 +6,11 @@
 #include "bench/case.hpp"
 #include "bench/options.hpp"
 #include "bench/target.hpp"
+#include "kernels/attention.hpp"
 #include "kernels/collective.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/gemm_grouped.hpp"
+#include "workload/step.hpp"
 
 #include <vector>
 
@@ -19,12 +22,18 @@ CaseList gemm_cases(const Options& options, const Target& target);
 CaseList grouped_cases(const Options& options, const Target& target);  // with --groups
 CaseList memory_cases(const Options& options, const Target& target);
 CaseList attention_cases(const Options& options, const Target& target);
+CaseList layer_cases(const Options& options, const Target& target);
 
 // Of memory_bench on a GPU: between the host and the first GPU, and between all `gpus`.
 CaseList transfer_cases(const Options& options, const Target& target, int gpus);
 
-// One GEMM by one backend, as gemm_cases() and --search make it.
+// One operation by one backend, as the lists above make them.
 Case gemm_case(const GemmProblem& problem, const GemmBackend& backend);
+Case grouped_case(const GroupedGemmProblem& problem, Skew skew, const GroupedGemmBackend& backend);
+Case attention_case(const AttentionProblem& problem, const AttentionBackend& backend);
+
+// How training lays out a GEMM's operands: fprop y = x W^T, dgrad dx = dy W, wgrad dW = dy^T x.
+Layout layout_of(Pass pass);
 
 // The element types and layouts that the flags name, or all; their sizes are left open.
 std::vector<GemmProblem> gemm_problems(const Options& options);

@@ -166,18 +166,6 @@ class Builder {
   std::set<std::string> reasons_;
 };
 
-Layout layout_of(Pass pass) {
-  switch (pass) {
-    case Pass::fprop:
-      return Layout::nt;  // y = x W^T
-    case Pass::dgrad:
-      return Layout::nn;  // dx = dy W
-    case Pass::wgrad:
-      return Layout::tn;  // dW = dy^T x
-  }
-  return Layout::nt;
-}
-
 std::vector<Shape> model_shapes(const Options& options, const Target& target) {
   const std::int64_t tokens = options.tokens.value_or(target.kind == DeviceKind::gpu ? 8192 : 1024);
   std::vector<Shape> shapes;
@@ -218,6 +206,18 @@ std::vector<Shape> squares(const Target& target) {
 }
 
 }  // namespace
+
+Layout layout_of(Pass pass) {
+  switch (pass) {
+    case Pass::fprop:
+      return Layout::nt;  // y = x W^T
+    case Pass::dgrad:
+      return Layout::nn;  // dx = dy W
+    case Pass::wgrad:
+      return Layout::tn;  // dW = dy^T x
+  }
+  return Layout::nt;
+}
 
 Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
   Case made;

@@ -27,7 +27,9 @@ double bytes_of(const GroupedGemmProblem& problem) {
   return sum;
 }
 
-Case case_of(const GroupedGemmProblem& problem, Skew skew, const GroupedGemmBackend& backend) {
+}  // namespace
+
+Case grouped_case(const GroupedGemmProblem& problem, Skew skew, const GroupedGemmBackend& backend) {
   const GemmProblem& all = problem.all;
   const auto groups = static_cast<std::int64_t>(problem.sizes.size());
   Case made;
@@ -56,8 +58,6 @@ Case case_of(const GroupedGemmProblem& problem, Skew skew, const GroupedGemmBack
   return made;
 }
 
-}  // namespace
-
 CaseList grouped_cases(const Options& options, const Target& target) {
   CaseList list;
   std::set<std::string> reasons;
@@ -75,7 +75,7 @@ CaseList grouped_cases(const Options& options, const Target& target) {
               const std::string why = backend.device == target.kind ? backend.why_not(grouped)
                                                                     : "--groups: runs on GPUs only";
               if (why.empty()) {
-                list.cases.push_back(case_of(grouped, skew, backend));
+                list.cases.push_back(grouped_case(grouped, skew, backend));
               } else {
                 reasons.insert(fmt::format("{}: {}", to_string(problem.dtype), why));
               }

@@ -4,6 +4,7 @@
 #include "bench/harness.hpp"
 
 #include "bench/exit_code.hpp"
+#include "bench/layer_rows.hpp"
 #include "bench/plans.hpp"
 #include "bench/progress.hpp"
 #include "bench/reporter.hpp"
@@ -260,11 +261,16 @@ class Leader {
     ++measured_;
     if (!outcome.settled) ++unsettled_;
     if (outcome.rows.front().notes.contains("other_processes")) ++shared_;
-    const Slowest slowest = job_.devices.empty() ? Slowest{} : slowest_of(outcome.rows);
+    const Slowest slowest =
+        job_.devices.empty() ? Slowest{.row = outcome.shown} : slowest_of(outcome.rows);
     const Measurement& row = outcome.rows[slowest.row];
     for (const Measurement& one : outcome.rows) at_odds_ += at_odds_with_graph(one) ? 1 : 0;
     if (options_.rules().target > 0 && row.stopped != "converged") ++open_;
     show(state, outcome, row);
+    if (!plan.main.parts.empty()) {
+      progress_->clear();
+      fmt::print(stderr, "{}\n{}", row.name, layer_table(outcome.rows));
+    }
     if (job_.devices.empty()) return;
     slowest_.push_back(slowest);
     state.counters["slowest_device"] = static_cast<double>(slowest.device);
@@ -298,6 +304,10 @@ class Leader {
     if (const auto worth = flops_per_cycle(row)) state.counters["FLOP/cycle/SM"] = *worth;
     if (const auto found = row.notes.find(kGraphNote); found != row.notes.end()) {
       state.counters["graph_vs_events"] = std::stod(found->second);
+    }
+    for (const char* name : kLayerNotes) {
+      const auto found = row.notes.find(name);
+      if (found != row.notes.end()) state.counters[name] = std::stod(found->second);
     }
     state.counters["samples"] = static_cast<double>(row.time_s.size());
     if (time.interval) state.counters["ci95_pct"] = time.half_width() * 100;

@@ -30,7 +30,7 @@ constexpr std::int64_t kMaxSms = 1024;
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
   std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, scalings,
       sms, groups, skews, batch, search, concurrent, bytes, threads, kernels, seq_lens, passes,
-      sequences, heads, kv_heads, head_dim, value_dim;
+      sequences, heads, kv_heads, head_dim, value_dim, experts;
   CollectiveFlags collective;
 };
 
@@ -44,6 +44,9 @@ std::string description(Program program) {
              "training step.";
     case Program::attention:
       return "Measures the attention core: forward, backward, and a decode step.";
+    case Program::layer:
+      return "Measures a transformer layer composed of the suite's operations: the whole, each "
+             "operation in place, and the same alone, in turn.";
     case Program::collective:
       return "Measures collectives: between processes (mpirun -n 2 collective_bench), or between "
              "the GPUs of this process.";
@@ -65,7 +68,7 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                  "sample until the median's 95 % interval is +- this many per cent (1); 0: don't");
   app.add_option("--case_seconds", raw.case_seconds, "but no longer than this (2)");
   app.add_option("--cache", options.cache,
-                 options.program == Program::collective
+                 options.program == Program::collective || options.program == Program::layer
                      ? "rotate|hot: operands beyond the caches, or one set again and again"
                      : "rotate|cold|hot: operands beyond the caches, caches emptied before each "
                        "run, or one set of operands again and again");
@@ -75,10 +78,12 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                "don't look at the machine's state between samples");
   app.add_flag("--exclusive", options.exclusive,
                "on a GPU: refuse to start where other processes are on it");
-  app.add_option("--versus", options.versus,
-                 "BACKEND: measure every case against it, sample by sample in turn");
   app.add_option("--dtype", raw.dtypes, "LIST of element types");
-  if (options.program != Program::collective) {
+  if (options.program != Program::layer) {
+    app.add_option("--versus", options.versus,
+                   "BACKEND: measure every case against it, sample by sample in turn");
+  }
+  if (options.program != Program::collective && options.program != Program::layer) {
     app.add_option("--data", options.data, "normal|uniform|zeros|integers: what operands hold");
     app.add_flag("--pitfalls", options.pitfalls,
                  "measure each case in turn with itself on zeros, and out of the caches");
@@ -107,6 +112,16 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                    "LIST: so many products side by side, for --m --n --k or --search (1)");
     app.add_flag("--search{60}", raw.search,
                  "SECONDS: look for the shapes of the highest rates this long (60), instead");
+  } else if (options.program == Program::layer) {
+    app.add_option(
+        "--models", raw.models,
+        "ID,...: whose layers (gpt2-124m on a CPU, deepseek-v3 and llama-3-8b on a GPU)");
+    app.add_option("--tokens", raw.tokens, "of a micro-batch (256 on a CPU, 4096 on a GPU)");
+    app.add_option("--experts", raw.experts,
+                   "so many of a model's experts are on this device (those of one of 64)");
+    app.add_option("--pass", raw.passes, "LIST of forward, backward (both)");
+    app.add_option("--prefer", options.prefer,
+                   "BACKEND: of GEMMs, where it can (the vendor's library)");
   } else if (options.program == Program::attention) {
     app.add_option("--models", raw.models, "ID,...: the heads of these models, instead");
     app.add_option("--heads", raw.heads, "so many query heads, instead of the default ones");
@@ -211,8 +226,10 @@ void interpret(const Raw& raw, Options& options) {
   }
   if (!raw.seq_lens.empty()) options.seq_lens = parse_counts("--seq_len", raw.seq_lens, kMaxTokens);
   if (!raw.passes.empty()) options.passes = parse_list("--pass", raw.passes);
-  for (const std::string& pass : options.passes)
-    one_of("--pass", pass, {"forward", "backward", "decode"});
+  std::vector<std::string> passes = {"forward", "backward"};
+  if (options.program == Program::attention) passes.emplace_back("decode");
+  for (const std::string& pass : options.passes) one_of("--pass", pass, passes);
+  if (!raw.experts.empty()) options.experts = parse_count("--experts", raw.experts, kMaxDimension);
   const auto count = [](const char* flag, const std::string& text,
                         std::optional<std::int64_t>& value) {
     if (!text.empty()) value = parse_count(flag, text, kMaxTokens);
@@ -232,7 +249,8 @@ void check(const Options& options) {
   one_of("--device", options.device, {"auto", "gpu", "cpu"});
   one_of("--data", options.data, {"normal", "uniform", "zeros", "integers"});
   std::vector<std::string> caches = {"rotate", "hot"};
-  if (options.program != Program::collective) caches.emplace_back("cold");
+  const bool alone = options.program != Program::collective && options.program != Program::layer;
+  if (alone) caches.emplace_back("cold");
   if (options.program == Program::memory) caches.emplace_back("l2");
   one_of("--cache", options.cache, caches);
   if (!options.regime.empty()) one_of("--regime", options.regime, {"burst", "sustained"});
@@ -312,6 +330,8 @@ std::string program_name(Program program) {
       return "memory_bench";
     case Program::attention:
       return "attention_bench";
+    case Program::layer:
+      return "layer_bench";
     case Program::collective:
       return "collective_bench";
   }

@@ -14,7 +14,7 @@
 
 namespace trainmeter {
 
-enum class Program { gemm, memory, attention, collective };
+enum class Program { gemm, memory, attention, layer, collective };
 std::string program_name(Program program);  // gemm_bench
 
 struct Options {
@@ -37,7 +37,7 @@ struct Options {
   std::optional<int> concurrent;    // so many devices at once; 0: all
   std::vector<std::string> dtypes;  // empty: the default ones
 
-  std::vector<std::string> models;  // gemm, memory, attention
+  std::vector<std::string> models;  // gemm, memory, attention, layer
   std::optional<std::int64_t> tokens;
   std::vector<std::int64_t> m, n, k;
   std::vector<std::string> layouts;
@@ -50,8 +50,11 @@ struct Options {
   std::optional<double> search_s;         // how long to search for the fastest shapes
 
   std::vector<std::int64_t> seq_lens;  // attention; empty: the default ones
-  std::vector<std::string> passes;     // forward, backward, decode; empty: all
+  std::vector<std::string> passes;     // forward, backward, decode (not of a layer); empty: all
   std::optional<std::int64_t> sequences, heads, kv_heads, head_dim, value_dim;
+
+  std::optional<std::int64_t> experts;  // layer: of one GPU
+  std::string prefer;                   // layer: backend of GEMMs; empty: the vendor's
 
   std::vector<std::string> kernels;  // memory; empty: all
   std::vector<std::int64_t> bytes;   // memory: of one array; collective: payload

@@ -20,22 +20,6 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kTelemetryPeriod = 0.05;  // seconds; sensors are no faster
-
-void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
-  row.verified = check.ok && ok_everywhere;
-  row.error = check.error;
-  row.error_bound = check.bound;
-  row.check = check.how;
-  if (!check.ok) {
-    row.failure = fmt::format("wrong result: error {:.3g}, allowed {:.3g} ({})", check.error,
-                              check.bound, check.how);
-    if (check.wrong > 0) row.failure += fmt::format(", {} elements are wrong", check.wrong);
-  } else if (!ok_everywhere) {
-    row.failure = "wrong result on another rank";
-  }
-}
-
 // Who kept the others waiting most often, where the ranks' times differ.
 void note_slowest(const std::map<int, std::int64_t>& slowest, const std::vector<std::string>& hosts,
                   Measurement& row) {
@@ -62,6 +46,20 @@ void check_by_graph(Operation& operation, Timer& timer, Measurement& row) {
 }
 
 }  // namespace
+
+void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
+  row.verified = check.ok && ok_everywhere;
+  row.error = check.error;
+  row.error_bound = check.bound;
+  row.check = check.how;
+  if (!check.ok) {
+    row.failure = fmt::format("wrong result: error {:.3g}, allowed {:.3g} ({})", check.error,
+                              check.bound, check.how);
+    if (check.wrong > 0) row.failure += fmt::format(", {} elements are wrong", check.wrong);
+  } else if (!ok_everywhere) {
+    row.failure = "wrong result on another rank";
+  }
+}
 
 bool at_odds_with_graph(const Measurement& row) {
   constexpr double kLongEnough = 100e-6;  // below, an event's own time shows
@@ -107,6 +105,7 @@ Measurement Runner::row_of(const Case& what) const {
 }
 
 Outcome Runner::run(const Plan& plan) {
+  if (!plan.main.parts.empty()) return run_layer(plan);
   if (world_ == nullptr || world_->ranks() == 1) return run_in_step(plan);
   try {
     return run_in_step(plan);

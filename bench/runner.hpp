@@ -12,6 +12,7 @@
 #include "kernels/telemetry.hpp"
 #include "record/record.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,9 +31,10 @@ struct Plan {
 
 struct Outcome {
   // Finished ones: `main` first; with devices as bench/together.hpp has them, or one that says what
-  // failed. None where interrupted.
+  // failed; of a layer as bench/layer_rows.hpp has them. None where interrupted.
   std::vector<Measurement> rows;
-  int code = 0;  // exit_code.hpp: kFine, kCheckFailed, kUnavailable
+  std::size_t shown = 0;  // the row that stands for all
+  int code = 0;           // exit_code.hpp: kFine, kCheckFailed, kUnavailable
   bool interrupted = false;
   bool settled = true;
   std::int64_t runs_per_sample = 1;  // of `main`
@@ -41,6 +43,11 @@ struct Outcome {
 
 // Note of a row: the time of one run by a CUDA graph over the median of the samples, by events.
 inline constexpr const char* kGraphNote = "cuda_graph_vs_events";
+inline constexpr double kTelemetryPeriod = 0.05;  // seconds; sensors are no faster
+
+// The outcome of a check, into the row of what was checked.
+void note_check(const Check& check, bool ok_everywhere, Measurement& row);
+
 // By more than 3 %, of runs that are long enough to tell (100 us).
 bool at_odds_with_graph(const Measurement& row);
 
@@ -63,6 +70,9 @@ class Runner {
  private:
   Outcome run_in_step(const Plan& plan);
   Outcome run_together(const Plan& plan, Operation& operation, Outcome outcome);
+  Outcome run_layer(const Plan& plan);
+  // With the way that was taken. Unavailable where none works.
+  std::unique_ptr<Operation> make_part(const std::vector<Case>& ways, const Case*& used);
   // Measures by `rules` into `rows`, one an operation. False where interrupted.
   bool sample(const std::vector<Operation*>& operations, Timer& timer, const Rules& rules,
               World* world, const std::vector<Measurement*>& rows, Outcome& outcome);

@@ -4,11 +4,14 @@
 #include "kernels/cuda_support.hpp"
 
 #include "kernels/cache_flush.hpp"
+#include "kernels/one_stream.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <map>
 #include <memory>
+#include <stdexcept>
 #include <utility>
 
 namespace trainmeter {
@@ -130,12 +133,49 @@ std::function<void()> gpu_cache_flusher(std::int64_t bytes) {
   };
 }
 
-CudaStream::CudaStream() {
-  cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+namespace {
+
+cudaStream_t new_stream() {
+  cudaStream_t stream = nullptr;
+  cuda_check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  return stream;
+}
+
+// This thread's OneStream, and how many own each stream that there was one for.
+thread_local cudaStream_t shared_stream = nullptr;
+thread_local std::map<cudaStream_t, int> owners;
+
+void let_go_of(cudaStream_t stream) {
+  const auto shared = owners.find(stream);
+  if (shared != owners.end()) {
+    if (--shared->second > 0) return;
+    owners.erase(shared);
+  }
+  (void)cudaStreamDestroy(stream);
+}
+
+}  // namespace
+
+OneStream::OneStream() {
+  if (shared_stream != nullptr) throw std::logic_error("this thread has its one stream already");
+  shared_stream = new_stream();
+  owners[shared_stream] = 1;
+}
+
+OneStream::~OneStream() {
+  let_go_of(std::exchange(shared_stream, nullptr));
+}
+
+CudaStream::CudaStream() : stream_(shared_stream) {
+  if (stream_ == nullptr) {
+    stream_ = new_stream();
+  } else {
+    ++owners[stream_];
+  }
 }
 
 CudaStream::~CudaStream() {
-  if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
+  if (stream_ != nullptr) let_go_of(stream_);
 }
 
 CudaStream::CudaStream(CudaStream&& other) noexcept

@@ -90,6 +90,43 @@ std::vector<double> GpuTimer::time(void* stream, int runs, const std::function<v
   return times;
 }
 
+std::vector<double> GpuTimer::laps(void* stream, int steps, const std::function<void(int)>& launch,
+                                   int kernels) {
+  const auto queue = static_cast<cudaStream_t>(stream);
+  std::vector<CudaEvent>& events = state_->events;
+  while (std::ssize(events) < steps + 1) events.emplace_back(true);
+  const auto record = [&](int event) {
+    cuda_check(cudaEventRecord(events[static_cast<std::size_t>(event)].get(), queue),
+               "cudaEventRecord");
+  };
+  *static_cast<volatile int*>(state_->go) = 0;
+  // More than fit behind a hold run ahead of the host, or wait for it.
+  if (steps * (kernels + 1) + 2 > kQueued) state_->let_go();
+  hold<<<1, 1, 0, queue>>>(state_->go);
+  cuda_check(cudaGetLastError(), "holding kernel");
+  try {
+    record(0);
+    for (int i = 0; i < steps; ++i) {
+      launch(i);
+      record(i + 1);
+    }
+  } catch (...) {
+    state_->let_go();
+    (void)cudaStreamSynchronize(queue);
+    throw;
+  }
+  state_->let_go();
+  cuda_check(cudaStreamSynchronize(queue), "timed launches");
+  std::vector<double> times;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(steps); ++i) {
+    float milliseconds = 0;
+    cuda_check(cudaEventElapsedTime(&milliseconds, events[i].get(), events[i + 1].get()),
+               "cudaEventElapsedTime");
+    times.push_back(static_cast<double>(milliseconds) * 1e-3);
+  }
+  return times;
+}
+
 namespace {
 
 // What a stream was told to do, as a graph that can be launched.

@@ -5,6 +5,7 @@
 #include "kernels/collective.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
+#include "kernels/one_stream.hpp"
 
 namespace trainmeter {
 
@@ -20,6 +21,12 @@ std::unique_ptr<World> make_nccl_world(const Split& /*split*/, int /*gpus*/) {
   throw Unavailable("NCCL: built without CUDA");
 }
 
+OneStream::OneStream() {
+  throw Unavailable("built without CUDA");
+}
+
+OneStream::~OneStream() = default;
+
 struct GpuTimer::State {};
 
 GpuTimer::GpuTimer() {
@@ -29,6 +36,11 @@ GpuTimer::GpuTimer() {
 GpuTimer::~GpuTimer() = default;
 
 std::vector<double> GpuTimer::time(void* /*stream*/, int /*runs*/,
+                                   const std::function<void(int)>& /*launch*/, int /*kernels*/) {
+  throw Unavailable("built without CUDA");
+}
+
+std::vector<double> GpuTimer::laps(void* /*stream*/, int /*steps*/,
                                    const std::function<void(int)>& /*launch*/, int /*kernels*/) {
   throw Unavailable("built without CUDA");
 }

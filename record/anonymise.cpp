@@ -19,12 +19,13 @@ namespace {
 
 using Words = std::set<std::string>;
 
-const Words kPrograms = {"gemm_bench", "memory_bench", "attention_bench",  "collective_bench",
-                         "nccl-tests", "nvbandwidth",  "google-benchmark", "validate_step"};
+const Words kPrograms = {"gemm_bench",       "memory_bench",     "attention_bench",
+                         "collective_bench", "layer_bench",      "nccl-tests",
+                         "nvbandwidth",      "google-benchmark", "validate_step"};
 const Words kOperations(operation_names().begin(), operation_names().end());
-const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp",  "openmp_nt",
-                         "cuda",      "cuda_bulk", "copy_engine", "nccl",    "mpi",
-                         "registers", "shm",       "hopper",      "pytorch", "gloo"};
+const Words kBackends = {"onednn",    "openblas",    "cublaslt", "openmp",  "openmp_nt", "cuda",
+                         "cuda_bulk", "copy_engine", "nccl",     "mpi",     "registers", "shm",
+                         "hopper",    "pytorch",     "gloo",     "composed"};
 const Words kShapeKeys = {"m",         "n",      "k",        "groups",  "bytes",       "cores",
                           "threads",   "node",   "from",     "to",      "ways",        "rows",
                           "cols",      "heads",  "top_k",    "pinned",  "head_dim",    "experts",
@@ -166,7 +167,9 @@ std::map<std::string, std::string> Anonymiser::notes(const Measurement& m) const
   std::map<std::string, std::string> out;
   for (const auto& [key, value] : m.notes) {
     if (key == "others_busy_share" || key == "stolen_share" || key == "slowest_rank" ||
-        key == "slowest_rank_share" || key == "cuda_graph_vs_events") {
+        key == "slowest_rank_share" || key == "cuda_graph_vs_events" || key == "laps_vs_layer" ||
+        key == "alone_vs_layer" || key == "launched_vs_layer" || key == "in_place_ratio" ||
+        key == "in_place_ratio_others" || key == "clock_in_layer_hz" || key == "clock_alone_hz") {
       out[key] = matching(value, "[0-9.e-]{1,24}");
     } else if (key == "data" || key == "cache") {
       out[key] = known(value, kDataWords);
@@ -191,7 +194,8 @@ Measurement Anonymiser::measurement(const Measurement& m) const {
   out.backend = known(m.backend, kBackends);
   std::erase_if(out.shape, [](const auto& item) { return !kShapeKeys.contains(item.first); });
   out.layout = known(m.layout, {"none", "nn", "nt", "tn"});
-  out.beside = m.beside == "none" ? m.beside : known(m.beside, kOperations);
+  const bool plain = m.beside == "none" || m.beside == "layer";
+  out.beside = plain ? m.beside : known(m.beside, kOperations);
   out.at = time_of_day(m.at);
   out.paired_with = case_name(m.paired_with);
   out.check = "";

@@ -104,6 +104,8 @@ const std::vector<std::string>& operation_names() {
                                       "attention_forward",
                                       "attention_backward",
                                       "attention_decode",
+                                      "layer_forward",
+                                      "layer_backward",
                                       "copy",
                                       "read",
                                       "write",

@@ -27,7 +27,7 @@ bool is_collective(std::string_view operation) {
 bool is_compute(std::string_view operation) {
   if (operation == "attention_decode") return false;  // reads keys and values once: memory-bound
   return operation == "gemm" || operation == "grouped_gemm" || operation == "fma" ||
-         operation.starts_with("attention");
+         operation.starts_with("attention") || operation.starts_with("layer_");
 }
 
 bool gives_rate(const Measurement& m, const Header& header) {

@@ -86,7 +86,7 @@ struct PredictCommand : Command {
       const std::vector<std::string> reasons = add_projected(book, records, on, library);
       notes.insert(notes.end(), reasons.begin(), reasons.end());
     }
-    predict.in_place = no_in_place ? InPlace{} : measured_in_place(records, book);
+    predict.in_place = no_in_place ? InPlace{} : measured_in_place(records, book, which.precision);
     if (predict.in_place) {
       notes.emplace_back(no_in_place ? "no in-place ratio: asked for"
                                      : "the in-place ratio: GEMMs timed in a layer");

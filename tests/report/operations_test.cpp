@@ -191,6 +191,32 @@ TEST(InPlace, IsTheTimeAloneOverTheTimeInALayer) {
   EXPECT_FALSE(measured_in_place({small_cpu()}, book));
 }
 
+TEST(InPlace, IsOfTheSameSessionWhereItMeasuredBothInTurn) {
+  const auto timed = [](const char* operation, const char* dtype, double seconds,
+                        const char* beside, std::int64_t places) {
+    Measurement out = gemm_at(1, 1024, 1024, 1024);
+    out.operation = operation;
+    out.dtype = dtype;
+    out.name = std::string(operation) + "/" + dtype;
+    out.beside = beside;
+    out.time_s = {seconds, seconds, seconds};
+    out.runs_per_sample = places;
+    return out;
+  };
+  // The book has this shape at another rate, and no grouped GEMM at all.
+  const std::vector<Record> records = {
+      small_cpu(),
+      record_of({timed("gemm", "bf16", 2, "layer", 3), timed("gemm", "bf16", 1, "none", 2),
+                 timed("grouped_gemm", "bf16", 4, "layer", 1),
+                 timed("grouped_gemm", "bf16", 3, "none", 2), timed("gemm", "fp8", 5, "layer", 1),
+                 timed("gemm", "fp8", 1, "none", 2)})};
+  RateBook book;
+  for (const Record& record : records) book.add(record);
+  EXPECT_NEAR(measured_in_place(records, book, "bf16")->ratio, (3 * 1 + 3) / (3 * 2 + 4.0), 1e-9);
+  EXPECT_NEAR(measured_in_place(records, book, "fp8")->ratio, 1 / 5.0, 1e-9);
+  EXPECT_NEAR(measured_in_place(records, book, "fp16")->ratio, 7 / 15.0, 1e-9);
+}
+
 TEST(InPlace, ACpusRanksAreDevicesOfOneNode) {
   RateBook book;
   book.add(small_cpu());

@@ -1,0 +1,143 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// One layer: its parts prepared on one stream, each verified by itself, then all measured together.
+#include "bench/exit_code.hpp"
+#include "bench/layer_measure.hpp"
+#include "bench/layer_rows.hpp"
+#include "bench/monitor.hpp"
+#include "bench/runner.hpp"
+#include "bench/sentinel.hpp"
+#include "kernels/one_stream.hpp"
+#include "record/names.hpp"
+#include "record/statistics.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+// What was watched during `phases` alone.
+Watched during(const Watched& watched, const std::vector<Round>& phases) {
+  Watched out = watched;
+  std::erase_if(out.samples, [&](const TelemetrySample& sample) {
+    return std::ranges::none_of(phases, [&](const Round& phase) {
+      return phase.start_s <= sample.at_s && sample.at_s <= phase.end_s;
+    });
+  });
+  return out;
+}
+
+}  // namespace
+
+// The first way that works here.
+std::unique_ptr<Operation> Runner::make_part(const std::vector<Case>& ways, const Case*& used) {
+  for (const Case& way : ways) {
+    used = &way;
+    try {
+      return way.make(way.operands.value_or(operands_));
+    } catch (const Unavailable& error) {
+      if (&way == &ways.back()) throw Unavailable(fmt::format("{}: {}", way.name, error.what()));
+    }
+  }
+  throw std::logic_error("a part has at least one way to be done");
+}
+
+Outcome Runner::run_layer(const Plan& plan) {
+  const Case& layer = plan.main;
+  Outcome outcome;
+  const auto finished = [&](int code) {
+    for (Measurement& row : outcome.rows) row.at = utc_now();
+    outcome.code = code;
+    return std::move(outcome);
+  };
+  const auto interrupted = [&] {
+    outcome.rows.clear();
+    outcome.interrupted = true;
+    return std::move(outcome);
+  };
+
+  std::vector<std::unique_ptr<Operation>> operations;
+  std::vector<Measurement> parts;
+  Measurement whole = row_of(layer);
+  try {
+    std::optional<OneStream> one;
+    if (target_.kind == DeviceKind::gpu) one.emplace();
+    for (const std::vector<Case>& ways : layer.parts) {
+      if (stop_()) return interrupted();
+      const Case* used = nullptr;
+      operations.push_back(make_part(ways, used));
+      parts.push_back(row_of(*used));
+    }
+  } catch (const Unavailable& error) {
+    whole.failure = error.what();
+    outcome.rows = {whole};
+    return finished(kUnavailable);
+  }
+
+  whole.verified = true;
+  whole.check = "each part by itself";
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    if (stop_()) return interrupted();
+    const Check check = operations[i]->verify();
+    note_check(check, true, parts[i]);
+    // The part that is closest to its bound speaks for all.
+    if (!check.ok || check.error * whole.error_bound > whole.error * check.bound ||
+        whole.error_bound == 0) {
+      whole.error = check.error;
+      whole.error_bound = check.bound;
+    }
+    if (check.ok) continue;
+    whole.verified = false;
+    outcome.rows.push_back(parts[i]);
+  }
+  if (!whole.verified) return finished(kCheckFailed);
+
+  std::this_thread::sleep_for(std::chrono::duration<double>(rules_.rest_s));
+  std::vector<Operation*> measured;
+  for (const auto& operation : operations) measured.push_back(operation.get());
+  const auto timer = target_.kind == DeviceKind::gpu ? make_gpu_sequence_timer()
+                                                     : make_cpu_sequence_timer(steady_clock());
+  Monitor monitor(*telemetry_, kTelemetryPeriod);
+  LayerSamples samples =
+      measure_layer(measured, layer.order, *timer, rules_of(plan), stop_, around_);
+  if (samples.interrupted) return interrupted();
+  const Watched watched = monitor.stop();
+  outcome.settled = samples.settled;
+  const auto add = [&](Measurement row, std::vector<double> time_s,
+                       const std::vector<Round>& phases) {
+    row.time_s = std::move(time_s);
+    row.stopped = samples.stopped;
+    row.probes = samples.probes;
+    row.marks = changed_states(row.probes, std::ssize(row.time_s));
+    note_telemetry(during(watched, phases), row);
+    note_sampling(watched, phases, row);
+    row.energy_j.reset();  // whose it was can't be told
+    row.energy_steps = 0;
+    row.stretches.clear();
+    outcome.rows.push_back(std::move(row));
+  };
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    parts[i].notes.merge(operations[i]->notes());
+    Measurement in_place = parts[i];
+    in_place.beside = "layer";
+    in_place.runs_per_sample = std::ranges::count(layer.order, i);
+    parts[i].runs_per_sample = kAloneRuns;
+    add(std::move(in_place), std::move(samples.in_place_s[i]), samples.in_layer);
+    add(std::move(parts[i]), std::move(samples.alone_s[i]), samples.alone);
+  }
+  if (!samples.launched_s.empty()) {
+    whole.notes["launched_vs_layer"] =
+        fmt::format("{:.4f}", median(samples.launched_s) / median(samples.whole_s));
+  }
+  add(std::move(whole), std::move(samples.whole_s), samples.in_layer);
+  note_ratios(outcome.rows);
+  outcome.shown = outcome.rows.size() - 1;
+  return finished(kFine);
+}
+
+}  // namespace trainmeter

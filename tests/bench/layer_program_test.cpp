@@ -1,0 +1,71 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// layer_bench on this machine's CPU, from the command line to the prediction that takes its ratio.
+#include "kernels/machine.hpp"
+#include "record/record.hpp"
+
+#include "subprocess.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+namespace trainmeter {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kSmall =
+    "layer_bench --device=cpu --models=gpt2-124m --tokens=32 --dtype=fp32 --cache=hot --target=0 "
+    "--benchmark_min_time=0.01 --benchmark_min_warmup_time=0.01 ";
+
+TEST(LayerBench, MeasuresALayerAndItsPartsAndResumes) {
+  const Folder folder;
+  const std::string command = kSmall + "--out=" + (folder / "layer.jsonl") + " --resume";
+  const Said said = run(command);
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("layer_backward/fp32/composed/gpt2-124m/dense/rows:32"));
+  EXPECT_THAT(said.out, HasSubstr("in_place_ratio="));
+  EXPECT_THAT(said.err, HasSubstr("in place"));
+  const Record record = read_record(folder / "layer.jsonl");
+  std::map<std::string, std::size_t> in_place;
+  std::map<std::string, std::size_t> alone;
+  for (const Line& line : record.lines) {
+    const Measurement& m = line.measurement;
+    EXPECT_TRUE(m.usable()) << m.name << ": " << m.failure;
+    EXPECT_GE(m.time_s.size(), 10U) << m.name;
+    ++(m.beside == "layer" ? in_place : alone)[m.name];
+    if (!m.operation.starts_with("layer_")) continue;
+    EXPECT_EQ(m.notes.at("left_out"), "activation");
+    EXPECT_GT(std::stod(m.notes.at("in_place_ratio")), 0);
+    EXPECT_GT(std::stod(m.notes.at("laps_vs_layer")), 0);
+    EXPECT_EQ(alone.erase(m.name), 1U);
+  }
+  EXPECT_EQ(in_place, alone);  // each part both ways
+  EXPECT_TRUE(in_place.contains("gemm/fp32/onednn/m:32/n:2304/k:768") ||
+              in_place.contains("gemm/fp32/openblas/m:32/n:2304/k:768"));
+
+  const Said again = run(command);
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.err, HasSubstr("all 2 cases are finished"));
+  EXPECT_EQ(read_record(folder / "layer.jsonl").lines.size(), record.lines.size());
+}
+
+TEST(LayerBench, BadUsageIsExitCode2AndAMissingGpu3) {
+  for (const std::string command :
+       {"layer_bench --models=no-such-model", "layer_bench --pass=sideways",
+        "layer_bench --device=cpu --prefer=abacus", "layer_bench --tokens=0",
+        "layer_bench --device=cpu --models=deepseek-v3 --experts=5", "layer_bench --pitfalls"}) {
+    const Said said = run(command);
+    EXPECT_EQ(said.code, 2) << command << "\n" << said.err;
+    EXPECT_EQ(said.out, "") << command;
+  }
+  EXPECT_EQ(run("layer_bench --device=cpu --dtype=fp8").code, 3);
+  if (gpus().devices.empty()) {
+    EXPECT_EQ(run("layer_bench --device=gpu").code, 3);
+  }
+}
+
+}  // namespace
+}  // namespace trainmeter

@@ -1,0 +1,234 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Which layers layer_bench composes, how it takes turns, and what its rows say together.
+#include "bench/case_lists.hpp"
+#include "bench/layer_measure.hpp"
+#include "bench/layer_rows.hpp"
+#include "record/error.hpp"
+#include "workload/run.hpp"
+
+#include "fakes.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace trainmeter;
+using testing::Each;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+namespace {
+
+CaseList cases_for(std::vector<std::string> words, std::int64_t memory = std::int64_t{1} << 40) {
+  words.insert(words.begin(), "layer_bench");
+  Target target;
+  target.kind = DeviceKind::cpu;
+  target.rotate_bytes = std::int64_t{100} << 20;
+  target.memory_available_bytes = memory;
+  return layer_cases(read_options(Program::layer, words), target);
+}
+
+std::string mistake(const std::vector<std::string>& words) {
+  try {
+    cases_for(words);
+  } catch (const BadInput& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::vector<std::string> in_order(const Case& layer) {
+  std::vector<std::string> out;
+  for (const std::size_t part : layer.order) out.push_back(layer.parts[part].front().operation);
+  return out;
+}
+
+// All parts known by what one of them takes.
+struct FakeLayer {
+  FakeTime time;
+  FakeOperation first{time, [](std::int64_t) { return 1e-3; }, 2};
+  FakeOperation second{time, [](std::int64_t) { return 5e-3; }, 3};
+  std::vector<Operation*> parts = {&first, &second};
+  std::vector<std::size_t> order = {0, 1, 0};
+
+  LayerSamples measured(const Rules& rules, const std::function<bool()>& stop = never) {
+    const auto timer = make_cpu_sequence_timer(time.clock(1e-9));
+    return measure_layer(parts, order, *timer, rules, stop);
+  }
+};
+
+}  // namespace
+
+TEST(LayerCases, ADenseBlockIsComposedOfWhatTheOtherProgramsMeasure) {
+  const CaseList list = cases_for({"--models=llama-3-8b", "--tokens=64", "--dtype=fp32"});
+  ASSERT_EQ(list.cases.size(), 2U);
+  const Case& forward = list.cases[0];
+  EXPECT_EQ(forward.name, "layer_forward/fp32/composed/llama-3-8b/dense/rows:64");
+  EXPECT_THAT(in_order(forward),
+              ElementsAre("rmsnorm", "gemm", "rope", "attention_forward", "gemm", "residual_add",
+                          "rmsnorm", "gemm", "swiglu", "gemm", "residual_add"));
+  EXPECT_THAT(forward.parts, SizeIs(9));  // both norms are one operation, as are both sums
+  EXPECT_EQ(forward.order[5], forward.order[10]);
+  EXPECT_FALSE(forward.notes.contains("left_out"));
+  std::set<std::string> alone;
+  for (const Case& c : gemm_cases(read_options(Program::gemm, {"gemm_bench", "--models=llama-3-8b",
+                                                               "--tokens=64", "--dtype=fp32"}),
+                                  {.memory_available_bytes = std::int64_t{1} << 40})
+                           .cases) {
+    alone.insert(c.name);
+  }
+  double flops = 0;
+  for (const std::size_t part : forward.order) {
+    const Case& one = forward.parts[part].front();
+    flops += one.flops;
+    EXPECT_TRUE(one.operation != "gemm" || alone.contains(one.name)) << one.name;
+  }
+  EXPECT_DOUBLE_EQ(forward.flops, flops);
+  EXPECT_EQ(list.cases[1].operation, "layer_backward");
+}
+
+TEST(LayerCases, ABlockOfExpertsHasTheShareOfOneOf64) {
+  const CaseList list =
+      cases_for({"--models=deepseek-v3", "--tokens=64", "--dtype=bf16", "--pass=forward"});
+  ASSERT_THAT(list.cases, SizeIs(1));
+  const Case& layer = list.cases[0];
+  EXPECT_THAT(layer.name, HasSubstr("deepseek-v3/moe/rows:64/experts:4"));
+  EXPECT_EQ(layer.shape.at("experts"), 4);
+  EXPECT_EQ(layer.notes.at("left_out"), "router ep_dispatch ep_combine");
+  // What comes to its experts: 8 copies of 64 tokens, in 4 products.
+  const auto up = std::ranges::find_if(layer.parts, [](const auto& ways) {
+    return ways.front().shape.contains("groups") && ways.front().shape.at("k") == 7168;
+  });
+  EXPECT_EQ(up->front().shape.at("m"), 128);
+  EXPECT_EQ(up->front().shape.at("groups"), 4);
+  EXPECT_THAT(cases_for({"--models=deepseek-v3", "--tokens=64", "--experts=8", "--pass=forward"})
+                  .cases.front()
+                  .name,
+              HasSubstr("experts:8"));
+}
+
+TEST(LayerCases, APreferredLibraryComesFirst) {
+  const CaseList list = cases_for({"--tokens=64", "--dtype=fp32", "--prefer=openblas"});
+  for (const auto& ways : list.cases[0].parts) {
+    const Case& part = ways.front();
+    EXPECT_TRUE(part.operation != "gemm" || part.backend == "openblas") << part.name;
+  }
+}
+
+TEST(LayerCases, SmallPartsHaveFewSetsAndLargeOnesOne) {
+  const CaseList list = cases_for({"--models=llama-3-8b", "--tokens=64"});
+  for (const auto& ways : list.cases[0].parts) {
+    const Case& part = ways.front();
+    const auto rotate = static_cast<double>(part.operands->rotate_bytes);
+    EXPECT_LE(rotate, 100 << 20);
+    EXPECT_GE(rotate, std::min(8 * part.memory_bytes, 100.0 * (1 << 20)) - 1) << part.name;
+  }
+}
+
+TEST(LayerCases, WhatDoesntFitIsLeftOutWithItsReason) {
+  const CaseList list = cases_for({"--models=llama-3-8b", "--dtype=fp32"}, 1 << 20);
+  EXPECT_THAT(list.cases, IsEmpty());
+  EXPECT_THAT(list.left_out, SizeIs(2));
+  EXPECT_THAT(list.left_out, Each(HasSubstr("is free")));
+  EXPECT_THAT(cases_for({"--dtype=fp8"}).left_out.front(), HasSubstr("qkv: "));
+}
+
+TEST(LayerCases, MistakesAreNamed) {
+  EXPECT_THAT(mistake({"--models=deepseek-v3", "--experts=3"}),
+              HasSubstr("expected a divisor of deepseek-v3's 256 experts"));
+  EXPECT_THAT(mistake({"--pass=decode"}), HasSubstr("--pass: 'decode'"));
+  EXPECT_THAT(mistake({"--dtype=int8"}), HasSubstr("expected one of bf16, fp32, fp8"));
+  EXPECT_THAT(mistake({"--prefer=abacus"}), HasSubstr("--prefer=abacus: expected one of"));
+  EXPECT_THAT(mistake({"--cache=cold"}), HasSubstr("--cache"));
+  EXPECT_THAT(mistake({"--versus=openblas"}), HasSubstr("--versus"));
+}
+
+TEST(MeasureLayer, TakesTheWholeItsPartsInPlaceAndTheSameAlone) {
+  FakeLayer layer;
+  const LayerSamples samples =
+      layer.measured({.warmup_s = 0.02, .min_time_s = 0, .min_samples = 12, .target = 0});
+  EXPECT_FALSE(samples.interrupted);
+  EXPECT_TRUE(samples.settled);
+  EXPECT_EQ(samples.stopped, "enough");
+  EXPECT_THAT(samples.whole_s, SizeIs(12));
+  EXPECT_THAT(samples.whole_s, Each(testing::DoubleNear(7e-3, 1e-9)));
+  EXPECT_THAT(samples.laps_s, Each(testing::DoubleNear(7e-3, 1e-9)));
+  EXPECT_THAT(samples.launched_s, IsEmpty());
+  for (const auto* times : {&samples.in_place_s, &samples.alone_s}) {
+    ASSERT_THAT(*times, SizeIs(2));
+    EXPECT_THAT(times->at(0), SizeIs(12));
+    EXPECT_THAT(times->at(0), Each(testing::DoubleNear(1e-3, 1e-9)));
+    EXPECT_THAT(times->at(1), Each(testing::DoubleNear(5e-3, 1e-9)));
+  }
+  // All three kinds of runs go round the operand sets.
+  for (const FakeOperation* part : {&layer.first, &layer.second}) {
+    for (std::size_t i = 0; i + 1 < part->ran.size(); ++i) {
+      EXPECT_NE(part->ran[i], part->ran[i + 1]);
+    }
+  }
+}
+
+TEST(MeasureLayer, WhatIsSlowerBetweenItsNeighboursShows) {
+  FakeLayer layer;
+  // The second one takes twice as long right after the first one.
+  bool after_first = false;
+  FakeOperation slow(layer.time, [&](std::int64_t) { return after_first ? 10e-3 : 5e-3; });
+  slow.on_run = [&] { after_first = false; };
+  layer.first.on_run = [&] { after_first = true; };
+  layer.parts[1] = &slow;
+  const LayerSamples samples = layer.measured({.min_time_s = 0, .min_samples = 10, .target = 0});
+  EXPECT_THAT(samples.in_place_s[1], Each(testing::DoubleNear(10e-3, 1e-9)));
+  EXPECT_THAT(samples.alone_s[1], Each(testing::DoubleNear(5e-3, 1e-9)));
+  EXPECT_THAT(samples.whole_s, Each(testing::DoubleNear(12e-3, 1e-9)));
+}
+
+TEST(MeasureLayer, GoesOnToTheTargetOrTheLimit) {
+  FakeLayer layer;
+  FakeOperation noisy(layer.time, [](std::int64_t run) {
+    return 1e-3 * (1 + 1e-3 * static_cast<double>(run * 7919 % 13));
+  });
+  layer.parts[0] = &noisy;
+  EXPECT_EQ(layer.measured({.target = 0.01, .max_time_s = 100}).stopped, "converged");
+  double drift = 0;
+  FakeOperation drifting(layer.time, [&](std::int64_t) { return 1e-3 * (1 + (drift += 0.01)); });
+  layer.parts[0] = &drifting;
+  const LayerSamples late = layer.measured({.target = 0.01, .max_time_s = 1});
+  EXPECT_EQ(late.stopped, "time_limit");
+}
+
+TEST(MeasureLayer, StopsWhenAsked) {
+  FakeLayer layer;
+  int turns = 0;
+  EXPECT_TRUE(layer.measured({}, [&] { return ++turns > 5; }).interrupted);
+}
+
+TEST(LayerRows, RatiosOfGemmsAndOfTheRest) {
+  const auto row = [](const char* operation, double seconds, std::int64_t places) {
+    Measurement out;
+    out.operation = operation;
+    out.name = std::string(operation) + "/fp32";
+    out.time_s = {seconds};
+    out.runs_per_sample = places;
+    return out;
+  };
+  std::vector<Measurement> rows = {row("gemm", 2e-3, 1), row("gemm", 1e-3, 2),
+                                   row("rmsnorm", 3e-3, 2), row("rmsnorm", 2e-3, 2),
+                                   row("layer_forward", 4e-3, 1)};
+  rows[0].sm_clock_hz = {1e9};
+  note_ratios(rows);
+  const auto& notes = rows.back().notes;
+  EXPECT_EQ(notes.at("in_place_ratio"), "2.0000");
+  EXPECT_EQ(notes.at("in_place_ratio_others"), "1.5000");
+  EXPECT_EQ(notes.at("laps_vs_layer"), "2.0000");   // 2 + 2 x 3 over 4
+  EXPECT_EQ(notes.at("alone_vs_layer"), "1.2500");  // 1 + 2 x 2 over 4
+  EXPECT_EQ(notes.at("clock_in_layer_hz"), "1000000000");
+  EXPECT_FALSE(notes.contains("clock_alone_hz"));
+  const std::string table = layer_table(rows);
+  EXPECT_LT(table.find("rmsnorm"), table.find("gemm"));  // 6 ms before 2 ms
+  EXPECT_THAT(table, HasSubstr("1.500"));
+}

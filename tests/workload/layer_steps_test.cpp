@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// A layer's steps are its work list, put in order: nothing twice, nothing missing.
+#include "workload/layer_steps.hpp"
+
+#include "record/error.hpp"
+
+#include "small_models.hpp"
+#include <gmock/gmock.h>
+
+#include <map>
+#include <tuple>
+
+using namespace trainmeter;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+namespace {
+
+const LayerShare kTwoSequencesOf16 = {.sequences = 2, .seq_len = 16};
+
+std::vector<std::string> names(const std::vector<LayerStep>& steps) {
+  std::vector<std::string> out;
+  for (const LayerStep& step : steps) {
+    out.push_back(step.gemm ? step.entry + ":" + std::string(to_string(step.gemm->pass))
+                            : step.operation);
+  }
+  return out;
+}
+
+// Least bytes of the memory-bound steps that do `entry`, in bf16.
+double bytes(const std::vector<LayerStep>& steps, const std::string& entry) {
+  double sum = 0;
+  for (const LayerStep& step : steps) {
+    if (step.entry == entry && !step.gemm) sum += step_kernel_bytes(step.operation, step.shape, 2);
+  }
+  return sum;
+}
+
+void expect_the_work_list(const Model& model, const LayerShare& share) {
+  Layout layout;
+  layout.microbatch_sequences = share.sequences;
+  layout.seq_len = share.seq_len;
+  layout.ep = share.ep;
+  const LayerWork work =
+      layer_work(model, share.kind == GemmGroup::moe ? LayerKind::moe : LayerKind::dense, layout,
+                 {.precision = share.precision});
+  const LayerSteps steps = layer_steps(model, share);
+  using Key = std::tuple<std::string, Pass, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+  const auto key = [](const GemmWork& g) { return Key{g.name, g.pass, g.m, g.n, g.k, g.groups}; };
+  std::map<Key, int> listed;
+  for (const GemmWork& g : work.gemms) ++listed[key(g)];
+  for (const auto& [half, backward] : {std::pair{&steps.forward, false}, {&steps.backward, true}}) {
+    for (const LayerStep& step : *half) {
+      if (!step.gemm) continue;
+      --listed[key(*step.gemm)];
+      EXPECT_EQ(step.gemm->pass != Pass::fprop, backward) << step.entry;
+    }
+  }
+  for (const auto& [which, missing] : listed) EXPECT_EQ(missing, 0) << std::get<0>(which);
+  for (const Traffic& t : work.traffic) {
+    if (std::ranges::find(steps.left_out, t.name) != steps.left_out.end()) continue;
+    const double ours = bytes(t.half == Half::forward ? steps.forward : steps.backward, t.name);
+    const double listed_bytes = traffic(work, t.name, t.half);
+    // At least the list's, which takes neighbours to be fused and leaves tables out.
+    EXPECT_GE(ours, 0.999 * listed_bytes) << model.id << " " << t.name;
+    EXPECT_LE(ours, 1.55 * listed_bytes) << model.id << " " << t.name;
+  }
+}
+
+}  // namespace
+
+TEST(LayerSteps, AreTheWorkListOfEveryPublishedModel) {
+  const Library library(published_data());
+  for (const std::string& id : library.ids("models")) {
+    const Model model = library.model(id);
+    for (const char* precision : {"bf16", "fp8"}) {
+      LayerShare share = {.seq_len = 4096, .precision = precision};
+      if (dense_layers(model) > 0) expect_the_work_list(model, share);
+      share.kind = GemmGroup::moe;
+      share.ep = 2;
+      if (model.moe) expect_the_work_list(model, share);
+    }
+  }
+}
+
+TEST(LayerSteps, ADenseBlockInOrder) {
+  const LayerSteps steps = layer_steps(small_llama(), kTwoSequencesOf16);
+  EXPECT_THAT(names(steps.forward),
+              ElementsAre("rmsnorm", "qkv:fprop", "rope", "attention_forward",
+                          "attention_output:fprop", "residual_add", "rmsnorm", "ffn_up:fprop",
+                          "swiglu", "ffn_down:fprop", "residual_add"));
+  EXPECT_THAT(
+      names(steps.backward),
+      ElementsAre("ffn_down:dgrad", "ffn_down:wgrad", "swiglu_backward", "ffn_up:dgrad",
+                  "ffn_up:wgrad", "rmsnorm_backward", "residual_add", "attention_output:dgrad",
+                  "attention_output:wgrad", "attention_backward", "rope_backward", "qkv:dgrad",
+                  "qkv:wgrad", "rmsnorm_backward", "residual_add"));
+  EXPECT_THAT(steps.left_out, IsEmpty());
+  const std::map<std::string, std::int64_t> core = {
+      {"batch", 2},    {"heads", 8},    {"kv_heads", 2},  {"queries", 16},
+      {"seq_len", 16}, {"head_dim", 8}, {"value_dim", 8}, {"causal", 1}};
+  EXPECT_EQ(steps.forward[3].shape, core);
+}
+
+TEST(LayerSteps, WhatNoKernelDoesIsNamed) {
+  EXPECT_THAT(layer_steps(small_gpt(), kTwoSequencesOf16).left_out, ElementsAre("activation"));
+  const LayerShare share = {.kind = GemmGroup::moe, .sequences = 2, .seq_len = 16, .ep = 4};
+  EXPECT_THAT(layer_steps(small_mla(), share).left_out,
+              ElementsAre("router", "ep_dispatch", "ep_combine"));
+}
+
+TEST(LayerSteps, DeepSeeksBlockOnOneOf64GpusInFp8) {
+  const LayerSteps steps =
+      layer_steps(published("deepseek-v3"),
+                  {.kind = GemmGroup::moe, .seq_len = 4096, .ep = 64, .precision = "fp8"});
+  EXPECT_EQ(steps.forward.size(), 29U);
+  const auto first = names(steps.forward);
+  EXPECT_EQ(std::ranges::count(first, "cast_fp8_transpose"), 9);
+  EXPECT_EQ(std::ranges::count(names(steps.backward), "cast_fp8_transpose"), 9);
+  const auto up = std::ranges::find(steps.forward, "expert_up", &LayerStep::entry);
+  EXPECT_EQ(up->gemm->groups, 4);
+  EXPECT_EQ(up->gemm->m, 8192);
+  // What reaches its experts is as much as it sends away: 8 copies of its 4,096 tokens.
+  EXPECT_EQ((up - 1)->shape.at("rows"), 32768);
+  EXPECT_FALSE(std::ranges::find(steps.forward, "router", &LayerStep::entry)->gemm->low_precision);
+}
+
+TEST(LayerSteps, OtherKindsAreRefused) {
+  EXPECT_THROW(layer_steps(small_llama(), {.kind = GemmGroup::head}), std::invalid_argument);
+  EXPECT_THROW(layer_steps(small_mla(), {.kind = GemmGroup::moe, .ep = 3}), BadInput);
+}
