@@ -5,6 +5,7 @@
 #include "kernels/collective_cuda.hpp"
 #include "kernels/launch.hpp"
 
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -75,8 +76,8 @@ std::unique_ptr<World> make_gpu_world(const Split& split, int gpus) {
     throw Unavailable(std::to_string(gpus) + " GPUs asked for, this process sees " +
                       std::to_string(count));
   }
-  std::vector<int> devices;
-  for (int device = 0; device < (gpus == 0 ? count : gpus); ++device) devices.push_back(device);
+  std::vector<int> devices(static_cast<std::size_t>(gpus == 0 ? count : gpus));
+  std::iota(devices.begin(), devices.end(), 0);
   const std::string how = "one process, " + std::to_string(devices.size()) + " GPUs";
   auto world = std::make_unique<GpuWorld>(devices, split, how);
   world->add("nccl", make_nccl(world->gpu_ranks()));

@@ -35,8 +35,8 @@ PeerPlan chosen_plan(int ranks, std::int64_t bytes) {
 }
 
 std::vector<int> devices_of(const std::vector<GpuRank>& ranks) {
-  std::vector<int> devices;
-  for (const GpuRank& rank : ranks) devices.push_back(rank.device);
+  std::vector<int> devices(ranks.size());
+  std::ranges::transform(ranks, devices.begin(), &GpuRank::device);
   return devices;
 }
 
