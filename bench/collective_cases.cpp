@@ -49,7 +49,10 @@ class Lister {
         target_(target),
         world_(world),
         gpu_(target.kind == DeviceKind::gpu),
-        ranks_(world == nullptr ? 2 : world->group().ranks()) {}
+        virtual_(asked_.virtual_ranks > 0),
+        ranks_(world != nullptr ? world->group().ranks()
+               : virtual_       ? asked_.virtual_ranks
+                                : 2) {}
 
   CaseList list() {
     choose_backends();
@@ -67,7 +70,8 @@ class Lister {
   // Without a world: all that this build could have.
   void choose_backends() {
     std::vector<std::string> there = {"shm", "mpi"};
-    if (gpu_) there = {"nccl"};
+    if (gpu_) there = {"nccl", "peer"};
+    if (virtual_) there = {"peer"};
     if (world_ != nullptr) there = world_->backends();
     for (const std::string& backend : asked_.backends) {
       if (std::ranges::find(there, backend) == there.end()) {
@@ -83,8 +87,8 @@ class Lister {
     const CollectiveKind what = collective_from(operation);
     std::vector<std::int64_t> sizes = options_.bytes;
     if (sizes.empty()) {
-      for (std::int64_t bytes = kSmallest; bytes <= (gpu_ ? kLargestGpu : kLargestCpu);
-           bytes *= 4) {
+      const std::int64_t largest = gpu_ && !virtual_ ? kLargestGpu : kLargestCpu;
+      for (std::int64_t bytes = kSmallest; bytes <= largest; bytes *= 4) {
         sizes.push_back(bytes);
       }
     }
@@ -133,6 +137,9 @@ class Lister {
   // What a backend can't do whatever the size.
   static std::string why_not(const CollectiveProblem& problem, const std::string& backend) {
     using enum CollectiveKind;
+    if (backend == "peer" && problem.what != all_reduce) {
+      return fmt::format("{}: peer can't", to_string(problem.what));
+    }
     if (!problem.in_place) return "";
     const bool exchange = problem.what == all_to_all || problem.what == send_recv;
     if (problem.what == all_to_all_v || (exchange && backend == "nccl") ||
@@ -208,7 +215,11 @@ class Lister {
       return;
     }
     for (const std::string& backend : backends_) {
-      add(operation, dtype_name, backend, problem, work, shape);
+      if (const std::string why = why_not(problem, backend); !why.empty()) {
+        list_.left_out.push_back(fmt::format("{}, {}", operation, why));
+      } else {
+        add(operation, dtype_name, backend, problem, work, shape);
+      }
     }
   }
 
@@ -220,7 +231,12 @@ class Lister {
     if (world_ != nullptr && world_->group().groups > 1) {
       shape.emplace_back("groups", world_->group().groups);
     }
+    if (virtual_) shape.emplace_back("virtual_ranks", ranks_);
     Case made;
+    if (virtual_) {
+      made.notes["virtual_ranks"] =
+          "all ranks' payloads in one GPU's memory: a time of that memory, not of links";
+    }
     made.operation = operation;
     made.dtype = dtype;
     made.backend = backend;
@@ -230,7 +246,8 @@ class Lister {
       made.shape[key] = value;
     }
     made.bytes = work;
-    const int ranks_here = gpu_ || world_ == nullptr ? 1 : world_->ranks();
+    const bool each_its_own = world_ == nullptr || (gpu_ && !virtual_);  // device
+    const int ranks_here = each_its_own ? 1 : world_->ranks();
     made.memory_bytes = (problem.in_place ? 1 : 2) * work * ranks_here;  // what is sent, and got
     require_memory(made.name, made.memory_bytes, target_);
     made.make = [problem, backend, world = world_](const OperandOptions& operands) {
@@ -244,6 +261,7 @@ class Lister {
   const Target& target_;
   World* world_;
   bool gpu_;
+  bool virtual_;  // ranks, of one GPU
   int ranks_;
   std::vector<std::string> backends_;
   CaseList list_;

@@ -4,6 +4,7 @@
 #include "bench/collective_options.hpp"
 
 #include "bench/numbers.hpp"
+#include "kernels/allreduce_plan.hpp"
 #include "record/error.hpp"
 #include "record/names.hpp"
 #include "record/nccl_names.hpp"
@@ -85,11 +86,14 @@ void CollectiveFlags::add(CLI::App& app) {
   app.add_option("--operation", operations,
                  "LIST of allreduce, allgather, reducescatter, broadcast, reduce, alltoall, "
                  "alltoallv, sendrecv, dispatch, combine (allreduce)");
-  app.add_option("--backend", backends, "LIST of shm, mpi, nccl (all there are)");
+  app.add_option("--backend", backends, "LIST of shm, mpi, nccl, peer (all there are)");
   app.add_option("--place", places, "LIST of out, in: into another buffer, or in place (out)");
   app.add_option("--split", split,
                  "node|rail|N: groups of ranks that work at once: those of a host, those at the "
                  "same place of each host, or N in a row");
+  app.add_option("--virtual_ranks", virtual_ranks,
+                 "2 to 8: so many ranks' payloads on one GPU, reduced by our own all-reduce; its "
+                 "times say nothing of links");
   app.add_option("--nodes", nodes, "dispatch, combine: as if the ranks lay on so many (1)");
   app.add_option("--group_limit", group_limit,
                  "dispatch, combine: nodes that a token may go to (the model's)");
@@ -117,7 +121,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   }
   if (!backends.empty()) out.backends = parse_list("--backend", backends);
   for (const std::string& one : out.backends) {
-    require_known("--backend", one, {"shm", "mpi", "nccl"});
+    require_known("--backend", one, {"shm", "mpi", "nccl", "peer"});
   }
   if (!places.empty()) {
     out.in_place.clear();
@@ -128,6 +132,18 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   }
   out.split_text = split;
   out.split = read_split(split);
+  if (!virtual_ranks.empty()) {
+    out.virtual_ranks = static_cast<int>(parse_count("--virtual_ranks", virtual_ranks, kMostPeers));
+    if (out.virtual_ranks < 2) {
+      throw BadInput(
+          fmt::format("--virtual_ranks: '{}': expected 2 to {}", virtual_ranks, kMostPeers));
+    }
+    if (!split.empty()) throw BadInput("--virtual_ranks and --split: expected one of them");
+    if (!gpus.empty()) throw BadInput("--virtual_ranks and -g: expected one of them");
+    if (format != "google") {
+      throw BadInput("--virtual_ranks: its rates are no link's, so not as nccl-tests");
+    }
+  }
   if (!nodes.empty()) out.nodes = parse_count("--nodes", nodes, kMostCount);
   if (!group_limit.empty()) {
     out.group_limit = parse_count("--group_limit", group_limit, kMostCount);

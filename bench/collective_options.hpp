@@ -24,6 +24,7 @@ struct CollectiveOptions {
   Split split;
   std::int64_t nodes = 1, group_limit = 0;  // of dispatch and combine; 0: the model's
   double skew = 0;
+  int virtual_ranks = 0;  // on one GPU; 0: none
 
   bool nccl_tests = false;                                                   // --format=nccl-tests
   std::int64_t least_bytes = 0, most_bytes = 0, step_bytes = 0, factor = 1;  // -b -e -i -f
@@ -34,7 +35,8 @@ struct CollectiveOptions {
 
 // The texts of the flags, until all are known.
 struct CollectiveFlags {
-  std::string operations, backends, places, split, nodes, group_limit, skew, format = "google";
+  std::string operations, backends, places, split, nodes, group_limit, skew, virtual_ranks,
+      format = "google";
   std::string least, most, step, factor, iterations, warmup, check, gpus, reduction, type;
 
   void add(CLI::App& app);

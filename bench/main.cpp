@@ -173,10 +173,15 @@ int device_program(Program program, const std::vector<std::string>& command, Cas
 std::unique_ptr<World> collective_world(const Options& options) {
   const Launch launch = launched();
   const bool several = launch.ranks > 1;
+  const int virtual_ranks = options.collective.virtual_ranks;
+  if (virtual_ranks > 0 && (several || options.device == "cpu")) {
+    throw BadInput("--virtual_ranks: expected one process with a GPU");
+  }
   if (several && options.device == "gpu") {
     throw BadInput("--device=gpu: one process drives all GPUs; start it without mpirun or srun");
   }
   if (options.google.list_tests) return nullptr;
+  if (virtual_ranks > 0) return make_virtual_world(virtual_ranks);
   const Split& split = options.collective.split;
   if (several) {
     if (options.collective.gpus > 1) {
@@ -187,7 +192,7 @@ std::unique_ptr<World> collective_world(const Options& options) {
   }
   if (options.device != "cpu") {
     const std::string why_none = gpus().why_none;
-    if (why_none.empty()) return make_nccl_world(split, options.collective.gpus);
+    if (why_none.empty()) return make_gpu_world(split, options.collective.gpus);
     if (options.device == "gpu") throw Unavailable("--device=gpu: " + why_none);
   }
   throw BadInput(
@@ -285,7 +290,9 @@ int collective_program(const std::vector<std::string>& command) {
           fmt::format("{} groups of {}, by {}", world->group().groups, world->group().ranks(),
                       job.options.collective.split_text);
     }
-    if (job.target.kind == DeviceKind::gpu) job.target.device.count = world->ranks();
+    if (job.target.kind == DeviceKind::gpu && job.options.collective.virtual_ranks == 0) {
+      job.target.device.count = world->ranks();
+    }
     job.world = world.get();
     job.timer = timer_for(job.target, world.get());
     if (world->rank() == 0) fmt::print(stderr, "collective_bench: {}\n", world->how());

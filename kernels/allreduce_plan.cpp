@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <stdexcept>
+#include <string>
 
 namespace trainmeter {
 namespace {
@@ -28,6 +30,26 @@ constexpr std::array kSwitchPoints = {
     SwitchPoint{kAnyRanks, kAnyBytes, {two_shot, 512 * kKiB, true, true}},
 };
 
+// Where others switch, not found by a sweep of ours: vLLM adds in one shot up to 512 KiB between up
+// to 4 GPUs and 256 KiB between 8, FlashInfer up to 32 MiB between 2. Two ranks read as much either
+// way, but one shot copies it once more. Blocks: NCCL's kernels over peer memory take 65 GB/s each
+// (its cost model), so that 8 fill NVLink's 450 and 36 leave room.
+constexpr std::array kPeerSwitchPoints = {
+    PeerSwitchPoint{2, 2 * kMiB, {one_shot, 36}},
+    PeerSwitchPoint{4, 512 * kKiB, {one_shot, 36}},
+    PeerSwitchPoint{kMostPeers, 256 * kKiB, {one_shot, 36}},
+    PeerSwitchPoint{kMostPeers, kAnyBytes, {two_shot, 36}},
+};
+
+// The plan of the first row that holds.
+template <class Rows>
+auto plan_of(const Rows& rows, int ranks, std::int64_t bytes) {
+  return std::ranges::find_if(
+             rows,
+             [&](const auto& row) { return ranks <= row.most_ranks && bytes <= row.most_bytes; })
+      ->plan;
+}
+
 }  // namespace
 
 std::string_view to_string(AllReduceAlgorithm algorithm) {
@@ -39,11 +61,26 @@ std::span<const SwitchPoint> switch_points() {
 }
 
 AllReducePlan plan_all_reduce(int ranks, std::int64_t bytes) {
-  return std::ranges::find_if(kSwitchPoints,
-                              [&](const SwitchPoint& row) {
-                                return ranks <= row.most_ranks && bytes <= row.most_bytes;
-                              })
-      ->plan;
+  return plan_of(kSwitchPoints, ranks, bytes);
+}
+
+std::span<const PeerSwitchPoint> peer_switch_points() {
+  return kPeerSwitchPoints;
+}
+
+PeerPlan plan_peer_all_reduce(int ranks, std::int64_t bytes) {
+  if (ranks < 2 || ranks > kMostPeers) {
+    throw std::invalid_argument("between 2 and 8 ranks, not " + std::to_string(ranks));
+  }
+  return plan_of(kPeerSwitchPoints, ranks, bytes);
+}
+
+int peer_blocks(const PeerPlan& plan, int ranks, std::int64_t bytes, int resident) {
+  constexpr std::int64_t kBlockBytes = std::int64_t{16} * kPeerThreads;
+  const std::int64_t part = plan.algorithm == one_shot ? bytes : (bytes + ranks - 1) / ranks;
+  const std::int64_t wanted = (part + kBlockBytes - 1) / kBlockBytes;
+  const int most = std::min({plan.blocks, resident, kMostPeerBlocks});
+  return static_cast<int>(std::clamp<std::int64_t>(wanted, 1, std::max(1, most)));
 }
 
 Piece piece_of(std::int64_t count, int parts, int index, std::int64_t unit) {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// How our own all-reduce cuts a payload up: algorithm and block size by ranks and bytes, and who
-// adds which part. Pure arithmetic.
+// How our own all-reduces, on CPUs and on GPUs, cut a payload up: algorithm and blocks by ranks and
+// bytes, and who adds which part. Pure arithmetic.
 #pragma once
 
 #include "kernels/collective_layout.hpp"
@@ -37,6 +37,29 @@ std::span<const SwitchPoint> switch_points();
 inline constexpr std::int64_t kMostBlockBytes = std::int64_t{512} << 10;
 
 AllReducePlan plan_all_reduce(int ranks, std::int64_t bytes);
+
+// The same for GPUs that reach each other's memory (allreduce_peer_kernel.hpp).
+inline constexpr int kMostPeers = 8;        // ranks
+inline constexpr int kMostPeerBlocks = 64;  // thread blocks of a rank
+inline constexpr int kPeerThreads = 512;    // of a thread block
+
+struct PeerPlan {
+  AllReduceAlgorithm algorithm = AllReduceAlgorithm::one_shot;
+  int blocks = 0;  // thread blocks of each rank, at most
+};
+
+struct PeerSwitchPoint {
+  int most_ranks = 0;
+  std::int64_t most_bytes = 0;
+  PeerPlan plan;
+};
+std::span<const PeerSwitchPoint> peer_switch_points();
+
+PeerPlan plan_peer_all_reduce(int ranks, std::int64_t bytes);
+
+// Thread blocks of each rank: no more than the plan's, than `resident` (what a GPU runs at once of
+// each), or than have 16 bytes for each of their threads; at least 1.
+int peer_blocks(const PeerPlan& plan, int ranks, std::int64_t bytes, int resident);
 
 // Part `index` of `count` elements cut into `parts`, each (but the last with any) a multiple of
 // `unit` elements.

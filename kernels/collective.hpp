@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Collectives between ranks: by our own shared memory and MPI between processes, by NCCL between
-// the GPUs that one process drives.
+// Collectives between ranks: by our own shared memory and MPI between processes, by NCCL and our
+// own over peer memory between the GPUs that one process drives.
 #pragma once
 
 #include "kernels/collective_layout.hpp"
@@ -27,8 +27,7 @@ class RankLost : public std::runtime_error {
 // Every rank's text, by rank, on every rank. Collective.
 using Gather = std::function<std::vector<std::string>(const std::string& mine)>;
 
-// The ranks of this run. On a CPU one process is one rank; with NCCL one process drives all its
-// GPUs.
+// The ranks of this run. On a CPU one process is one rank; one process drives all its GPUs.
 class World {
  public:
   virtual ~World() = default;
@@ -60,8 +59,12 @@ class World {
 std::unique_ptr<World> make_mpi_world(const Split& split = {});
 std::unique_ptr<World> make_local_world(
     const Split& split = {});  // Slurm's or torchrun's variables
-std::unique_ptr<World> make_nccl_world(const Split& split = {},
-                                       int gpus = 0);  // one process; 0: every visible one
+std::unique_ptr<World> make_gpu_world(const Split& split = {},
+                                      int gpus = 0);  // one process; 0: every visible one
+
+// `ranks` on one GPU, to try our own all-reduce where there is no second one: the same device code,
+// but in one GPU's memory, so that its times say nothing of links.
+std::unique_ptr<World> make_virtual_world(int ranks);
 
 // How long ranks wait for each other: TRAINMETER_TIMEOUT in seconds, 60 by default.
 double rank_timeout_s();

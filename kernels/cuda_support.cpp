@@ -62,6 +62,31 @@ std::int64_t device_bytes_free() {
   return static_cast<std::int64_t>(free - std::min(free, reserve));
 }
 
+OnDevice::OnDevice(int device) {
+  cuda_check(cudaGetDevice(&before_), "cudaGetDevice");
+  cuda_check(cudaSetDevice(device), "cudaSetDevice");
+}
+
+OnDevice::~OnDevice() {
+  (void)cudaSetDevice(before_);
+}
+
+bool reaches_peer(int from, int to) {
+  int can = 0;
+  cuda_check(cudaDeviceCanAccessPeer(&can, from, to), "cudaDeviceCanAccessPeer");
+  return can != 0;
+}
+
+void enable_peer_access(int from, int to) {
+  const OnDevice here(from);
+  const cudaError_t code = cudaDeviceEnablePeerAccess(to, 0);
+  if (code == cudaErrorPeerAccessAlreadyEnabled) {
+    (void)cudaGetLastError();
+    return;
+  }
+  cuda_check(code, "cudaDeviceEnablePeerAccess");
+}
+
 DeviceBuffer::DeviceBuffer(std::int64_t bytes) : bytes_(bytes) {
   const cudaError_t code = cudaMalloc(&data_, static_cast<std::size_t>(bytes));
   if (code == cudaErrorMemoryAllocation) {

@@ -23,6 +23,23 @@ void cuda_check(cudaError_t code, const char* what);
 std::int64_t
 device_bytes_free();  // on the current device, less 5 % that the driver and libraries need
 
+// Makes a GPU the current one while this lives.
+class OnDevice {
+ public:
+  explicit OnDevice(int device);
+  ~OnDevice();
+  OnDevice(const OnDevice&) = delete;  // undoes itself once
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+// Whether GPU `from` can read and write GPU `to`'s memory; and makes it so, for all that is and
+// will be allocated there.
+bool reaches_peer(int from, int to);
+void enable_peer_access(int from, int to);
+
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;

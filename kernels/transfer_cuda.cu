@@ -116,37 +116,6 @@ class HostTransfer final : public Operation {
   CudaStream stream_;
 };
 
-// Makes a GPU the current one while this lives.
-class OnDevice {
- public:
-  explicit OnDevice(int device) {
-    cuda_check(cudaGetDevice(&before_), "cudaGetDevice");
-    cuda_check(cudaSetDevice(device), "cudaSetDevice");
-  }
-  ~OnDevice() { (void)cudaSetDevice(before_); }
-  OnDevice(const OnDevice&) = delete;  // undoes itself once
-  OnDevice& operator=(const OnDevice&) = delete;
-
- private:
-  int before_ = 0;
-};
-
-bool reaches(int from, int to) {
-  int can = 0;
-  cuda_check(cudaDeviceCanAccessPeer(&can, from, to), "cudaDeviceCanAccessPeer");
-  return can != 0;
-}
-
-void enable_access(int from, int to) {
-  const OnDevice here(from);
-  const cudaError_t code = cudaDeviceEnablePeerAccess(to, 0);
-  if (code == cudaErrorPeerAccessAlreadyEnabled) {
-    (void)cudaGetLastError();
-    return;
-  }
-  cuda_check(code, "cudaDeviceEnablePeerAccess");
-}
-
 __global__ void __launch_bounds__(kThreads)
     push_kernel(uint4* to, const uint4* from, std::int64_t count) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kThreads;
@@ -213,12 +182,12 @@ class PeerTransfer final : public Operation {
   [[nodiscard]] int sets() const override { return 1; }
   [[nodiscard]] void* stream() const override { return stream_.get(); }
   [[nodiscard]] std::map<std::string, std::string> notes() const override {
-    return {{"peer_access", reaches(problem_.from, problem_.to) ? "yes" : "no"}};
+    return {{"peer_access", reaches_peer(problem_.from, problem_.to) ? "yes" : "no"}};
   }
 
  private:
   void add_way(int from, int to) {
-    if (reaches(from, to)) enable_access(from, to);
+    if (reaches_peer(from, to)) enable_peer_access(from, to);
     DeviceBuffer target;
     {
       const OnDevice there(to);
@@ -262,8 +231,8 @@ std::string why_not(const TransferProblem& /*problem*/) {
 std::string why_not_by_sms(const TransferProblem& problem) {
   if (problem.kind != TransferKind::peer_copy) return "SMs: copy between GPUs only";
   if (std::string reason = why_no_gpu(); !reason.empty()) return reason;
-  if (!reaches(problem.from, problem.to) ||
-      (problem.both_ways && !reaches(problem.to, problem.from))) {
+  if (!reaches_peer(problem.from, problem.to) ||
+      (problem.both_ways && !reaches_peer(problem.to, problem.from))) {
     return "no peer access between GPU " + std::to_string(problem.from) + " and GPU " +
            std::to_string(problem.to);
   }

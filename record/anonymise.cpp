@@ -23,15 +23,15 @@ const Words kPrograms = {"gemm_bench",       "memory_bench",     "attention_benc
                          "collective_bench", "layer_bench",      "nccl-tests",
                          "nvbandwidth",      "google-benchmark", "validate_step"};
 const Words kOperations(operation_names().begin(), operation_names().end());
-const Words kBackends = {"onednn",    "openblas",    "cublaslt", "openmp",  "openmp_nt", "cuda",
-                         "cuda_bulk", "copy_engine", "nccl",     "mpi",     "registers", "shm",
-                         "hopper",    "pytorch",     "gloo",     "composed"};
-const Words kShapeKeys = {"m",         "n",      "k",        "groups",  "bytes",       "cores",
-                          "threads",   "node",   "from",     "to",      "ways",        "rows",
-                          "cols",      "heads",  "top_k",    "pinned",  "head_dim",    "experts",
-                          "weights",   "batch",  "kv_heads", "queries", "seq_len",     "value_dim",
-                          "causal",    "device", "in_place", "nodes",   "group_limit", "skew_pct",
-                          "accumulate"};
+const Words kBackends = {"onednn",    "openblas",    "cublaslt", "openmp",   "openmp_nt", "cuda",
+                         "cuda_bulk", "copy_engine", "nccl",     "mpi",      "registers", "shm",
+                         "hopper",    "pytorch",     "gloo",     "composed", "peer"};
+const Words kShapeKeys = {
+    "m",           "n",        "k",          "groups",       "bytes",   "cores",    "threads",
+    "node",        "from",     "to",         "ways",         "rows",    "cols",     "heads",
+    "top_k",       "pinned",   "head_dim",   "experts",      "weights", "batch",    "kv_heads",
+    "queries",     "seq_len",  "value_dim",  "causal",       "device",  "in_place", "nodes",
+    "group_limit", "skew_pct", "accumulate", "virtual_ranks"};
 const Words kThrottleReasons = {"applications_clocks_setting",
                                 "sw_power_cap",
                                 "hw_slowdown",

@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which algorithm and block size are the fastest for our own all-reduce on this machine, by payload:
 
-    scripts/allreduce_sweep.py [--ranks 2] [--bytes 1024,4096,...] [--rounds 3] [--bin build/bin]
+    scripts/allreduce_sweep.py [--gpu] [--ranks 2] [--bytes 1024,4096,...] [--rounds 3] [--bin build/bin]
 
 Every plan goes through every size, all of it --rounds times, so that what drifts drifts for all; of each the fastest
 round's median counts, on payloads that come from memory. Prints the fastest plan of each size beside the table's choice,
-and rows for kSwitchPoints of kernels/allreduce_plan.cpp, neighbours with the same plan together. Needs mpirun.
+and rows for kSwitchPoints of kernels/allreduce_plan.cpp, neighbours with the same plan together. Needs mpirun; with --gpu
+as many GPUs as ranks, and the rows are for kPeerSwitchPoints.
 """
 import argparse
 import itertools
@@ -17,22 +18,29 @@ import statistics
 import subprocess
 import tempfile
 
+THREAD_BLOCKS = [1, 2, 4, 8, 16, 24, 36, 48, 64]  # of a GPU
 BLOCKS = [4 << 10, 16 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10]
 CLOSE = 1.02  # a plan this near to the fastest is as good: the one of the size before is kept
 
 
 def plans():
+    if arguments.gpu:
+        yield from (f"{algorithm},{blocks}" for algorithm in ("one_shot", "two_shot") for blocks in THREAD_BLOCKS)
+        return
     for algorithm, block, ahead, streaming in itertools.product(("one_shot", "two_shot"), BLOCKS, (0, 1), (0, 1)):
         yield ",".join([algorithm, str(block)] + ["ahead"] * ahead + ["streaming"] * streaming)
 
 
 def medians(arguments, plan, file):
     """Seconds by payload. An empty plan is the table's."""
-    command = ["mpirun", "-n", str(arguments.ranks), "--oversubscribe"]
-    if os.geteuid() == 0:
-        command.append("--allow-run-as-root")
-    command += [os.path.join(arguments.bin, "collective_bench"), "--device=cpu", "--backend=shm", "--target=0",
-                "--benchmark_min_time=0.01", "--benchmark_min_warmup_time=0.002", f"--bytes={arguments.bytes}", f"--out={file}"]
+    command = []
+    if not arguments.gpu:
+        command = ["mpirun", "-n", str(arguments.ranks), "--oversubscribe"]
+        if os.geteuid() == 0:
+            command.append("--allow-run-as-root")
+    command += [os.path.join(arguments.bin, "collective_bench"), "--target=0"]
+    command += ["--device=gpu", "--backend=peer", "-g", str(arguments.ranks)] if arguments.gpu else ["--device=cpu", "--backend=shm"]
+    command += ["--benchmark_min_time=0.01", "--benchmark_min_warmup_time=0.002", f"--bytes={arguments.bytes}", f"--out={file}"]
     environment = os.environ | {"TRAINMETER_ALLREDUCE_PLAN": plan, "OMPI_MCA_mpi_yield_when_idle": "1"}
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     rows = [json.loads(line) for line in open(file, encoding="utf-8")]
@@ -41,11 +49,14 @@ def medians(arguments, plan, file):
 
 def switch_point(ranks, most_bytes, plan):
     algorithm, block, *how = plan.split(",")
+    if arguments.gpu:
+        return f"PeerSwitchPoint{{{ranks}, {most_bytes}, {{{algorithm}, {block}}}}},"
     ahead, streaming = (str(word in how).lower() for word in ("ahead", "streaming"))
     return f"SwitchPoint{{{ranks}, {most_bytes}, {{{algorithm}, {block}, {ahead}, {streaming}}}}},"
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--gpu", action="store_true")
 parser.add_argument("--ranks", type=int, default=2)
 parser.add_argument("--bytes", default=",".join(str(1024 << 2 * i) for i in range(9)))
 parser.add_argument("--rounds", type=int, default=3)

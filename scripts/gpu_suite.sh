@@ -71,6 +71,11 @@ if [ "$gpus" -gt 1 ]; then
   measure 60 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --concurrent --out="$record"
   say "All-reduce"
   measure 60 "$bin/collective_bench" --out="$record"
+else
+  say "Our all-reduce between virtual ranks: one GPU's memory, no links"
+  for ranks in 2 8; do
+    measure 15 "$bin/collective_bench" --virtual_ranks=$ranks --dtype=bf16 --bytes=8192,262144,1048576,16777216 --out="$record" --resume
+  done
 fi
 say "GEMM: shapes of DeepSeek-V3 and GPT-2"
 measure 110 "$bin/gemm_bench" --models=deepseek-v3,gpt2-124m --out="$record" --resume

@@ -199,6 +199,46 @@ TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
   EXPECT_THAT(said.err, HasSubstr("one process drives all GPUs"));
 }
 
+TEST(VirtualRanks, AreOfAGpuAndNoLinks) {
+  Said said = run("collective_bench --virtual_ranks=9");
+  EXPECT_EQ(said.code, 2) << said.err;
+  said = run("collective_bench --virtual_ranks=1");
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("--virtual_ranks: '1': expected 2 to 8"));
+  said = run("collective_bench --virtual_ranks=4 --device=cpu");
+  EXPECT_EQ(said.code, 2) << said.err;
+  said = run("collective_bench --virtual_ranks=4 --format=nccl-tests");
+  EXPECT_EQ(said.code, 2) << said.err;
+  said = run("collective_bench --virtual_ranks=4 --split=2");
+  EXPECT_EQ(said.code, 2) << said.err;
+}
+
+TEST(VirtualRanks, HaveRowsThatSayWhatTheyAre) {
+  Folder folder;
+  const std::string file = folder / "r.jsonl";
+  const Said said =
+      run("collective_bench --virtual_ranks=4 --bytes=1024,1000000 --dtype=bf16 --place=out,in "
+          "--operation=allreduce,allgather --benchmark_min_time=0.01 --out=" +
+          file);
+  if (said.code == 3) {
+    EXPECT_THAT(said.err, AnyOf(HasSubstr("no CUDA device"), HasSubstr("built without CUDA")));
+    GTEST_SKIP() << "skipped: " << said.err;
+  }
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("left out: allgather: peer can't"));
+  const Record record = read_record(file);
+  ASSERT_EQ(record.lines.size(), 4U);
+  EXPECT_EQ(record.headers.front().device.count, 1);
+  for (const Line& line : record.lines) {
+    const Measurement& m = line.measurement;
+    EXPECT_TRUE(m.usable()) << m.failure;
+    EXPECT_EQ(m.backend, "peer");
+    EXPECT_EQ(m.ranks, 4);
+    EXPECT_EQ(m.shape.at("virtual_ranks"), 4);
+    EXPECT_THAT(m.notes.at("virtual_ranks"), HasSubstr("not of links"));
+  }
+}
+
 TEST_F(CollectiveTest, AnInterruptEndsEveryRankAndKeepsFinishedWork) {
   const std::string file = folder_ / "r.jsonl";
   const Said said = run_and_signal(

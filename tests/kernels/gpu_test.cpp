@@ -12,6 +12,7 @@
 #include "kernels/telemetry.hpp"
 #include "kernels/transfer.hpp"
 
+#include "needs_gpu.hpp"
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,12 +23,6 @@
 #include <utility>
 
 using namespace trainmeter;
-
-#define NEEDS_GPU()                                 \
-  if (gpus().devices.empty()) {                     \
-    std::puts("skipped: no CUDA device");           \
-    GTEST_SKIP() << "skipped: " << gpus().why_none; \
-  }
 
 namespace {
 
@@ -348,7 +343,7 @@ TEST(Gpu, CollectivesAreRight) {
     std::puts("skipped: one GPU");
     GTEST_SKIP();
   }
-  const auto world = make_nccl_world();
+  const auto world = make_gpu_world();
   for (const DType type : {DType::fp32, DType::fp64, DType::fp16, DType::bf16}) {
     for (const std::int64_t size : {4096LL, 16LL << 20}) {
       for (const CollectiveKind what :
@@ -376,7 +371,8 @@ TEST(WithoutGpu, EveryPartSaysWhy) {
   EXPECT_THROW(cublaslt().make({64, 64, 64, DType::bf16, Layout::nt}, {}), Unavailable);
   EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 4096}, {}), Unavailable);
   EXPECT_THROW(cuda_step().make({.rows = 4, .cols = 8}, {}), Unavailable);
-  EXPECT_THROW(make_nccl_world(), Unavailable);
+  EXPECT_THROW(make_gpu_world(), Unavailable);
+  EXPECT_THROW(make_virtual_world(2), Unavailable);
   ASSERT_EQ(transfer_backends().size(), 2U);
   for (const TransferBackend& backend : transfer_backends()) {
     const TransferProblem problem{.kind = TransferKind::peer_copy, .bytes = 4096, .to = 1};

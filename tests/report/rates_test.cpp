@@ -99,6 +99,14 @@ TEST(Rates, OfACollectiveBetweenNodesAreNotThoseWithinOne) {
   EXPECT_EQ(book.points().size(), 1U);
 }
 
+TEST(Rates, OfACollectiveBetweenVirtualRanksAreNone) {
+  Measurement m = measured("allreduce", "bf16", "peer", {{"bytes", 1 << 20}}, 1 << 20, 1e-3);
+  m.ranks = 8;
+  EXPECT_TRUE(gives_rate(m, cpu_header()));
+  m.shape["virtual_ranks"] = 8;
+  EXPECT_FALSE(gives_rate(m, cpu_header()));
+}
+
 TEST(Rates, AShareOfAGpuGivesNone) {
   Header header = cpu_header();
   header.device.kind = "gpu";

@@ -1,0 +1,87 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What all collectives share between ranks whose GPUs this one process drives: payloads, order,
+// check. The backends are NCCL and our own over peer memory.
+#pragma once
+
+#include "kernels/collective.hpp"
+#include "kernels/cuda_support.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace trainmeter {
+
+// Virtual ranks have one GPU; all that they do together is on the first one's stream.
+struct GpuRank {
+  int device = 0;
+  RankGroup group;
+  CudaStream stream;
+  CudaEvent done{false};
+};
+
+// A collective on payloads of its own, the ranks' that outlive it.
+class GpuCollective : public Operation {
+ public:
+  GpuCollective(const std::vector<GpuRank>& ranks, const CollectiveProblem& problem,
+                const OperandOptions& options);
+
+  // Ordered by the first rank's stream on both sides, so that events on it time the whole
+  // operation.
+  void run(int set) final;
+  Check verify() final;
+  [[nodiscard]] int sets() const final { return sets_; }
+  [[nodiscard]] void* stream() const final { return ranks_->front().stream.get(); }
+
+ protected:
+  virtual void queue(int set) = 0;  // every rank's part on its stream
+  virtual void require_done() {}    // throws where a run that is over failed
+
+  [[nodiscard]] const std::vector<GpuRank>& ranks() const { return *ranks_; }
+  [[nodiscard]] const CollectiveProblem& problem() const { return problem_; }
+  [[nodiscard]] const CollectiveLayout& layout_of(std::size_t rank) const {
+    return payloads_[rank].layout;
+  }
+  [[nodiscard]] const void* send_of(std::size_t rank, int set) const;
+  [[nodiscard]] void* receive_of(std::size_t rank, int set) const;
+  [[nodiscard]] std::int64_t bytes_at(std::int64_t elements) const {
+    return elements * size_of(problem_.dtype);
+  }
+
+ private:
+  // One rank's buffers.
+  struct Payload {
+    CollectiveLayout layout;
+    DeviceOperand send_only, buffer;  // as HostPayloads has them: in place, both are in `buffer`
+  };
+
+  [[nodiscard]] std::int64_t bytes_of(std::int64_t elements) const;
+  [[nodiscard]] std::int64_t buffer_bytes(const CollectiveLayout& layout) const;
+  [[nodiscard]] std::vector<char> sent(std::size_t rank, std::int64_t bytes, std::int64_t at) const;
+  [[nodiscard]] std::vector<char> received(std::size_t rank) const;
+  void prepare();
+
+  const std::vector<GpuRank>* ranks_;
+  CollectiveProblem problem_;
+  std::uint64_t seed_;
+  int sets_ = 1;
+  CudaEvent start_{false};
+  std::vector<Payload> payloads_;  // by rank
+};
+
+// A backend between these ranks, which outlive it.
+class GpuCollectives {
+ public:
+  virtual ~GpuCollectives() = default;
+  // Unavailable where it doesn't have it.
+  virtual std::unique_ptr<Operation> make(const CollectiveProblem& problem,
+                                          const OperandOptions& options) = 0;
+};
+
+// Null where there is none: built without NCCL; GPUs that don't reach each other's memory, groups
+// of ranks, or more ranks than our own is made for.
+std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& ranks);
+std::unique_ptr<GpuCollectives> make_peer(const std::vector<GpuRank>& ranks);
+
+}  // namespace trainmeter

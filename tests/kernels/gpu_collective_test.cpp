@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Our own all-reduce over peer memory, between virtual ranks of one GPU, and between GPUs where
+// there are several.
+#include "kernels/allreduce_cuda.hpp"
+#include "kernels/collective.hpp"
+#include "kernels/gpu_timer.hpp"
+
+#include "needs_gpu.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+using ::testing::HasSubstr;
+
+// The plan of what is made while this lives.
+class Forced {
+ public:
+  explicit Forced(const std::string& plan) {
+    ::setenv("TRAINMETER_ALLREDUCE_PLAN", plan.c_str(), 1);
+  }
+  ~Forced() { ::unsetenv("TRAINMETER_ALLREDUCE_PLAN"); }
+  Forced(const Forced&) = delete;  // undoes itself once
+  Forced& operator=(const Forced&) = delete;
+};
+
+CollectiveProblem problem_of(DType type, std::int64_t bytes, bool in_place) {
+  return {.dtype = type,
+          .bytes = bytes,
+          .what = CollectiveKind::all_reduce,
+          .in_place = in_place,
+          .counts = {}};
+}
+
+// Each round finds the epochs of the one before, and another slot.
+void expect_right(World& world, const CollectiveProblem& problem, const std::string& plan,
+                  int rounds = 2) {
+  const Forced forced(plan);
+  const auto operation = world.collective("peer", problem, {});
+  for (int round = 0; round < rounds; ++round) {
+    const Check check = operation->verify();
+    EXPECT_TRUE(check.ok) << world.ranks() << " ranks, " << to_string(problem.dtype) << ", "
+                          << problem.bytes << " bytes, " << plan
+                          << (problem.in_place ? ", in place" : "") << ": " << check.wrong
+                          << " wrong, error " << check.error;
+    EXPECT_THAT(operation->notes().at("algorithm"), HasSubstr(plan.substr(0, 8)));
+  }
+}
+
+TEST(GpuAllReduce, VirtualRanksAreRight) {
+  NEEDS_GPU();
+  for (int ranks = 2; ranks <= kMostPeers; ++ranks) {
+    const auto world = make_virtual_world(ranks);
+    for (const DType type : {DType::fp32, DType::bf16, DType::fp16}) {
+      for (const char* plan : {"one_shot,3", "two_shot,3"}) {
+        // A pack; less; no whole packs; a block; several packs a thread.
+        for (const std::int64_t bytes : {16, 4, 1332, 8192, 65556}) {
+          for (const bool in_place : {false, true}) {
+            expect_right(*world, problem_of(type, bytes, in_place), plan);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Making the data of 8 ranks takes the host longer than it is worth beyond 8 MiB.
+TEST(GpuAllReduce, LargePayloadsOfVirtualRanksAreRight) {
+  NEEDS_GPU();
+  const auto two = make_virtual_world(2);
+  const auto eight = make_virtual_world(8);
+  for (const char* plan : {"one_shot,36", "two_shot,36"}) {
+    expect_right(*two, problem_of(DType::fp32, 64 << 20, false), plan, 1);
+    expect_right(*eight, problem_of(DType::fp32, (8 << 20) + 4, true), plan, 1);
+  }
+}
+
+// Epochs are in the GPU's memory: a graph's launches are the same every time.
+TEST(GpuAllReduce, AGraphOfCallsIsRight) {
+  NEEDS_GPU();
+  const auto world = make_virtual_world(4);
+  for (const char* plan : {"one_shot,8", "two_shot,8"}) {
+    const Forced forced(plan);
+    const auto operation = world->collective("peer", problem_of(DType::bf16, 65536, false), {});
+    GpuTimer timer;
+    EXPECT_GT(timer.time_as_graph(
+                  operation->stream(), 7, [&](int) { operation->run(0); }, 3),
+              0);
+    EXPECT_TRUE(operation->verify().ok) << plan;
+  }
+}
+
+TEST(GpuAllReduce, ARankThatDoesNotComeIsNamedWithinTheTimeOut) {
+  NEEDS_GPU();
+  constexpr int kRanks = 4;
+  constexpr std::int64_t kBytes = 1 << 20;
+  for (const auto algorithm : {AllReduceAlgorithm::one_shot, AllReduceAlgorithm::two_shot}) {
+    PeerGroup group(std::vector<int>(kRanks, 0), DType::fp32, kBytes, {algorithm, 8}, 0.2);
+    std::vector<DeviceBuffer> buffers;
+    std::vector<const void*> send;
+    std::vector<void*> receive;
+    for (int rank = 0; rank < kRanks; ++rank) {
+      buffers.emplace_back(kBytes).fill_bytes(0);
+      send.push_back(buffers.back().data());
+      receive.push_back(buffers.back().data());
+    }
+    const CudaStream stream;
+    group.launch(0, kRanks, send, receive, stream.get());  // all come
+    stream.wait();
+    EXPECT_NO_THROW(group.check());
+    group.launch(0, kRanks - 1, send, receive, stream.get());
+    stream.wait();
+    try {
+      group.check();
+      ADD_FAILURE() << "nobody was missed";
+    } catch (const RankLost& error) {
+      EXPECT_THAT(error.what(), HasSubstr("rank 3 (GPU 0) did not come within 0.2 s"));
+    }
+    EXPECT_THROW(group.launch(0, kRanks, send, receive, stream.get()), RankLost);
+  }
+}
+
+TEST(GpuAllReduce, BetweenGpusIsRight) {
+  NEEDS_GPU();
+  if (gpus().devices.size() < 2) {
+    std::puts("skipped: one GPU");
+    GTEST_SKIP();
+  }
+  const auto world = make_gpu_world(
+      {}, static_cast<int>(std::min<std::size_t>(gpus().devices.size(), kMostPeers)));
+  for (const char* plan : {"one_shot,36", "two_shot,36"}) {
+    for (const std::int64_t bytes : {16, 1332, 1 << 20}) {
+      expect_right(*world, problem_of(DType::bf16, bytes, false), plan);
+    }
+  }
+}
+
+TEST(GpuAllReduce, ArgumentsAreCheckedFirst) {
+  EXPECT_THROW(make_virtual_world(1), std::invalid_argument);
+  EXPECT_THROW(make_virtual_world(kMostPeers + 1), std::invalid_argument);
+  EXPECT_NE(why_no_peer_sum(DType::fp8), "");
+  EXPECT_EQ(why_no_peer_sum(DType::bf16), "");
+}
+
+}  // namespace
+}  // namespace trainmeter
