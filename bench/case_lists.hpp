@@ -9,6 +9,7 @@
 #include "kernels/collective.hpp"
 #include "kernels/gemm.hpp"
 
+#include <string_view>
 #include <vector>
 
 namespace trainmeter {
@@ -25,6 +26,10 @@ CaseList transfer_cases(const Options& options, const Target& target, int gpus);
 
 // One GEMM by one backend, as gemm_cases() and --search make it.
 Case gemm_case(const GemmProblem& problem, const GemmBackend& backend);
+
+// Whether a backend that is measured on request only was asked for, by --benchmark_filter or
+// --versus.
+bool asked_for(const Options& options, std::string_view backend);
 
 // The element types and layouts that the flags name, or all; their sizes are left open.
 std::vector<GemmProblem> gemm_problems(const Options& options);

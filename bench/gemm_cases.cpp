@@ -140,6 +140,7 @@ class Builder {
     for (const GemmBackend& backend : gemm_backends()) {
       if (backend.device != target_.kind) continue;
       here = true;
+      if (backend.on_request && !asked_for(options_, backend.name)) continue;
       if (const std::string why = backend.why_not(problem); !why.empty()) {
         reasons_.insert(fmt::format("{} by {}: {}", to_string(problem.dtype), backend.name, why));
         continue;
@@ -242,6 +243,12 @@ Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
     return make(problem, operands);
   };
   return made;
+}
+
+bool asked_for(const Options& options, std::string_view backend) {
+  const std::string& filter = options.google.filter;
+  return options.versus == backend ||
+         (!filter.starts_with('-') && filter.find(backend) != std::string::npos);
 }
 
 std::vector<GemmProblem> gemm_problems(const Options& options) {

@@ -72,6 +72,7 @@ CaseList grouped_cases(const Options& options, const Target& target) {
             grouped.all.m = m, grouped.all.n = n, grouped.all.k = k;
             grouped.sizes = group_sizes(problem.accumulate ? k : m, *options.groups, skew);
             for (const GroupedGemmBackend& backend : grouped_gemm_backends()) {
+              if (backend.on_request && !asked_for(options, backend.name)) continue;
               const std::string why = backend.device == target.kind ? backend.why_not(grouped)
                                                                     : "--groups: runs on GPUs only";
               if (why.empty()) {

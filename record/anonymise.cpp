@@ -22,9 +22,9 @@ using Words = std::set<std::string>;
 const Words kPrograms = {"gemm_bench", "memory_bench", "attention_bench",  "collective_bench",
                          "nccl-tests", "nvbandwidth",  "google-benchmark", "validate_step"};
 const Words kOperations(operation_names().begin(), operation_names().end());
-const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp",  "openmp_nt",
-                         "cuda",      "cuda_bulk", "copy_engine", "nccl",    "mpi",
-                         "registers", "shm",       "hopper",      "pytorch", "gloo"};
+const Words kBackends = {"onednn",    "openblas",    "cublaslt", "openmp", "openmp_nt", "cuda",
+                         "cuda_bulk", "copy_engine", "nccl",     "mpi",    "registers", "shm",
+                         "hopper",    "pytorch",     "gloo",     "mma",    "reference"};
 const Words kShapeKeys = {"m",         "n",      "k",        "groups",  "bytes",       "cores",
                           "threads",   "node",   "from",     "to",      "ways",        "rows",
                           "cols",      "heads",  "top_k",    "pinned",  "head_dim",    "experts",
