@@ -227,9 +227,8 @@ class MmaGemm final : public DeviceGemm {
 
  private:
   static TileGrid grid_of(const GemmProblem& p) {
-    return {.rows = static_cast<int>((p.m + kTile - 1) / kTile),
-            .columns = static_cast<int>((p.n + kTile - 1) / kTile),
-            .groups = static_cast<int>(p.groups)};
+    return {static_cast<int>((p.m + kTile - 1) / kTile),
+            static_cast<int>((p.n + kTile - 1) / kTile), static_cast<int>(p.groups)};
   }
 
   template <class T, class F>
