@@ -8,7 +8,11 @@
 #include "bench/target.hpp"
 #include "kernels/collective.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/gemm_grouped.hpp"
+#include "workload/step.hpp"
 
+#include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,7 +21,8 @@ namespace trainmeter {
 // Each throws BadInput for what is wrong on every machine, and Unavailable for sizes asked for that
 // this one has no memory for.
 CaseList gemm_cases(const Options& options, const Target& target);
-CaseList grouped_cases(const Options& options, const Target& target);  // with --groups
+CaseList grouped_cases(const Options& options, const Target& target);        // with --groups
+CaseList model_grouped_cases(const Options& options, const Target& target);  // with --models
 CaseList memory_cases(const Options& options, const Target& target);
 CaseList attention_cases(const Options& options, const Target& target);
 
@@ -26,6 +31,20 @@ CaseList transfer_cases(const Options& options, const Target& target, int gpus);
 
 // One GEMM by one backend, as gemm_cases() and --search make it.
 Case gemm_case(const GemmProblem& problem, const GemmBackend& backend);
+
+// Tokens of a micro-batch for --models.
+std::int64_t tokens_of_models(const Options& options, const Target& target);
+
+// Which GEMM of a model's step a case is, and how often a micro-batch over all layers has it:
+// "deepseek-v3 q_b fprop x 61".
+std::string in_step_note(const std::string& model, const GemmWork& work, double count);
+
+// The grouped GEMMs of a GPU's local experts in a step of each of --models, each once.
+struct ExpertGemm {
+  GroupedGemmProblem problem;
+  std::string in_step;
+};
+std::vector<ExpertGemm> expert_gemms(const Options& options, std::int64_t tokens);
 
 // Whether a backend that is measured on request only was asked for, by --benchmark_filter or
 // --versus.
