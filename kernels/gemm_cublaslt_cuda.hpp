@@ -71,10 +71,10 @@ class Product {
   // Operands lie at multiples of `alignment` bytes.
   Product(const Session& session, const GemmProblem& problem, std::uint32_t alignment);
 
-  // The heuristic's first proposal is often not the fastest: up to `candidates` are timed on the
-  // real operands of sets 0 to sets - 1, in turn, so that a clock that rises meanwhile favours
+  // The heuristic's first proposal is often not the fastest: up to `most` are timed on the real
+  // operands of sets 0 to sets - 1, in turn, so that a clock that rises meanwhile favours
   // none, and the shortest time of each counts. Unavailable where there is none.
-  Algorithm fastest(const std::function<Operands(int set)>& operands, int sets, int candidates);
+  Algorithm fastest(const std::function<Operands(int set)>& operands, int sets, int most);
 
   cublasStatus_t launch(const Algorithm& algorithm, const Operands& at);
 

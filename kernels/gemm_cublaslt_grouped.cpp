@@ -20,10 +20,22 @@ namespace {
 constexpr int kCandidates = 8;            // algorithms that are timed for each size
 constexpr std::uint32_t kAlignment = 16;  // bytes: groups begin anywhere, rows are whole vectors
 
-// The product as it lies in memory: rows of fp8 that are pieces of k end in zeros.
-GemmProblem stored_problem(const GroupedGemmProblem& problem, std::size_t group, std::int64_t row) {
+// cuBLAS wants every dimension of fp8 to be a multiple of this ("FP8 kernels" in the description of
+// cublasLtMatmul).
+constexpr std::int64_t kDimension = 16;
+
+bool is_fp8_of_rows(const GroupedGemmProblem& problem) {
+  return problem.all.scaling != Scaling::none && !problem.all.accumulate;
+}
+
+// The product that a call computes. Of fp8: rows that are pieces of k end in zeros, up to such a
+// multiple; a group's rows are followed by some of the next group's, whose C is right once its own
+// call, a later one, has been there.
+GemmProblem called_problem(const GroupedGemmProblem& problem, std::size_t group,
+                           const GroupPlace& place) {
   GemmProblem one = problem_of_group(problem, group);
-  if (problem.all.scaling != Scaling::none) one.k = row;
+  if (problem.all.scaling != Scaling::none) one.k = place.row;
+  if (is_fp8_of_rows(problem)) one.m = (one.m + kDimension - 1) / kDimension * kDimension;
   return one;
 }
 
@@ -31,13 +43,14 @@ class CublasLtGroupedGemm final : public DeviceGroupedGemm {
  public:
   CublasLtGroupedGemm(const GroupedGemmProblem& problem, const OperandOptions& options,
                       SmShare share)
-      : DeviceGroupedGemm(problem, options, std::move(share.stream)), session_(queue(), share.sms) {
-    if (problem.all.scaling != Scaling::none && !problem.all.accumulate) lay_scales();
+      : DeviceGroupedGemm(problem, options, std::move(share.stream),
+                          is_fp8_of_rows(problem) ? kDimension - 1 : 0),
+        session_(queue(), share.sms) {
+    if (is_fp8_of_rows(problem)) lay_scales();
     for (std::size_t group = 0; group < problem.sizes.size(); ++group) {
       const std::int64_t size = problem.sizes[group];
       if (size == 0 || calls_.contains(size)) continue;
-      cublaslt::Product product(session_, stored_problem(problem, group, place(group).row),
-                                kAlignment);
+      cublaslt::Product product(session_, called_problem(problem, group, place(group)), kAlignment);
       const cublaslt::Algorithm algorithm =
           product.fastest([&](int set) { return at(set, group); }, sets(), kCandidates);
       calls_.emplace(size, Call{std::move(product), algorithm});
@@ -84,23 +97,24 @@ class CublasLtGroupedGemm final : public DeviceGroupedGemm {
   // by themselves.
   void lay_scales() {
     const std::size_t groups = problem().sizes.size();
-    std::vector<std::int64_t> rows;
-    std::int64_t count = 0;
     const std::int64_t k = problem().all.k;
+    const auto line_bytes = [&](std::int64_t rows) {  // of the scales of one block of k
+      return static_cast<std::size_t>(4 * scale_index(ScaleBlock::row, rows, k, 0, kCastBlock));
+    };
+    std::int64_t count = 0;
     for (std::size_t group = 0; group < groups; ++group) {
-      const std::int64_t m = problem().sizes[group];
-      rows.push_back(scale_index(ScaleBlock::row, m, k, 0, kCastBlock));
       own_begins_.push_back(count);
-      count += scale_count(ScaleBlock::row, m, k);
+      count += scale_count(ScaleBlock::row, called_problem(problem(), group, place(group)).m, k);
     }
     own_scales_ = DeviceOperand(4 * count, sets());
     for (int set = 0; set < sets(); ++set) {
       for (std::size_t group = 0; group < groups; ++group) {
-        const auto width = static_cast<std::size_t>(4 * rows[group]);
-        if (width == 0) continue;
+        if (problem().sizes[group] == 0) continue;
         cuda_check(cudaMemcpy2D(static_cast<float*>(own_scales_.data(set)) + own_begins_[group],
-                                width, operands(set, group).scales_a,
-                                static_cast<std::size_t>(4 * place(group).scales_row), width,
+                                line_bytes(called_problem(problem(), group, place(group)).m),
+                                operands(set, group).scales_a,
+                                static_cast<std::size_t>(4 * place(group).scales_row),
+                                line_bytes(problem().sizes[group]),
                                 static_cast<std::size_t>(cast_blocks(k)), cudaMemcpyDeviceToDevice),
                    "cudaMemcpy2D");
       }

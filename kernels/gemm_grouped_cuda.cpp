@@ -12,16 +12,20 @@
 namespace trainmeter {
 
 DeviceGroupedGemm::DeviceGroupedGemm(const GroupedGemmProblem& problem,
-                                     const OperandOptions& options, CudaStream stream)
+                                     const OperandOptions& options, CudaStream stream,
+                                     std::int64_t spare_rows)
     : problem_(problem),
       options_(options),
       plan_(plan_of(problem)),
       stream_(std::move(stream)),
       sets_(sets_for(plan_.bytes(), options, device_bytes_free())) {
-  const GroupedOperands host(problem, options.seed, options.values);
-  a_ = device_operand(host.a.data(), plan_.a, sets_);
+  GroupedOperands host(problem, options.seed, options.values);
+  const GemmProblem& all = problem.all;
+  const std::int64_t a_bytes = plan_.a + spare_rows * all.k * size_of(all.dtype);
+  host.a.resize(static_cast<std::size_t>(a_bytes));
+  a_ = device_operand(host.a.data(), a_bytes, sets_);
   b_ = device_operand(host.b.data(), plan_.b, sets_);
-  c_ = DeviceOperand(plan_.c, sets_);
+  c_ = DeviceOperand(plan_.c + spare_rows * all.n * output_size_of(all), sets_);
   if (problem.all.scaling == Scaling::none) return;
   scales_a_ = device_operand(host.scales_a.data(), 4 * plan_.scales_a, sets_);
   scales_b_ = device_operand(host.scales_b.data(), 4 * plan_.scales_b, sets_);

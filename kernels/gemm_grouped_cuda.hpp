@@ -21,8 +21,9 @@ struct GroupOperands {
 
 class DeviceGroupedGemm : public Operation {
  public:
+  // Behind the last row of A and C, `spare_rows` may be read and written.
   DeviceGroupedGemm(const GroupedGemmProblem& problem, const OperandOptions& options,
-                    CudaStream stream = CudaStream());
+                    CudaStream stream = CudaStream(), std::int64_t spare_rows = 0);
 
   Check verify() final;
   [[nodiscard]] int sets() const final { return sets_; }
