@@ -12,6 +12,9 @@
 #include "kernels/gemm_grouped.hpp"
 #include "workload/step.hpp"
 
+#include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace trainmeter {
@@ -19,7 +22,8 @@ namespace trainmeter {
 // Each throws BadInput for what is wrong on every machine, and Unavailable for sizes asked for that
 // this one has no memory for.
 CaseList gemm_cases(const Options& options, const Target& target);
-CaseList grouped_cases(const Options& options, const Target& target);  // with --groups
+CaseList grouped_cases(const Options& options, const Target& target);        // with --groups
+CaseList model_grouped_cases(const Options& options, const Target& target);  // with --models
 CaseList memory_cases(const Options& options, const Target& target);
 CaseList attention_cases(const Options& options, const Target& target);
 CaseList layer_cases(const Options& options, const Target& target);
@@ -34,6 +38,24 @@ Case attention_case(const AttentionProblem& problem, const AttentionBackend& bac
 
 // How training lays out a GEMM's operands: fprop y = x W^T, dgrad dx = dy W, wgrad dW = dy^T x.
 Layout layout_of(Pass pass);
+
+// Tokens of a micro-batch for --models.
+std::int64_t tokens_of_models(const Options& options, const Target& target);
+
+// Which GEMM of a model's step a case is, and how often a micro-batch over all layers has it:
+// "deepseek-v3 q_b fprop x 61".
+std::string in_step_note(const std::string& model, const GemmWork& work, double count);
+
+// The grouped GEMMs of a GPU's local experts in a step of each of --models, each once.
+struct ExpertGemm {
+  GroupedGemmProblem problem;
+  std::string in_step;
+};
+std::vector<ExpertGemm> expert_gemms(const Options& options, std::int64_t tokens);
+
+// Whether a backend that is measured on request only was asked for, by --benchmark_filter or
+// --versus.
+bool asked_for(const Options& options, std::string_view backend);
 
 // The element types and layouts that the flags name, or all; their sizes are left open.
 std::vector<GemmProblem> gemm_problems(const Options& options);

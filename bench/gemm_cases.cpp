@@ -6,11 +6,12 @@
 #include "kernels/peak.hpp"
 #include "record/formulas.hpp"
 #include "workload/run.hpp"
-#include "workload/step.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -25,6 +26,7 @@ struct Shape {
   Layout layout;
   std::int64_t groups = 1;
   std::optional<Pass> pass;  // of a model's step
+  std::string in_step;       // which of its GEMMs have this shape
 };
 
 // What training computes in, so that is what a model's shapes are measured in.
@@ -96,7 +98,7 @@ class Builder {
         }
         for (const Scaling scaling : scalings_of(dtype, options_)) {
           problem.scaling = scaling;
-          add(problem, too_large);
+          add(problem, too_large, shape.in_step);
         }
       }
     }
@@ -135,16 +137,18 @@ class Builder {
     return false;
   }
 
-  void add(const GemmProblem& problem, TooLarge too_large) {
+  void add(const GemmProblem& problem, TooLarge too_large, const std::string& in_step) {
     bool here = false;
     for (const GemmBackend& backend : gemm_backends()) {
       if (backend.device != target_.kind) continue;
       here = true;
+      if (backend.on_request && !asked_for(options_, backend.name)) continue;
       if (const std::string why = backend.why_not(problem); !why.empty()) {
         reasons_.insert(fmt::format("{} by {}: {}", to_string(problem.dtype), backend.name, why));
         continue;
       }
       Case made = gemm_case(problem, backend);
+      if (!in_step.empty()) made.notes["in_step"] = in_step;
       if (made.memory_bytes > static_cast<double>(target_.memory_available_bytes)) {
         try {
           require_memory(made.name, made.memory_bytes, target_);
@@ -167,15 +171,19 @@ class Builder {
 };
 
 std::vector<Shape> model_shapes(const Options& options, const Target& target) {
-  const std::int64_t tokens = options.tokens.value_or(target.kind == DeviceKind::gpu ? 8192 : 1024);
+  const std::int64_t tokens = tokens_of_models(options, target);
   std::vector<Shape> shapes;
-  std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t, Layout>> seen;
+  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t, Layout>, std::size_t> seen;
   const Library library(published_data());
   for (const std::string& id : options.models) {
     for (const GemmWork& work : step_gemms(library.model(id), tokens)) {
+      if (work.m < 1) continue;
       const Layout layout = layout_of(work.pass);
-      if (work.m < 1 || !seen.insert({work.m, work.n, work.k, layout}).second) continue;
-      shapes.push_back({work.m, work.n, work.k, layout, 1, work.pass});
+      const auto [at, fresh] = seen.try_emplace({work.m, work.n, work.k, layout}, shapes.size());
+      if (fresh) shapes.push_back({work.m, work.n, work.k, layout, 1, work.pass, ""});
+      std::string& in_step = shapes[at->second].in_step;
+      in_step += (in_step.empty() ? "" : "; ") +
+                 in_step_note(id, work, work.count * static_cast<double>(work.groups));
     }
   }
   return shapes;
@@ -244,6 +252,20 @@ Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
   return made;
 }
 
+std::int64_t tokens_of_models(const Options& options, const Target& target) {
+  return options.tokens.value_or(target.kind == DeviceKind::gpu ? 8192 : 1024);
+}
+
+std::string in_step_note(const std::string& model, const GemmWork& work, double count) {
+  return fmt::format("{} {} {} x {:.6g}", model, work.name, to_string(work.pass), count);
+}
+
+bool asked_for(const Options& options, std::string_view backend) {
+  const std::string& filter = options.google.filter;
+  return options.versus == backend ||
+         (!filter.starts_with('-') && filter.find(backend) != std::string::npos);
+}
+
 std::vector<GemmProblem> gemm_problems(const Options& options) {
   std::vector<GemmProblem> problems;
   for (const DType dtype : types_asked_for(options, kAllTypes)) {
@@ -274,7 +296,11 @@ CaseList gemm_cases(const Options& options, const Target& target) {
   if (!own && target.kind == DeviceKind::cpu) builder.add_peaks();
   builder.add(model_shapes(options, target), kTrainingTypes, Builder::TooLarge::leave_out);
   if (!own) builder.add(squares(target), kAllTypes, Builder::TooLarge::leave_out);
-  return builder.take();
+  CaseList list = builder.take();
+  CaseList experts = model_grouped_cases(options, target);
+  std::ranges::move(experts.cases, std::back_inserter(list.cases));
+  std::ranges::move(experts.left_out, std::back_inserter(list.left_out));
+  return list;
 }
 
 }  // namespace trainmeter

@@ -55,7 +55,7 @@ class GemmSearch final : public Search {
     std::set<std::string> reasons;
     for (const GemmProblem& problem : gemm_problems(options)) {
       for (const GemmBackend& backend : gemm_backends()) {
-        if (backend.device != target.kind) continue;
+        if (backend.device != target.kind || backend.on_request) continue;
         const std::string why = backend.why_not(problem);
         if (!why.empty()) {
           reasons.insert(fmt::format("{} by {}: {}", to_string(problem.dtype), backend.name, why));

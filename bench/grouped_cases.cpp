@@ -1,14 +1,20 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// gemm_bench's GEMMs of groups with unequal shares, as experts are: --groups, --skew.
+// gemm_bench's GEMMs of groups with unequal shares, as experts are: --groups, --skew; and those of
+// the experts of --models.
 #include "bench/case_lists.hpp"
 #include "kernels/gemm_grouped.hpp"
 #include "record/formulas.hpp"
+#include "workload/run.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
 #include <set>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -58,6 +64,93 @@ Case grouped_case(const GroupedGemmProblem& problem, Skew skew, const GroupedGem
   return made;
 }
 
+namespace {
+
+// DeepSeek-V3 was trained with its experts spread over 64 GPUs (report, 3.2.2); others as far as
+// their experts divide.
+constexpr std::int64_t kExpertParallel = 64;
+
+std::int64_t ways_of_experts(const Model& model) {
+  return std::gcd(kExpertParallel, model.moe->experts);
+}
+
+// All local experts' products of `work`, which is one expert's.
+GroupedGemmProblem problem_of(const GemmWork& work, DType dtype, std::int64_t sms) {
+  GroupedGemmProblem made;
+  GemmProblem& all = made.all;
+  all = {.m = work.m, .n = work.n, .k = work.k, .dtype = dtype, .layout = Layout::nt};
+  all.accumulate = work.pass == Pass::wgrad;
+  all.sms = static_cast<int>(sms);
+  if (dtype == DType::fp8) {  // weights are transposed, and operands quantised along k, before
+    all.scaling = Scaling::block128;
+  } else if (work.pass != Pass::fprop) {
+    all.layout = work.pass == Pass::dgrad ? Layout::nn : Layout::tn;
+  }
+  std::int64_t& tokens = all.accumulate ? all.k : all.m;
+  made.sizes.assign(static_cast<std::size_t>(work.groups), tokens);
+  tokens *= work.groups;
+  return made;
+}
+
+bool same(const GroupedGemmProblem& a, const GroupedGemmProblem& b) {
+  const auto key = [](const GroupedGemmProblem& p) {
+    return std::tuple(p.all.m, p.all.n, p.all.k, p.all.dtype, p.all.layout, p.all.accumulate);
+  };
+  return key(a) == key(b) && a.sizes == b.sizes;
+}
+
+}  // namespace
+
+std::vector<ExpertGemm> expert_gemms(const Options& options, std::int64_t tokens) {
+  std::vector<ExpertGemm> found;
+  const Library library(published_data());
+  for (const std::string& id : options.models) {
+    const Model model = library.model(id);
+    if (!model.moe) continue;
+    for (const GemmWork& work : step_gemms(model, tokens, 1, ways_of_experts(model))) {
+      if (!work.name.starts_with("expert_")) continue;
+      for (const DType dtype : {DType::fp8, DType::bf16}) {
+        const auto named = std::ranges::find(options.dtypes, to_string(dtype));
+        if (!options.dtypes.empty() && named == options.dtypes.end()) continue;
+        const ExpertGemm made{problem_of(work, dtype, options.sms),
+                              in_step_note(id, work, work.count)};
+        const auto twin = std::ranges::find_if(
+            found, [&](const ExpertGemm& one) { return same(one.problem, made.problem); });
+        if (twin == found.end()) {
+          found.push_back(made);
+        } else {
+          twin->in_step += "; " + made.in_step;
+        }
+      }
+    }
+  }
+  return found;
+}
+
+CaseList model_grouped_cases(const Options& options, const Target& target) {
+  CaseList list;
+  if (target.kind != DeviceKind::gpu || options.models.empty()) return list;
+  std::set<std::string> reasons;
+  for (const ExpertGemm& gemm : expert_gemms(options, tokens_of_models(options, target))) {
+    for (const GroupedGemmBackend& backend : grouped_gemm_backends()) {
+      if (backend.on_request && !asked_for(options, backend.name)) continue;
+      if (const std::string why = backend.why_not(gemm.problem); !why.empty()) {
+        reasons.insert(fmt::format("{}: {}", to_string(gemm.problem.all.dtype), why));
+        continue;
+      }
+      Case made = grouped_case(gemm.problem, Skew::balanced, backend);
+      made.notes["in_step"] = gemm.in_step;
+      if (static_cast<double>(target.memory_available_bytes) < made.memory_bytes) {
+        reasons.insert(fmt::format("{}: more than the GPU's memory", made.name));
+        continue;
+      }
+      list.cases.push_back(std::move(made));
+    }
+  }
+  if (!options.dtypes.empty()) list.left_out.assign(reasons.begin(), reasons.end());
+  return list;
+}
+
 CaseList grouped_cases(const Options& options, const Target& target) {
   CaseList list;
   std::set<std::string> reasons;
@@ -72,6 +165,7 @@ CaseList grouped_cases(const Options& options, const Target& target) {
             grouped.all.m = m, grouped.all.n = n, grouped.all.k = k;
             grouped.sizes = group_sizes(problem.accumulate ? k : m, *options.groups, skew);
             for (const GroupedGemmBackend& backend : grouped_gemm_backends()) {
+              if (backend.on_request && !asked_for(options, backend.name)) continue;
               const std::string why = backend.device == target.kind ? backend.why_not(grouped)
                                                                     : "--groups: runs on GPUs only";
               if (why.empty()) {

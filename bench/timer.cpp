@@ -54,9 +54,6 @@ class CpuTimer : public Timer {
   World* world_;
 };
 
-// Launches that one run queues at most: a split-k GEMM adds its parts in a second one.
-constexpr std::int64_t kKernelsPerRun = 2;
-
 class GpuSampler : public Timer {
  public:
   std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override {
@@ -67,7 +64,7 @@ class GpuSampler : public Timer {
       for (std::int64_t run = 0; run < batch; ++run) rotation.run();
     };
     std::vector<double> times = timer_.time(stream, static_cast<int>(samples), launch,
-                                            static_cast<int>(kKernelsPerRun * batch));
+                                            static_cast<int>(rotation.operation->launches() * batch));
     for (double& time : times) time /= static_cast<double>(batch);
     return times;
   }

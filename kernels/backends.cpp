@@ -16,6 +16,8 @@ std::span<const GemmBackend> gemm_backends() {
 #if TRAINMETER_HAS_CUDA
     cublaslt_gemm_backend(),
     hopper_gemm_backend(),
+    mma_gemm_backend(),
+    reference_gemm_backend(),
 #endif
   };
   return backends;
@@ -25,6 +27,8 @@ std::span<const GroupedGemmBackend> grouped_gemm_backends() {
   static const std::vector<GroupedGemmBackend> backends = {
 #if TRAINMETER_HAS_CUDA
     hopper_grouped_gemm_backend(),
+    cublaslt_grouped_gemm_backend(),
+    reference_grouped_gemm_backend(),
 #endif
   };
   return backends;

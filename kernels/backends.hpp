@@ -17,7 +17,11 @@ GemmBackend onednn_gemm_backend();
 GemmBackend openblas_gemm_backend();
 GemmBackend cublaslt_gemm_backend();
 GemmBackend hopper_gemm_backend();
+GemmBackend mma_gemm_backend();
+GemmBackend reference_gemm_backend();
 GroupedGemmBackend hopper_grouped_gemm_backend();
+GroupedGemmBackend cublaslt_grouped_gemm_backend();
+GroupedGemmBackend reference_grouped_gemm_backend();
 
 MemoryBackend openmp_memory_backend();
 MemoryBackend openmp_nt_memory_backend();

@@ -204,7 +204,7 @@ CudaStream::~CudaStream() {
 }
 
 CudaStream::CudaStream(CudaStream&& other) noexcept
-    : stream_(std::exchange(other.stream_, nullptr)) {}
+    : in_(std::move(other.in_)), stream_(std::exchange(other.stream_, nullptr)) {}
 
 void CudaStream::wait() const {
   cuda_check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");

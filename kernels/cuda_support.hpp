@@ -9,7 +9,9 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 namespace trainmeter {
 
@@ -82,6 +84,8 @@ class DeviceOperand {
 class CudaStream {
  public:
   CudaStream();
+  // One that was made elsewhere, in something that is to outlive it.
+  CudaStream(cudaStream_t made, std::shared_ptr<void> in) : in_(std::move(in)), stream_(made) {}
   ~CudaStream();
   CudaStream(CudaStream&& other) noexcept;
   CudaStream& operator=(CudaStream&&) = delete;
@@ -89,6 +93,7 @@ class CudaStream {
   void wait() const;  // until everything queued is done
 
  private:
+  std::shared_ptr<void> in_;
   cudaStream_t stream_ = nullptr;
 };
 

@@ -48,13 +48,14 @@ std::int64_t output_size_of(const GemmProblem& problem);  // fp32's where it is 
 std::string why_not_plain(std::string_view backend, const GemmProblem& problem);
 
 struct GemmBackend {
-  std::string_view name;  // onednn, openblas, cublaslt, hopper
+  std::string_view name;  // onednn, openblas, cublaslt, hopper, mma, reference
   DeviceKind device;
   // Empty where it can run here, else the reason ("oneDNN: bf16 needs AVX-512 bf16 or AMX", "no
   // CUDA device: driver not found").
   std::string (*why_not)(const GemmProblem&);
   // Throws Unavailable where it can't, std::invalid_argument for sizes below 1.
   std::unique_ptr<Operation> (*make)(const GemmProblem&, const OperandOptions&);
+  bool on_request = false;  // too slow to be measured unless it is asked for by name
 };
 
 // Those built in, the CPU's first.

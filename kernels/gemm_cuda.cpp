@@ -8,6 +8,8 @@
 #include "kernels/verify.hpp"
 
 #include <algorithm>
+#include <stdexcept>
+#include <utility>
 
 namespace trainmeter {
 
@@ -32,9 +34,10 @@ std::vector<std::byte> output_to_check(DeviceOperand& c, bool adds, const CudaSt
   return host;
 }
 
-DeviceGemm::DeviceGemm(const GemmProblem& problem, const OperandOptions& options)
+DeviceGemm::DeviceGemm(const GemmProblem& problem, const OperandOptions& options, CudaStream stream)
     : problem_(problem),
       seed_(options.seed),
+      stream_(std::move(stream)),
       sets_(sets_for(gemm_bytes_of_one_set(problem), options, device_bytes_free())) {
   problem.scaling == Scaling::none ? fill(options.values) : fill_scaled(options.values);
   c_ = DeviceOperand(problem.groups * problem.m * problem.n * output_size_of(problem), sets_);
@@ -52,18 +55,33 @@ void DeviceGemm::fill(Values values) {
 }
 
 void DeviceGemm::fill_scaled(Values values) {
-  const auto make = [&](int operand, std::int64_t rows, ScaleBlock block, DeviceOperand& elements,
-                        DeviceOperand& scales) {
-    const std::int64_t count = rows * problem_.k;
-    std::vector<float> wide(static_cast<std::size_t>(count));
-    fill_random(wide.data(), count, DType::fp32, operand_seed(seed_, 0, operand), values);
-    const ScaledOperand made = scaled_operand(wide.data(), rows, problem_.k, block);
-    elements = device_operand(made.elements.data(), count, sets_);
-    scales = device_operand(made.scales.data(), static_cast<std::int64_t>(made.scales.size()) * 4,
-                            sets_);
+  a_ = DeviceOperand(problem_.m * problem_.k, sets_);
+  b_ = DeviceOperand(problem_.n * problem_.k, sets_);
+  scales_a_ =
+      DeviceOperand(4 * scale_count(scale_block_of_a(problem_), problem_.m, problem_.k), sets_);
+  scales_b_ =
+      DeviceOperand(4 * scale_count(scale_block_of_b(problem_), problem_.n, problem_.k), sets_);
+  const auto random = [&](int operand, std::int64_t rows) {
+    std::vector<float> wide(static_cast<std::size_t>(rows * problem_.k));
+    fill_random(wide.data(), rows * problem_.k, DType::fp32, operand_seed(seed_, 0, operand),
+                values);
+    return wide;
   };
-  make(0, problem_.m, scale_block_of_a(problem_), a_, scales_a_);
-  make(1, problem_.n, scale_block_of_b(problem_), b_, scales_b_);
+  load_scaled(random(0, problem_.m).data(), problem_.m, scale_block_of_a(problem_), a_, scales_a_);
+  load_scaled(random(1, problem_.n).data(), problem_.n, scale_block_of_b(problem_), b_, scales_b_);
+}
+
+void DeviceGemm::load_scaled(const float* values, std::int64_t rows, ScaleBlock block,
+                             DeviceOperand& elements, DeviceOperand& scales) const {
+  const ScaledOperand made = scaled_operand(values, rows, problem_.k, block);
+  elements.copy_from_host(made.elements.data());
+  scales.copy_from_host(made.scales.data());
+}
+
+void DeviceGemm::set_values(const float* a, const float* b) {
+  if (problem_.scaling == Scaling::none) throw std::invalid_argument("values of scaled operands");
+  load_scaled(a, problem_.m, scale_block_of_a(problem_), a_, scales_a_);
+  load_scaled(b, problem_.n, scale_block_of_b(problem_), b_, scales_b_);
 }
 
 std::vector<std::byte> DeviceGemm::host_operand(const DeviceOperand& operand) const {
@@ -87,9 +105,12 @@ std::vector<std::byte> DeviceGemm::host_values(const DeviceOperand& elements,
   return {first, first + values.size() * sizeof(float)};
 }
 
+std::vector<std::byte> DeviceGemm::output() {
+  return output_to_check(c_, problem_.accumulate, stream_, [this] { run(0); });
+}
+
 Check DeviceGemm::verify() {
-  const std::vector<std::byte> c =
-      output_to_check(c_, problem_.accumulate, stream_, [this] { run(0); });
+  const std::vector<std::byte> c = output();
   const bool scaled = problem_.scaling != Scaling::none;
   const ScaleBlock block_a = scaled ? scale_block_of_a(problem_) : ScaleBlock::tensor;
   const ScaleBlock block_b = scaled ? scale_block_of_b(problem_) : ScaleBlock::tensor;

@@ -24,7 +24,15 @@ std::vector<std::byte> output_to_check(DeviceOperand& c, bool adds, const CudaSt
 
 class DeviceGemm : public Operation {
  public:
-  DeviceGemm(const GemmProblem& problem, const OperandOptions& options);
+  DeviceGemm(const GemmProblem& problem, const OperandOptions& options,
+             CudaStream stream = CudaStream());
+
+  // These values instead of random ones, in every set: A as m x k and B as n x k, quantised as the
+  // problem says. Of one product, with scales.
+  void set_values(const float* a, const float* b);
+
+  // C of set 0 on the host, as verify() checks it.
+  std::vector<std::byte> output();
 
   Check verify() final;
   [[nodiscard]] int sets() const final { return sets_; }
@@ -44,6 +52,8 @@ class DeviceGemm : public Operation {
  private:
   void fill(Values values);
   void fill_scaled(Values values);
+  void load_scaled(const float* values, std::int64_t rows, ScaleBlock block,
+                   DeviceOperand& elements, DeviceOperand& scales) const;
   // Of set 0, on the host: elements as they are stored, or the values of scaled ones in fp32.
   [[nodiscard]] std::vector<std::byte> host_operand(const DeviceOperand& operand) const;
   [[nodiscard]] std::vector<std::byte> host_values(const DeviceOperand& elements,

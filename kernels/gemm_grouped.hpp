@@ -43,6 +43,7 @@ struct GroupedGemmBackend {
   DeviceKind device;
   std::string (*why_not)(const GroupedGemmProblem&);
   std::unique_ptr<Operation> (*make)(const GroupedGemmProblem&, const OperandOptions&);
+  bool on_request = false;  // as in GemmBackend
 };
 
 std::span<const GroupedGemmBackend> grouped_gemm_backends();

@@ -54,6 +54,9 @@ class Operation {
   // The cudaStream_t that run() queues on; nullptr on a CPU, and where a run keeps the host busy
   // and is over when run() returns.
   [[nodiscard]] virtual void* stream() const { return nullptr; }
+
+  // Kernels that one run queues there at most. Two: a split-k GEMM adds its parts in a second one.
+  [[nodiscard]] virtual int launches() const { return 2; }
 };
 
 // What operands hold. Training's are near normal; zeros and whole numbers toggle fewer bits, cost

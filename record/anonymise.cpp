@@ -23,9 +23,10 @@ const Words kPrograms = {"gemm_bench",       "memory_bench",     "attention_benc
                          "collective_bench", "layer_bench",      "nccl-tests",
                          "nvbandwidth",      "google-benchmark", "validate_step"};
 const Words kOperations(operation_names().begin(), operation_names().end());
-const Words kBackends = {"onednn",    "openblas",    "cublaslt", "openmp",   "openmp_nt", "cuda",
-                         "cuda_bulk", "copy_engine", "nccl",     "mpi",      "registers", "shm",
-                         "hopper",    "pytorch",     "gloo",     "composed", "peer"};
+const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp",   "openmp_nt",
+                         "cuda",      "cuda_bulk", "copy_engine", "nccl",     "mpi",
+                         "registers", "shm",       "hopper",      "pytorch",  "gloo",
+                         "composed",  "peer",      "mma",         "reference"};
 const Words kShapeKeys = {
     "m",           "n",        "k",          "groups",       "bytes",   "cores",    "threads",
     "node",        "from",     "to",         "ways",         "rows",    "cols",     "heads",

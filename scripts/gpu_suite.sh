@@ -52,18 +52,21 @@ measure() {  # measure SECONDS COMMAND...
 say "30 s of warm-up, so that the clocks are those of a busy card"
 measure 60 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --benchmark_min_time=30 --out="$out/warm_up.jsonl"
 say "GEMM: squares"
-measure 120 "$bin/gemm_bench" --out="$record"
+measure 120 "$bin/gemm_bench" --benchmark_filter=-/mma/ --out="$record"
+say "The ladder: a plain kernel, tensor cores the generic way, Hopper's way, the vendor's"
+measure 20 "$bin/gemm_bench" --dtype=bf16 --m=4096 --n=4096 --k=4096 --benchmark_filter='/(reference|mma|hopper|cublaslt)/' --out="$record" --resume
 say "Our GEMM for Hopper beside cuBLASLt, sample by sample in turn"
 measure 60 "$bin/gemm_bench" --dtype=bf16 --m=4096,8192 --n=7168 --k=2048,8192 --benchmark_filter=hopper --versus=cublaslt --out="$record" --resume
 say "Block-scaled fp8, ours beside cuBLASLt: DeepSeek-V3's shapes as DeepGEMM lists them, and a weight gradient"
 fp8=(--dtype=fp8 --scaling=block128 --benchmark_filter=hopper --versus=cublaslt --out="$record" --resume)
 measure 60 "$bin/gemm_bench" "${fp8[@]}" --m=4096 --n=4096,7168,24576 --k=1536,7168,16384
 measure 20 "$bin/gemm_bench" "${fp8[@]}" --m=7168 --n=4096 --k=4096 --accumulate
+beside=(--benchmark_filter=hopper --versus=cublaslt --out="$record" --resume)
 say "Grouped by expert: DeepSeek-V3's gate and up of 8 experts of a GPU, balanced and skewed, and their weight gradient"
-measure 20 "$bin/gemm_bench" --dtype=fp8,bf16 --scaling=block128 --groups=8 --skew=balanced,zipf --m=32768 --n=4096 --k=7168 --out="$record" --resume
-measure 10 "$bin/gemm_bench" --dtype=fp8 --scaling=block128 --groups=8 --accumulate --m=4096 --n=7168 --k=32768 --out="$record" --resume
-say "Our GEMM on the 112 SMs that communication leaves"
-measure 15 "$bin/gemm_bench" --dtype=bf16,fp8 --scaling=block128 --m=4096 --n=7168 --k=2048 --sms=112 --out="$record" --resume
+measure 30 "$bin/gemm_bench" --dtype=fp8,bf16 --scaling=block128 --groups=8 --skew=balanced,zipf --m=32768 --n=4096 --k=7168 "${beside[@]}"
+measure 15 "$bin/gemm_bench" --dtype=fp8 --scaling=block128 --groups=8 --accumulate --m=4096 --n=7168 --k=32768 "${beside[@]}"
+say "On the 112 SMs that communication leaves"
+measure 20 "$bin/gemm_bench" --dtype=bf16,fp8 --scaling=block128 --m=4096 --n=7168 --k=2048 --sms=112 "${beside[@]}"
 say "Memory bandwidth"
 measure 40 "$bin/memory_bench" --out="$record"
 if [ "$gpus" -gt 1 ]; then
@@ -78,7 +81,7 @@ else
   done
 fi
 say "GEMM: shapes of DeepSeek-V3 and GPT-2"
-measure 110 "$bin/gemm_bench" --models=deepseek-v3,gpt2-124m --out="$record" --resume
+measure 110 "$bin/gemm_bench" --models=deepseek-v3,gpt2-124m --benchmark_filter=-/mma/ --out="$record" --resume
 say "Memory-bound kernels of DeepSeek-V3's step"
 measure 40 "$bin/memory_bench" --models=deepseek-v3 --out="$record" --resume
 say "A layer of DeepSeek-V3 in fp8, as one of 64 GPUs has it, and one of Llama 3 8B: the whole, its parts in place and alone"

@@ -1,0 +1,298 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// GEMM of bf16 and fp16 on the tensor cores of compute capability 8.0 and newer: what every GPU has
+// of our own, and the middle of the ladder on Hopper.
+//
+// A block of four warps computes 128 x 128 of C, each warp 64 x 64 in registers. Copies that no
+// register sees (cp.async) fill a ring of stages ahead of the products; what lies outside an
+// operand arrives as zeros. mma_layout.hpp says how a stage lies in shared memory.
+#include "kernels/backends.hpp"
+#include "kernels/gemm_cuda.hpp"
+#include "kernels/gemm_operands.hpp"
+#include "kernels/mma_layout.hpp"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <type_traits>
+
+namespace trainmeter {
+namespace {
+
+using namespace mma;
+
+constexpr int kWarpTile = 64;
+constexpr int kThreads = 32 * (kTile / kWarpTile) * (kTile / kWarpTile);
+constexpr int kStages = 4;
+constexpr int kChunkBytes = 16;
+constexpr int kOperandBytes = kTileChunks * kChunkBytes;
+constexpr int kSharedBytes = kStages * 2 * kOperandBytes;
+constexpr int kBlocksOfSm = 2;
+static_assert(kBlocksOfSm * (kSharedBytes + 1024) <= 164 << 10, "of compute capability 8.0");
+static_assert(kTileChunks % kThreads == 0);
+
+struct MmaTask {
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* c = nullptr;
+  int m = 0, n = 0, k = 0;
+  TileGrid grid;
+};
+
+__device__ __forceinline__ void copy_chunk(std::uint32_t to, const void* from, bool inside) {
+  const int bytes = inside ? kChunkBytes : 0;  // the rest becomes zero
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
+               : "memory");
+}
+__device__ __forceinline__ void end_stage() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+template <int kPending>
+__device__ __forceinline__ void wait_for_stage() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+template <bool kTransposes>
+__device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], std::uint32_t from) {
+  if constexpr (kTransposes) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(from)
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(from)
+                 : "memory");
+  }
+}
+
+template <class T>
+__device__ __forceinline__ void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4],
+                                             std::uint32_t b0, std::uint32_t b1) {
+  if constexpr (std::is_same_v<T, __half>) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  } else {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  }
+}
+
+__device__ __forceinline__ __half2 pair_of(float x, float y, __half /*type*/) {
+  return __floats2half2_rn(x, y);
+}
+__device__ __forceinline__ __nv_bfloat162 pair_of(float x, float y, __nv_bfloat16 /*type*/) {
+  return __floats2bfloat162_rn(x, y);
+}
+
+// Of one operand: copies 128 x 32 of it from (first, k) on into a stage. `others` is its number of
+// rows (A) or columns (B).
+template <class T, bool kAlongK>
+__device__ __forceinline__ void copy_tile(std::uint32_t stage, const T* data, int first, int k,
+                                          int others, int depth) {
+  constexpr int kLine = chunks_of_line(kAlongK);
+  const int lines = kAlongK ? others : depth;  // of the whole operand
+  const int length = kAlongK ? depth : others;
+#pragma unroll
+  for (int i = 0; i < kTileChunks / kThreads; ++i) {
+    const int index = i * kThreads + static_cast<int>(threadIdx.x);
+    const ChunkAt at{index / kLine, index % kLine};
+    const int line = (kAlongK ? first : k) + at.line;
+    const int element = (kAlongK ? k : first) + at.chunk * kChunk;
+    const bool inside = line < lines && element < length;
+    const T* from = inside ? data + static_cast<std::int64_t>(line) * length + element : data;
+    copy_chunk(stage + place_of(kAlongK, at) * kChunkBytes, from, inside);
+  }
+}
+
+template <class T, Layout kLayout>
+__global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) {
+#if __CUDA_ARCH__ >= 800
+  constexpr bool kAlongA = kLayout != Layout::tn;
+  constexpr bool kAlongB = kLayout == Layout::nt;
+  extern __shared__ __align__(128) char stages[];
+  const auto shared = static_cast<std::uint32_t>(__cvta_generic_to_shared(stages));
+  const TileAt tile = tile_at(task.grid, static_cast<int>(blockIdx.x));
+  const std::int64_t m = task.m, n = task.n, k = task.k;
+  const T* a = static_cast<const T*>(task.a) + tile.group * m * k;
+  const T* b = static_cast<const T*>(task.b) + tile.group * n * k;
+  const int first_row = tile.row * kTile;
+  const int first_column = tile.column * kTile;
+  const auto stage_of = [&](int step) { return shared + step % kStages * 2 * kOperandBytes; };
+  const auto copy_step = [&](int step) {
+    copy_tile<T, kAlongA>(stage_of(step), a, first_row, step * kStepK, task.m, task.k);
+    copy_tile<T, kAlongB>(stage_of(step) + kOperandBytes, b, first_column, step * kStepK, task.n,
+                          task.k);
+  };
+
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int warp_row = warp / 2 * kWarpTile;
+  const int warp_column = warp % 2 * kWarpTile;
+  float sums[kWarpTile / 16][kWarpTile / 8][4] = {};
+
+  const int steps = (task.k + kStepK - 1) / kStepK;
+  for (int step = 0; step < kStages - 1; ++step) {
+    if (step < steps) copy_step(step);
+    end_stage();  // an empty one too, so that the number of those under way is always the same
+  }
+  for (int step = 0; step < steps; ++step) {
+    wait_for_stage<kStages - 2>();
+    __syncthreads();  // the stage is there for all, and the one before it is done with
+    if (step + kStages - 1 < steps) copy_step(step + kStages - 1);
+    end_stage();
+    const std::uint32_t stage_a = stage_of(step);
+    const std::uint32_t stage_b = stage_a + kOperandBytes;
+#pragma unroll
+    for (int depth = 0; depth < kStepK; depth += 16) {
+      std::uint32_t of_a[kWarpTile / 16][4];
+      std::uint32_t of_b[kWarpTile / 16][4];
+#pragma unroll
+      for (int i = 0; i < kWarpTile / 16; ++i) {
+        const ChunkAt at_a = chunk_for_lane(true, kAlongA, lane, warp_row + 16 * i, depth);
+        load_matrices<!kAlongA>(of_a[i], stage_a + place_of(kAlongA, at_a) * kChunkBytes);
+        const ChunkAt at_b = chunk_for_lane(false, kAlongB, lane, warp_column + 16 * i, depth);
+        load_matrices<!kAlongB>(of_b[i], stage_b + place_of(kAlongB, at_b) * kChunkBytes);
+      }
+#pragma unroll
+      for (int i = 0; i < kWarpTile / 16; ++i) {
+#pragma unroll
+        for (int j = 0; j < kWarpTile / 8; ++j) {
+          multiply_add<T>(sums[i][j], of_a[i], of_b[j / 2][j % 2 * 2], of_b[j / 2][j % 2 * 2 + 1]);
+        }
+      }
+    }
+  }
+
+  T* c = static_cast<T*>(task.c) + tile.group * m * n;
+#pragma unroll
+  for (int i = 0; i < kWarpTile / 16; ++i) {
+#pragma unroll
+    for (int j = 0; j < kWarpTile / 8; ++j) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const SumAt at = sum_of_lane(lane, half);
+        const int row = first_row + warp_row + 16 * i + at.row;
+        const int column = first_column + warp_column + 8 * j + at.column;
+        if (row >= task.m || column >= task.n) continue;
+        T* to = c + row * n + column;
+        const auto pair = pair_of(sums[i][j][2 * half], sums[i][j][2 * half + 1], T{});
+        if (n % 2 == 0) {  // then pairs are whole and aligned
+          *reinterpret_cast<std::remove_const_t<decltype(pair)>*>(to) = pair;
+        } else {
+          to[0] = pair.x;
+          if (column + 1 < task.n) to[1] = pair.y;
+        }
+      }
+    }
+  }
+#endif
+}
+
+class MmaGemm final : public DeviceGemm {
+ public:
+  MmaGemm(const GemmProblem& problem, const OperandOptions& options)
+      : DeviceGemm(problem, options) {
+    with_kernel([](auto kernel) {
+      cuda_check(
+          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes),
+          "cudaFuncSetAttribute");
+    });
+  }
+
+  void run(int set) override {
+    const GemmProblem& p = problem();
+    const MmaTask task{.a = a(set),
+                       .b = b(set),
+                       .c = c(set),
+                       .m = static_cast<int>(p.m),
+                       .n = static_cast<int>(p.n),
+                       .k = static_cast<int>(p.k),
+                       .grid = grid_of(p)};
+    with_kernel([&](auto kernel) {
+      kernel<<<static_cast<unsigned>(task.grid.count()), kThreads, kSharedBytes, queue()>>>(task);
+    });
+    cuda_check(cudaGetLastError(), "gemm_mma");
+  }
+
+  [[nodiscard]] int launches() const override { return 1; }
+
+ private:
+  static TileGrid grid_of(const GemmProblem& p) {
+    return {static_cast<int>((p.m + kTile - 1) / kTile),
+            static_cast<int>((p.n + kTile - 1) / kTile), static_cast<int>(p.groups)};
+  }
+
+  template <class T, class F>
+  void with_layout(F f) const {
+    switch (problem().layout) {
+      case Layout::nt:
+        return f(gemm_mma<T, Layout::nt>);
+      case Layout::nn:
+        return f(gemm_mma<T, Layout::nn>);
+      case Layout::tn:
+        return f(gemm_mma<T, Layout::tn>);
+    }
+  }
+  template <class F>
+  void with_kernel(F f) const {
+    problem().dtype == DType::fp16 ? with_layout<__half>(f) : with_layout<__nv_bfloat16>(f);
+  }
+};
+
+std::string why_not(const GemmProblem& p) {
+  if (p.dtype != DType::bf16 && p.dtype != DType::fp16)
+    return "mma: multiplies bf16 and fp16, not " + std::string(to_string(p.dtype));
+  if (std::string reason = why_not_plain("mma", p); !reason.empty()) return reason;
+  // Copies are of 8 elements that are contiguous in memory.
+  const auto whole = [&](const char* name, std::int64_t size) {
+    return size % kChunk == 0
+               ? ""
+               : std::string("mma: copies are of 16 bytes: ") + name +
+                     " is a multiple of 8 in layout " + std::string(to_string(p.layout));
+  };
+  if (p.layout != Layout::tn) {
+    if (std::string reason = whole("k", p.k); !reason.empty()) return reason;
+  } else if (std::string reason = whole("m", p.m); !reason.empty()) {
+    return reason;
+  }
+  if (p.layout != Layout::nt) {
+    if (std::string reason = whole("n", p.n); !reason.empty()) return reason;
+  }
+  constexpr double kMost = std::numeric_limits<std::int32_t>::max() - kTile;
+  const auto tiles = [](std::int64_t size) { return static_cast<double>(size) / kTile + 1; };
+  for (const double size :
+       {static_cast<double>(p.m), static_cast<double>(p.n), static_cast<double>(p.k),
+        tiles(p.m) * tiles(p.n) * static_cast<double>(p.groups)}) {
+    if (size > kMost) return "mma: sizes and the number of tiles are below 2^31";
+  }
+  if (std::string reason = why_no_gpu(); !reason.empty()) return reason;
+  int device = 0;
+  int major = 0;
+  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+  cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+             "cudaDeviceGetAttribute");
+  return major >= 8 ? "" : "mma: needs a GPU of compute capability 8.0";
+}
+
+std::unique_ptr<Operation> make(const GemmProblem& problem, const OperandOptions& options) {
+  (void)gemm_bytes_of_one_set(problem);  // refuses sizes below 1 before anything else
+  if (const std::string reason = why_not(problem); !reason.empty()) throw Unavailable(reason);
+  return std::make_unique<MmaGemm>(problem, options);
+}
+
+}  // namespace
+
+GemmBackend mma_gemm_backend() {
+  return {"mma", DeviceKind::gpu, why_not, make};
+}
+
+}  // namespace trainmeter

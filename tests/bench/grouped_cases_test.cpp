@@ -1,0 +1,96 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The grouped GEMMs of models' experts, as gemm_bench --models lists them on a GPU.
+#include "bench/case_lists.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+Options options_of(std::vector<std::string> words) {
+  ::setenv("TRAINMETER_DATA", TRAINMETER_SOURCE_DIR "/results/published", 1);
+  words.insert(words.begin(), "gemm_bench");
+  return read_options(Program::gemm, words);
+}
+
+// DeepSeek-V3 on 64 GPUs: 4 of 256 experts on each; 8 of them for each of 64 x 8192 tokens. Gate
+// and up together are 2 x 2048 wide, hidden 7168; 58 layers.
+TEST(ExpertGemms, OfDeepSeekV3ByHand) {
+  const std::vector<ExpertGemm> found =
+      expert_gemms(options_of({"--models=deepseek-v3", "--dtype=fp8"}), 8192);
+  ASSERT_THAT(found, SizeIs(6));
+  const std::int64_t each = 64 * 8192 * 8 / 256;
+  const auto expect = [&](const ExpertGemm& one, std::int64_t m, std::int64_t n, std::int64_t k,
+                          const std::string& in_step) {
+    EXPECT_EQ(one.problem.all.m, m);
+    EXPECT_EQ(one.problem.all.n, n);
+    EXPECT_EQ(one.problem.all.k, k);
+    EXPECT_EQ(one.in_step, in_step);
+    EXPECT_THAT(one.problem.sizes, SizeIs(4));
+    EXPECT_THAT(one.problem.sizes, Each(each));
+    EXPECT_EQ(one.problem.all.layout, Layout::nt);
+    EXPECT_EQ(one.problem.all.scaling, Scaling::block128);
+    EXPECT_EQ(one.problem.all.accumulate, k == 4 * each);
+  };
+  expect(found[0], 4 * each, 4096, 7168, "deepseek-v3 expert_up fprop x 58");
+  expect(found[1], 4 * each, 7168, 4096, "deepseek-v3 expert_up dgrad x 58");
+  expect(found[2], 4096, 7168, 4 * each, "deepseek-v3 expert_up wgrad x 58");
+  expect(found[3], 4 * each, 7168, 2048, "deepseek-v3 expert_down fprop x 58");
+  expect(found[4], 4 * each, 2048, 7168, "deepseek-v3 expert_down dgrad x 58");
+  expect(found[5], 7168, 2048, 4 * each, "deepseek-v3 expert_down wgrad x 58");
+}
+
+TEST(ExpertGemms, LieInBf16AsItsPassesDo) {
+  const std::vector<ExpertGemm> found =
+      expert_gemms(options_of({"--models=deepseek-v3", "--dtype=bf16"}), 4096);
+  ASSERT_THAT(found, SizeIs(6));
+  EXPECT_EQ(found[0].problem.all.layout, Layout::nt);
+  EXPECT_EQ(found[1].problem.all.layout, Layout::nn);
+  EXPECT_EQ(found[2].problem.all.layout, Layout::tn);
+  EXPECT_TRUE(found[2].problem.all.accumulate);
+  EXPECT_EQ(found[2].problem.all.scaling, Scaling::none);
+}
+
+TEST(ExpertGemms, EachStandsOnceAndDenseModelsHaveNone) {
+  EXPECT_THAT(expert_gemms(options_of({"--models=llama-3-70b"}), 8192), IsEmpty());
+  EXPECT_THAT(expert_gemms(options_of({"--models=deepseek-v3", "--dtype=fp32"}), 8192), IsEmpty());
+  const auto twice = expert_gemms(options_of({"--models=deepseek-v3,deepseek-v3"}), 8192);
+  EXPECT_THAT(twice, SizeIs(12));  // of fp8 and bf16
+  EXPECT_THAT(twice[0].in_step, HasSubstr("; deepseek-v3 expert_up fprop x 58"));
+}
+
+TEST(GemmCases, OfAModelNameTheirPlaceInItsStep) {
+  const Options options = options_of({"--models=gpt2-124m", "--tokens=64", "--dtype=fp32"});
+  Target target;
+  target.device.last_level_cache_bytes = 1 << 20;
+  target.memory_available_bytes = std::int64_t{1} << 34;
+  bool found = false;
+  for (const Case& one : gemm_cases(options, target).cases) {
+    const auto note = one.notes.find("in_step");
+    if (note == one.notes.end()) continue;
+    found = found || note->second == "gpt2-124m qkv fprop x 12";
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(GemmCases, OnRequestIsByFilterOrVersus) {
+  EXPECT_FALSE(asked_for(options_of({}), "reference"));
+  EXPECT_TRUE(asked_for(options_of({"--versus=reference"}), "reference"));
+  EXPECT_TRUE(asked_for(options_of({"--benchmark_filter=mma|reference"}), "reference"));
+  EXPECT_FALSE(asked_for(options_of({"--benchmark_filter=-reference"}), "reference"));
+  EXPECT_FALSE(asked_for(options_of({"--benchmark_filter=hopper"}), "reference"));
+}
+
+}  // namespace
+}  // namespace trainmeter

@@ -1,0 +1,319 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// GEMMs of the GPU beside each other: the reference kernel against the host, the fast ones against
+// the reference, bit for bit on numbers whose sums are exact; cuBLASLt's groups and shares of SMs.
+#include "kernels/dtype.hpp"
+#include "kernels/gemm_cuda.hpp"
+#include "kernels/gemm_grouped.hpp"
+#include "kernels/gpu_timer.hpp"
+#include "kernels/machine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using namespace trainmeter;
+
+#define NEEDS_GPU()                                 \
+  if (gpus().devices.empty()) {                     \
+    std::puts("skipped: no CUDA device");           \
+    GTEST_SKIP() << "skipped: " << gpus().why_none; \
+  }
+
+namespace {
+
+struct Shape {
+  std::int64_t m, n, k;
+};
+
+const GemmBackend& backend(std::string_view name) {
+  return *std::ranges::find(gemm_backends(), name, &GemmBackend::name);
+}
+
+const GroupedGemmBackend& grouped(std::string_view name) {
+  return *std::ranges::find(grouped_gemm_backends(), name, &GroupedGemmBackend::name);
+}
+
+std::string name_of(const GemmProblem& p) {
+  return std::string(to_string(p.dtype)) + " " + std::string(to_string(p.layout)) + " " +
+         std::to_string(p.groups) + " of " + std::to_string(p.m) + "x" + std::to_string(p.n) + "x" +
+         std::to_string(p.k) + (p.accumulate ? " adding" : "");
+}
+
+void expect_right(const GemmBackend& one, const GemmProblem& problem) {
+  if (const std::string why = one.why_not(problem); !why.empty()) {
+    std::printf("skipped: %s\n", why.c_str());
+    return;
+  }
+  const Check check = one.make(problem, {})->verify();
+  EXPECT_TRUE(check.ok) << one.name << " " << name_of(problem) << ": error " << check.error
+                        << ", bound " << check.bound;
+}
+
+GemmProblem fp8_problem(Shape s, bool accumulate) {
+  GemmProblem problem = {.m = s.m, .n = s.n, .k = s.k, .dtype = DType::fp8};
+  problem.scaling = Scaling::block128;
+  problem.accumulate = accumulate;
+  return problem;
+}
+
+// Whole numbers of -7 to 7, the first of each 128 in a row 7 in size: scales are 1 / 64, elements
+// exact, and so is each sum of 128, even with a tensor core's few bits (fp8_model.hpp).
+std::vector<float> whole_numbers(std::int64_t rows, std::int64_t k, std::uint32_t seed) {
+  std::vector<float> values(static_cast<std::size_t>(rows * k));
+  for (std::int64_t i = 0; i < rows * k; ++i) {
+    seed = seed * 1664525U + 1013904223U;
+    const auto drawn = static_cast<int>(seed >> 16);
+    const bool first = i % k % 128 == 0;
+    values[static_cast<std::size_t>(i)] =
+        static_cast<float>(first ? (drawn % 2 == 0 ? 7 : -7) : drawn % 15 - 7);
+  }
+  return values;
+}
+
+// Elements whose bits differ.
+std::int64_t different(const std::vector<std::byte>& a, const std::vector<std::byte>& b,
+                       std::size_t size) {
+  if (a.size() != b.size()) return -1;
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < a.size(); i += size)
+    count += std::memcmp(&a[i], &b[i], size) != 0 ? 1 : 0;
+  return count;
+}
+
+std::vector<std::byte> output_of(const GemmBackend& one, const GemmProblem& problem) {
+  const auto made = one.make(problem, {.values = Values::integers});
+  auto& gemm = dynamic_cast<DeviceGemm&>(*made);
+  if (problem.scaling != Scaling::none) {
+    gemm.set_values(whole_numbers(problem.m, problem.k, 1).data(),
+                    whole_numbers(problem.n, problem.k, 2).data());
+  }
+  return gemm.output();
+}
+
+void expect_same_as_reference(const GemmBackend& one, const GemmProblem& problem) {
+  if (const std::string why = one.why_not(problem); !why.empty()) {
+    std::printf("skipped: %s\n", why.c_str());
+    return;
+  }
+  EXPECT_EQ(different(output_of(one, problem), output_of(backend("reference"), problem),
+                      static_cast<std::size_t>(output_size_of(problem))),
+            0)
+      << one.name << " " << name_of(problem) << ": elements differ from the reference's";
+}
+
+}  // namespace
+
+TEST(Gpu, TheReferenceIsRight) {
+  NEEDS_GPU();
+  for (const DType type : {DType::fp64, DType::fp32, DType::tf32, DType::fp16, DType::bf16}) {
+    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+      for (const Shape s : {Shape{1, 3, 5}, Shape{129, 257, 65}, Shape{300, 200, 700}})
+        expect_right(backend("reference"), {s.m, s.n, s.k, type, layout, 2});
+    }
+  }
+  for (const bool accumulate : {false, true}) {
+    for (const Shape s : {Shape{8, 16, 16}, Shape{72, 136, 528}, Shape{260, 504, 336}})
+      expect_right(backend("reference"), fp8_problem(s, accumulate));
+  }
+}
+
+// Ragged edges in each direction, fewer and more steps than stages, batches.
+TEST(Gpu, TheGenericTensorCoreGemmIsRight) {
+  NEEDS_GPU();
+  for (const DType type : {DType::bf16, DType::fp16}) {
+    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+      for (const Shape s : {Shape{8, 8, 8}, Shape{128, 128, 128}, Shape{72, 136, 520},
+                            Shape{1000, 504, 328}, Shape{2048, 1024, 4096}}) {
+        expect_right(backend("mma"), {s.m, s.n, s.k, type, layout, s.m < 1000 ? 3 : 1});
+      }
+    }
+    expect_right(backend("mma"), {131, 77, 40, type, Layout::nt});  // odd m and n
+    expect_right(backend("mma"), {136, 72, 37, type, Layout::tn});  // odd k
+  }
+}
+
+TEST(Gpu, OurGemmsEqualTheReferenceBitForBit) {
+  NEEDS_GPU();
+  for (const char* name : {"mma", "hopper"}) {
+    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+      for (const Shape s : {Shape{72, 136, 520}, Shape{1000, 504, 328}, Shape{2048, 4096, 2048}})
+        expect_same_as_reference(backend(name), {s.m, s.n, s.k, DType::bf16, layout});
+    }
+  }
+  GemmProblem adding = {1000, 504, 328, DType::bf16, Layout::tn};
+  adding.accumulate = true;
+  expect_same_as_reference(backend("hopper"), adding);
+  for (const bool accumulate : {false, true}) {
+    for (const Shape s : {Shape{72, 136, 528}, Shape{1000, 504, 336}, Shape{4096, 2112, 2048}})
+      expect_same_as_reference(backend("hopper"), fp8_problem(s, accumulate));
+  }
+}
+
+// A sum of 448 x 448, then of terms that a tensor core drops beside it, then of -448 x 448: what is
+// left are the small ones, if each 128 of k was added to fp32 by itself.
+TEST(Gpu, Fp8SumsThatCancelAreRightWhenPromoted) {
+  NEEDS_GPU();
+  constexpr std::int64_t kRows = 256, kDepth = 384, kBlock = 128;
+  constexpr float kSmall = 0.25F;
+  constexpr float kSum = (kBlock - 2) * kSmall * kSmall;
+  std::vector<float> a(kRows * kDepth), b(kRows * kDepth);
+  for (std::int64_t row = 0; row < kRows; ++row) {
+    float* of_a = &a[row * kDepth];
+    float* of_b = &b[row * kDepth];
+    std::fill_n(of_b, kDepth, kSmall);
+    std::fill_n(of_a + kBlock, kBlock, kSmall);
+    of_a[0] = of_b[0] = kFp8Max;
+    of_a[kBlock] = kFp8Max, of_b[kBlock] = 0;  // so that every scale is 1
+    of_b[2 * kBlock - 1] = kFp8Max, of_a[2 * kBlock - 1] = 0;
+    of_a[2 * kBlock] = -kFp8Max, of_b[2 * kBlock] = kFp8Max;
+  }
+  const auto first_and_wrong = [&](const GemmBackend& one, const GemmProblem& problem) {
+    const auto made = one.make(problem, {});
+    auto& gemm = dynamic_cast<DeviceGemm&>(*made);
+    gemm.set_values(a.data(), b.data());
+    const std::vector<std::byte> c = gemm.output();
+    std::vector<float> sums;
+    for (std::size_t i = 0; i < c.size(); i += problem.accumulate ? 4 : 2) {
+      std::uint16_t half = 0;
+      float sum = 0;
+      std::memcpy(problem.accumulate ? static_cast<void*>(&sum) : &half, &c[i],
+                  problem.accumulate ? 4 : 2);
+      sums.push_back(problem.accumulate ? sum : float_from_bf16(half));
+    }
+    return std::pair(sums.front(), std::ranges::count_if(sums, [](float x) { return x != kSum; }));
+  };
+  for (const bool accumulate : {false, true}) {
+    const GemmProblem problem = fp8_problem({kRows, kRows, kDepth}, accumulate);
+    for (const char* name : {"reference", "hopper"}) {
+      if (const std::string why = backend(name).why_not(problem); !why.empty()) {
+        std::printf("skipped: %s\n", why.c_str());
+        continue;
+      }
+      const auto [first, wrong] = first_and_wrong(backend(name), problem);
+      EXPECT_EQ(wrong, 0) << name << (accumulate ? " adding" : "") << ": " << first << ", not "
+                          << kSum;
+    }
+  }
+  // For contrast: the vendor's, with the same scales and with one for all.
+  for (const Scaling scaling : {Scaling::block128, Scaling::tensor}) {
+    GemmProblem problem = fp8_problem({kRows, kRows, kDepth}, false);
+    problem.scaling = scaling;
+    try {
+      std::printf("cublaslt, scales of %s: %g where %g is exact\n",
+                  std::string(to_string(scaling)).c_str(),
+                  static_cast<double>(first_and_wrong(backend("cublaslt"), problem).first),
+                  static_cast<double>(kSum));
+    } catch (const Unavailable& why) {
+      std::printf("skipped: %s\n", why.what());
+    }
+  }
+}
+
+// Groups that are no multiple of anything, empty ones, one that is most of all.
+TEST(Gpu, GroupsAsCallsAreRight) {
+  NEEDS_GPU();
+  for (const char* name : {"reference", "cublaslt"}) {
+    for (const DType dtype : {DType::bf16, DType::fp8}) {
+      for (const bool accumulate : {false, true}) {
+        for (const Skew skew : {Skew::balanced, Skew::zipf, Skew::hot}) {
+          GroupedGemmProblem problem;
+          problem.all = {.m = 512, .n = 256, .k = 512, .dtype = dtype, .layout = Layout::nt};
+          if (dtype == DType::fp8) problem.all.scaling = Scaling::block128;
+          if (dtype == DType::bf16 && accumulate) problem.all.layout = Layout::tn;
+          problem.all.accumulate = accumulate;
+          problem.sizes = group_sizes(512, 12, skew);
+          problem.sizes[3] += std::exchange(problem.sizes[7], 0);
+          try {
+            const auto made = grouped(name).make(problem, {.rotate_bytes = 4 << 20});
+            const Check check = made->verify();
+            EXPECT_TRUE(check.ok) << name << " " << to_string(dtype) << " " << to_string(skew)
+                                  << (accumulate ? " adding" : "") << ": error " << check.error
+                                  << ", bound " << check.bound;
+            for (int set = 0; set < made->sets(); ++set) made->run(set);
+            EXPECT_TRUE(made->verify().ok);
+          } catch (const Unavailable& why) {
+            std::printf("skipped: %s\n", why.what());
+          }
+        }
+      }
+    }
+  }
+}
+
+// 16 SMs of a green context: right, and slower than all of them by far more than chance.
+TEST(Gpu, CublasLtTakesAShareOfTheSms) {
+  NEEDS_GPU();
+  for (GemmProblem problem : {GemmProblem{4096, 4096, 4096, DType::bf16, Layout::nt},
+                              fp8_problem({4096, 4096, 4096}, false)}) {
+    std::vector<double> fastest;
+    for (const int sms : {0, 16}) {
+      problem.sms = sms;
+      try {
+        const auto made = backend("cublaslt").make(problem, {});
+        const Check check = made->verify();
+        EXPECT_TRUE(check.ok) << sms << " SMs: error " << check.error;
+        const auto notes = made->notes();
+        if (sms == 0) {
+          EXPECT_FALSE(notes.contains("green_context_sms"));
+        } else if (notes.contains("green_context_sms")) {
+          EXPECT_GE(std::stoi(notes.at("green_context_sms")), sms);
+          EXPECT_LE(std::stoi(notes.at("green_context_sms")), 2 * sms);
+        } else {
+          GTEST_SKIP() << "skipped: the GPU has no more than 16 SMs";
+        }
+        GpuTimer timer;
+        const std::vector<double> times = timer.time(
+            made->stream(), 10, [&](int) { made->run(0); }, made->launches());
+        fastest.push_back(*std::ranges::min_element(times));
+        std::printf("%s on %s SMs: %.3g s\n", name_of(problem).c_str(),
+                    sms == 0 ? "all" : notes.at("green_context_sms").c_str(), fastest.back());
+      } catch (const Unavailable& why) {
+        std::printf("skipped: %s\n", why.what());
+      }
+    }
+    if (fastest.size() == 2) {
+      EXPECT_GT(fastest[1] / fastest[0], 2);
+    }
+  }
+}
+
+TEST(WithoutGpu, EachGemmSaysWhyAndWhatItLacks) {
+  for (const char* name : {"mma", "reference"}) {
+    EXPECT_THROW(backend(name).make({0, 64, 64, DType::bf16, Layout::nt}, {}),
+                 std::invalid_argument);
+    EXPECT_NE(backend(name).why_not({64, 64, 64, DType::int8, Layout::nt}), "");
+    EXPECT_NE(backend(name).why_not({64, 64, 64, DType::fp8, Layout::nt}), "");  // no scales
+  }
+  EXPECT_NE(backend("mma").why_not({64, 64, 60, DType::bf16, Layout::nt}).find("k is a multiple"),
+            std::string::npos);
+  EXPECT_NE(backend("mma").why_not({60, 64, 64, DType::bf16, Layout::tn}).find("m is a multiple"),
+            std::string::npos);
+  EXPECT_NE(backend("mma").why_not({64, 60, 64, DType::fp16, Layout::nn}).find("n is a multiple"),
+            std::string::npos);
+  GroupedGemmProblem odd;
+  odd.all = {.m = 64, .n = 60, .k = 64, .dtype = DType::bf16, .layout = Layout::nt};
+  odd.sizes = {40, 24};
+  EXPECT_NE(grouped("cublaslt").why_not(odd).find("n is a multiple of 8"), std::string::npos);
+  odd.sizes = {40, 23};
+  EXPECT_NE(grouped("cublaslt").why_not(odd).find("add up"), std::string::npos);
+  odd.all.accumulate = true;
+  odd.sizes = {40, 24};
+  EXPECT_NE(grouped("cublaslt").why_not(odd).find("tn in bf16"), std::string::npos);
+  for (const GemmBackend& one : gemm_backends())
+    EXPECT_EQ(one.on_request, one.name == "reference") << one.name;
+  if (!gpus().devices.empty()) return;
+  const GemmProblem fine = {64, 64, 64, DType::bf16, Layout::nt};
+  for (const char* name : {"mma", "reference", "cublaslt"}) {
+    EXPECT_EQ(backend(name).why_not(fine), gpus().why_none) << name;
+    EXPECT_THROW(backend(name).make(fine, {}), Unavailable) << name;
+  }
+}
