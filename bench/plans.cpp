@@ -24,7 +24,7 @@ std::vector<Plan> with_backend(const std::vector<Case>& cases, const std::string
     for (const Case& other : cases) {
       if (other.backend == backend && other.operation == one.operation &&
           other.dtype == one.dtype && other.layout == one.layout && other.scaling == one.scaling &&
-          other.shape == one.shape) {
+          other.shape == one.shape && other.notes == one.notes) {
         plans.push_back({.main = one, .versus = other});
       }
     }

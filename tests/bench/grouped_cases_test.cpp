@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The grouped GEMMs of models' experts, as gemm_bench --models lists them on a GPU.
 #include "bench/case_lists.hpp"
+#include "bench/plans.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -82,6 +83,23 @@ TEST(GemmCases, OfAModelNameTheirPlaceInItsStep) {
     found = found || note->second == "gpt2-124m qkv fprop x 12";
   }
   EXPECT_TRUE(found);
+}
+
+TEST(GroupedCases, ArePairedSkewBySkew) {
+  std::vector<Case> cases;
+  for (const char* backend : {"hopper", "cublaslt"}) {
+    for (const char* skew : {"balanced", "zipf"}) {
+      cases.emplace_back();
+      cases.back().backend = backend;
+      cases.back().notes["skew"] = skew;
+    }
+  }
+  const std::vector<Plan> plans = make_plans(cases, options_of({"--versus=cublaslt"}), 0);
+  ASSERT_THAT(plans, SizeIs(2));
+  for (const Plan& plan : plans) {
+    EXPECT_EQ(plan.main.backend, "hopper");
+    EXPECT_EQ(plan.main.notes, plan.versus->notes);
+  }
 }
 
 TEST(GemmCases, OnRequestIsByFilterOrVersus) {
