@@ -60,6 +60,8 @@ std::optional<InPlace> measured_in_place(const std::vector<Record>& records, con
       const Measurement& m = line->measurement;
       if (!m.usable() || m.beside != "layer") continue;
       if (m.operation != "gemm" && m.operation != "grouped_gemm") continue;
+      if (record.header_of(*line).discipline.cache == "hot")
+        continue;  // a step's operands are cold
       if (const auto pair = pair_of(m, alone_in_turn(record.lines, line), alone))
         pairs.push_back(*pair);
     }

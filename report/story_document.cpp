@@ -28,7 +28,8 @@ std::string sizes_in(const std::string& name) {
 std::string shown_shape(const RatePoint& point) {
   if (point.published && point.seq_len > 0)
     return fmt::format("{} tokens, width {}", point.seq_len, point.head_dim);
-  if (is_step_kernel(point.operation) || point.operation.starts_with("attention_"))
+  if (is_step_kernel(point.operation) || point.operation.starts_with("attention_") ||
+      point.operation.starts_with("layer_"))
     return sizes_in(point.name);
   if (point.m > 0) {
     return fmt::format(

@@ -204,7 +204,7 @@ TEST(InPlace, IsOfTheSameSessionWhereItMeasuredBothInTurn) {
     return out;
   };
   // The book has this shape at another rate, and no grouped GEMM at all.
-  const std::vector<Record> records = {
+  std::vector<Record> records = {
       small_cpu(),
       record_of({timed("gemm", "bf16", 2, "layer", 3), timed("gemm", "bf16", 1, "none", 2),
                  timed("grouped_gemm", "bf16", 4, "layer", 1),
@@ -215,6 +215,8 @@ TEST(InPlace, IsOfTheSameSessionWhereItMeasuredBothInTurn) {
   EXPECT_NEAR(measured_in_place(records, book, "bf16")->ratio, (3 * 1 + 3) / (3 * 2 + 4.0), 1e-9);
   EXPECT_NEAR(measured_in_place(records, book, "fp8")->ratio, 1 / 5.0, 1e-9);
   EXPECT_NEAR(measured_in_place(records, book, "fp16")->ratio, 7 / 15.0, 1e-9);
+  records[1].headers[0].discipline.cache = "hot";
+  EXPECT_FALSE(measured_in_place(records, book, "bf16"));
 }
 
 TEST(InPlace, ACpusRanksAreDevicesOfOneNode) {
