@@ -3,6 +3,7 @@
 // One case of a benchmark program: what is measured, how much work it is, and how to prepare it.
 #pragma once
 
+#include "kernels/co_runner.hpp"
 #include "kernels/operation.hpp"
 
 #include <cstdint>
@@ -14,6 +15,14 @@
 #include <vector>
 
 namespace trainmeter {
+
+// What runs beside a case, on SMs (cores) of its own.
+struct Overlap {
+  CoRunnerProblem beside;
+  // The case for the SMs that are left; none: it isn't told of them, and its grid is for all. (On a
+  // CPU both run on as many threads as there are.)
+  std::function<std::unique_ptr<Operation>(const OperandOptions&)> make_rest;
+};
 
 struct Case {
   std::string name;  // gemm/fp32/onednn/m:1024/n:1024/k:1024
@@ -31,6 +40,7 @@ struct Case {
       notes;                               // for its row: how it differs from the program's others
   std::optional<OperandOptions> operands;  // where not those of the whole program
   std::function<std::unique_ptr<Operation>(const OperandOptions&)> make;
+  std::optional<Overlap> overlap;  // of overlap_bench
 };
 
 // What a case list was asked for and cannot have here, one reason each ("gemm/fp8: ...").

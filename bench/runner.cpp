@@ -22,20 +22,6 @@ namespace {
 
 constexpr double kTelemetryPeriod = 0.05;  // seconds; sensors are no faster
 
-void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
-  row.verified = check.ok && ok_everywhere;
-  row.error = check.error;
-  row.error_bound = check.bound;
-  row.check = check.how;
-  if (!check.ok) {
-    row.failure = fmt::format("wrong result: error {:.3g}, allowed {:.3g} ({})", check.error,
-                              check.bound, check.how);
-    if (check.wrong > 0) row.failure += fmt::format(", {} elements are wrong", check.wrong);
-  } else if (!ok_everywhere) {
-    row.failure = "wrong result on another rank";
-  }
-}
-
 // Who kept the others waiting most often, where the ranks' times differ.
 void note_slowest(const std::map<int, std::int64_t>& slowest, const std::vector<std::string>& hosts,
                   Measurement& row) {
@@ -62,6 +48,20 @@ void check_by_graph(Operation& operation, Timer& timer, Measurement& row) {
 }
 
 }  // namespace
+
+void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
+  row.verified = check.ok && ok_everywhere;
+  row.error = check.error;
+  row.error_bound = check.bound;
+  row.check = check.how;
+  if (!check.ok) {
+    row.failure = fmt::format("wrong result: error {:.3g}, allowed {:.3g} ({})", check.error,
+                              check.bound, check.how);
+    if (check.wrong > 0) row.failure += fmt::format(", {} elements are wrong", check.wrong);
+  } else if (!ok_everywhere) {
+    row.failure = "wrong result on another rank";
+  }
+}
 
 bool at_odds_with_graph(const Measurement& row) {
   constexpr double kLongEnough = 100e-6;  // below, an event's own time shows
@@ -121,6 +121,7 @@ Outcome Runner::run(const Plan& plan) {
 }
 
 Outcome Runner::run_in_step(const Plan& plan) {
+  if (plan.main.overlap) return run_beside(plan);
   Outcome outcome;
   std::vector<const Case*> cases = {&plan.main};
   if (plan.versus) cases.push_back(&*plan.versus);

@@ -41,6 +41,8 @@ struct Outcome {
 
 // Note of a row: the time of one run by a CUDA graph over the median of the samples, by events.
 inline constexpr const char* kGraphNote = "cuda_graph_vs_events";
+// What was found of a result goes into its row.
+void note_check(const Check& check, bool ok_everywhere, Measurement& row);
 // By more than 3 %, of runs that are long enough to tell (100 us).
 bool at_odds_with_graph(const Measurement& row);
 
@@ -63,6 +65,7 @@ class Runner {
  private:
   Outcome run_in_step(const Plan& plan);
   Outcome run_together(const Plan& plan, Operation& operation, Outcome outcome);
+  Outcome run_beside(const Plan& plan);  // of a plan with an overlap
   // Measures by `rules` into `rows`, one an operation. False where interrupted.
   bool sample(const std::vector<Operation*>& operations, Timer& timer, const Rules& rules,
               World* world, const std::vector<Measurement*>& rows, Outcome& outcome);

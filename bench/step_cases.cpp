@@ -80,25 +80,6 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
   return out;
 }
 
-Case make_case(const StepProblem& problem, const StepBackend& backend) {
-  Case made;
-  made.operation = to_string(problem.kernel);
-  made.dtype = to_string(problem.dtype);
-  made.backend = backend.name;
-  made.shape = step_shape(problem);
-  made.name = fmt::format("{}/{}/{}", made.operation, made.dtype, made.backend);
-  for (const char* key : {"rows", "cols", "heads", "head_dim", "experts", "top_k", "weights"}) {
-    if (made.shape.contains(key)) made.name += fmt::format("/{}:{}", key, made.shape.at(key));
-  }
-  made.bytes =
-      step_kernel_bytes(made.operation, made.shape, static_cast<double>(size_of(problem.dtype)));
-  made.memory_bytes = static_cast<double>(step_set_bytes(problem));
-  made.make = [problem, make = backend.make](const OperandOptions& operands) {
-    return make(problem, operands);
-  };
-  return made;
-}
-
 class Builder {
  public:
   explicit Builder(const Target& target) : target_(target) {}
@@ -106,7 +87,7 @@ class Builder {
   void add(const StepProblem& problem) {
     for (const StepBackend& backend : step_backends()) {
       if (backend.device != target_.kind) continue;
-      Case made = make_case(problem, backend);
+      Case made = step_case(problem, backend);
       if (!names_.insert(made.name).second) continue;
       if (const std::string why = backend.why_not(problem); !why.empty()) {
         leave_out(made.name + ": " + why);
@@ -132,6 +113,25 @@ class Builder {
 };
 
 }  // namespace
+
+Case step_case(const StepProblem& problem, const StepBackend& backend) {
+  Case made;
+  made.operation = to_string(problem.kernel);
+  made.dtype = to_string(problem.dtype);
+  made.backend = backend.name;
+  made.shape = step_shape(problem);
+  made.name = fmt::format("{}/{}/{}", made.operation, made.dtype, made.backend);
+  for (const char* key : {"rows", "cols", "heads", "head_dim", "experts", "top_k", "weights"}) {
+    if (made.shape.contains(key)) made.name += fmt::format("/{}:{}", key, made.shape.at(key));
+  }
+  made.bytes =
+      step_kernel_bytes(made.operation, made.shape, static_cast<double>(size_of(problem.dtype)));
+  made.memory_bytes = static_cast<double>(step_set_bytes(problem));
+  made.make = [problem, make = backend.make](const OperandOptions& operands) {
+    return make(problem, operands);
+  };
+  return made;
+}
 
 CaseList step_cases(const Options& options, const std::vector<StepKernel>& kernels,
                     const std::vector<DType>& dtypes, const Target& target) {

@@ -17,4 +17,7 @@ namespace trainmeter {
 CaseList step_cases(const Options& options, const std::vector<StepKernel>& kernels,
                     const std::vector<DType>& dtypes, const Target& target);
 
+// One kernel by one backend.
+Case step_case(const StepProblem& problem, const StepBackend& backend);
+
 }  // namespace trainmeter

@@ -89,7 +89,7 @@ void DeviceBuffer::copy_to_host(void* host) const {
 
 void DeviceBuffer::fill_bytes(int value) {
   cuda_check(cudaMemset(data_, value, static_cast<std::size_t>(bytes_)), "cudaMemset");
-  cuda_check(cudaDeviceSynchronize(), "cudaMemset");
+  cuda_check(cudaStreamSynchronize(nullptr), "cudaMemset");  // a co-runner isn't waited for
 }
 
 DeviceOperand::DeviceOperand(std::int64_t bytes, int sets)
@@ -111,7 +111,8 @@ void DeviceOperand::copy_from_host(const void* host) {
         "copy on the GPU");
     done += more;
   }
-  cuda_check(cudaDeviceSynchronize(), "copy on the GPU");  // on the device copies aren't waited for
+  // On the device copies aren't waited for.
+  cuda_check(cudaStreamSynchronize(nullptr), "copy on the GPU");
 }
 
 void DeviceOperand::copy_to_host(void* host) const {
@@ -121,7 +122,7 @@ void DeviceOperand::copy_to_host(void* host) const {
 
 void DeviceOperand::fill_bytes(int value) {
   cuda_check(cudaMemset(data(0), value, static_cast<std::size_t>(bytes_)), "cudaMemset");
-  cuda_check(cudaDeviceSynchronize(), "cudaMemset");
+  cuda_check(cudaStreamSynchronize(nullptr), "cudaMemset");  // a co-runner isn't waited for
 }
 
 std::function<void()> gpu_cache_flusher(std::int64_t bytes) {
@@ -130,8 +131,12 @@ std::function<void()> gpu_cache_flusher(std::int64_t bytes) {
   };
 }
 
-CudaStream::CudaStream() {
-  cuda_check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+CudaStream::CudaStream(Priority priority) {
+  int first = 0;
+  if (priority == Priority::first)
+    cuda_check(cudaDeviceGetStreamPriorityRange(nullptr, &first), "stream priorities");
+  cuda_check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, first),
+             "cudaStreamCreate");
 }
 
 CudaStream::~CudaStream() {

@@ -64,7 +64,9 @@ class DeviceOperand {
 
 class CudaStream {
  public:
-  CudaStream();
+  enum class Priority { usual, first };  // first: before all others
+  CudaStream() : CudaStream(Priority::usual) {}
+  explicit CudaStream(Priority priority);
   ~CudaStream();
   CudaStream(CudaStream&& other) noexcept;
   CudaStream& operator=(CudaStream&&) = delete;

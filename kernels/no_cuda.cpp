@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a build without CUDA says where a GPU is asked for.
 #include "kernels/cache_flush.hpp"
+#include "kernels/co_runner.hpp"
 #include "kernels/collective.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
@@ -18,6 +19,10 @@ std::function<void()> gpu_cache_flusher(std::int64_t /*bytes*/) {
 
 std::unique_ptr<World> make_nccl_world(const Split& /*split*/, int /*gpus*/) {
   throw Unavailable("NCCL: built without CUDA");
+}
+
+std::unique_ptr<CoRunner> make_gpu_co_runner(const CoRunnerProblem& /*problem*/) {
+  throw Unavailable("built without CUDA");
 }
 
 struct GpuTimer::State {};
