@@ -20,9 +20,9 @@ namespace {
 
 constexpr std::int64_t kMiB = 1 << 20;
 
-// DeepSeek-V3's gate and up of 8192 tokens; on a CPU a square.
+// DeepSeek-V3's gate and up of 4096 tokens; on a CPU a square.
 struct Sizes {
-  std::int64_t m = 8192, n = 4096, k = 7168;
+  std::int64_t m = 4096, n = 4096, k = 7168;
   std::int64_t copy_bytes = 512 * kMiB;
 };
 
