@@ -3,6 +3,7 @@
 // One case of a benchmark program: what is measured, how much work it is, and how to prepare it.
 #pragma once
 
+#include "kernels/co_runner.hpp"
 #include "kernels/operation.hpp"
 
 #include <cstddef>
@@ -15,6 +16,14 @@
 #include <vector>
 
 namespace trainmeter {
+
+// What runs beside a case, on SMs (cores) of its own.
+struct Overlap {
+  CoRunnerProblem beside;
+  // The case for the SMs that are left; none: it isn't told of them, and its grid is for all. (On a
+  // CPU both run on as many threads as there are.)
+  std::function<std::unique_ptr<Operation>(const OperandOptions&)> make_rest;
+};
 
 struct Case {
   std::string name;  // gemm/fp32/onednn/m:1024/n:1024/k:1024
@@ -37,6 +46,7 @@ struct Case {
   // preferred first; and which part runs when. Else empty.
   std::vector<std::vector<Case>> parts;
   std::vector<std::size_t> order;
+  std::optional<Overlap> overlap;  // of overlap_bench
 };
 
 // What a case list was asked for and cannot have here, one reason each ("gemm/fp8: ...").

@@ -10,6 +10,7 @@
 #include "kernels/collective.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/gemm_grouped.hpp"
+#include "kernels/memory.hpp"
 #include "workload/step.hpp"
 
 #include <cstdint>
@@ -25,6 +26,7 @@ CaseList gemm_cases(const Options& options, const Target& target);
 CaseList grouped_cases(const Options& options, const Target& target);        // with --groups
 CaseList model_grouped_cases(const Options& options, const Target& target);  // with --models
 CaseList memory_cases(const Options& options, const Target& target);
+CaseList overlap_cases(const Options& options, const Target& target);
 CaseList attention_cases(const Options& options, const Target& target);
 CaseList layer_cases(const Options& options, const Target& target);
 
@@ -56,6 +58,10 @@ std::vector<ExpertGemm> expert_gemms(const Options& options, std::int64_t tokens
 // Whether a backend that is measured on request only was asked for, by --benchmark_filter or
 // --versus.
 bool asked_for(const Options& options, std::string_view backend);
+
+// One memory kernel by one backend. `in_l2`: of arrays that stay in the cache, under a name of its
+// own: l2_copy.
+Case memory_case(const MemoryProblem& problem, const MemoryBackend& backend, bool in_l2 = false);
 
 // The element types and layouts that the flags name, or all; their sizes are left open.
 std::vector<GemmProblem> gemm_problems(const Options& options);

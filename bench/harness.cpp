@@ -15,6 +15,7 @@
 #include "record/formulas.hpp"
 #include "record/journal.hpp"
 #include "record/names.hpp"
+#include "record/overlap.hpp"
 #include "record/samples.hpp"
 #include "record/statistics.hpp"
 
@@ -316,6 +317,7 @@ class Leader {
     }
     state.counters["spread"] = median_absolute_deviation(row.time_s) / median_s;
     state.counters["runs_per_sample"] = static_cast<double>(outcome.runs_per_sample);
+    if (row.shape.contains(kCoSms)) show_interference(state, outcome);
     if (!row.paired_with.empty()) {
       const Measurement& other = outcome.rows[1];
       const MedianEstimate speed = paired_ratio(other, row);  // its time over ours
@@ -323,6 +325,20 @@ class Leader {
           other.backend != row.backend ? other.backend : other.name.substr(row.name.size() + 1);
       state.counters["speed_vs_" + name] = speed.median;
       if (speed.interval) state.counters["speed_ci95_pct"] = speed.half_width() * 100;
+    }
+  }
+
+  // Times over times: what fewer SMs cost, what the traffic on the others adds, and what the
+  // traffic loses.
+  static void show_interference(benchmark::State& state, const Outcome& outcome) {
+    Record record;
+    for (const Measurement& row : outcome.rows) record.lines.push_back({.measurement = row});
+    for (const Interference& one : interferences(record)) {
+      state.counters["by_sms"] = one.sms.median;
+      state.counters["by_traffic"] = one.traffic.median;
+      state.counters["co_GB/s"] =
+          rate(one.co_together->bytes, median_time(*one.co_together).median) / 1e9;
+      state.counters["co_by_traffic"] = one.co_traffic.median;
     }
   }
 

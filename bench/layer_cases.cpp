@@ -114,6 +114,9 @@ class Finder {
   void each(const Backends& backends, const Problem& problem, MakeCase make) {
     for (const auto& backend : backends) {
       if (backend.device != target_.kind) continue;
+      if constexpr (requires { backend.on_request; }) {
+        if (backend.on_request && backend.name != options_.prefer) continue;
+      }
       if (const std::string why = backend.why_not(problem); why.empty()) {
         ways_.push_back(make(problem, backend));
       } else if (why_none_.empty()) {

@@ -49,32 +49,6 @@ std::int64_t bytes_in_l2(MemoryKernel kernel, const Target& target) {
   return target.device.last_level_cache_bytes / 2 / arrays_of(kernel) / kPage * kPage;
 }
 
-// `in_l2`: of arrays that stay in the cache, under a name of its own: l2_copy.
-Case make_case(const MemoryProblem& problem, const MemoryBackend& backend, bool in_l2) {
-  Case made;
-  made.operation = fmt::format("{}{}", in_l2 ? "l2_" : "", to_string(problem.kernel));
-  made.dtype = to_string(problem.dtype);
-  made.backend = backend.name;
-  made.name = fmt::format("{}/{}/{}/bytes:{}", made.operation, made.dtype, made.backend,
-                          problem.array_bytes);
-  made.shape = {{"bytes", problem.array_bytes}};
-  if (problem.threads > 0) {
-    made.name += fmt::format("/threads:{}", problem.threads);
-    made.shape["threads"] = made.cores = problem.threads;
-  }
-  if (problem.node) {
-    made.name += fmt::format("/node:{}", *problem.node);
-    made.shape["node"] = *problem.node;
-  }
-  made.bytes = stream_bytes(to_string(problem.kernel), static_cast<double>(problem.array_bytes));
-  made.memory_bytes = arrays_of(problem.kernel) * static_cast<double>(problem.array_bytes);
-  if (in_l2) made.operands = OperandOptions{};  // one set, which stays there
-  made.make = [problem, make = backend.make](const OperandOptions& operands) {
-    return make(problem, operands);
-  };
-  return made;
-}
-
 constexpr MemoryKernel kKernels[] = {MemoryKernel::copy, MemoryKernel::triad, MemoryKernel::read,
                                      MemoryKernel::write};
 
@@ -193,7 +167,7 @@ CaseList stream_cases(const std::vector<MemoryKernel>& kernels, const std::vecto
        memory_problems(kernels, dtypes, options, target, list.left_out)) {
     for (const MemoryBackend& backend : memory_backends()) {
       if (backend.device != target.kind) continue;
-      Case made = make_case(problem, backend, in_l2);
+      Case made = memory_case(problem, backend, in_l2);
       if (const std::string why = backend.why_not(problem); !why.empty()) {
         reasons.push_back(made.name + ": " + why);
         continue;
@@ -208,6 +182,31 @@ CaseList stream_cases(const std::vector<MemoryKernel>& kernels, const std::vecto
 }
 
 }  // namespace
+
+Case memory_case(const MemoryProblem& problem, const MemoryBackend& backend, bool in_l2) {
+  Case made;
+  made.operation = fmt::format("{}{}", in_l2 ? "l2_" : "", to_string(problem.kernel));
+  made.dtype = to_string(problem.dtype);
+  made.backend = backend.name;
+  made.name = fmt::format("{}/{}/{}/bytes:{}", made.operation, made.dtype, made.backend,
+                          problem.array_bytes);
+  made.shape = {{"bytes", problem.array_bytes}};
+  if (problem.threads > 0) {
+    made.name += fmt::format("/threads:{}", problem.threads);
+    made.shape["threads"] = made.cores = problem.threads;
+  }
+  if (problem.node) {
+    made.name += fmt::format("/node:{}", *problem.node);
+    made.shape["node"] = *problem.node;
+  }
+  made.bytes = stream_bytes(to_string(problem.kernel), static_cast<double>(problem.array_bytes));
+  made.memory_bytes = arrays_of(problem.kernel) * static_cast<double>(problem.array_bytes);
+  if (in_l2) made.operands = OperandOptions{};  // one set, which stays there
+  made.make = [problem, make = backend.make](const OperandOptions& operands) {
+    return make(problem, operands);
+  };
+  return made;
+}
 
 CaseList memory_cases(const Options& options, const Target& target) {
   const Chosen chosen = chosen_kernels(options);

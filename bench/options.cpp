@@ -6,6 +6,7 @@
 #include "bench/numbers.hpp"
 #include "record/error.hpp"
 #include "record/names.hpp"
+#include "record/overlap.hpp"
 #include "record/strict_json.hpp"
 
 #include <CLI/CLI.hpp>
@@ -30,7 +31,7 @@ constexpr std::int64_t kMaxSms = 1024;
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
   std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, scalings,
       sms, groups, skews, batch, search, concurrent, bytes, threads, kernels, seq_lens, passes,
-      sequences, heads, kv_heads, head_dim, value_dim, experts;
+      sequences, heads, kv_heads, head_dim, value_dim, experts, beside, co_sms, rate;
   CollectiveFlags collective;
 };
 
@@ -50,8 +51,16 @@ std::string description(Program program) {
     case Program::collective:
       return "Measures collectives: between processes (mpirun -n 2 collective_bench), or between "
              "the GPUs of this process.";
+    case Program::overlap:
+      return "Measures how much an operation and what moves data or polls beside it, on SMs "
+             "(cores) "
+             "of its own, slow each other.";
   }
   return {};
+}
+
+bool empties_caches(Program program) {
+  return program != Program::collective && program != Program::layer && program != Program::overlap;
 }
 
 void add_flags(CLI::App& app, Options& options, Raw& raw) {
@@ -68,7 +77,7 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                  "sample until the median's 95 % interval is +- this many per cent (1); 0: don't");
   app.add_option("--case_seconds", raw.case_seconds, "but no longer than this (2)");
   app.add_option("--cache", options.cache,
-                 options.program == Program::collective || options.program == Program::layer
+                 !empties_caches(options.program)
                      ? "rotate|hot: operands beyond the caches, or one set again and again"
                      : "rotate|cold|hot: operands beyond the caches, caches emptied before each "
                        "run, or one set of operands again and again");
@@ -79,19 +88,29 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
   app.add_flag("--exclusive", options.exclusive,
                "on a GPU: refuse to start where other processes are on it");
   app.add_option("--dtype", raw.dtypes, "LIST of element types");
-  if (options.program != Program::layer) {
+  if (options.program != Program::layer && options.program != Program::overlap) {
     app.add_option("--versus", options.versus,
                    "BACKEND: measure every case against it, sample by sample in turn");
   }
   if (options.program != Program::collective && options.program != Program::layer) {
     app.add_option("--data", options.data, "normal|uniform|zeros|integers: what operands hold");
+  }
+  if (empties_caches(options.program)) {
     app.add_flag("--pitfalls", options.pitfalls,
                  "measure each case in turn with itself on zeros, and out of the caches");
     app.add_flag("--concurrent{0}", raw.concurrent,
                  "each device alone, then all at once, the slowest named: every GPU; on a CPU "
                  "every NUMA node, or =N groups of cores");
   }
-  if (options.program == Program::gemm) {
+  if (options.program == Program::overlap) {
+    app.add_option("--m", raw.m, "with --n and --k: this GEMM, and a cast of m x k, instead");
+    app.add_option("--n", raw.n, "");
+    app.add_option("--k", raw.k, "");
+    app.add_option("--beside", raw.beside, "LIST of memory_mover, cache_mover, poller (all)");
+    app.add_option("--co_sms", raw.co_sms,
+                   "LIST: SMs (cores) that these hold (4 to 32; on a CPU up to half)");
+    app.add_option("--rate", raw.rate, "bytes a second that they move at most, read and written");
+  } else if (options.program == Program::gemm) {
     app.add_option("--models", raw.models, "ID,...: also the shapes of these models' steps");
     app.add_option("--tokens", raw.tokens,
                    "tokens of a micro-batch for --models (1024 on a CPU, 8192 on a GPU)");
@@ -239,6 +258,10 @@ void interpret(const Raw& raw, Options& options) {
   count("--kv_heads", raw.kv_heads, options.kv_heads);
   count("--head_dim", raw.head_dim, options.head_dim);
   count("--value_dim", raw.value_dim, options.value_dim);
+  if (!raw.beside.empty()) options.beside = parse_list("--beside", raw.beside);
+  for (const std::string& one : options.beside) one_of("--beside", one, co_runner_names());
+  if (!raw.co_sms.empty()) options.co_sms = parse_counts("--co_sms", raw.co_sms, kMaxSms);
+  if (!raw.rate.empty()) options.co_bytes_per_s = parse_count("--rate", raw.rate, kMaxBytes);
   if (!raw.bytes.empty()) options.bytes = parse_counts("--bytes", raw.bytes, kMaxBytes);
   if (options.program == Program::collective) {
     options.collective = raw.collective.read(options.bytes, options.dtypes);
@@ -249,8 +272,7 @@ void check(const Options& options) {
   one_of("--device", options.device, {"auto", "gpu", "cpu"});
   one_of("--data", options.data, {"normal", "uniform", "zeros", "integers"});
   std::vector<std::string> caches = {"rotate", "hot"};
-  const bool alone = options.program != Program::collective && options.program != Program::layer;
-  if (alone) caches.emplace_back("cold");
+  if (empties_caches(options.program)) caches.emplace_back("cold");
   if (options.program == Program::memory) caches.emplace_back("l2");
   one_of("--cache", options.cache, caches);
   if (!options.regime.empty()) one_of("--regime", options.regime, {"burst", "sustained"});
@@ -264,6 +286,10 @@ void check(const Options& options) {
                              !options.versus.empty() || options.threads != std::vector<int>{0})) {
     throw BadInput(
         "--concurrent: expected without --versus, --pitfalls, --search, --numa and --threads");
+  }
+  if (options.program == Program::overlap &&
+      std::max({options.m.size(), options.n.size(), options.k.size()}) > 1) {
+    throw BadInput("--m, --n and --k: expected one of each");
   }
   const bool any = !options.m.empty() || !options.n.empty() || !options.k.empty();
   if (any && (options.m.empty() || options.n.empty() || options.k.empty())) {
@@ -334,6 +360,8 @@ std::string program_name(Program program) {
       return "layer_bench";
     case Program::collective:
       return "collective_bench";
+    case Program::overlap:
+      return "overlap_bench";
   }
   return {};
 }
@@ -341,6 +369,11 @@ std::string program_name(Program program) {
 Rules Options::rules() const {
   Rules rules;
   rules.target = target;
+  if (program == Program::overlap) {  // 30 samples of each of four or five in turn
+    rules.target = 0;
+    rules.min_time_s = 0.03;
+    rules.min_samples = 30;
+  }
   if (regime == "burst") {  // DeepGEMM's and other published figures: a few runs of a rested device
     rules.rest_s = 1;
     rules.warmup_s = rules.max_warmup_s = rules.min_time_s = rules.target = 0;

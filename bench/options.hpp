@@ -14,7 +14,7 @@
 
 namespace trainmeter {
 
-enum class Program { gemm, memory, attention, layer, collective };
+enum class Program { gemm, memory, attention, layer, collective, overlap };
 std::string program_name(Program program);  // gemm_bench
 
 struct Options {
@@ -60,6 +60,10 @@ struct Options {
   std::vector<std::int64_t> bytes;   // memory: of one array; collective: payload
   std::vector<int> threads = {0};    // memory on a CPU; 0: all
   bool numa = false;                 // memory: each NUMA node by itself
+
+  std::vector<std::string> beside;   // overlap: co-runners; empty: all
+  std::vector<std::int64_t> co_sms;  // that they hold; empty: the default ones
+  std::int64_t co_bytes_per_s = 0;   // of each; 0: as fast as it can
 
   CollectiveOptions collective;
 

@@ -5,6 +5,7 @@
 
 #include "bench/together.hpp"
 #include "record/error.hpp"
+#include "record/overlap.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -57,6 +58,18 @@ void require_same(const Record& record, const std::vector<Header>& allowed) {
 }
 
 std::vector<RowKey> rows_of(const Plan& plan, std::int64_t ranks) {
+  if (plan.main.overlap) {
+    Measurement alone;
+    alone.name = plan.main.name;
+    alone.operation = plan.main.operation;
+    const CoRunnerProblem& co = plan.main.overlap->beside;
+    const OverlapRows all = overlap_rows(alone, std::string(to_string(co.kind)), co.sms, false);
+    std::vector<RowKey> rows;
+    for (const Measurement* m :
+         {&all.alone, &all.held, &all.together, &all.co_alone, &all.co_together})
+      rows.push_back({m->name, m->paired_with, m->beside, m->ranks});
+    return rows;
+  }
   std::vector<RowKey> rows = {{.name = plan.main.name,
                                .paired_with = plan.versus ? plan.versus->name : "",
                                .ranks = ranks}};

@@ -120,6 +120,7 @@ Outcome Runner::run(const Plan& plan) {
 }
 
 Outcome Runner::run_in_step(const Plan& plan) {
+  if (plan.main.overlap) return run_beside(plan);
   Outcome outcome;
   std::vector<const Case*> cases = {&plan.main};
   if (plan.versus) cases.push_back(&*plan.versus);

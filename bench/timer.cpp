@@ -63,10 +63,24 @@ class GpuSampler : public Timer {
     const auto launch = [&](int) {
       for (std::int64_t run = 0; run < batch; ++run) rotation.run();
     };
-    std::vector<double> times = timer_.time(stream, static_cast<int>(samples), launch,
-                                            static_cast<int>(rotation.operation->launches() * batch));
+    std::vector<double> times =
+        timer_.time(stream, static_cast<int>(samples), launch,
+                    static_cast<int>(rotation.operation->launches() * batch));
     for (double& time : times) time /= static_cast<double>(batch);
     return times;
+  }
+  double take_between(Rotation& rotation, std::int64_t batch,
+                      const std::function<void(void*)>& look) override {
+    void* const stream = rotation.operation->stream();
+    if (stream == nullptr) return host_->take_between(rotation, batch, look);
+    // Three launches in a row, of which the middle one counts.
+    const auto launch = [&](int number) {
+      if (number != 1) return look(stream);
+      for (std::int64_t run = 0; run < batch; ++run) rotation.run();
+    };
+    return timer_.time(stream, 3, launch,
+                       static_cast<int>(rotation.operation->launches() * batch))[1] /
+           static_cast<double>(batch);
   }
   [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
     return host_->slowest_ranks();
@@ -95,6 +109,14 @@ class GpuSampler : public Timer {
 };
 
 }  // namespace
+
+double Timer::take_between(Rotation& rotation, std::int64_t batch,
+                           const std::function<void(void*)>& look) {
+  look(nullptr);
+  const double time_s = take(rotation, 1, batch).front();
+  look(nullptr);
+  return time_s;
+}
 
 Rotation::Rotation(Operation& rotated) : operation(&rotated), sets(rotated.sets()) {
   // The golden section keeps also the sets of many successive runs apart.

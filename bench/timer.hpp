@@ -47,6 +47,10 @@ class Timer {
   // `samples` times in seconds per run; each sample is `batch` runs, divided by their number.
   virtual std::vector<double> take(Rotation& rotation, std::int64_t samples,
                                    std::int64_t batch) = 0;
+  // One sample with `look` called right before and right after its runs, in the order of their
+  // stream (null on a CPU), and not timed.
+  virtual double take_between(Rotation& rotation, std::int64_t batch,
+                              const std::function<void(void*)>& look);
   // Of the last take(), the rank that was slowest in each sample; none where it can't be told.
   [[nodiscard]] virtual const std::vector<int>& slowest_ranks() const = 0;
   // One run's seconds among `runs` of a CUDA graph, with nothing between them: another way to time

@@ -1,7 +1,7 @@
 # cmake --install gives a tree that works: programs, published data, docs. With TRAINMETER_PORTABLE the folder holds the programs'
 # libraries too and may be copied to a machine that has none of them.
 include(GNUInstallDirs)
-add_custom_target(all_programs DEPENDS trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench)
+add_custom_target(all_programs DEPENDS trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench overlap_bench)
 install(DIRECTORY results/published DESTINATION ${CMAKE_INSTALL_DATADIR}/trainmeter)
 install(DIRECTORY scripts/slurm DESTINATION ${CMAKE_INSTALL_DATADIR}/trainmeter)
 # What scripts/charts.sh got: a page carries it. The converter to SVG stays where it is, a Python of this machine.
@@ -11,12 +11,12 @@ install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 if(NOT TRAINMETER_PORTABLE)
   # Libraries outside the loader's path (OpenBLAS's OpenMP variant, CUDA's) are found where the build found them.
-  set_target_properties(trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  set_target_properties(trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench overlap_bench PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   return()
 endif()
 
 option(TRAINMETER_PORTABLE_CUDA_LIBS "Put cuBLASLt and NCCL (hundreds of MB) into the portable folder; OFF: found in /usr/local/cuda" ON)
-set(portable_programs trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench)
+set(portable_programs trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench overlap_bench)
 if(TARGET kernels_gpu_test)
   list(APPEND portable_programs kernels_gpu_test)
   install(TARGETS kernels_gpu_test RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -37,7 +37,7 @@ list(JOIN quoted " " quoted)
 list(JOIN CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES " " cuda_folders)
 install(CODE "
   file(GET_RUNTIME_DEPENDENCIES
-    EXECUTABLES \"$<TARGET_FILE:trainmeter>\" \"$<TARGET_FILE:gemm_bench>\" \"$<TARGET_FILE:memory_bench>\" \"$<TARGET_FILE:attention_bench>\" \"$<TARGET_FILE:layer_bench>\" \"$<TARGET_FILE:collective_bench>\"
+    EXECUTABLES \"$<TARGET_FILE:trainmeter>\" \"$<TARGET_FILE:gemm_bench>\" \"$<TARGET_FILE:memory_bench>\" \"$<TARGET_FILE:attention_bench>\" \"$<TARGET_FILE:layer_bench>\" \"$<TARGET_FILE:collective_bench>\" \"$<TARGET_FILE:overlap_bench>\"
     RESOLVED_DEPENDENCIES_VAR libraries UNRESOLVED_DEPENDENCIES_VAR missing
     DIRECTORIES ${cuda_folders} /usr/local/cuda/lib64
     PRE_EXCLUDE_REGEXES ${quoted})

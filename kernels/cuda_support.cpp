@@ -117,7 +117,7 @@ void DeviceBuffer::copy_to_host(void* host) const {
 
 void DeviceBuffer::fill_bytes(int value) {
   cuda_check(cudaMemset(data_, value, static_cast<std::size_t>(bytes_)), "cudaMemset");
-  cuda_check(cudaDeviceSynchronize(), "cudaMemset");
+  cuda_check(cudaStreamSynchronize(nullptr), "cudaMemset");  // a co-runner isn't waited for
 }
 
 DeviceOperand::DeviceOperand(std::int64_t bytes, int sets)
@@ -139,7 +139,8 @@ void DeviceOperand::copy_from_host(const void* host) {
         "copy on the GPU");
     done += more;
   }
-  cuda_check(cudaDeviceSynchronize(), "copy on the GPU");  // on the device copies aren't waited for
+  // On the device copies aren't waited for.
+  cuda_check(cudaStreamSynchronize(nullptr), "copy on the GPU");
 }
 
 void DeviceOperand::copy_to_host(void* host) const {
@@ -149,7 +150,7 @@ void DeviceOperand::copy_to_host(void* host) const {
 
 void DeviceOperand::fill_bytes(int value) {
   cuda_check(cudaMemset(data(0), value, static_cast<std::size_t>(bytes_)), "cudaMemset");
-  cuda_check(cudaDeviceSynchronize(), "cudaMemset");
+  cuda_check(cudaStreamSynchronize(nullptr), "cudaMemset");  // a co-runner isn't waited for
 }
 
 std::function<void()> gpu_cache_flusher(std::int64_t bytes) {
@@ -160,9 +161,13 @@ std::function<void()> gpu_cache_flusher(std::int64_t bytes) {
 
 namespace {
 
-cudaStream_t new_stream() {
+cudaStream_t new_stream(CudaStream::Priority priority = CudaStream::Priority::usual) {
   cudaStream_t stream = nullptr;
-  cuda_check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  int first = 0;
+  if (priority == CudaStream::Priority::first)
+    cuda_check(cudaDeviceGetStreamPriorityRange(nullptr, &first), "stream priorities");
+  cuda_check(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, first),
+             "cudaStreamCreate");
   return stream;
 }
 
@@ -191,9 +196,10 @@ OneStream::~OneStream() {
   let_go_of(std::exchange(shared_stream, nullptr));
 }
 
-CudaStream::CudaStream() : stream_(shared_stream) {
+CudaStream::CudaStream(Priority priority)
+    : stream_(priority == Priority::usual ? shared_stream : nullptr) {
   if (stream_ == nullptr) {
-    stream_ = new_stream();
+    stream_ = new_stream(priority);
   } else {
     ++owners[stream_];
   }

@@ -83,7 +83,9 @@ class DeviceOperand {
 
 class CudaStream {
  public:
-  CudaStream();
+  enum class Priority { usual, first };  // first: before all others
+  CudaStream() : CudaStream(Priority::usual) {}
+  explicit CudaStream(Priority priority);
   // One that was made elsewhere, in something that is to outlive it.
   CudaStream(cudaStream_t made, std::shared_ptr<void> in) : in_(std::move(in)), stream_(made) {}
   ~CudaStream();

@@ -184,14 +184,23 @@ CpuInfo cpu_info() {
 }
 
 void pin_threads(const CpuInfo& cpu) {
+  pin_threads(cpu, cpu.cores);
+}
+
+void pin_threads(const CpuInfo& cpu, int count) {
   omp_set_dynamic(0);
-  omp_set_num_threads(cpu.cores);
+  omp_set_num_threads(count);
   int failure = 0;
-#pragma omp parallel num_threads(cpu.cores) reduction(max : failure)
+#pragma omp parallel num_threads(count) reduction(max : failure)
   { failure = set_affinity({cpu.core_ids[static_cast<std::size_t>(omp_get_thread_num())]}); }
   if (failure != 0) {
     throw std::system_error(failure, std::generic_category(), "pinning threads to cores");
   }
+}
+
+void pin_thread(int core) {
+  if (const int failure = set_affinity({core}); failure != 0)
+    throw std::system_error(failure, std::generic_category(), "pinning a thread to a core");
 }
 
 void unpin_thread() {

@@ -25,6 +25,9 @@ CpuInfo cpu_info();
 // One thread of the OpenMP pool on each core, in order, and so for the pools of oneDNN and
 // OpenBLAS, which are the same.
 void pin_threads(const CpuInfo& cpu);
+// The same pool with one thread on each of the first `count` cores only.
+void pin_threads(const CpuInfo& cpu, int count);
+void pin_thread(int core);  // the calling thread; std::system_error where the system refuses
 
 // The calling thread may run wherever the process could before: for threads that only watch. Where
 // the system refuses, it stays where it is.

@@ -25,6 +25,7 @@ struct MemoryProblem {
   std::int64_t array_bytes = 0;  // of each array; a multiple of 4096
   int threads = 0;               // CPU: the first so many of the pool (0: all) ...
   std::optional<int> node;       // ... whose cores belong to this NUMA node
+  int sms = 0;                   // GPU: the grid is made for so many multiprocessors (0: all)
 };
 
 struct MemoryBackend {

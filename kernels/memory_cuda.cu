@@ -179,7 +179,7 @@ class CudaMemory final : public Operation {
                                                  : reinterpret_cast<const void*>(triad_kernel<T>);
     cuda_check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kThreads, 0),
                "occupancy");
-    blocks_ = std::max(1, resident) * sms;
+    blocks_ = std::max(1, resident) * (problem_.sms > 0 ? problem_.sms : sms);
   }
 
   Check verify_sum() const {

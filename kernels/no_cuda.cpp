@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a build without CUDA says where a GPU is asked for.
 #include "kernels/cache_flush.hpp"
+#include "kernels/co_runner.hpp"
 #include "kernels/collective.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
@@ -30,6 +31,10 @@ OneStream::OneStream() {
 }
 
 OneStream::~OneStream() = default;
+
+std::unique_ptr<CoRunner> make_gpu_co_runner(const CoRunnerProblem& /*problem*/) {
+  throw Unavailable("built without CUDA");
+}
 
 struct GpuTimer::State {};
 

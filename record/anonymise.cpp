@@ -4,6 +4,7 @@
 #include "record/anonymise.hpp"
 
 #include "record/names.hpp"
+#include "record/overlap.hpp"
 
 #include <boost/uuid/name_generator_sha1.hpp>
 #include <boost/uuid/nil_generator.hpp>
@@ -19,20 +20,49 @@ namespace {
 
 using Words = std::set<std::string>;
 
-const Words kPrograms = {"gemm_bench",       "memory_bench",     "attention_bench",
-                         "collective_bench", "layer_bench",      "nccl-tests",
-                         "nvbandwidth",      "google-benchmark", "validate_step"};
+const Words kPrograms = {"gemm_bench",    "memory_bench", "attention_bench", "collective_bench",
+                         "layer_bench",   "nccl-tests",   "nvbandwidth",     "google-benchmark",
+                         "validate_step", "overlap_bench"};
 const Words kOperations(operation_names().begin(), operation_names().end());
-const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp",   "openmp_nt",
-                         "cuda",      "cuda_bulk", "copy_engine", "nccl",     "mpi",
-                         "registers", "shm",       "hopper",      "pytorch",  "gloo",
-                         "composed",  "peer",      "mma",         "reference"};
-const Words kShapeKeys = {
-    "m",           "n",        "k",          "groups",       "bytes",   "cores",    "threads",
-    "node",        "from",     "to",         "ways",         "rows",    "cols",     "heads",
-    "top_k",       "pinned",   "head_dim",   "experts",      "weights", "batch",    "kv_heads",
-    "queries",     "seq_len",  "value_dim",  "causal",       "device",  "in_place", "nodes",
-    "group_limit", "skew_pct", "accumulate", "virtual_ranks"};
+const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp",    "openmp_nt",
+                         "cuda",      "cuda_bulk", "copy_engine", "nccl",      "mpi",
+                         "registers", "shm",       "hopper",      "pytorch",   "gloo",
+                         "composed",  "peer",      "mma",         "reference", "co_runner"};
+const Words kShapeKeys = {"m",
+                          "n",
+                          "k",
+                          "groups",
+                          "bytes",
+                          "cores",
+                          "threads",
+                          "node",
+                          "from",
+                          "to",
+                          "ways",
+                          "rows",
+                          "cols",
+                          "heads",
+                          "top_k",
+                          "pinned",
+                          "head_dim",
+                          "experts",
+                          "weights",
+                          "batch",
+                          "kv_heads",
+                          "queries",
+                          "seq_len",
+                          "value_dim",
+                          "causal",
+                          "device",
+                          "in_place",
+                          "nodes",
+                          "group_limit",
+                          "skew_pct",
+                          "accumulate",
+                          "virtual_ranks",
+                          "sms",
+                          "co_sms",
+                          "co_bytes_per_s"};
 const Words kThrottleReasons = {"applications_clocks_setting",
                                 "sw_power_cap",
                                 "hw_slowdown",
@@ -195,7 +225,7 @@ Measurement Anonymiser::measurement(const Measurement& m) const {
   out.backend = known(m.backend, kBackends);
   std::erase_if(out.shape, [](const auto& item) { return !kShapeKeys.contains(item.first); });
   out.layout = known(m.layout, {"none", "nn", "nt", "tn"});
-  const bool plain = m.beside == "none" || m.beside == "layer";
+  const bool plain = m.beside == "none" || m.beside == "layer" || m.beside == kIdle;
   out.beside = plain ? m.beside : known(m.beside, kOperations);
   out.at = time_of_day(m.at);
   out.paired_with = case_name(m.paired_with);

@@ -93,6 +93,10 @@ double rate(double work, double seconds) {
   return seconds > 0 ? work / seconds : std::numeric_limits<double>::quiet_NaN();
 }
 
+double lost_share(double slowdown) {
+  return 1 - 1 / slowdown;
+}
+
 double flops_per_cycle(double flops, double seconds, double clock_hz, double sms) {
   return rate(flops, seconds * clock_hz * sms);
 }

@@ -70,6 +70,10 @@ double bus_factor(std::string_view collective, std::int64_t ranks);
 
 double rate(double work, double seconds);  // work / seconds; NaN unless seconds > 0
 
+// Compute time lost per second of traffic under it, where that makes a run take `slowdown` times as
+// long: in a second, 1 / slowdown of it is done.
+double lost_share(double slowdown);
+
 // FLOP that one SM (on a CPU: one core) does in a cycle of its clock, so that a fallen clock and a
 // pipe that isn't full can be told apart. A tile of m x n over k takes 2 m n k / this many cycles.
 double flops_per_cycle(double flops, double seconds, double clock_hz, double sms);

@@ -3,6 +3,8 @@
 // The words of a record and the way numbers are shown.
 #include "record/names.hpp"
 
+#include "record/overlap.hpp"
+
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -119,6 +121,7 @@ const std::vector<std::string>& operation_names() {
                                       "peer_copy"};
     names.insert(names.end(), step_kernel_names().begin(), step_kernel_names().end());
     names.insert(names.end(), collective_names().begin(), collective_names().end());
+    names.insert(names.end(), co_runner_names().begin(), co_runner_names().end());
     names.insert(names.end(), eager_operation_names().begin(), eager_operation_names().end());
     return names;
   }();

@@ -4,6 +4,7 @@
 #include "record/samples.hpp"
 
 #include "record/formulas.hpp"
+#include "record/overlap.hpp"
 #include "record/statistics.hpp"
 
 #include <algorithm>
@@ -60,7 +61,11 @@ MedianEstimate median_time(const Measurement& measurement, double confidence) {
 }
 
 MedianEstimate paired_ratio(const Measurement& main, const Measurement& other, double confidence) {
-  if (main.paired_with != other.name || other.paired_with != main.name) {
+  const auto group = [](const Measurement& m) {
+    return m.shape.contains(kCoSms) && !m.paired_with.empty() ? m.paired_with : m.name;
+  };
+  const bool pair = main.paired_with == other.name && other.paired_with == main.name;
+  if (!pair && (!main.shape.contains(kCoSms) || group(main) != group(other))) {
     throw std::invalid_argument(main.name + " and " + other.name + " were not measured in turn");
   }
   std::vector<bool> skip = marked(main);

@@ -34,8 +34,9 @@ std::optional<double> flops_per_cycle(const Measurement& measurement);
 // Of one run, in seconds. std::invalid_argument where there are no samples.
 MedianEstimate median_time(const Measurement& measurement, double confidence = 0.95);
 
-// Time of `main` / time of `other`, whose samples were taken in turn (--versus): pair by pair,
-// those where neither is marked. std::invalid_argument where they aren't a pair.
+// Time of `main` / time of `other`, whose samples were taken in turn (--versus, or rows of one
+// overlap): pair by pair, those where neither is marked. std::invalid_argument where they aren't a
+// pair.
 MedianEstimate paired_ratio(const Measurement& main, const Measurement& other,
                             double confidence = 0.95);
 

@@ -4,6 +4,7 @@
 // which.
 #include "record/formulas.hpp"
 #include "record/names.hpp"
+#include "record/overlap.hpp"
 #include "record/samples.hpp"
 #include "record/statistics.hpp"
 #include "report/rates.hpp"
@@ -34,6 +35,7 @@ bool gives_rate(const Measurement& m, const Header& header) {
   // A share of a GPU's multiprocessors says nothing of all of them.
   if (header.device.kind == "gpu" && m.sms > 0 && m.sms < header.device.sms) return false;
   if (m.shape.contains("virtual_ranks")) return false;  // one GPU's memory instead of links
+  if (m.shape.contains(kCoSms)) return false;  // few samples, between others' runs
   const auto noted = [&](const char* what) { return m.notes.contains(what); };
   return m.usable() && m.beside == "none" && header.discipline.data == "normal" &&
          header.discipline.cache != "hot" && !noted("data") && !noted("cache") && !noted("probe");

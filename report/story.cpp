@@ -7,6 +7,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "record/samples.hpp"
+#include "report/interference.hpp"
 #include "report/stages.hpp"
 #include "report/transfer.hpp"
 
@@ -253,6 +254,8 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
   collect_achieved(story, kind);
+  const Knowledge knowledge = load_knowledge(library);
+  story.assumed = knowledge.factors;
 
   try {
     Run run = library.run(options.run);
@@ -260,8 +263,8 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
       throw BadInput("run " + run.id + ": seq_len and global_batch_sequences: expected both");
     story.prediction_title = fmt::format("{} on this machine", run.title);
     const std::string dtype = story.rates.best_gemm("bf16") ? "bf16" : "fp32";
-    story.prediction = predict(here(run, story, dtype), story.machine, story.rates,
-                               load_knowledge(library), options.predict);
+    story.prediction =
+        predict(here(run, story, dtype), story.machine, story.rates, knowledge, options.predict);
   } catch (const BadInput& error) {  // such as a record without memory bandwidth: the rest of the
                                      // story still holds
     story.why_no_prediction = error.what();
@@ -299,6 +302,7 @@ nlohmann::ordered_json to_json(const Story& story) {
   for (const Achieved& a : story.achieved) json["achieved"].push_back(one(a));
   json["collectives"] = Json::array();
   for (const Achieved& a : story.collectives) json["collectives"].push_back(one(a));
+  json["interference"] = interference_json(story.records);
   json["failures"] = story.failures;
   json["prediction"] = story.prediction ? to_json(*story.prediction) : Json(nullptr);
   json["why_no_prediction"] = story.why_no_prediction;

@@ -38,6 +38,7 @@ struct Story {
   RateBook rates;
   std::vector<Achieved> achieved;
   std::vector<Achieved> collectives;  // every payload, in order
+  FactorTable assumed;                // what predictions take, before they look at a run
   std::vector<std::string> failures;  // error rows
   std::vector<std::string> warnings;
   std::optional<Prediction> prediction;

@@ -4,6 +4,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "report/charts.hpp"
+#include "report/interference.hpp"
 #include "report/story_parts.hpp"
 
 #include <fmt/format.h>
@@ -233,6 +234,7 @@ Document to_document(const Story& story) {
   out.emplace_back(Heading{2, "Rates by shape, size and regime"});
   for (const auto& chart : {roofline_chart, shape_chart, payload_chart, regime_chart})
     out.emplace_back(chart(story));
+  append(out, interference(story.records, story.assumed));
   if (story.prediction) {
     append(out, to_document(*story.prediction, story.prediction_title));
   } else {

@@ -67,6 +67,8 @@ measure 30 "$bin/gemm_bench" --dtype=fp8,bf16 --scaling=block128 --groups=8 --sk
 measure 15 "$bin/gemm_bench" --dtype=fp8 --scaling=block128 --groups=8 --accumulate --m=4096 --n=7168 --k=32768 "${beside[@]}"
 say "On the 112 SMs that communication leaves"
 measure 20 "$bin/gemm_bench" --dtype=bf16,fp8 --scaling=block128 --m=4096 --n=7168 --k=2048 --sms=112 "${beside[@]}"
+say "Interference: GEMMs, cast and copy beside what moves data or polls on 20 SMs, then on more and fewer"
+measure 60 "$bin/overlap_bench" --out="$record" --resume
 say "Memory bandwidth"
 measure 40 "$bin/memory_bench" --out="$record"
 if [ "$gpus" -gt 1 ]; then

@@ -1,0 +1,78 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// An operation and a co-runner, each alone and both at once, as operations whose samples take
+// turns.
+#pragma once
+
+#include "bench/timer.hpp"
+#include "kernels/co_runner.hpp"
+#include "kernels/machine.hpp"
+#include "kernels/operation.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+// What there is beside an operation: nothing; a co-runner that only holds its SMs; one that works.
+enum class Beside { nothing, idle, traffic };
+
+// An operation beside one of these; without an operation, the co-runner alone.
+class Arm final : public Operation {
+ public:
+  // On a CPU, of so many threads; 0 on a GPU.
+  Arm(Operation* of, Beside beside, int threads) : of_(of), beside_(beside), threads_(threads) {}
+
+  void run(int set) override {
+    if (of_ != nullptr) of_->run(set);
+  }
+  Check verify() override { return of_ == nullptr ? Check{} : of_->verify(); }
+  [[nodiscard]] int sets() const override { return of_ == nullptr ? 1 : of_->sets(); }
+  [[nodiscard]] void* stream() const override { return of_ == nullptr ? nullptr : of_->stream(); }
+  [[nodiscard]] std::map<std::string, std::string> notes() const override {
+    return of_ == nullptr ? std::map<std::string, std::string>{} : of_->notes();
+  }
+  [[nodiscard]] const Operation* of() const { return of_; }
+  [[nodiscard]] Beside beside() const { return beside_; }
+  [[nodiscard]] int threads() const { return threads_; }
+
+ private:
+  Operation* of_;
+  Beside beside_;
+  int threads_;
+};
+
+// Times arms by `inner`, with the co-runner started and stopped around each sample that wants one.
+// All outlive it. A sample spans `least_s` or more. The time of the co-runner alone is that of one
+// of its runs, the mean over twice as long.
+class OverlapTimer final : public Timer {
+ public:
+  OverlapTimer(Timer& inner, CoRunner& co_runner, const CpuInfo& cpu, double least_s)
+      : inner_(inner), co_runner_(co_runner), cpu_(cpu), least_s_(least_s) {}
+
+  std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override;
+  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
+    return inner_.slowest_ranks();  // none
+  }
+  [[nodiscard]] double resolution_s() const override;
+  [[nodiscard]] double now_s() const override { return inner_.now_s(); }
+
+  // The co-runner's times of one run during all samples of `arm` so far.
+  [[nodiscard]] const std::vector<double>& co_runner_s(const Arm& arm) {
+    return co_runner_s_[&arm];
+  }
+
+ private:
+  Moved beside(bool works, const std::function<void()>& sample);
+
+  Timer& inner_;
+  CoRunner& co_runner_;
+  const CpuInfo& cpu_;
+  double least_s_;
+  std::map<const Operation*, std::vector<double>> co_runner_s_;
+};
+
+}  // namespace trainmeter
