@@ -60,6 +60,7 @@ void GpuCollective::run(int set) {
 
 // Where a rank has the bits that one before it of its group was found to have, they are as good.
 Check GpuCollective::verify() {
+  ranks_->front().stream.wait();  // and so for all others, which it waits for
   prepare();
   run(0);
   ranks_->front().stream.wait();

@@ -21,6 +21,7 @@ DeviceOperand device_operand(const void* host, std::int64_t bytes, int sets) {
 
 std::vector<std::byte> output_to_check(DeviceOperand& c, bool adds, const CudaStream& stream,
                                        const std::function<void()>& run) {
+  stream.wait();                  // runs that are queued still would add to it
   c.fill_bytes(adds ? 0 : 0xFF);  // all ones is NaN in every format here
   run();
   if (adds) run();

@@ -94,6 +94,7 @@ class CudaCopy final : public Operation {
   void run(int set) override { launch_(a_.data(set), b_.data(set), b_.bytes(), stream_.get()); }
 
   Check verify() override {
+    stream_.wait();
     a_.fill_bytes(0xFF);
     run(0);
     stream_.wait();

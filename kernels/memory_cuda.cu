@@ -140,6 +140,7 @@ class CudaMemory final : public Operation {
   }
 
   Check verify() override {
+    stream_.wait();
     if (!a_.empty()) a_.fill_bytes(0xFF);
     sums_.fill_bytes(0xFF);
     run(0);

@@ -58,6 +58,7 @@ class CudaStep final : public Operation {
   }
 
   Check verify() override {
+    stream_.wait();  // runs that are queued still would change what is looked at
     std::vector<HostBuffer> kept;
     std::vector<const void*> before;
     std::vector<const void*> after;

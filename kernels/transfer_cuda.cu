@@ -81,6 +81,7 @@ class HostTransfer final : public Operation {
 
   Check verify() override {
     std::vector<char> copy(static_cast<std::size_t>(problem_.bytes));
+    stream_.wait();
     if (to_device_) {
       device_.fill_bytes(0xFF);
       run(0);
@@ -163,6 +164,7 @@ class PeerTransfer final : public Operation {
   }
 
   Check verify() override {
+    stream_.wait();
     for (Way& way : ways_) {
       const OnDevice here(way.to);
       way.target.fill_bytes(0xFF);
