@@ -348,9 +348,8 @@ struct GemmParts {
     }
   }
 
-  // And from there to memory, by a thread that does nothing else. One slab at a time is on its way:
-  // all blocks reach the ends of their tiles together, and would delay their loads if they wrote
-  // all of C at once.
+  // And from there to memory, by a thread that does nothing else, so that the consumer's go on. One
+  // slab at a time is on its way.
   TRAINMETER_DEVICE void carry(int consumer) const {
     Ring<Config::kSlabsHeld> ring;
     int from = 0;
