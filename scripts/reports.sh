@@ -13,6 +13,7 @@ render() {  # render FOLDER
   "$trainmeter" report --published --format md -o "$1/published.md"
   "$trainmeter" report results/measured/epyc-2core --format md -o "$1/epyc-2core.md"
   "$trainmeter" report results/measured/xeon-2core --format md -o "$1/xeon-2core.md"
+  "$trainmeter" report results/measured/h200 --format md -o "$1/h200.md"
 }
 
 if [ "$check" = 0 ]; then
@@ -24,7 +25,7 @@ fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 render "$fresh"
 stale=0
-for report in published epyc-2core xeon-2core; do
+for report in published epyc-2core xeon-2core h200; do
   # The figures; a picture may be missing here, where there is no converter.
   if ! diff <(grep '^|' "results/reports/$report.md") <(grep '^|' "$fresh/$report.md") >"$fresh/diff"; then
     printf 'results/reports/%s.md is stale (scripts/reports.sh renders it):\n' "$report" >&2
