@@ -119,6 +119,18 @@ Outcome Runner::run(const Plan& plan) {
   }
 }
 
+Outcome ended(Outcome outcome, int code) {
+  for (Measurement& row : outcome.rows) row.at = utc_now();
+  outcome.code = code;
+  return outcome;
+}
+
+Outcome ended_by_interrupt(Outcome outcome) {
+  outcome.rows.clear();
+  outcome.interrupted = true;
+  return outcome;
+}
+
 Outcome Runner::run_in_step(const Plan& plan) {
   if (plan.main.overlap) return run_beside(plan);
   Outcome outcome;
@@ -129,16 +141,8 @@ Outcome Runner::run_in_step(const Plan& plan) {
     outcome.rows[0].paired_with = plan.versus->name;
     outcome.rows[1].paired_with = plan.main.name;
   }
-  const auto finished = [&](int code) {
-    for (Measurement& row : outcome.rows) row.at = utc_now();
-    outcome.code = code;
-    return std::move(outcome);
-  };
-  const auto interrupted = [&] {
-    outcome.rows.clear();
-    outcome.interrupted = true;
-    return std::move(outcome);
-  };
+  const auto finished = [&](int code) { return ended(std::move(outcome), code); };
+  const auto interrupted = [&] { return ended_by_interrupt(std::move(outcome)); };
 
   std::vector<std::unique_ptr<Operation>> operations;
   std::string why;

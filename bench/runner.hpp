@@ -41,6 +41,9 @@ struct Outcome {
   std::int64_t wrong = 0;            // elements of its result
 };
 
+Outcome ended(Outcome outcome, int code);     // its rows are of now
+Outcome ended_by_interrupt(Outcome outcome);  // without rows
+
 // Note of a row: the time of one run by a CUDA graph over the median of the samples, by events.
 inline constexpr const char* kGraphNote = "cuda_graph_vs_events";
 inline constexpr double kTelemetryPeriod = 0.05;  // seconds; sensors are no faster

@@ -50,16 +50,8 @@ std::unique_ptr<Operation> Runner::make_part(const std::vector<Case>& ways, cons
 Outcome Runner::run_layer(const Plan& plan) {
   const Case& layer = plan.main;
   Outcome outcome;
-  const auto finished = [&](int code) {
-    for (Measurement& row : outcome.rows) row.at = utc_now();
-    outcome.code = code;
-    return std::move(outcome);
-  };
-  const auto interrupted = [&] {
-    outcome.rows.clear();
-    outcome.interrupted = true;
-    return std::move(outcome);
-  };
+  const auto finished = [&](int code) { return ended(std::move(outcome), code); };
+  const auto interrupted = [&] { return ended_by_interrupt(std::move(outcome)); };
 
   std::vector<std::unique_ptr<Operation>> operations;
   std::vector<Measurement> parts;

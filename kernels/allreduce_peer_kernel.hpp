@@ -27,18 +27,9 @@
 #pragma once
 
 #include "kernels/allreduce_plan.hpp"
+#include "kernels/host_device.hpp"
 
 #include <cstdint>
-
-#ifdef __CUDACC__
-#define TRAINMETER_BOTH __host__ __device__ constexpr
-#define TRAINMETER_DEVICE __device__ __forceinline__
-#define TRAINMETER_UNROLL _Pragma("unroll")
-#else
-#define TRAINMETER_BOTH constexpr
-#define TRAINMETER_DEVICE inline
-#define TRAINMETER_UNROLL
-#endif
 
 namespace trainmeter::peer {
 

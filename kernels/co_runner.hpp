@@ -10,6 +10,7 @@
 // The tag is another one in every pass, so that each store can be told from all before it.
 #pragma once
 
+#include "kernels/host_device.hpp"
 #include "kernels/operation.hpp"
 
 #include <array>
@@ -19,12 +20,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#ifdef __CUDACC__
-#define TRAINMETER_BOTH __host__ __device__ constexpr
-#else
-#define TRAINMETER_BOTH constexpr
-#endif
 
 namespace trainmeter {
 

@@ -4,8 +4,7 @@
 // groups. Each group has tensor maps of its own, so that TMA reads zeros behind its rows or its k,
 // and leaves its neighbour's C alone, wherever groups begin.
 #include "kernels/backends.hpp"
-#include "kernels/gemm_cuda.hpp"
-#include "kernels/gemm_grouped_operands.hpp"
+#include "kernels/gemm_grouped_cuda.hpp"
 #include "kernels/gemm_hopper_kernel.hpp"
 #include "kernels/gemm_hopper_launch.cuh"
 #include "kernels/gemm_hopper_plan.hpp"
@@ -47,21 +46,10 @@ using GroupedBf16 = GemmConfig<128, 256, 2, 3, kLayout, kAdds, kAdds ? Shared::b
 template <bool kAdds>
 using GroupedFp8 = Fp8Config<kAdds ? 128 : 256, 2, kAdds ? 4 : 3, kAdds, 1>;
 
-class HopperGroupedGemm final : public Operation {
+class HopperGroupedGemm final : public DeviceGroupedGemm {
  public:
   HopperGroupedGemm(const GroupedGemmProblem& problem, const OperandOptions& options)
-      : problem_(problem),
-        options_(options),
-        plan_(plan_of(problem)),
-        sets_(sets_for(plan_.bytes(), options, device_bytes_free())) {
-    const GroupedOperands host(problem, options.seed, options.values);
-    a_ = device_operand(host.a.data(), plan_.a, sets_);
-    b_ = device_operand(host.b.data(), plan_.b, sets_);
-    c_ = DeviceOperand(plan_.c, sets_);
-    if (problem.all.scaling != Scaling::none) {
-      scales_a_ = device_operand(host.scales_a.data(), 4 * plan_.scales_a, sets_);
-      scales_b_ = device_operand(host.scales_b.data(), 4 * plan_.scales_b, sets_);
-    }
+      : DeviceGroupedGemm(problem, options) {
     with_config([&]<class Config>() { make_lists<Config>(); });
   }
 
@@ -72,7 +60,7 @@ class HopperGroupedGemm final : public Operation {
       const auto start = [&](auto kernel, auto list) {
         list.begins = begins;
         list.count = count;
-        launch<Config>(kernel, list, begins_host_.back(), problem_.all.sms, stream_.get());
+        launch<Config>(kernel, list, begins_host_.back(), problem().all.sms, queue());
       };
       const void* tasks = tasks_[static_cast<std::size_t>(set)].data();
       if constexpr (Config::kScaleBytes > 0) {
@@ -85,20 +73,10 @@ class HopperGroupedGemm final : public Operation {
     });
   }
 
-  Check verify() override {
-    const std::vector<std::byte> c =
-        output_to_check(c_, problem_.all.accumulate, stream_, [this] { run(0); });
-    return GroupedOperands(problem_, options_.seed, options_.values)
-        .verify(c.data(), options_.seed);
-  }
-
-  [[nodiscard]] int sets() const override { return sets_; }
-  [[nodiscard]] void* stream() const override { return stream_.get(); }
-
  private:
   template <class F>
   void with_config(F f) const {
-    const GemmProblem& all = problem_.all;
+    const GemmProblem& all = problem().all;
     if (all.scaling != Scaling::none) {
       return all.accumulate ? f.template operator()<GroupedFp8<true>>()
                             : f.template operator()<GroupedFp8<false>>();
@@ -110,32 +88,29 @@ class HopperGroupedGemm final : public Operation {
 
   template <class Config>
   auto task_of(int set, std::size_t group) const {
-    const GemmProblem p = problem_of_group(problem_, group);
-    const GroupPlace& at = plan_.groups[group];
-    const auto in = [&](const DeviceOperand& operand, std::int64_t bytes) {
-      return static_cast<void*>(static_cast<std::byte*>(operand.data(set)) + bytes);
-    };
+    const GemmProblem p = problem_of_group(problem(), group);
+    const GroupOperands at = operands(set, group);
     if constexpr (Config::kScaleBytes > 0) {
-      return fp8_task<Config>(p, {.a = in(a_, at.a),
-                                  .b = in(b_, at.b),
-                                  .c = in(c_, at.c),
-                                  .scales_a = static_cast<float*>(in(scales_a_, 4 * at.scales_a)),
-                                  .scales_b = static_cast<float*>(in(scales_b_, 4 * at.scales_b)),
-                                  .row = at.row,
-                                  .scales_row = at.scales_row});
+      return fp8_task<Config>(p, {.a = at.a,
+                                  .b = at.b,
+                                  .c = at.c,
+                                  .scales_a = at.scales_a,
+                                  .scales_b = at.scales_b,
+                                  .row = place(group).row,
+                                  .scales_row = place(group).scales_row});
     } else {
-      return bf16_task<Config>(p, in(a_, at.a), in(b_, at.b), in(c_, at.c));
+      return bf16_task<Config>(p, at.a, at.b, at.c);
     }
   }
 
   // An empty group has no tensor map, and so isn't in the list.
   template <class Config>
   void make_lists() {
-    for (int set = 0; set < sets_; ++set) {
+    for (int set = 0; set < sets(); ++set) {
       std::vector<decltype(task_of<Config>(0, 0))> tasks;
       begins_host_ = {0};
-      for (std::size_t group = 0; group < problem_.sizes.size(); ++group) {
-        if (problem_.sizes[group] == 0) continue;
+      for (std::size_t group = 0; group < problem().sizes.size(); ++group) {
+        if (problem().sizes[group] == 0) continue;
         tasks.push_back(task_of<Config>(set, group));
         begins_host_.push_back(begins_host_.back() + tasks.back().grid.count());
       }
@@ -150,12 +125,6 @@ class HopperGroupedGemm final : public Operation {
     return buffer;
   }
 
-  GroupedGemmProblem problem_;
-  OperandOptions options_;
-  GroupedPlan plan_;
-  CudaStream stream_;
-  int sets_;
-  DeviceOperand a_, b_, c_, scales_a_, scales_b_;
   std::vector<DeviceBuffer> tasks_;  // of each set
   std::vector<int> begins_host_;     // of each task's tiles
   DeviceBuffer begins_;

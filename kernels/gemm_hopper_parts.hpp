@@ -16,19 +16,10 @@
 #pragma once
 
 #include "kernels/hopper_layout.hpp"
+#include "kernels/host_device.hpp"
 #include "kernels/tile_schedule.hpp"
 
 #include <cstdint>
-
-#ifdef __CUDACC__
-#define TRAINMETER_DEVICE __device__ __forceinline__
-#define TRAINMETER_UNROLL _Pragma("unroll")
-#define TRAINMETER_ROLLED _Pragma("unroll 1")  // a stage's code once: it is long enough
-#else
-#define TRAINMETER_DEVICE inline
-#define TRAINMETER_UNROLL
-#define TRAINMETER_ROLLED
-#endif
 
 namespace trainmeter::hopper {
 

@@ -6,13 +6,9 @@
 // instructions".
 #pragma once
 
-#include <cstdint>
+#include "kernels/host_device.hpp"
 
-#ifdef __CUDACC__
-#define TRAINMETER_BOTH __host__ __device__ constexpr
-#else
-#define TRAINMETER_BOTH constexpr
-#endif
+#include <cstdint>
 
 namespace trainmeter::hopper {
 

@@ -3,15 +3,11 @@
 // In which order a persistent kernel works through the tiles of C, and which worker takes which.
 #pragma once
 
+#include "kernels/host_device.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-
-#ifdef __CUDACC__
-#define TRAINMETER_BOTH __host__ __device__ constexpr
-#else
-#define TRAINMETER_BOTH constexpr
-#endif
 
 namespace trainmeter {
 
