@@ -25,16 +25,24 @@ struct alignas(16) Vector {
   T lane[kLanes];
 };
 
-// Visits `count` vectors, kUnroll of them a thread and step, neighbours by neighbours.
+// Visits `count` vectors, kUnroll of them a thread and step, neighbours by neighbours: visit<n>(i,
+// step) has i, i + step, ..., n of them.
 template <class F>
-__device__ void for_each_vector(std::int64_t count, F&& visit) {
+__device__ void for_each_step(std::int64_t count, F&& visit) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kThreads;
   std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   for (; i + (kUnroll - 1) * step < count; i += kUnroll * step) {
-#pragma unroll
-    for (int u = 0; u < kUnroll; ++u) visit(i + u * step);
+    visit.template operator()<kUnroll>(i, step);
   }
-  for (; i < count; i += step) visit(i);
+  for (; i < count; i += step) visit.template operator()<1>(i, step);
+}
+
+template <class F>
+__device__ void for_each_vector(std::int64_t count, F&& visit) {
+  for_each_step(count, [&]<int kVectors>(std::int64_t first, std::int64_t step) {
+#pragma unroll
+    for (int u = 0; u < kVectors; ++u) visit(first + u * step);
+  });
 }
 
 template <class T>
@@ -66,21 +74,25 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-// Sums in fp64 whatever T is, so that a missing element shows; memory is the limit all the same.
+// Sums in fp64 whatever T is, so that a missing element shows; memory is the limit all the same: a
+// step's loads are all under way before the first is added.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     read_kernel(double* __restrict__ sums, const Vector<T>* __restrict__ b, std::int64_t count) {
-  double sum[kUnroll] = {};
-  int next = 0;
-  for_each_vector(count, [&](std::int64_t i) {
-    const Vector<T> x = b[i];
-#pragma unroll
-    for (int l = 0; l < Vector<T>::kLanes; ++l) sum[next] += static_cast<double>(x.lane[l]);
-    next = (next + 1) % kUnroll;  // unrolled away
-  });
   double total = 0;
+  for_each_step(count, [&]<int kVectors>(std::int64_t first, std::int64_t step) {
+    Vector<T> x[kVectors];
 #pragma unroll
-  for (int u = 0; u < kUnroll; ++u) total += sum[u];
+    for (int u = 0; u < kVectors; ++u) x[u] = b[first + u * step];
+    double sum[kVectors] = {};
+#pragma unroll
+    for (int u = 0; u < kVectors; ++u) {
+#pragma unroll
+      for (int l = 0; l < Vector<T>::kLanes; ++l) sum[u] += static_cast<double>(x[u].lane[l]);
+    }
+#pragma unroll
+    for (int u = 0; u < kVectors; ++u) total += sum[u];
+  });
   __shared__ double shared[kThreads / 32];
   for (int offset = 16; offset > 0; offset /= 2)
     total += __shfl_down_sync(0xffffffffU, total, offset);

@@ -1,22 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the trainmeter authors
 # SPDX-License-Identifier: Apache-2.0
 """What the GEMMs for Hopper became: in each kernel, the machine instructions are as many as the algorithm has.
-hopper_sass.py OBJECT;OBJECT [FOLDER_OF_CUOBJDUMP...]; else it is looked for on the path and among Python's packages."""
+hopper_sass.py OBJECT;OBJECT [FOLDER_OF_CUOBJDUMP...]"""
 import collections
-import glob
-import os
 import re
-import shutil
-import subprocess
 import sys
-import sysconfig
 
-packages = glob.glob(os.path.join(sysconfig.get_paths()["purelib"], "nvidia", "*", "bin"))
-folders = os.pathsep.join(sys.argv[2:] + [os.environ.get("PATH", "")] + packages)
-tool = shutil.which("cuobjdump", path=folders)
-if tool is None:
-    print("skipped: no cuobjdump (of the CUDA toolkit, or the package nvidia-cuda-cuobjdump)")
-    sys.exit(0)
+sys.dont_write_bytecode = True
+from cuobjdump import Cuobjdump  # noqa: E402
 
 NN, NT, TN = 0, 1, 2
 
@@ -95,11 +86,8 @@ def check(kernel):
     assert found == want, f"{name}:\nexpected {want}\nfound    {found}"
 
 
-kernels = []
-for made in sys.argv[1].split(";"):
-    text = subprocess.run([tool, "-sass", made], capture_output=True, text=True, check=True,
-                          env={**os.environ, "PATH": folders}).stdout
-    kernels += text.split("Function : ")[1:]
+tool = Cuobjdump(sys.argv[2:])
+kernels = [function for made in sys.argv[1].split(";") for function in tool.functions("-sass", made)]
 assert len(kernels) == 35, f"expected 24 of bf16, 6 of fp8 and 5 grouped, found {len(kernels)}"
 for one in kernels:
     check(one)
