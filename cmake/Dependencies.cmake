@@ -7,6 +7,7 @@ find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(Boost 1.74 REQUIRED)
 find_package(benchmark 1.7 REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(OpenSSL 1.1.1 REQUIRED COMPONENTS Crypto)
 
 find_path(OPENBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp
   aarch64-linux-gnu/openblas-openmp openblas REQUIRED)
