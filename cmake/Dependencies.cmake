@@ -10,6 +10,7 @@ if(TRAINMETER_FUZZ)
 endif()
 find_package(benchmark 1.7 REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(OpenSSL 1.1.1 REQUIRED COMPONENTS Crypto)
 
 find_path(OPENBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp
   aarch64-linux-gnu/openblas-openmp openblas REQUIRED)
