@@ -5,12 +5,12 @@ find_package(fmt 9 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(Boost 1.74 REQUIRED)
+find_package(OpenSSL 1.1.1 REQUIRED COMPONENTS Crypto)
 if(TRAINMETER_FUZZ)
   return()
 endif()
 find_package(benchmark 1.7 REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
-find_package(OpenSSL 1.1.1 REQUIRED COMPONENTS Crypto)
 
 find_path(OPENBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas-openmp x86_64-linux-gnu/openblas-openmp
   aarch64-linux-gnu/openblas-openmp openblas REQUIRED)

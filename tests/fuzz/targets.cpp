@@ -13,11 +13,10 @@
 namespace trainmeter::fuzz {
 
 const std::vector<Named>& targets() {
-  static const std::vector<Named> kAll = {{"records", read_records},
-                                          {"imports", read_imports},
-                                          {"workloads", read_workloads},
-                                          {"settings", read_settings},
-                                          {"environment", read_environment}};
+  static const std::vector<Named> kAll = {
+      {"records", read_records},         {"imports", read_imports},
+      {"workloads", read_workloads},     {"settings", read_settings},
+      {"environment", read_environment}, {"rendezvous", read_rendezvous}};
   return kAll;
 }
 

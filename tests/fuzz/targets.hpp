@@ -31,6 +31,7 @@ bool read_imports(std::string_view text);      // nccl-tests, nvbandwidth, Googl
 bool read_workloads(std::string_view text);    // models, systems, runs, claims, micro figures
 bool read_settings(std::string_view text);     // acceptance rules, sites, factors, calibrations
 bool read_environment(std::string_view text);  // Slurm's, torchrun's, MPI's: NAME=VALUE a line
+bool read_rendezvous(std::string_view text);   // what a stranger, or a rank, sends over TCP
 
 // A file in memory that holds `text`, until the next one is asked for under this name.
 std::filesystem::path file_of(std::string_view text, const char* name);
