@@ -33,7 +33,7 @@ std::string named(const StrictObject& object, const std::string& key, const std:
         fmt::format("{}: {}: expected an id, or a file below the folder of this one, found '{}'",
                     object.where(), object.path_of(key), shortened(text)));
   };
-  const auto is_control = [](unsigned char c) { return c < ' '; };
+  const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
   if (text.size() > kLongestName || std::ranges::any_of(text, is_control)) refuse();
   const fs::path path = text;
   if (path.extension() != ".json" && !path.has_parent_path()) return text;

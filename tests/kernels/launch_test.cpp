@@ -79,7 +79,7 @@ TEST_F(LaunchTest, MpiComesBeforeSlurmAndSlurmBeforeTorchrun) {
 }
 
 TEST_F(LaunchTest, WhatIsNoNumberIsNotSet) {
-  for (const char* nonsense : {"", "four", "4x", "-2", "0"}) {
+  for (const char* nonsense : {"", "four", "4x", "-2", "0", "99999999999", "1e3", " 4"}) {
     set("WORLD_SIZE", nonsense);
     EXPECT_EQ(launched().ranks, 1) << nonsense;
   }
