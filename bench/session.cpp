@@ -24,7 +24,14 @@ constexpr std::array<std::string_view, 8> kAllowedNames = {
     "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "CUDA_LAUNCH_BLOCKING", "GLIBC_TUNABLES",
     "SLURM_JOB_ID",         "SLURM_NTASKS",         "SLURM_NNODES",         "OMPI_COMM_WORLD_SIZE"};
 
+// An allowed prefix is of settings; what calls itself a secret is none.
+constexpr std::array<std::string_view, 6> kSecretWords = {"TOKEN",      "SECRET", "PASS",
+                                                          "CREDENTIAL", "KEY",    "AUTH"};
+
 bool allowed(std::string_view name) {
+  for (const std::string_view word : kSecretWords) {
+    if (name.find(word) != std::string_view::npos) return false;
+  }
   for (const std::string_view prefix : kAllowedPrefixes) {
     if (name.starts_with(prefix)) return true;
   }

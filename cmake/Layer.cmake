@@ -25,6 +25,10 @@ if(TRAINMETER_SANITIZE)
   target_link_options(trainmeter_flags INTERFACE -fsanitize=${TRAINMETER_SANITIZE})
 endif()
 
+if(TRAINMETER_FUZZ)
+  target_compile_options(trainmeter_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # trainmeter_layer(<name> SOURCES <file>... [LINK <public target>...] [PRIVATE_LINK <target>...])
 function(trainmeter_layer layer)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})

@@ -83,6 +83,7 @@ Launch launched() {
   if (const auto port = number_of("TRAINMETER_PORT", 1); port && *port <= kMostPort) {
     launch.port = *port;
   }
+  launch.bind = text_of("TRAINMETER_BIND");
   launch.token = text_of("TRAINMETER_TOKEN");
   if (launch.token.empty() && launch.by == Launch::By::slurm) {
     launch.token = text_of("SLURM_JOB_ID") + "." + text_of("SLURM_STEP_ID");

@@ -16,6 +16,7 @@ struct Launch {
   std::string host = "127.0.0.1";  // of rank 0
   int port = 29501;                // where it listens
   std::string token;               // that the ranks of one run share
+  std::string bind;                // address or interface where rank 0 listens; "": at host's
 };
 
 // The first of these that holds:
@@ -24,8 +25,8 @@ struct Launch {
 // slurm     SLURM_STEP_NUM_TASKS (srun's own; a batch script has only SLURM_NTASKS), SLURM_PROCID
 // torchrun  WORLD_SIZE, RANK
 // host: MASTER_ADDR, else the first of SLURM_STEP_NODELIST. port: TRAINMETER_PORT, else one above
-// MASTER_PORT. token: TRAINMETER_TOKEN, else what the launcher calls its run. What is no number is
-// as if it weren't set.
+// MASTER_PORT. token: TRAINMETER_TOKEN, else what the launcher calls its run. bind:
+// TRAINMETER_BIND. What is no number is as if it weren't set.
 Launch launched();
 
 // As the system calls this machine: what shares its cores and memory.

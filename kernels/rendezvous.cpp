@@ -1,148 +1,148 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// A message is its length in four bytes, then its text. A rank's first one is its greeting; rank 0
-// answers all greetings when all are there, or with the reason why not.
+// Rank 0 speaks to all guests at the same time and gives each a few seconds, so that strangers who
+// say nothing keep nobody waiting; it answers when all ranks are there, or with the reason why not.
 #include "kernels/rendezvous.hpp"
 
 #include "kernels/collective.hpp"
 
-#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdint>
-#include <cstring>
-#include <netdb.h>
-#include <optional>
 #include <poll.h>
-#include <sstream>
 #include <thread>
-#include <unistd.h>
 #include <utility>
 
 namespace trainmeter {
 namespace {
 
-constexpr std::uint32_t kMostBytes = 1 << 20;
-constexpr std::uint32_t kMostGreeting = 4096;
-constexpr double kGreetingS = 2;  // a connection that says nothing for so long is a stranger's
-constexpr const char* kProtocol = "trainmeter-rendezvous-1";
+constexpr double kGreetingS = 5;  // a connection that says nothing for so long is a stranger's
+constexpr std::size_t kMostGuests = 256;  // at the same time; of more, the oldest goes
 constexpr const char* kWelcome = "welcome";
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// Until it can be read or written; false at `end_s`.
-bool ready(const Socket& socket, short events, double end_s) {
-  pollfd one = {.fd = socket.descriptor(), .events = events, .revents = 0};
-  const double left_s = std::max(0.0, end_s - now_s());
-  return ::poll(&one, 1, static_cast<int>(left_s * 1000)) > 0;
-}
-
-bool receive_bytes(const Socket& socket, char* to, std::size_t bytes, double end_s) {
-  while (bytes > 0) {
-    if (!ready(socket, POLLIN, end_s)) return false;
-    const ssize_t got = ::recv(socket.descriptor(), to, bytes, 0);
-    if (got <= 0) return false;
-    to += got;
-    bytes -= static_cast<std::size_t>(got);
-  }
-  return true;
-}
-
-// Nothing where the other side closed, is silent until `end_s`, or doesn't speak this language.
-std::optional<std::string> receive(const Socket& socket, std::uint32_t most, double end_s) {
-  std::uint32_t length = 0;
-  if (!receive_bytes(socket, reinterpret_cast<char*>(&length), sizeof length, end_s)) return {};
-  length = ntohl(length);
-  if (length > most) return {};
-  std::string text(length, ' ');
-  if (!receive_bytes(socket, text.data(), length, end_s)) return {};
-  return text;
-}
-
-bool send(const Socket& socket, const std::string& text, double end_s) {
-  const std::uint32_t length = htonl(static_cast<std::uint32_t>(text.size()));
-  std::string message(reinterpret_cast<const char*>(&length), sizeof length);
-  message += text;
-  for (std::size_t sent = 0; sent < message.size();) {
-    if (!ready(socket, POLLOUT, end_s)) return false;
-    const ssize_t some =
-        ::send(socket.descriptor(), message.data() + sent, message.size() - sent, MSG_NOSIGNAL);
-    if (some <= 0) return false;
-    sent += static_cast<std::size_t>(some);
-  }
-  return true;
-}
-
-std::string pack(const std::vector<std::string>& texts) {
-  std::string packed;
-  for (const std::string& text : texts) packed += std::to_string(text.size()) + " " + text;
-  return packed;
-}
-
-std::vector<std::string> unpack(const std::string& packed) {
-  std::vector<std::string> texts;
-  std::istringstream stream(packed);
-  for (std::size_t length = 0; stream >> length;) {
-    stream.get();
-    std::string& text = texts.emplace_back(std::min(length, packed.size()), ' ');
-    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  }
-  return texts;
-}
 
 std::string place(const Launch& launch) {
   return launch.host + ":" + std::to_string(launch.port);
 }
 
-Socket listen_at(int port) {
-  Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int yes = 1;
-  ::setsockopt(socket.descriptor(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  sockaddr_in any{};
-  any.sin_family = AF_INET;
-  any.sin_port = htons(static_cast<std::uint16_t>(port));
-  if (::bind(socket.descriptor(), reinterpret_cast<sockaddr*>(&any), sizeof any) != 0 ||
-      ::listen(socket.descriptor(), SOMAXCONN) != 0) {
-    throw Unavailable("rendezvous: port " + std::to_string(port) + ": " + std::strerror(errno) +
-                      " (TRAINMETER_PORT chooses another)");
-  }
-  return socket;
+std::string seconds(double s) {
+  return std::to_string(static_cast<int>(s)) + " s";
 }
 
-std::optional<Socket> connect_to(const Launch& launch) {
-  addrinfo wanted{};
-  wanted.ai_family = AF_INET;
-  wanted.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (::getaddrinfo(launch.host.c_str(), std::to_string(launch.port).c_str(), &wanted, &found) !=
-      0) {
-    throw RankLost("rendezvous: host '" + launch.host + "' of rank 0 is not known");
+bool is_loopback(const std::string& address) {
+  return address.starts_with("127.");
+}
+
+// Where rank 0 listens.
+std::string own_address(const Launch& launch) {
+  const std::string& name = launch.bind.empty() ? launch.host : launch.bind;
+  const std::optional<std::string> address = ipv4_address(name);
+  if (!address) {
+    throw Unavailable("rendezvous: '" + name + "'" +
+                      (launch.bind.empty() ? "" : " (TRAINMETER_BIND)") +
+                      " is no address, host or interface with an IPv4 address here");
   }
-  Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int failed = ::connect(socket.descriptor(), found->ai_addr, found->ai_addrlen);
-  ::freeaddrinfo(found);
-  if (failed != 0) return std::nullopt;
-  return socket;
+  if (launch.token.empty() && !is_loopback(*address)) {
+    throw Unavailable("rendezvous at " + *address +
+                      ": anybody could take part; TRAINMETER_TOKEN must be the same secret on "
+                      "every rank");
+  }
+  return *address;
+}
+
+// A connection that hasn't shown yet that it is a rank's.
+struct Guest {
+  Socket socket;
+  std::string nonce;  // that it was challenged with
+  std::string said;   // of its greeting, so far
+  double end_s = 0;   // of its patience
+};
+
+// Rank 0's door and those who stand in it.
+class Door {
+ public:
+  Door(const std::string& address, int port) : listening_(listen_at(address, port)) {}
+
+  struct Arrival {
+    Socket socket;
+    Greeting greeting;
+  };
+  // Those who have shown that they hold the token, as soon as there are any; none at `end_s`.
+  std::vector<Arrival> wait(std::string_view token, double end_s);
+  [[nodiscard]] int strangers() const { return strangers_; }
+
+ private:
+  void let_in();
+  void drop(std::size_t guest) {
+    guests_.erase(guests_.begin() + static_cast<std::ptrdiff_t>(guest));
+    ++strangers_;
+  }
+
+  Socket listening_;
+  std::vector<Guest> guests_;  // the oldest first
+  int strangers_ = 0;
+};
+
+void Door::let_in() {
+  Socket socket(::accept4(listening_.descriptor(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (socket.descriptor() < 0) {
+    if (errno != EMFILE && errno != ENFILE) return;  // it is gone already
+    if (!guests_.empty()) return drop(0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return;
+  }
+  if (guests_.size() >= kMostGuests) drop(0);
+  guests_.push_back(
+      {.socket = std::move(socket), .nonce = nonce(), .end_s = steady_s() + kGreetingS});
+  // A new connection's buffer takes so little at once, or the guest is gone.
+  if (!send_bytes(guests_.back().socket, challenge(guests_.back().nonce), steady_s())) {
+    drop(guests_.size() - 1);
+  }
+}
+
+std::vector<Door::Arrival> Door::wait(std::string_view token, double end_s) {
+  std::vector<Arrival> arrived;
+  while (arrived.empty()) {
+    std::vector<pollfd> all = {{.fd = listening_.descriptor(), .events = POLLIN, .revents = 0}};
+    double until_s = end_s;
+    for (const Guest& guest : guests_) {
+      all.push_back({.fd = guest.socket.descriptor(), .events = POLLIN, .revents = 0});
+      until_s = std::min(until_s, guest.end_s);
+    }
+    const double left_s = std::max(0.0, until_s - steady_s());
+    if (::poll(all.data(), all.size(), static_cast<int>(left_s * 1000) + 1) < 0) return arrived;
+    for (std::size_t i = guests_.size(); i-- > 0;) {  // from the end: dropping moves those behind
+      Guest& guest = guests_[i];
+      if (all[i + 1].revents != 0) {
+        std::array<char, kGreetingBytes> some{};
+        const ssize_t got =
+            ::recv(guest.socket.descriptor(), some.data(), kGreetingBytes - guest.said.size(), 0);
+        guest.said.append(some.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+        if (guest.said.size() == kGreetingBytes) {
+          if (auto greeting = check_greeting(token, guest.nonce, guest.said)) {
+            arrived.push_back({std::move(guest.socket), std::move(*greeting)});
+            guests_.erase(guests_.begin() + static_cast<std::ptrdiff_t>(i));
+          } else {
+            drop(i);
+          }
+          continue;
+        }
+        if (got <= 0 && !(got < 0 && errno == EAGAIN)) {
+          drop(i);
+          continue;
+        }
+      }
+      if (guest.end_s <= steady_s()) drop(i);
+    }
+    if (all[0].revents != 0) let_in();
+    if (steady_s() >= end_s) break;
+  }
+  return arrived;
 }
 
 }  // namespace
-
-Socket::~Socket() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-Socket::Socket(Socket&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-Socket& Socket::operator=(Socket&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
-  return *this;
-}
 
 Rendezvous::Rendezvous(const Launch& launch, double timeout_s)
     : launch_(launch), timeout_s_(timeout_s) {
@@ -150,107 +150,108 @@ Rendezvous::Rendezvous(const Launch& launch, double timeout_s)
 }
 
 void Rendezvous::welcome_all() {
-  const double end_s = now_s() + timeout_s_;
-  const Socket door = listen_at(launch_.port);
-  peers_.resize(static_cast<std::size_t>(launch_.ranks));
-  int missing = launch_.ranks - 1;
-  int strangers = 0;
+  const double end_s = steady_s() + timeout_s_;
+  const std::string address = own_address(launch_);
+  Door door(address, launch_.port);
+  const auto ranks = static_cast<std::size_t>(launch_.ranks);
+  peers_.resize(ranks);
+  std::size_t missing = ranks - 1;
   int others = 0;
-  while (missing > 0 && ready(door, POLLIN, end_s)) {
-    Socket guest(::accept4(door.descriptor(), nullptr, nullptr, SOCK_CLOEXEC));
-    std::istringstream words(
-        receive(guest, kMostGreeting, std::min(end_s, now_s() + kGreetingS)).value_or(""));
-    std::string protocol;
-    std::string token;
-    int rank = 0;
-    int ranks = 0;
-    std::getline(words, protocol);
-    std::getline(words, token);
-    words >> rank >> ranks;
-    std::string refusal;
-    if (!words || protocol != kProtocol) {
-      ++strangers;
-      continue;
+  while (missing > 0) {
+    auto arrived = door.wait(launch_.token, end_s);
+    if (arrived.empty()) break;
+    for (auto& [socket, greeting] : arrived) {
+      const std::size_t rank = greeting.rank;
+      Channel peer(std::move(socket), std::move(greeting.key), Channel::End::rank_zero);
+      std::string refusal;
+      if (greeting.ranks != ranks || rank < 1 || rank >= ranks) {
+        refusal = "rank " + std::to_string(rank) + " of " + std::to_string(greeting.ranks) +
+                  ", where rank 0 expects " + std::to_string(ranks) + " ranks";
+      } else if (peers_[rank].open()) {
+        refusal = "rank " + std::to_string(rank) + " is there already";
+      }
+      if (!refusal.empty()) {
+        ++others;
+        peer.send(refusal, steady_s() + kGreetingS);
+        continue;
+      }
+      peers_[rank] = std::move(peer);
+      --missing;
     }
-    if (token != launch_.token) {
-      refusal = "another TRAINMETER_TOKEN than rank 0's";
-    } else if (ranks != launch_.ranks || rank < 1 || rank >= launch_.ranks) {
-      refusal = "rank " + std::to_string(rank) + " of " + std::to_string(ranks) +
-                ", where rank 0 expects " + std::to_string(launch_.ranks) + " ranks";
-    } else if (peers_[static_cast<std::size_t>(rank)].descriptor() >= 0) {
-      refusal = "rank " + std::to_string(rank) + " is there already";
-    }
-    if (!refusal.empty()) {
-      ++others;
-      send(guest, refusal, end_s);
-      continue;
-    }
-    peers_[static_cast<std::size_t>(rank)] = std::move(guest);
-    --missing;
   }
   std::string answer = kWelcome;
   if (missing > 0) {
-    answer = "rendezvous at " + place(launch_) + ": not there after " +
-             std::to_string(static_cast<int>(timeout_s_)) + " s: rank";
-    for (int rank = 1; rank < launch_.ranks; ++rank) {
-      if (peers_[static_cast<std::size_t>(rank)].descriptor() < 0) {
-        answer += " " + std::to_string(rank);
-      }
+    answer = "rendezvous at " + place(launch_) + " (listening at " + address +
+             "; TRAINMETER_BIND chooses): not there after " + seconds(timeout_s_) + ": rank";
+    for (std::size_t rank = 1; rank < ranks; ++rank) {
+      if (!peers_[rank].open()) answer += " " + std::to_string(rank);
     }
-    answer += " of " + std::to_string(launch_.ranks);
+    answer += " of " + std::to_string(ranks);
     if (others > 0) {
-      answer += "; refused: " + std::to_string(others) + " with another token, rank or count";
+      answer += "; refused: " + std::to_string(others) + " with another rank or count";
     }
-    if (strangers > 0) answer += "; strangers: " + std::to_string(strangers);
+    if (door.strangers() > 0) {
+      answer += "; strangers, or ranks with another TRAINMETER_TOKEN: " +
+                std::to_string(door.strangers());
+    }
   }
-  for (const Socket& peer : peers_) {
-    if (peer.descriptor() >= 0) send(peer, answer, now_s() + kGreetingS);
+  for (Channel& peer : peers_) {
+    if (peer.open()) peer.send(answer, steady_s() + kGreetingS);
   }
   if (missing > 0) throw RankLost(answer);
 }
 
 void Rendezvous::join() {
-  const double end_s = now_s() + timeout_s_;
-  std::optional<Socket> found = connect_to(launch_);
-  while (!found && now_s() < end_s) {  // rank 0 may start later
+  const double end_s = steady_s() + timeout_s_;
+  const std::optional<std::string> address = ipv4_address(launch_.host);
+  if (!address) {
+    throw RankLost("rendezvous: host '" + launch_.host + "' of rank 0 is not known");
+  }
+  std::optional<Socket> found = connect_to(*address, launch_.port, end_s);
+  while (!found && steady_s() < end_s) {  // rank 0 may start later
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    found = connect_to(launch_);
+    found = connect_to(*address, launch_.port, end_s);
   }
   if (!found) {
-    throw RankLost("rendezvous: no rank 0 at " + place(launch_) + " after " +
-                   std::to_string(static_cast<int>(timeout_s_)) + " s");
+    throw RankLost("rendezvous: no rank 0 at " + place(launch_) + " after " + seconds(timeout_s_));
   }
-  std::ostringstream greeting;
-  greeting << kProtocol << '\n'
-           << launch_.token << '\n'
-           << launch_.rank << ' ' << launch_.ranks << '\n';
-  send(*found, greeting.str(), end_s);
+  const std::string stranger = "rendezvous: what answers at " + place(launch_) +
+                               " is no rank 0, or has another TRAINMETER_TOKEN, or is gone";
+  std::string first(kChallengeBytes, '\0');
+  if (!receive_bytes(*found, first.data(), first.size(), steady_s() + kGreetingS)) {
+    throw RankLost(stranger);
+  }
+  const std::optional<std::string> nonce_of_zero = nonce_in(first);
+  if (!nonce_of_zero) throw RankLost(stranger);
+  Greeting mine = {.rank = static_cast<std::size_t>(launch_.rank),
+                   .ranks = static_cast<std::size_t>(launch_.ranks)};
+  if (!send_bytes(*found, greet(launch_.token, *nonce_of_zero, mine), end_s)) {
+    throw RankLost(stranger);
+  }
+  Channel zero(std::move(*found), std::move(mine.key), Channel::End::other);
   // Rank 0 answers when the last one has come, who may take all the time there is.
-  const std::optional<std::string> answer =
-      receive(*found, kMostGreeting, end_s + timeout_s_ + kGreetingS);
-  if (!answer) {
-    throw RankLost("rendezvous: what answers at " + place(launch_) + " is no rank 0, or is gone");
-  }
+  const std::optional<std::string> answer = zero.receive(end_s + timeout_s_ + kGreetingS);
+  if (!answer) throw RankLost(stranger);
   if (*answer != kWelcome) throw RankLost("rank 0 refused this process: " + *answer);
-  peers_.push_back(std::move(*found));
+  peers_.push_back(std::move(zero));
 }
 
 std::vector<std::string> Rendezvous::gather(const std::string& mine) {
-  const double end_s = now_s() + timeout_s_;
+  const double end_s = steady_s() + timeout_s_;
   if (launch_.rank != 0) {
-    send(peers_.front(), mine, end_s);
-    const auto all = receive(peers_.front(), kMostBytes, end_s);
+    peers_.front().send(mine, end_s);
+    const auto all = peers_.front().receive(end_s);
     if (!all) throw RankLost("rank 0 closed its connection or is silent");
     return unpack(*all);
   }
   std::vector<std::string> texts = {mine};
   for (std::size_t rank = 1; rank < peers_.size(); ++rank) {
-    const auto text = receive(peers_[rank], kMostBytes, end_s);
+    const auto text = peers_[rank].receive(end_s);
     if (!text)
       throw RankLost("rank " + std::to_string(rank) + " closed its connection or is silent");
     texts.push_back(*text);
   }
-  for (std::size_t rank = 1; rank < peers_.size(); ++rank) send(peers_[rank], pack(texts), end_s);
+  for (std::size_t rank = 1; rank < peers_.size(); ++rank) peers_[rank].send(pack(texts), end_s);
   return texts;
 }
 

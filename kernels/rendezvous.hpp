@@ -5,32 +5,19 @@
 #pragma once
 
 #include "kernels/launch.hpp"
+#include "kernels/rendezvous_channel.hpp"
 
 #include <string>
 #include <vector>
 
 namespace trainmeter {
 
-// An open socket.
-class Socket {
- public:
-  explicit Socket(int descriptor = -1) : descriptor_(descriptor) {}
-  ~Socket();
-  Socket(Socket&& other) noexcept;
-  Socket& operator=(Socket&& other) noexcept;
-  Socket(const Socket&) = delete;  // owns it
-  Socket& operator=(const Socket&) = delete;
-  [[nodiscard]] int descriptor() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
 class Rendezvous {
  public:
   // Returns when all ranks are there. RankLost, naming them, where ranks are missing after
-  // `timeout_s`, or where rank 0 can't be reached or refuses this one; Unavailable where the port
-  // is taken. Connections of strangers and of other runs are refused, and counted in the error.
+  // `timeout_s`, or where rank 0 can't be reached or refuses this one; Unavailable where rank 0
+  // can't listen there, or would do so for other hosts without a token. Connections of strangers
+  // and of other runs are refused, and counted in the error.
   Rendezvous(const Launch& launch, double timeout_s);
 
   // Every rank's text, by rank. RankLost where one closed its connection or is silent.
@@ -42,7 +29,7 @@ class Rendezvous {
 
   Launch launch_;
   double timeout_s_;
-  std::vector<Socket> peers_;  // of rank 0: by rank, the first without use; of others: rank 0
+  std::vector<Channel> peers_;  // of rank 0: by rank, the first without use; of others: rank 0
 };
 
 }  // namespace trainmeter

@@ -15,6 +15,7 @@
 #include <memory>
 #include <sstream>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 namespace trainmeter {
@@ -210,6 +211,12 @@ Measurement read_measurement(StrictObject object) {
   return m;
 }
 
+void refuse_length(std::uint64_t bytes, const std::filesystem::path& file) {
+  if (bytes <= kLongestRecord) return;
+  throw BadInput(fmt::format("{}: expected a record of at most {} GiB, found a longer one",
+                             file.string(), kLongestRecord >> 30));
+}
+
 }  // namespace
 
 Measurement measurement_from_json_line(const std::string& line) {
@@ -224,9 +231,14 @@ Record read_record(const std::filesystem::path& file) {
   }
   std::ifstream in(file, std::ios::binary);
   if (!in) throw BadInput(fmt::format("{}: cannot be read (no such file?)", file.string()));
+  const auto size = std::filesystem::file_size(file, ignored);
+  if (!ignored) refuse_length(size, file);  // before it is read; of a pipe nobody knows it
   Record record;
   record.file = file;
-  const auto buffer = std::make_unique_for_overwrite<char[]>(kLongestText);
+  std::unordered_map<std::string, std::size_t> headers;  // by session
+  std::uint64_t bytes = 0;
+  // Of address space; no more memory than the longest line takes.
+  static thread_local const auto buffer = std::make_unique_for_overwrite<char[]>(kLongestText);
   for (std::size_t number = 1; in.getline(buffer.get(), kLongestText) || in.gcount() > 0;
        ++number) {
     const std::string where = fmt::format("{}:{}", file.string(), number);
@@ -234,6 +246,7 @@ Record read_record(const std::filesystem::path& file) {
       throw BadInput(fmt::format("{}: expected a line of less than {} MiB, found a longer one",
                                  where, kLongestText >> 20));
     }
+    refuse_length(bytes += static_cast<std::uint64_t>(in.gcount()), file);
     const std::string_view text(buffer.get(), static_cast<std::size_t>(in.gcount()) - !in.eof());
     if (in.eof()) {  // no newline: a program was killed while it wrote this line
       record.warnings.push_back(where + ": the last line was cut off in mid-write; it is left out");
@@ -250,19 +263,16 @@ Record read_record(const std::filesystem::path& file) {
     const std::string kind = object.one_of("kind", {"header", "measurement"});
     if (kind == "header") {
       Header header = read_header(object);
-      if (std::ranges::any_of(record.headers,
-                              [&](const Header& h) { return h.session == header.session; })) {
+      if (!headers.emplace(header.session, record.headers.size()).second)
         object.refuse("session", "a session that no earlier header has");
-      }
       record.headers.push_back(std::move(header));
       continue;
     }
     Measurement measurement = read_measurement(object);
-    const auto header = std::ranges::find(record.headers, measurement.session, &Header::session);
-    if (header == record.headers.end())
+    const auto header = headers.find(measurement.session);
+    if (header == headers.end())
       object.refuse("session", "the session of a header above this line");
-    record.lines.push_back({std::move(measurement),
-                            static_cast<std::size_t>(header - record.headers.begin()), number});
+    record.lines.push_back({std::move(measurement), header->second, number});
   }
   if (in.bad()) throw BadInput(fmt::format("{}: reading failed", file.string()));
   if (record.headers.empty()) {

@@ -10,13 +10,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <memory>
 #include <numeric>
-#include <ranges>
+#include <utility>
 
 namespace trainmeter {
 namespace {
+
+constexpr std::size_t kLongestWhy = 200;   // of the JSON parser, which quotes what it read last
+constexpr std::size_t kLongestWord = 100;  // that is worth a guess
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
@@ -34,45 +35,13 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string shown(const nlohmann::json& value) {
-  std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
+  return shortened(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 }  // namespace
 
-void refuse_depth(std::string_view text, const std::string& where) {
-  // Most lines hold too few brackets, wherever they stand.
-  if (std::ranges::count(text, '[') + std::ranges::count(text, '{') <= kDeepest) return;
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '"') quoted = !quoted;
-    if (c == '\\' && quoted) ++i;
-    if (quoted) continue;
-    if (c == ']' || c == '}') --depth;
-    if ((c == '[' || c == '{') && ++depth > kDeepest) {
-      throw BadInput(fmt::format(
-          "{}: expected at most {} objects and lists in each other, found more", where, kDeepest));
-    }
-  }
-}
-
 nlohmann::json read_json_file(const std::filesystem::path& file) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored)) {
-    throw BadInput(fmt::format("{}: is a folder; expected a JSON file", file.string()));
-  }
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw BadInput(fmt::format("{}: cannot be read (no such file?)", file.string()));
-  const auto buffer = std::make_unique_for_overwrite<char[]>(kLongestText + 1);
-  in.read(buffer.get(), kLongestText + 1);
-  const std::string content(buffer.get(), static_cast<std::size_t>(in.gcount()));
-  if (content.size() > kLongestText) {
-    throw BadInput(
-        fmt::format("{}: expected at most {} MiB, found more", file.string(), kLongestText >> 20));
-  }
+  const std::string content = read_text(file, "a JSON file");
   refuse_depth(content, file.string());
   std::vector<std::set<std::string>> keys;
   std::string repeated;
@@ -88,8 +57,8 @@ nlohmann::json read_json_file(const std::filesystem::path& file) {
   try {
     nlohmann::json value = nlohmann::json::parse(content, watch);
     if (!repeated.empty()) {
-      throw BadInput(
-          fmt::format("{}: {}: the key stands twice in one object", file.string(), repeated));
+      throw BadInput(fmt::format("{}: {}: the key stands twice in one object", file.string(),
+                                 shortened(repeated)));
     }
     return value;
   } catch (const nlohmann::json::parse_error& error) {
@@ -99,17 +68,20 @@ nlohmann::json read_json_file(const std::filesystem::path& file) {
     std::string why =
         error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: <why>"
     if (const auto colon = why.find(": "); colon != std::string::npos) why = why.substr(colon + 2);
-    std::ranges::replace(why, '\n', ' ');
-    throw BadInput(fmt::format("{}:{}: not JSON: {}", file.string(), line, why));
+    throw BadInput(
+        fmt::format("{}:{}: not JSON: {}", file.string(), line, shortened(why, kLongestWhy)));
   } catch (const nlohmann::json::exception& error) {  // a number beyond double, say
-    throw BadInput(fmt::format("{}: not JSON: {}", file.string(), error.what()));
+    throw BadInput(
+        fmt::format("{}: not JSON: {}", file.string(), shortened(error.what(), kLongestWhy)));
   }
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
   std::string best;
+  if (word.size() > kLongestWord) return best;
   std::size_t best_distance = std::max<std::size_t>(2, word.size() / 2) + 1;
   for (const std::string& candidate : known) {
+    if (candidate.size() > kLongestWord) continue;
     const std::size_t distance = edit_distance(word, candidate);
     if (distance < best_distance && distance < candidate.size()) {
       best = candidate;
@@ -128,7 +100,7 @@ StrictObject::StrictObject(const nlohmann::json& value, std::string where, std::
 }
 
 std::string StrictObject::path_of(const std::string& key) const {
-  return path_.empty() ? key : path_ + "." + key;
+  return (path_.empty() ? "" : path_ + ".") + shortened(key);
 }
 
 void StrictObject::refuse(const std::string& key, const std::string& expected) const {
@@ -149,8 +121,9 @@ const nlohmann::json& StrictObject::at(const std::string& key) {
     std::vector<std::string> keys;
     for (const auto& item : value_->items()) keys.push_back(item.key());
     const std::string near = nearest(key, keys);
-    throw BadInput(fmt::format("{}: {}: missing{}", where_, path_of(key),
-                               near.empty() ? "" : fmt::format(" (there is '{}')", near)));
+    throw BadInput(
+        fmt::format("{}: {}: missing{}", where_, path_of(key),
+                    near.empty() ? "" : fmt::format(" (there is '{}')", shortened(near))));
   }
   return *found;
 }
@@ -247,7 +220,8 @@ const nlohmann::json& StrictObject::raw(const std::string& key) {
 
 void StrictObject::finish() const {
   const auto& members = value_->get_ref<const nlohmann::json::object_t&>();  // in order, as known_
-  if (std::ranges::includes(known_, members | std::views::keys)) return;
+  if (std::ranges::includes(known_, members, {}, {}, [](const auto& item) { return item.first; }))
+    return;
   for (const auto& item : value_->items()) {
     if (known_.contains(item.key())) continue;
     const std::string near = nearest(item.key(), {known_.begin(), known_.end()});

@@ -5,6 +5,7 @@
 #include "record/names.hpp"
 #include "report/accept.hpp"
 #include "report/rates.hpp"
+#include "workload/limits.hpp"
 
 #include <fmt/format.h>
 
@@ -69,7 +70,8 @@ AcceptRules read_accept_rules(const std::string& file, const Library& library) {
     if (!(rules.tolerance < 1)) object.refuse("tolerance", "a number of at least 0, below 1");
   }
   if (object.has("throttle_reasons")) rules.throttle_reasons = object.texts("throttle_reasons");
-  if (object.has("system")) rules.system = library.system(object.text("system"));
+  if (object.has("system"))
+    rules.system = library.system(named(object, "system", object.text("system")));
   if (object.has("floors")) {
     for (const StrictObject& one : object.objects("floors")) {
       rules.floors.push_back(read_floor(one));

@@ -25,8 +25,9 @@ struct PriceFile {
 };
 
 std::optional<PriceFile> read_prices(const Library& library, const std::string& system) {
+  const std::vector<std::string> known = library.ids("prices");
+  if (std::ranges::find(known, system) == known.end()) return std::nullopt;  // nor is it a path
   const auto file = library.root() / "prices" / (system + ".json");
-  if (!std::filesystem::exists(file)) return std::nullopt;
   const nlohmann::json json = read_json_file(file);
   StrictObject object(json, file.string());
   PriceFile out;

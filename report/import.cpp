@@ -9,29 +9,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <fstream>
-#include <memory>
-
 namespace trainmeter {
 namespace {
-
-std::string content_of(const std::filesystem::path& file) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored)) {
-    throw BadInput(fmt::format("{}: is a folder; expected a file", file.string()));
-  }
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw BadInput(fmt::format("{}: cannot be read (no such file?)", file.string()));
-  const auto buffer = std::make_unique_for_overwrite<char[]>(kLongestText + 1);
-  in.read(buffer.get(), kLongestText + 1);
-  std::string content(buffer.get(), static_cast<std::size_t>(in.gcount()));
-  if (content.size() > kLongestText) {
-    throw BadInput(
-        fmt::format("{}: expected at most {} MiB, found more", file.string(), kLongestText >> 20));
-  }
-  return content;
-}
 
 // Warnings that were printed before and behind an object are cut off: it begins at the first line
 // that begins with a brace.
@@ -72,9 +51,8 @@ nlohmann::json parsed(std::string_view object, const std::string& where) {
   try {
     return nlohmann::json::parse(without_nan(object));
   } catch (const nlohmann::json::exception& error) {
-    std::string why = error.what();
-    std::ranges::replace(why, '\n', ' ');
-    throw BadInput(fmt::format("{}: not JSON: {}", where, why));
+    constexpr std::size_t kLongestWhy = 200;  // it quotes what it read last
+    throw BadInput(fmt::format("{}: not JSON: {}", where, shortened(error.what(), kLongestWhy)));
   }
 }
 
@@ -117,7 +95,7 @@ void import_any(const std::string& where, Imported& out) {
 
 Imported import_file(const std::filesystem::path& file) {
   Imported out;
-  out.original = content_of(file);
+  out.original = read_text(file, "a file");
   out.hash = sha256(out.original);
   out.header = blank_header(file, out.hash);
   import_any(file.string(), out);

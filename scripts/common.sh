@@ -8,10 +8,11 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$2" >&2; exit "$1"; }
 
 # Debian packages by name; docs/dependencies.md says why each.
 packages=(g++ cmake ninja-build git ca-certificates
-  libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev libeigen3-dev libboost-dev
+  libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev libeigen3-dev libboost-dev libssl-dev
   libdnnl-dev libopenblas-openmp-dev libopenmpi-dev openmpi-bin)
 torch_packages=(python3-torch libopenblas0-openmp)  # without an OpenBLAS its fp32 GEMM is the reference one
 test_packages=(libgtest-dev libgmock-dev python3 python3-venv chromium chromium-driver python3-selenium slurm-wlm munge)
+fuzz_packages=(clang libclang-rt-dev llvm)
 
 # install_missing PACKAGE...: nothing where all are there, so that a set-up machine needs no network.
 install_missing() {
@@ -53,6 +54,15 @@ build_with() {
       { tail -n 40 "$log" >&2; die 1 "the build failed; all of it is in $log"; }
     grep -E '^-- CUDA:' "$log" >&2 || true
   fi
+}
+
+# build_preset PRESET [TARGET...]: configures build-PRESET/, and builds the targets or all of it.
+build_preset() {
+  local folder=$root/build-$1 targets=("${@:2}")
+  say "Building in build-$1/"
+  mkdir -p "$folder"
+  { cmake --preset "$1" && cmake --build "$folder" -j "$(nproc)" ${targets[@]:+--target "${targets[@]}"}; } >"$folder/build.log" 2>&1 ||
+    { tail -n 40 "$folder/build.log" >&2; die 1 "the build failed; all of it is in $folder/build.log"; }
 }
 
 # What the report's charts need, into build/charts/: a page carries vega.js, Markdown's pictures are drawn by draw.py.

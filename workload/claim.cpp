@@ -107,7 +107,7 @@ void check_units(StrictObject object) {
 // The keys of the run that the claim names, under the claim's own.
 nlohmann::json with_run_below(nlohmann::json own, StrictObject& object, const Library& library) {
   if (!object.has("run")) return own;
-  const auto file = library.file("runs", object.text("run"));
+  const auto file = library.file("runs", named(object, "run", object.text("run")));
   nlohmann::json run = read_json_file(file);
   own.erase("run");
   run.merge_patch(own);
@@ -136,7 +136,7 @@ Claim read_claim(const nlohmann::json& json, const std::string& where, const Lib
   if (object.has("constructed")) claim.constructed = object.boolean("constructed");
   if (object.has("counts")) claim.counts = object.texts("counts");
   if (object.has("leaves_out")) claim.leaves_out = object.texts("leaves_out");
-  if (object.has("about")) claim.about = filled(object, "about");
+  if (object.has("about")) claim.about = named(object, "about", filled(object, "about"));
   if (object.has("sums")) {
     for (StrictObject& sum : object.objects("sums")) claim.sums.push_back(read_sum(sum));
   }

@@ -3,6 +3,7 @@
 // Finds and reads the published files.
 #include "record/error.hpp"
 #include "workload/claim.hpp"
+#include "workload/limits.hpp"
 #include "workload/run.hpp"
 
 #include <fmt/format.h>
@@ -16,12 +17,6 @@ namespace trainmeter {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_within(const fs::path& file, const fs::path& root) {
-  std::error_code error;
-  const fs::path relative = fs::relative(file, root, error);
-  return !error && !relative.empty() && *relative.begin() != "..";
-}
 
 // A published file is named after its id and says where its figures stand.
 template <class T>

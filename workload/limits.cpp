@@ -3,6 +3,9 @@
 // Reading of bounded values.
 #include "workload/limits.hpp"
 
+#include "record/error.hpp"
+#include "record/text_limits.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,6 +18,30 @@ std::int64_t bounded(StrictObject& object, const std::string& key, std::int64_t 
   if (value < least) object.refuse(key, fmt::format("a whole number of at least {}", least));
   if (value > most) object.refuse(key, fmt::format("a whole number of at most {}", most));
   return value;
+}
+
+bool is_within(const std::filesystem::path& file, const std::filesystem::path& folder) {
+  std::error_code error;
+  const std::filesystem::path relative = std::filesystem::relative(file, folder, error);
+  return !error && !relative.empty() && *relative.begin() != "..";
+}
+
+std::string named(const StrictObject& object, const std::string& key, const std::string& text) {
+  namespace fs = std::filesystem;
+  const auto refuse = [&] {
+    throw BadInput(
+        fmt::format("{}: {}: expected an id, or a file below the folder of this one, found '{}'",
+                    object.where(), object.path_of(key), shortened(text)));
+  };
+  const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
+  if (text.size() > kLongestName || std::ranges::any_of(text, is_control)) refuse();
+  const fs::path path = text;
+  if (path.extension() != ".json" && !path.has_parent_path()) return text;
+  const fs::path own = fs::path(object.where()).parent_path();
+  const fs::path folder = own.empty() ? "." : own;
+  const fs::path found = folder / path;
+  if (!is_within(found, folder)) refuse();
+  return found.string();
 }
 
 std::string filled(StrictObject& object, const std::string& key) {

@@ -7,6 +7,7 @@
 #include "record/strict_json.hpp"
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 namespace trainmeter {
@@ -14,10 +15,19 @@ namespace trainmeter {
 inline constexpr std::int64_t kMaxModelSize = 100'000'000;  // layers, widths, heads, experts
 inline constexpr std::int64_t kMaxRunSize = 1'000'000'000;  // GPUs, sequences, tokens in one
 inline constexpr double kMaxTokens = 1e18;                  // of a whole run
+inline constexpr std::size_t kLongestName = 1000;           // of a file
+inline constexpr int kMostStages = 100;  // of a run, and of the runs that it names
 
 // A whole number from `least` to `most`.
 std::int64_t bounded(StrictObject& object, const std::string& key, std::int64_t least,
                      std::int64_t most);
+
+// The file that an object's `text` names: an id as it is; a path, which is from the object's own
+// file, as one that can be opened. BadInput where it leads out of that file's folder, over links
+// too.
+std::string named(const StrictObject& object, const std::string& key, const std::string& text);
+
+bool is_within(const std::filesystem::path& file, const std::filesystem::path& folder);
 
 std::string filled(StrictObject& object, const std::string& key);  // a string that isn't empty
 

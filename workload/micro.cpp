@@ -44,7 +44,7 @@ MicroFigure read_figure(StrictObject object) {
 Micro read_micro(StrictObject object) {
   Micro micro;
   micro.id = filled(object, "id");
-  micro.system = object.text("system");
+  micro.system = named(object, "system", object.text("system"));
   micro.title = object.text("title");
   for (StrictObject& figure : object.objects("figures"))
     micro.figures.push_back(read_figure(figure));

@@ -187,6 +187,17 @@ auto referred(const std::string& place, Find find) {
   }
 }
 
+// What stands at `key`: inline, or in a file that it names.
+template <class Read, class Find>
+auto read_or_find(StrictObject& object, const std::string& key, Read read, Find find) {
+  if (!object.raw(key).is_string()) return read(object.object(key));
+  const std::string file = named(object, key, object.text(key));
+  return referred(object.where() + ": " + key, [&] { return find(file); });
+}
+
+// A run that names itself among its stages would never end.
+thread_local int depth = 0, stages = 0;
+
 std::vector<Stage> read_stages(StrictObject& run, const Library& library) {
   std::vector<Stage> out;
   const auto& list = run.raw("stages");
@@ -194,10 +205,14 @@ std::vector<Stage> read_stages(StrictObject& run, const Library& library) {
     run.refuse("stages",
                "a list of run ids, runs, or {title, gpus, wall_hours, gpu_hours, cost_usd}");
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string path = fmt::format("{}[{}]", run.path_of("stages"), i);
+    const std::string item = fmt::format("stages[{}]", i);
+    const std::string path = run.path_of(item);
+    if (++stages > kMostStages)
+      run.refuse("stages", fmt::format("at most {} of them, those of stages too", kMostStages));
     if (list[i].is_string()) {
-      out.push_back(stage_of(referred(run.where() + ": " + path,
-                                      [&] { return library.run(list[i].get<std::string>()); })));
+      const std::string file = named(run, item, list[i].get<std::string>());
+      out.push_back(
+          stage_of(referred(run.where() + ": " + path, [&] { return library.run(file); })));
       continue;
     }
     StrictObject object(list[i], run.where(), path);
@@ -220,28 +235,27 @@ std::vector<Stage> read_stages(StrictObject& run, const Library& library) {
 }  // namespace
 
 Run read_run(StrictObject object, const Library& library) {
-  static thread_local int depth = 0;  // a run that names itself among its stages would never end
   struct Depth {
-    Depth() { ++depth; }
+    Depth() {
+      if (depth++ == 0) stages = 0;
+    }
     ~Depth() { --depth; }
   } const guard;
-  if (depth > 8) object.refuse("stages", "stages that do not name one another in a circle");
+  constexpr int kDeepestStages = 8;
+  if (depth > kDeepestStages)
+    object.refuse("stages", "stages that do not name one another in a circle");
 
   Run run;
   run.file = object.where();
   run.id = filled(object, "id");
   run.title = filled(object, "title");
   if (object.has("model")) {
-    run.model = object.raw("model").is_string()
-                    ? referred(object.where() + ": model",
-                               [&] { return library.model(object.text("model")); })
-                    : read_model(object.object("model"));
+    run.model = read_or_find(object, "model", read_model,
+                             [&](const std::string& file) { return library.model(file); });
   }
   if (object.has("system")) {
-    run.system = object.raw("system").is_string()
-                     ? referred(object.where() + ": system",
-                                [&] { return library.system(object.text("system")); })
-                     : read_system(object.object("system"));
+    run.system = read_or_find(object, "system", read_system,
+                              [&](const std::string& file) { return library.system(file); });
   }
   run.gpus = at_least_one(object, "gpus", 1);
   run.tokens = object.optional(&StrictObject::positive, "tokens");

@@ -24,6 +24,8 @@ while [ $# -gt 0 ]; do
 done
 if [ ${#modules[@]} -gt 0 ]; then module load "${modules[@]}"; fi
 export TRAINMETER_CASE_SECONDS=$case_seconds
+# What ranks that meet without MPI show each other that they hold: this start's own secret, in its environment alone.
+export TRAINMETER_TOKEN=${TRAINMETER_TOKEN:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}
 
 # One folder for a job and its restarts, and for all tasks of an array.
 folder=$jobs/${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}

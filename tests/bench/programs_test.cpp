@@ -168,8 +168,11 @@ TEST(Programs, ListTestsShowsNamesAndMeasuresNothing) {
 
 TEST(Programs, WriteARecordAndGooglesOutput) {
   const Folder folder;
+  const std::string secrets =
+      "AWS_SECRET_ACCESS_KEY=planted SLURM_JWT=planted HF_TOKEN=planted NCCL_X_AUTH=planted "
+      "TRAINMETER_TOKEN=planted PASSWORD=planted OMP_NUM_THREADS=1 ";
   const Said said =
-      run(kSmallGemm + kBrief + "--benchmark_filter=onednn --benchmark_format=json " +
+      run(secrets + kSmallGemm + kBrief + "--benchmark_filter=onednn --benchmark_format=json " +
           "--benchmark_out=" + (folder / "g.json") + " --out=" + (folder / "r.jsonl"));
   ASSERT_EQ(said.code, 0) << said.err;
   const std::string name = "gemm/fp32/onednn/m:64/n:48/k:32";
@@ -192,6 +195,9 @@ TEST(Programs, WriteARecordAndGooglesOutput) {
   EXPECT_EQ(record.headers[0].device.kind, "cpu");
   EXPECT_EQ(record.headers[0].device.sms, row.sms);
   EXPECT_FALSE(record.headers[0].software.empty());
+  EXPECT_EQ(record.headers[0].environment.at("OMP_NUM_THREADS"), "1");
+  for (const char* file : {"g.json", "r.jsonl"})
+    EXPECT_THAT(read_text(folder / file), Not(HasSubstr("planted"))) << file;
 }
 
 TEST(Programs, EveryFormatOfGoogleBenchmarkWorks) {

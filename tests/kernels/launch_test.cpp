@@ -17,11 +17,26 @@ namespace {
 class LaunchTest : public ::testing::Test {
  protected:
   LaunchTest() {
-    for (const char* name :
-         {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_SIZE", "PMI_RANK", "PMIX_RANK",
-          "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_STEP_NODELIST",
-          "SLURM_JOB_ID", "SLURM_STEP_ID", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT",
-          "TORCHELASTIC_RUN_ID", "TRAINMETER_PORT", "TRAINMETER_TOKEN", "SLURMD_NODENAME"}) {
+    for (const char* name : {"OMPI_COMM_WORLD_SIZE",
+                             "OMPI_COMM_WORLD_RANK",
+                             "PMI_SIZE",
+                             "PMI_RANK",
+                             "PMIX_RANK",
+                             "SLURM_STEP_NUM_TASKS",
+                             "SLURM_NTASKS",
+                             "SLURM_PROCID",
+                             "SLURM_STEP_NODELIST",
+                             "SLURM_JOB_ID",
+                             "SLURM_STEP_ID",
+                             "WORLD_SIZE",
+                             "RANK",
+                             "MASTER_ADDR",
+                             "MASTER_PORT",
+                             "TORCHELASTIC_RUN_ID",
+                             "TRAINMETER_PORT",
+                             "TRAINMETER_TOKEN",
+                             "TRAINMETER_BIND",
+                             "SLURMD_NODENAME"}) {
       unsetenv(name);
     }
   }
@@ -64,7 +79,7 @@ TEST_F(LaunchTest, MpiComesBeforeSlurmAndSlurmBeforeTorchrun) {
 }
 
 TEST_F(LaunchTest, WhatIsNoNumberIsNotSet) {
-  for (const char* nonsense : {"", "four", "4x", "-2", "0"}) {
+  for (const char* nonsense : {"", "four", "4x", "-2", "0", "99999999999", "1e3", " 4"}) {
     set("WORLD_SIZE", nonsense);
     EXPECT_EQ(launched().ranks, 1) << nonsense;
   }
@@ -83,8 +98,10 @@ TEST_F(LaunchTest, WhereTheyMeet) {
   EXPECT_EQ(launched().port, 1235);
   set("TRAINMETER_PORT", "4000");
   set("TRAINMETER_TOKEN", "secret");
+  set("TRAINMETER_BIND", "ib0");
   EXPECT_EQ(launched().port, 4000);
   EXPECT_EQ(launched().token, "secret");
+  EXPECT_EQ(launched().bind, "ib0");
 }
 
 TEST_F(LaunchTest, SlurmNamesTheFirstHost) {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Ranks as threads over real sockets, and guests that are no ranks.
+// Ranks as threads over real sockets, guests that are no ranks, and somebody between them.
 #include "kernels/rendezvous.hpp"
 
 #include "kernels/collective.hpp"
@@ -10,8 +10,11 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <chrono>
 #include <functional>
+#include <poll.h>
+#include <random>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -23,6 +26,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 sockaddr_in address(int port) {
   sockaddr_in where{};
@@ -32,14 +36,16 @@ sockaddr_in address(int port) {
   return where;
 }
 
-// One that nobody uses now.
-int free_port() {
-  const Socket socket(::socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in where = address(0);
+int port_of(const Socket& socket) {
+  sockaddr_in where{};
   socklen_t length = sizeof where;
-  ::bind(socket.descriptor(), reinterpret_cast<sockaddr*>(&where), length);
   ::getsockname(socket.descriptor(), reinterpret_cast<sockaddr*>(&where), &length);
   return ntohs(where.sin_port);
+}
+
+// One that nobody uses now.
+int free_port() {
+  return port_of(listen_at("127.0.0.1", 0));
 }
 
 Socket guest(int port) {
@@ -110,7 +116,8 @@ TEST(Rendezvous, AnotherTokenRankOrCountIsRefused) {
   Launch other_token = launch_of(1, 3, port);
   other_token.token = "u";
   const auto said = meet({launch_of(0, 3, port), other_token, launch_of(2, 4, port)}, 1);
-  EXPECT_THAT(said[0], AllOf(HasSubstr("rank 1 2 of 3"), HasSubstr("refused: 2")));
+  EXPECT_THAT(said[0], AllOf(HasSubstr("rank 1 2 of 3"), HasSubstr("refused: 1"),
+                             HasSubstr("another TRAINMETER_TOKEN: 1")));
   EXPECT_THAT(said[1], HasSubstr("TRAINMETER_TOKEN"));
   EXPECT_THAT(said[2], HasSubstr("rank 2 of 4, where rank 0 expects 3 ranks"));
 }
@@ -122,20 +129,21 @@ TEST(Rendezvous, TheSameRankTwiceIsRefused) {
   EXPECT_THAT(said[1] + said[2], HasSubstr("rank 1 is there already"));
 }
 
+// More than are let in at the same time, and each would be waited for longer than the ranks wait.
 TEST(Rendezvous, StrangersDoNotKeepRanksFromMeeting) {
   const int port = free_port();
-  std::vector<Socket> open;
-  std::thread strangers([&] {
-    open.push_back(guest(port));  // says nothing
-    open.push_back(guest(port));
-    const std::string garbage = "GET / HTTP/1.1\r\n\r\n";
-    EXPECT_EQ(::send(open.back().descriptor(), garbage.data(), garbage.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(garbage.size()));
-    guest(port);  // goes at once
-  });
   std::vector<std::string> said;
   std::thread rank_zero([&] { said = meet({launch_of(0, 2, port)}, 20); });
-  strangers.join();
+  std::mt19937 random(7);
+  std::vector<Socket> open;
+  for (std::size_t i = 0; i < 300; ++i) {
+    open.push_back(guest(port));
+    std::string garbage(i % 3 == 0 ? 0 : random() % 200, ' ');  // every third says nothing
+    for (char& c : garbage) c = static_cast<char>(random());
+    if (i % 7 == 0) garbage = std::string(kProtocol) + garbage;
+    send_bytes(open.back(), garbage, steady_s() + 5);
+    if (i % 5 == 0) open.pop_back();  // goes at once
+  }
   EXPECT_THAT(meet({launch_of(1, 2, port)}, 20), Each(""));
   rank_zero.join();
   EXPECT_THAT(said, Each(""));
@@ -165,6 +173,170 @@ TEST(Rendezvous, APortInUseIsSaid) {
   EXPECT_THROW(Rendezvous(launch_of(0, 2, port), 1), Unavailable);
   EXPECT_THAT(meet({launch_of(0, 2, port)}, 1)[0],
               AllOf(HasSubstr("Address already in use"), HasSubstr("TRAINMETER_PORT")));
+}
+
+// What went through somebody between a rank and rank 0, to each of them.
+struct Overheard {
+  std::string to_zero;
+  std::string to_rank;
+};
+
+// Takes one connection on to port `zero`, until one side has gone; `change` may change what goes to
+// rank 0.
+Overheard between(const Socket& door, int zero, const std::function<void(std::string&)>& change) {
+  pollfd waits = {.fd = door.descriptor(), .events = POLLIN, .revents = 0};
+  ::poll(&waits, 1, 5000);
+  const Socket rank(::accept(door.descriptor(), nullptr, nullptr));
+  const Socket to_zero = guest(zero);
+  Overheard all;
+  for (;;) {
+    std::array<pollfd, 2> both = {{{.fd = rank.descriptor(), .events = POLLIN, .revents = 0},
+                                   {.fd = to_zero.descriptor(), .events = POLLIN, .revents = 0}}};
+    if (::poll(both.data(), both.size(), 5000) <= 0) return all;
+    for (std::size_t i = 0; i < both.size(); ++i) {
+      if (both[i].revents == 0) continue;
+      std::string some(4096, ' ');
+      const ssize_t got = ::recv(both[i].fd, some.data(), some.size(), 0);
+      if (got <= 0) return all;
+      some.resize(static_cast<std::size_t>(got));
+      (i == 0 ? all.to_zero : all.to_rank) += some;
+      if (i == 0 && change) change(some);
+      send_bytes(i == 0 ? to_zero : rank, some, steady_s() + 5);
+    }
+  }
+}
+
+// Ranks 0 and 1 with somebody between them; what both said in the end.
+std::vector<std::string> meet_through(Overheard& all,
+                                      const std::function<void(std::string&)>& change = {}) {
+  const int port = free_port();
+  const Socket door = listen_at("127.0.0.1", 0);
+  std::thread listener([&] { all = between(door, port, change); });
+  Launch zero = launch_of(0, 2, port);
+  Launch one = launch_of(1, 2, port_of(door));
+  zero.token = one.token = "a secret that nobody knows";
+  const auto said = meet({zero, one}, 1, [](Rendezvous& rendezvous, int rank) {
+    rendezvous.gather("text of " + std::to_string(rank));
+  });
+  listener.join();
+  return said;
+}
+
+TEST(Rendezvous, TheTokenIsNotSentAndWhatWasOverheardIsWorthNothing) {
+  Overheard all;
+  ASSERT_THAT(meet_through(all), Each(""));
+  EXPECT_THAT(all.to_zero + all.to_rank,
+              AllOf(HasSubstr("text of 1"), Not(HasSubstr("a secret that nobody knows"))));
+
+  // The same bytes again, to another rank 0 with the same token.
+  const int port = free_port();
+  Launch zero = launch_of(0, 2, port);
+  zero.token = "a secret that nobody knows";
+  std::thread again([&] {
+    const Socket replay = guest(port);
+    send_bytes(replay, all.to_zero, steady_s() + 5);
+    std::string answer(all.to_rank.size() + 1, ' ');
+    EXPECT_FALSE(receive_bytes(replay, answer.data(), kChallengeBytes + 1, steady_s() + 5))
+        << "more than a challenge";
+  });
+  EXPECT_THAT(meet({zero}, 0.5)[0], AllOf(HasSubstr("rank 1 of 2"), HasSubstr("TOKEN: 1")));
+  again.join();
+
+  // And rank 0's, to another rank.
+  const Socket door = listen_at("127.0.0.1", port);
+  std::thread server([&] {
+    pollfd waits = {.fd = door.descriptor(), .events = POLLIN, .revents = 0};
+    ::poll(&waits, 1, 5000);
+    const Socket visitor(::accept(door.descriptor(), nullptr, nullptr));
+    send_bytes(visitor, all.to_rank, steady_s() + 5);
+    std::array<char, kGreetingBytes> greeting{};
+    receive_bytes(visitor, greeting.data(), greeting.size(), steady_s() + 5);
+  });
+  Launch one = launch_of(1, 2, port);
+  one.token = zero.token;
+  EXPECT_THAT(meet({one}, 1)[0], HasSubstr("is no rank 0"));
+  server.join();
+}
+
+TEST(Rendezvous, WhatIsChangedOnTheWayIsRefused) {
+  Overheard all;
+  const auto another_rank = [](std::string& bytes) {
+    if (bytes.size() == kGreetingBytes) bytes[kKeyedHashBytes + 3] = 0;
+  };
+  EXPECT_THAT(meet_through(all, another_rank)[0], HasSubstr("TRAINMETER_TOKEN: 1"));
+  const auto another_text = [](std::string& bytes) {
+    if (bytes.ends_with("text of 1")) bytes.back() = '2';
+  };
+  EXPECT_THAT(meet_through(all, another_text)[0], HasSubstr("rank 1 closed its connection"));
+}
+
+TEST(Rendezvous, AMessageTwiceIsTakenOnce) {
+  const std::string key = nonce();
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()), 0);
+  Channel zero(Socket(ends[0]), key, Channel::End::rank_zero);
+  const Socket other(ends[1]);
+  std::array<int, 2> copy{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, copy.data()), 0);
+  Channel rank(Socket(copy[0]), key, Channel::End::other);
+  const Socket read(copy[1]);
+  ASSERT_TRUE(rank.send("once", steady_s() + 5));
+  std::string bytes(4 + kKeyedHashBytes + 4, ' ');
+  ASSERT_TRUE(receive_bytes(read, bytes.data(), bytes.size(), steady_s() + 5));
+  send_bytes(other, bytes + bytes, steady_s() + 5);
+  EXPECT_EQ(zero.receive(steady_s() + 5), "once");
+  EXPECT_EQ(zero.receive(steady_s() + 5), std::nullopt);
+  send_bytes(other, std::string(4, '\xff'), steady_s() + 5);  // a length of 4 GiB, and no more
+  EXPECT_EQ(zero.receive(steady_s() + 0.05), std::nullopt);
+}
+
+TEST(Rendezvous, PackedTextsThatAreCutOffAreRefused) {
+  const std::vector<std::string> texts = {"", "one", std::string(1000, 'x')};
+  const std::string packed = pack(texts);
+  EXPECT_EQ(unpack(packed), texts);
+  EXPECT_THROW(unpack(packed.substr(0, packed.size() - 1)), std::runtime_error);
+  EXPECT_THROW(unpack("abc"), std::runtime_error);
+  EXPECT_THROW(unpack("\xff\xff\xff\xffz"), std::runtime_error);
+}
+
+TEST(Rendezvous, PartsOfAHashedTextDoNotRunTogether) {
+  EXPECT_NE(keyed_hash("k", {"ab", "c"}), keyed_hash("k", {"a", "bc"}));
+  EXPECT_NE(keyed_hash("k", {"a"}), keyed_hash("l", {"a"}));
+  EXPECT_TRUE(same_hash(keyed_hash("k", {"a"}), keyed_hash("k", {"a"})));
+  EXPECT_FALSE(same_hash("a", "ab"));
+  EXPECT_NE(nonce(), nonce());
+}
+
+TEST(Rendezvous, ListensWhereItWasAskedToAlone) {
+  const auto listens_at = [](const std::string& address, int port) {
+    return connect_to(address, port, steady_s() + 1).has_value();
+  };
+  for (const char* bind : {"", "127.0.0.1", "lo", "localhost"}) {
+    const int port = free_port();
+    Launch zero = launch_of(0, 2, port);
+    zero.bind = bind;
+    std::thread rank_zero([&] { meet({zero}, 0.4); });
+    guest(port);  // until it is there
+    EXPECT_FALSE(listens_at("127.0.0.2", port)) << bind;
+    rank_zero.join();
+  }
+  Launch zero = launch_of(0, 2, free_port());
+  zero.bind = "127.0.0.2";
+  Launch one = launch_of(1, 2, zero.port);
+  one.host = zero.bind;
+  EXPECT_THAT(meet({zero, one}, 5), Each(""));
+}
+
+TEST(Rendezvous, AnAddressThatIsNotOursOrAnOpenDoorIsRefused) {
+  Launch zero = launch_of(0, 2, free_port());
+  zero.bind = "192.0.2.1";  // for documentation: nobody's
+  EXPECT_THAT(meet({zero}, 1)[0], AllOf(HasSubstr("192.0.2.1"), HasSubstr("TRAINMETER_BIND")));
+  zero.bind = "no such interface";
+  EXPECT_THAT(meet({zero}, 1)[0], HasSubstr("'no such interface' (TRAINMETER_BIND)"));
+  zero.bind = "0.0.0.0";
+  zero.token = "";
+  EXPECT_THAT(meet({zero}, 1)[0], HasSubstr("TRAINMETER_TOKEN must be the same secret"));
+  EXPECT_THROW(Rendezvous(zero, 1), Unavailable);
 }
 
 TEST(Rendezvous, ARankThatLeavesIsNamed) {
