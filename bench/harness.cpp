@@ -30,6 +30,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -53,6 +54,12 @@ struct Session {
   std::optional<Journal> journal;
 };
 
+// False where a start before was killed while it wrote its header, or nothing is there.
+bool holds_a_line(const std::filesystem::path& record) {
+  std::ifstream file(record);
+  return file && file.ignore(std::numeric_limits<std::streamsize>::max(), '\n') && !file.eof();
+}
+
 class Leader {
  public:
   Leader(Job& job, const std::vector<Plan>& plans, Runner& runner)
@@ -60,7 +67,7 @@ class Leader {
 
   int run() {
     const Header& header = session_.header = header_by(options_.rules());
-    if (options_.resume && std::filesystem::exists(options_.out)) {
+    if (options_.resume && holds_a_line(options_.out)) {
       before_ = read_record(options_.out);
       if (!options_.resume_anyway) {
         require_same(before_, {header, header_by(options_.quick_rules())});

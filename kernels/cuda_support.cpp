@@ -23,6 +23,23 @@ std::string gib(std::int64_t bytes) {
   return text;
 }
 
+// After these no call of this process succeeds; what happened stands in the kernel's log.
+bool loses_the_gpu(cudaError_t code) {
+  switch (code) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorHardwareStackError:
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorIllegalAddress:
+    case cudaErrorUnknown:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 std::string why_no_gpu() {
@@ -51,7 +68,7 @@ void cuda_check(cudaError_t code, const char* what) {
       code == cudaErrorInsufficientDriver) {
     throw Unavailable(text);
   }
-  throw std::runtime_error(text);
+  throw std::runtime_error(text + (loses_the_gpu(code) ? " (its Xid: dmesg | grep -i xid)" : ""));
 }
 
 std::int64_t device_bytes_free() {

@@ -1,18 +1,20 @@
-"""The measuring programs under faults: kill -9 at random points, signals, full and read-only disks, a full /dev/shm, two runs on one
-record. Afterwards every finished measurement is in a valid record, --resume completes it, and nothing is left running or mapped.
-    faults.py BIN [KILLS]     KILLS: how often a program is killed, by default 10"""
+"""The measuring programs under faults: kill -9 at random points, signals, full and read-only disks, quotas, network file systems, a full
+/dev/shm, two runs on one record, ranks that die, hang or are slow. Afterwards every finished measurement is in a valid record, --resume
+completes it, and nothing is left running, mapped or listening.
+    faults.py BIN DISK [KILLS]     DISK: the library made of faulty_disk.cpp; KILLS: how often a program is killed, by default 10"""
 
 import json
 import os
 import pathlib
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-BIN, KILLS = pathlib.Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10
+BIN, DISK, KILLS = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 10
 
 
 def program(name, case_seconds, *arguments):
@@ -79,19 +81,64 @@ def killed_at_random(folder):
     return f"{kills} of {starts} starts killed"
 
 
+def free_port():
+    """One that nobody uses now; afterwards ranks must have left it."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        PORTS.append(one.getsockname()[1])
+    return PORTS[-1]
+
+
+PORTS = []
+
+
+def two_ranks(record, *arguments, timeout_s=3):
+    """Over shared memory, without MPI."""
+    common = {**os.environ, "TRAINMETER_TIMEOUT": str(timeout_s), "WORLD_SIZE": "2", "TRAINMETER_PORT": str(free_port()), "TRAINMETER_TOKEN": NAME}
+    return [start(program("collective_bench", 0.05, *arguments, f"--out={record}"), env={**common, "RANK": str(rank)})
+            for rank in (0, 1)]
+
+
 def killed_ranks(folder):
     """Two ranks over shared memory, one of them killed: the other ends with 4, and no segment stays."""
     for kill in range(max(2, KILLS // 10)):
         record = folder / f"ranks{kill}.jsonl"
-        common = {**os.environ, "WORLD_SIZE": "2", "TRAINMETER_PORT": str(20000 + os.getpid() % 20000), "TRAINMETER_TOKEN": NAME}
-        ranks = [start(program("collective_bench", 0.05, "--bytes=1024,4096,16384,65536", "--benchmark_repetitions=50", f"--out={record}"),
-                       env={**common, "RANK": str(rank)}) for rank in (0, 1)]
+        ranks = two_ranks(record, "--bytes=1024,4096,16384,65536", "--benchmark_repetitions=50")
         time.sleep(RANDOM.uniform(0.3, 1.5))
         ranks[kill % 2].kill()
         codes = [rank.wait(timeout=30) for rank in ranks]
         said = [rank.stderr.read() for rank in ranks]
         assert codes[kill % 2] == -signal.SIGKILL and codes[1 - kill % 2] == 4, f"{codes}: {said}"
         rows(record)
+
+
+def hung_rank(folder):
+    """It stops for ever: the other one names it, and ends with 4."""
+    record = folder / "hung.jsonl"
+    ranks = two_ranks(record, "--bytes=1024", "--benchmark_repetitions=500")
+    while not rows(record) and ranks[0].poll() is None:
+        time.sleep(0.02)
+    ranks[1].send_signal(signal.SIGSTOP)
+    assert ranks[0].wait(timeout=30) == 4, ranks[0].returncode
+    said = ranks[0].stderr.read()
+    ranks[1].kill()
+    ranks[1].wait()
+    assert f"rank 1 (process {ranks[1].pid})" in said, said
+    assert rows(record)
+
+
+def slow_rank(folder):
+    """It runs a tenth of the time: both wait for it, and all is measured."""
+    record = folder / "slow.jsonl"
+    ranks = two_ranks(record, "--bytes=65536", "--benchmark_repetitions=3", timeout_s=60)
+    while ranks[0].poll() is None:
+        ranks[1].send_signal(signal.SIGSTOP)
+        time.sleep(0.009)
+        ranks[1].send_signal(signal.SIGCONT)
+        time.sleep(0.001)
+    codes = [rank.wait(timeout=30) for rank in ranks]
+    assert codes == [0, 0], f"{codes}: {[rank.stderr.read() for rank in ranks]}"
+    assert len(rows(record)) == 3 and all("slowest_rank" in row["notes"] for row in rows(record)), rows(record)
 
 
 def signals(folder):
@@ -147,13 +194,42 @@ def disks(folder):
     done = inside(f"mount -t tmpfs none '{folder}'; mount -o remount,ro '{folder}'; {gemm} --out='{folder}/r.jsonl'")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "Read-only" in done.stderr, f"{done.returncode}: {done.stderr}"
     ranks = " ".join(f"'{word}'" for word in program("collective_bench", 0.05, "--bytes=1024"))
-    done = inside(f"mount -t tmpfs -o size=16k none /dev/shm; export WORLD_SIZE=2 TRAINMETER_PORT={21000 + os.getpid() % 20000}; "
+    done = inside(f"mount -t tmpfs -o size=16k none /dev/shm; export WORLD_SIZE=2 TRAINMETER_PORT={free_port()}; "
                   f"RANK=1 {ranks} & RANK=0 {ranks}")
     assert done.returncode == 3 and "shared memory: " in done.stderr, f"/dev/shm full: exit code {done.returncode}: {done.stderr}"
 
 
+def network_disks(folder):
+    """What network file systems do to a record that local ones don't; with the disk as it should be, --resume does the rest."""
+    for fault, words in (("quota", "Disk quota exceeded"), ("late", "No space left"), ("stale", "Stale file handle"),
+                         ("no_locks", "cannot be locked: No locks available")):
+        record = folder / f"{fault}.jsonl"
+        child = start([*GEMM, f"--out={record}"], env={**os.environ, "LD_PRELOAD": DISK, "FAULTY_DISK": fault})
+        said = child.communicate(timeout=60)[1]
+        assert child.returncode == 4 and words in said, f"{fault}: {child.returncode}: {said}"
+        assert len(rows(record)) == (0 if fault == "no_locks" else 2), f"{fault}: {len(rows(record))} lines"
+        assert record.read_text()[-1:] in ("", "\n"), f"{fault}: a part of a line stays"
+        if fault in ("quota", "no_locks"):
+            complete(record)
+    record = folder / "append.jsonl"
+    writers = [start([*GEMM, f"--out={record}"], env={**os.environ, "LD_PRELOAD": DISK, "FAULTY_DISK": "append"}) for _ in range(2)]
+    assert [child.wait(timeout=120) for child in writers] == [0, 0], [child.stderr.read() for child in writers]
+    assert len(rows(record)) == 2 * CASES, f"{len(rows(record))} of {2 * CASES} lines"
+
+
+def sockets():
+    """Ports of ours that somebody still listens at or talks over."""
+    left = []
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        local, state = line.split()[1], line.split()[3]
+        port = int(local.rpartition(":")[2], 16)
+        if port in PORTS and state in ("01", "0A"):  # established, listening
+            left.append(f"port {port} in state {state}")
+    return left
+
+
 def left_behind(before):
-    """Processes, segments and listening sockets: none of ours."""
+    """Processes, segments and sockets: none of ours."""
     left = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
@@ -161,7 +237,7 @@ def left_behind(before):
                 left.append((process / "comm").read_text().strip() + " " + process.name)
         except OSError:
             pass
-    return left + sorted(segments() - before)
+    return left + sorted(segments() - before) + sockets()
 
 
 def segments():
@@ -170,7 +246,7 @@ def segments():
 
 segments_before = segments()
 with tempfile.TemporaryDirectory() as where:
-    for fault in (killed_at_random, killed_ranks, signals, nobody_reads, two_at_once, disks):
+    for fault in (killed_at_random, killed_ranks, hung_rank, slow_rank, signals, nobody_reads, two_at_once, disks, network_disks):
         begin = time.monotonic()
         folder = pathlib.Path(where) / fault.__name__
         folder.mkdir()

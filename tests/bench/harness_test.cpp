@@ -14,7 +14,9 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <unistd.h>
 
@@ -183,6 +185,38 @@ TEST_F(HarnessTest, FailuresInMidRunEndTheProgram) {
   EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1"));  // finished work stays
 }
 
+// As CUDA says it in the middle of a sample, after which no call of this process succeeds; the
+// sensors are gone, too.
+TEST_F(HarnessTest, AGpuThatFallsOffEndsTheProgramAndAnotherStartDoesTheRest) {
+  int runs = 0;
+  const std::string said =
+      "timed launches: cudaErrorECCUncorrectable: uncorrectable ECC error encountered";
+  Case lost = fake_case("lost");
+  lost.make = [&, good = lost.make](const OperandOptions& operands) {
+    auto operation = good(operands);
+    static_cast<FakeOperation&>(*operation).on_run = [&] {
+      if (++runs == 20) throw std::runtime_error(said);
+    };
+    return operation;
+  };
+  const std::vector<Case> cases = {fake_case("a"), lost, fake_case("b")};
+  int code = kFine;
+  std::string why;
+  try {
+    code = run_job(job(cases));
+  } catch (...) {
+    const Failure failure = failure_in_flight();
+    code = failure.code;
+    why = failure.text;
+  }
+  EXPECT_EQ(code, kEnvironmentFailed);
+  EXPECT_EQ(why, said);
+  EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1"));
+  EXPECT_EQ(run_job(job(cases, {"--resume"})), kFine);
+  EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1", "gemm/fp32/lost/m:1/n:1/k:1",
+                                      "gemm/fp32/b/m:1/n:1/k:1"));
+}
+
 TEST_F(HarnessTest, ResumeSkipsWhatIsFinishedInTheSameWay) {
   EXPECT_EQ(run_job(job({fake_case("a")})), kFine);
   EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")}, {"--resume"})), kFine);
@@ -193,6 +227,16 @@ TEST_F(HarnessTest, ResumeSkipsWhatIsFinishedInTheSameWay) {
   // More repetitions: not finished.
   EXPECT_EQ(run_job(job({fake_case("a")}, {"--resume", "--benchmark_repetitions=2"})), kFine);
   EXPECT_EQ(made_, 4);
+}
+
+TEST_F(HarnessTest, ResumeTakesARecordThatDidNotGetAsFarAsItsHeader) {
+  for (const char* left : {"", R"({"schema":1,"ki)"}) {
+    std::ofstream(file_) << left;
+    EXPECT_EQ(run_job(job({fake_case("a")}, {"--resume"})), kFine);
+    EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1"));
+  }
+  std::ofstream(file_) << "something else";
+  EXPECT_THROW(run_job(job({fake_case("a")}, {"--resume"})), BadInput);
 }
 
 TEST_F(HarnessTest, ResumeRefusesARecordOfAnotherMachineOrSettingUnlessTold) {

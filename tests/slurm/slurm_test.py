@@ -1,6 +1,7 @@
 """Measuring jobs on a real Slurm of two virtual nodes on this machine: from sbatch to the report, and what goes wrong on the way.
     slurm_test.py BIN SOURCE [CASE...]
-Skipped, with the reason, where slurm-wlm and munge aren't installed or this isn't root."""
+The case slow_link, which runs alone, has four nodes in network namespaces with limited links instead.
+Skipped, with the reason, where slurm-wlm and munge aren't installed, this isn't root, or namespaces can't be had."""
 
 import json
 import os
@@ -12,10 +13,12 @@ import sys
 import tempfile
 import time
 
-BIN, SOURCE = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+BIN, SOURCE = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
 CLUSTER = pathlib.Path(__file__).parent / "cluster.sh"
+NETWORK = sys.argv[3:] == ["slow_link"]
 # The shortest case: half a second or so.
 QUICK = ["--device", "cpu", "--case_seconds", "0.05"]
+PAYLOAD = 1 << 20  # of a collective over limited links
 LONGER = ["--device", "cpu", "--case_seconds", "1"]
 
 
@@ -37,6 +40,9 @@ class Cluster:
 
     def __init__(self, folder):
         self.folder = folder
+        namespace = folder / "namespace"
+        self.space = "/run/netns/" + namespace.read_text().strip() if namespace.exists() else ""
+        self.there = ["nsenter", "--net=" + self.space] if self.space else []
         self.bin = folder / "tree" / "build" / "bin"
         self.bin.mkdir(parents=True)
         (folder / "tree" / "scripts").symlink_to(SOURCE / "scripts")
@@ -49,7 +55,7 @@ class Cluster:
         os.chdir(folder)
 
     def submit(self, *arguments, codes=(0,)):
-        return call(self.bin / "trainmeter", "submit", *arguments, codes=codes)
+        return call(*self.there, self.bin / "trainmeter", "submit", *arguments, codes=codes)
 
     def start(self, *arguments):
         """Submitted and left alone, as by a terminal that was lost; the job's number."""
@@ -228,6 +234,37 @@ def case_node_down(c):
         call("scontrol", "update", "nodename=n2", "state=resume", codes=(0, 1))  # 1: it came back by itself
 
 
+def case_slow_link(c):
+    """Four nodes with a network of their own each, 400 Mbit/s to a switch, and one path at half of it: fabric's rounds and accept find
+    that path and nothing else. Ranks are started by Slurm and PMIx, and MPI carries the data over TCP."""
+    for one, other in ((2, 3), (3, 2)):
+        slow = ["tc", "-n", pathlib.Path(c.space).name + f"-{one}"]
+        call(*slow, "class", "add", "dev", "eth0", "parent", "1:", "classid", "1:2", "htb", "rate", "200mbit", "quantum", "60000")
+        call(*slow, "filter", "add", "dev", "eth0", "parent", "1:", "protocol", "ip", "u32",
+             "match", "ip", "dst", f"10.77.0.{other}/32", "flowid", "1:2")
+    os.environ.update(OMPI_MCA_mpi_yield_when_idle="1", OMPI_MCA_btl="tcp,self")
+    (c.bin / "collective_bench").write_text(  # 64 MiB would take seconds over such links
+        f'#!/bin/bash\nexec "{BIN}/collective_bench" "${{@/#--bytes=*/--bytes={PAYLOAD}}}"\n')
+    done = c.submit("fabric", "--nodes", "4", "--device", "cpu", "--case_seconds", "0.1", codes=(0, 1))
+    assert "all pairs of 4 nodes (rounds: 3)" in done.stderr, done.stderr
+    records = sorted(c.folder.glob("trainmeter-jobs/*/records/*+*.jsonl"))
+    rate = {}  # by pair
+    for file in records:
+        for row in map(json.loads, file.read_text().splitlines()):
+            if row["kind"] == "measurement":
+                rate[row["notes"]["hosts"]] = PAYLOAD / sorted(row["time_s"])[len(row["time_s"]) // 2]
+    assert len(rate) == 6, rate
+    usual = sorted(rate.values())[3]
+    print("MB/s:", {pair: round(value / 1e6, 1) for pair, value in rate.items()})
+    rules = c.folder / "rules.json"
+    rules.write_text(json.dumps({"floors": [{"operation": "allreduce", "shape": {"bytes": PAYLOAD}, "bytes_per_s": 0.75 * usual}]}))
+    verdict = json.loads(call(c.bin / "trainmeter", "accept", *records, "--rules", rules, "--format", "json", codes=(1,)).stdout)
+    failed = [part["name"] for kind in ("nodes", "links") for part in verdict[kind] if part["verdict"] == "fail"]
+    assert failed == ["n2 - n3"], verdict
+    call(c.bin / "trainmeter", "accept", *records, "--rules", rules, "--drain", c.folder / "drain", codes=(1,))
+    assert not (c.folder / "drain").read_text(), "no node is to blame"
+
+
 def skip(why):
     print("skipped: " + why)
     sys.exit(0)
@@ -239,21 +276,36 @@ for program in ("sbatch", "slurmctld", "slurmd", "munged"):
 if os.geteuid() != 0:
     skip("the test cluster needs root")
 os.environ["PATH"] += ":/usr/sbin"
+if NETWORK:
+    for program in ("ip", "tc", "nsenter"):
+        if shutil.which(program) is None:
+            skip(f"no {program} (apt-get install iproute2 util-linux)")
+    needs = ("ip link add bridge0 type bridge", "ip link add veth0 type veth peer name veth1", "tc qdisc add dev lo root handle 1: htb",
+             "tc filter add dev lo parent 1: protocol ip u32 match ip dst 127.0.0.2/32 flowid 1:2",
+             "ip netns add trainmeter-probe", "ip netns delete trainmeter-probe")
+    probe = ["unshare", "--net", "--uts", "sh", "-ec", "; ".join(needs)]
+    probed = subprocess.run(probe, capture_output=True, text=True, check=False)
+    if probed.returncode != 0:
+        skip("no network namespaces with limited links here: " + probed.stderr.strip().replace("\n", " "))
 
 cases = {name.removeprefix("case_"): function for name, function in list(globals().items()) if name.startswith("case_")}
+cluster = None
 with tempfile.TemporaryDirectory(prefix="trainmeter-slurm-", ignore_cleanup_errors=True) as folder:
     folder = pathlib.Path(folder).resolve()
     try:
-        call(CLUSTER, "start", folder)
+        call(CLUSTER, "start", folder, *(["4", "400mbit"] if NETWORK else []))
         cluster = Cluster(folder)
-        for name in sys.argv[3:] or cases:
+        for name in sys.argv[3:] or [case for case in cases if case != "slow_link"]:
             start = time.monotonic()
             cases[name](cluster)
             print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
     finally:
         os.chdir("/")
-        subprocess.run(["scancel", "--user=root"], capture_output=True, check=False)
+        if cluster:
+            subprocess.run([*cluster.there, "scancel", "--user=root"], capture_output=True, check=False)
         time.sleep(0.5)
         subprocess.run([CLUSTER, "stop", folder], check=False)
 left = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
 assert not left, f"processes stay: {left}"
+left = [space for space in os.listdir("/run/netns") if space.startswith(cluster.space.rpartition("/")[2])] if NETWORK else []
+assert not left, f"namespaces stay: {left}"
