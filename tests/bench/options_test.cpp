@@ -240,8 +240,9 @@ TEST(Progress, SaysWhereItIsAndHowLong) {
 }
 
 TEST(Session, KeepsOnlyAllowedVariables) {
-  const char* const variables[] = {"OMP_NUM_THREADS=2", "HOME=/root", "API_TOKEN=x",
-                                   "SLURM_JOB_ID=7",    "NOTHING",    nullptr};
+  const char* const variables[] = {
+      "OMP_NUM_THREADS=2",       "HOME=/root", "API_TOKEN=x", "SLURM_JOB_ID=7", "NOTHING",
+      "TRAINMETER_TOKEN=secret", nullptr};
   const auto found = allowed_environment(variables);
   EXPECT_EQ(found.size(), 2U);
   EXPECT_EQ(found.at("OMP_NUM_THREADS"), "2");
