@@ -7,7 +7,7 @@ install(DIRECTORY scripts/slurm DESTINATION ${CMAKE_INSTALL_DATADIR}/trainmeter)
 # What scripts/charts.sh got: a page carries it. The converter to SVG stays where it is, a Python of this machine.
 install(FILES ${PROJECT_BINARY_DIR}/charts/vega.js DESTINATION ${CMAKE_INSTALL_DATADIR}/trainmeter/charts OPTIONAL)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 if(NOT TRAINMETER_PORTABLE)
   # Libraries outside the loader's path (OpenBLAS's OpenMP variant, CUDA's) are found where the build found them.
@@ -47,4 +47,12 @@ install(CODE "
   foreach(library IN LISTS libraries)
     file(INSTALL \"\${library}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib\" FOLLOW_SYMLINK_CHAIN)
   endforeach()
+  include(\"${PROJECT_SOURCE_DIR}/cmake/Licences.cmake\")
+  write_licences(\"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}/licences\" \${libraries})
 ")
+
+# cpack --preset portable: the same folder as one file.
+set(CPACK_GENERATOR TGZ)
+set(CPACK_PACKAGE_FILE_NAME trainmeter-${PROJECT_VERSION}-${CMAKE_SYSTEM_NAME}-${CMAKE_SYSTEM_PROCESSOR})
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+include(CPack)

@@ -147,7 +147,12 @@ std::optional<fs::path> merge_records(const fs::path& folder) {
   const fs::path part = folder / "record.jsonl.part";
   if (std::ofstream out(part, std::ios::binary); !(out << all).flush())
     throw EnvironmentFailed(part.string() + ": writing failed");
-  fs::rename(part, merged);
+  // A network file system that asks its server twice may say that it failed though it was done.
+  std::error_code error;
+  fs::rename(part, merged, error);
+  std::error_code none;
+  if (error && (fs::exists(part, none) || !fs::exists(merged, none)))
+    throw EnvironmentFailed(merged.string() + ": renaming failed: " + error.message());
   return merged;
 }
 

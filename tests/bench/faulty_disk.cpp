@@ -8,11 +8,13 @@
 //   no_locks  nobody gives locks: ENOLCK
 //   append    O_APPEND is looking for the end first and writing there some time later: writers that
 //             don't lock write over each other
+//   rename    is done, and then said to have failed with ENOENT, as where a server was asked twice
 #include <sys/file.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -79,6 +81,13 @@ ssize_t write(int descriptor, const void* from, size_t bytes) {
     return ::pwrite(descriptor, from, bytes, status.st_size);
   }
   return really(descriptor, from, bytes);
+}
+
+int rename(const char* from, const char* to) {
+  static const auto really = real<int(const char*, const char*)>("rename");
+  const int done = really(from, to);
+  return done == 0 && is("rename") && std::string_view(to).ends_with(".jsonl") ? fails(ENOENT)
+                                                                               : done;
 }
 
 }  // extern "C"

@@ -118,6 +118,12 @@ def case_report(c):
     assert "gpu:8" in call("scontrol", "show", "job", "1").stdout
     header = json.loads(c.records("1")[0].read_text().splitlines()[0])
     assert header["host"] in ("n1", "n2"), header["host"]
+    # Merging on a disk that says of a renamed file that there was none.
+    merged = c.folder / "trainmeter-jobs/1/record.jsonl"
+    merged.unlink()
+    call(c.bin / "trainmeter", "submit", "--attach", "1",
+         env={**os.environ, "LD_PRELOAD": str(BIN.parent / "tests/bench/libfaulty_disk.so"), "FAULTY_DISK": "rename"})
+    assert merged.exists() and not merged.with_suffix(".jsonl.part").exists()
 
 
 def case_refusals(c):

@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 the trainmeter authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every test that docs/reliability.md names exists, and those that it marks as long are.
+    promises.py SOURCE BUILD"""
+
+import fnmatch
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+SOURCE, BUILD = pathlib.Path(sys.argv[1]), sys.argv[2]
+
+# Tests of GoogleTest by their sources, so that those count, too, which this build leaves out (no MPI, no CUDA).
+known = set()
+for file in (SOURCE / "tests").rglob("*.cpp"):
+    for suite, name in re.findall(r"^TEST(?:_[FP])?\((\w+),\s+(\w+)\)", file.read_text(), re.MULTILINE):
+        known.add(f"{suite}.{name}")
+listed = json.loads(subprocess.run(["ctest", "--test-dir", BUILD, "--show-only=json-v1"], capture_output=True, text=True, check=True).stdout)
+long = set()
+for test in listed["tests"]:
+    labels = next((p["value"] for p in test.get("properties", []) if p["name"] == "LABELS"), [])
+    known.add(test["name"])
+    if "long" in labels:
+        long.add(test["name"])
+assert len(known) > 500 and long, f"{len(known)} tests, {len(long)} long"
+
+page = (SOURCE / "docs/reliability.md").read_text()
+promises = [line for line in page.splitlines() if line.startswith("|")][2:]
+assert len(promises) > 20, promises
+named = 0
+for line in promises:
+    promise, tests = [cell.strip() for cell in line.strip("|").split(" | ")][-2:]
+    found = re.findall(r"`([\w.*/]+)`( \(\*long\*\))?", tests)
+    assert found, f"no test holds: {promise}"
+    for name, marked in found:
+        matching = fnmatch.filter(known, name)
+        assert matching, f"docs/reliability.md names {name}, which is no test"
+        assert bool(marked) == all(one in long for one in matching), f"docs/reliability.md: {name}: *long* where it is, and only there"
+        named += 1
+print(f"{len(promises)} promises, {named} names of tests")
