@@ -4,9 +4,8 @@
 // they say afterwards. A connection starts so:
 //
 //   rank 0    challenge: kProtocol, a nonce
-//   rank      greeting: a nonce, its rank, the count of ranks, a keyed hash of these and of rank
-//   0's
-//             nonce by the token
+//   rank      greeting: a nonce, its rank, the count of ranks, and a keyed hash of all these and
+//             the challenge's nonce by the token
 //   both      messages: length, keyed hash, text. The key comes from the token and both nonces; the
 //             hash covers the text, who says it, and how many messages that side sent before.
 //

@@ -263,7 +263,7 @@ def case_slow_link(c):
     usual = sorted(rate.values())[3]
     print("MB/s:", {pair: round(value / 1e6, 1) for pair, value in rate.items()})
     rules = c.folder / "rules.json"
-    rules.write_text(json.dumps({"floors": [{"operation": "allreduce", "shape": {"bytes": PAYLOAD}, "bytes_per_s": 0.75 * usual}]}))
+    rules.write_text(json.dumps({"floors": [{"operation": "allreduce", "shape": {"bytes": PAYLOAD}, "bytes_per_s": 0.7 * usual}]}))
     verdict = json.loads(call(c.bin / "trainmeter", "accept", *records, "--rules", rules, "--format", "json", codes=(1,)).stdout)
     failed = [part["name"] for kind in ("nodes", "links") for part in verdict[kind] if part["verdict"] == "fail"]
     assert failed == ["n2 - n3"], verdict
