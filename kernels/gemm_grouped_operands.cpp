@@ -84,6 +84,7 @@ GroupedOperands::GroupedOperands(const GroupedGemmProblem& problem, std::uint64_
 
 void GroupedOperands::place(const ScaledOperand& made, std::vector<std::byte>& to, std::int64_t at,
                             std::int64_t row) {
+  if (made.k == 0) return;  // an empty group has no address
   for (std::int64_t r = 0; r < made.rows; ++r) {
     std::memcpy(to.data() + at + r * row, made.elements.data() + r * made.k,
                 static_cast<std::size_t>(made.k));
