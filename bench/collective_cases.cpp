@@ -69,7 +69,7 @@ class Lister {
  private:
   // Without a world: all that this build could have.
   void choose_backends() {
-    std::vector<std::string> there = {"shm", "mpi"};
+    std::vector<std::string> there = {"shm", "mpi", "gloo"};
     if (gpu_) there = {"nccl", "peer"};
     if (virtual_) there = {"peer"};
     if (world_ != nullptr) there = world_->backends();
@@ -79,7 +79,11 @@ class Lister {
             fmt::format("--backend={}: here there is {} alone", backend, fmt::join(there, ", ")));
       }
     }
-    backends_ = asked_.backends.empty() ? there : asked_.backends;
+    backends_ = asked_.backends;
+    if (backends_.empty()) {  // gloo is for hosts that share no memory
+      backends_ = there;
+      if (std::ranges::find(there, "shm") != there.end()) std::erase(backends_, "gloo");
+    }
     if (asked_.nccl_tests) backends_.resize(1);
   }
 
@@ -140,9 +144,11 @@ class Lister {
     if (backend == "peer" && problem.what != all_reduce) {
       return fmt::format("{}: peer can't", to_string(problem.what));
     }
+    if (backend == "gloo" && problem.what == reduce_scatter) return "reducescatter: gloo can't";
     if (!problem.in_place) return "";
     const bool exchange = problem.what == all_to_all || problem.what == send_recv;
-    if (problem.what == all_to_all_v || (exchange && backend == "nccl") ||
+    const bool apart = backend == "nccl" || backend == "gloo";
+    if (problem.what == all_to_all_v || (exchange && apart) ||
         (problem.what == reduce_scatter && backend == "mpi")) {
       return fmt::format("{} in place: {} can't", to_string(problem.what), backend);
     }

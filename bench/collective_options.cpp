@@ -86,7 +86,9 @@ void CollectiveFlags::add(CLI::App& app) {
   app.add_option("--operation", operations,
                  "LIST of allreduce, allgather, reducescatter, broadcast, reduce, alltoall, "
                  "alltoallv, sendrecv, dispatch, combine (allreduce)");
-  app.add_option("--backend", backends, "LIST of shm, mpi, nccl, peer (all there are)");
+  app.add_option(
+      "--backend", backends,
+      "LIST of shm, mpi, gloo, nccl, peer (all there are; gloo beside shm only where named)");
   app.add_option("--place", places, "LIST of out, in: into another buffer, or in place (out)");
   app.add_option("--split", split,
                  "node|rail|N: groups of ranks that work at once: those of a host, those at the "
@@ -121,7 +123,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   }
   if (!backends.empty()) out.backends = parse_list("--backend", backends);
   for (const std::string& one : out.backends) {
-    require_known("--backend", one, {"shm", "mpi", "nccl", "peer"});
+    require_known("--backend", one, {"shm", "mpi", "gloo", "nccl", "peer"});
   }
   if (!places.empty()) {
     out.in_place.clear();

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Collectives between ranks: by our own shared memory and MPI between processes, by NCCL and our
-// own over peer memory between the GPUs that one process drives.
+// Collectives between ranks: by our own shared memory, MPI and gloo between processes, by NCCL and
+// our own over peer memory between the GPUs that one process drives.
 #pragma once
 
 #include "kernels/collective_layout.hpp"

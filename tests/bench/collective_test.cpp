@@ -297,6 +297,28 @@ TEST_F(LocalTest, RanksMeetWithoutMpi) {
   }
 }
 
+// On one host gloo is there where it is named, and pairs with our own on the same payloads.
+TEST_F(LocalTest, GlooWorksBesideSharedMemory) {
+  const std::string file = folder_ / "r.jsonl";
+  const std::string command = kBrief +
+                              "--target=0 --backend=shm,gloo --operation=allreduce,sendrecv "
+                              "--bytes=4096 --dtype=fp16,fp8 --out=" +
+                              file;
+  const Said said = ranks({command, command, command}, 3);
+  if (said.err.find("--backend=gloo: here there is shm alone") != std::string::npos) {
+    GTEST_SKIP() << "skipped: built without gloo";
+  }
+  EXPECT_EQ(said.code, 3) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("shm: sums are in fp64, fp32, bf16 and fp16, not fp8"));
+  EXPECT_THAT(said.err, HasSubstr("gloo: sums are in fp64, fp32, bf16 and fp16, not fp8"));
+  const Record record = read_record(file);
+  ASSERT_EQ(record.lines.size(), 8U);
+  for (const Line& line : record.lines) {
+    const Measurement& m = line.measurement;
+    EXPECT_EQ(m.usable(), m.operation == "sendrecv" || m.dtype == "fp16") << m.name << m.failure;
+  }
+}
+
 TEST_F(LocalTest, RanksOfTwoNodesNameThemForAccept) {
   const std::string file = folder_ / "r.jsonl";
   const std::string command = kBrief + "--bytes=1024 --out=" + file;
