@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collectives over a range of payloads, and the dispatch and combine of a mixture of experts.
 #include "bench/case_lists.hpp"
+#include "bench/expected.hpp"
 #include "kernels/moe_routing.hpp"
 #include "record/error.hpp"
 #include "record/names.hpp"
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -242,6 +244,10 @@ class Lister {
     if (virtual_) {
       made.notes["virtual_ranks"] =
           "all ranks' payloads in one GPU's memory: a time of that memory, not of links";
+    }
+    const char* const algorithm = std::getenv("NCCL_ALGO");
+    if (backend == "nccl" && algorithm != nullptr && !nccl_algorithm(algorithm).empty()) {
+      made.notes["algorithm"] = nccl_algorithm(algorithm);
     }
     made.operation = operation;
     made.dtype = dtype;

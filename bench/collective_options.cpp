@@ -96,6 +96,9 @@ void CollectiveFlags::add(CLI::App& app) {
   app.add_option("--virtual_ranks", virtual_ranks,
                  "2 to 8: so many ranks' payloads on one GPU, reduced by our own all-reduce; its "
                  "times say nothing of links");
+  app.add_option("--system", system,
+                 "ID of results/published/systems: whose link rates are expected where NVML tells "
+                 "none, and between hosts");
   app.add_option("--nodes", nodes, "dispatch, combine: as if the ranks lay on so many (1)");
   app.add_option("--group_limit", group_limit,
                  "dispatch, combine: nodes that a token may go to (the model's)");
@@ -132,6 +135,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
       out.in_place.push_back(one == "in");
     }
   }
+  out.system = system;
   out.split_text = split;
   out.split = read_split(split);
   if (!virtual_ranks.empty()) {

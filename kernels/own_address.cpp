@@ -3,7 +3,6 @@
 // By the system's own routes: a datagram socket that is connected has an address at each end, and
 // sends nothing.
 #include "kernels/collective_gloo.hpp"
-#include "kernels/rendezvous.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -12,6 +11,7 @@
 #include <array>
 #include <netdb.h>
 #include <sstream>
+#include <unistd.h>
 
 namespace trainmeter {
 namespace {
@@ -29,14 +29,14 @@ std::string way_to(const std::string& host, int port) {
   wanted.ai_socktype = SOCK_DGRAM;
   addrinfo* found = nullptr;
   if (::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &wanted, &found) != 0) return "";
-  const Socket socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   sockaddr_in from{};
   sockaddr_in to{};
   socklen_t length = sizeof from;
-  const bool there =
-      ::connect(socket.descriptor(), found->ai_addr, found->ai_addrlen) == 0 &&
-      ::getsockname(socket.descriptor(), reinterpret_cast<sockaddr*>(&from), &length) == 0 &&
-      ::getpeername(socket.descriptor(), reinterpret_cast<sockaddr*>(&to), &length) == 0;
+  const bool there = ::connect(socket, found->ai_addr, found->ai_addrlen) == 0 &&
+                     ::getsockname(socket, reinterpret_cast<sockaddr*>(&from), &length) == 0 &&
+                     ::getpeername(socket, reinterpret_cast<sockaddr*>(&to), &length) == 0;
+  if (socket >= 0) ::close(socket);
   ::freeaddrinfo(found);
   return there ? text_of(from) + " " + text_of(to) : "";
 }
