@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collectives over a range of payloads, and the dispatch and combine of a mixture of experts.
 #include "bench/case_lists.hpp"
+#include "bench/expected.hpp"
 #include "kernels/moe_routing.hpp"
 #include "record/error.hpp"
 #include "record/names.hpp"
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -69,7 +71,7 @@ class Lister {
  private:
   // Without a world: all that this build could have.
   void choose_backends() {
-    std::vector<std::string> there = {"shm", "mpi"};
+    std::vector<std::string> there = {"shm", "mpi", "gloo"};
     if (gpu_) there = {"nccl", "peer"};
     if (virtual_) there = {"peer"};
     if (world_ != nullptr) there = world_->backends();
@@ -79,7 +81,11 @@ class Lister {
             fmt::format("--backend={}: here there is {} alone", backend, fmt::join(there, ", ")));
       }
     }
-    backends_ = asked_.backends.empty() ? there : asked_.backends;
+    backends_ = asked_.backends;
+    if (backends_.empty()) {  // gloo is for hosts that share no memory
+      backends_ = there;
+      if (std::ranges::find(there, "shm") != there.end()) std::erase(backends_, "gloo");
+    }
     if (asked_.nccl_tests) backends_.resize(1);
   }
 
@@ -140,9 +146,11 @@ class Lister {
     if (backend == "peer" && problem.what != all_reduce) {
       return fmt::format("{}: peer can't", to_string(problem.what));
     }
+    if (backend == "gloo" && problem.what == reduce_scatter) return "reducescatter: gloo can't";
     if (!problem.in_place) return "";
     const bool exchange = problem.what == all_to_all || problem.what == send_recv;
-    if (problem.what == all_to_all_v || (exchange && backend == "nccl") ||
+    const bool apart = backend == "nccl" || backend == "gloo";
+    if (problem.what == all_to_all_v || (exchange && apart) ||
         (problem.what == reduce_scatter && backend == "mpi")) {
       return fmt::format("{} in place: {} can't", to_string(problem.what), backend);
     }
@@ -236,6 +244,10 @@ class Lister {
     if (virtual_) {
       made.notes["virtual_ranks"] =
           "all ranks' payloads in one GPU's memory: a time of that memory, not of links";
+    }
+    const char* const algorithm = std::getenv("NCCL_ALGO");
+    if (backend == "nccl" && algorithm != nullptr && !nccl_algorithm(algorithm).empty()) {
+      made.notes["algorithm"] = nccl_algorithm(algorithm);
     }
     made.operation = operation;
     made.dtype = dtype;

@@ -86,7 +86,9 @@ void CollectiveFlags::add(CLI::App& app) {
   app.add_option("--operation", operations,
                  "LIST of allreduce, allgather, reducescatter, broadcast, reduce, alltoall, "
                  "alltoallv, sendrecv, dispatch, combine (allreduce)");
-  app.add_option("--backend", backends, "LIST of shm, mpi, nccl, peer (all there are)");
+  app.add_option(
+      "--backend", backends,
+      "LIST of shm, mpi, gloo, nccl, peer (all there are; gloo beside shm only where named)");
   app.add_option("--place", places, "LIST of out, in: into another buffer, or in place (out)");
   app.add_option("--split", split,
                  "node|rail|N: groups of ranks that work at once: those of a host, those at the "
@@ -94,6 +96,9 @@ void CollectiveFlags::add(CLI::App& app) {
   app.add_option("--virtual_ranks", virtual_ranks,
                  "2 to 8: so many ranks' payloads on one GPU, reduced by our own all-reduce; its "
                  "times say nothing of links");
+  app.add_option("--system", system,
+                 "ID of results/published/systems: whose link rates are expected where NVML tells "
+                 "none, and between hosts");
   app.add_option("--nodes", nodes, "dispatch, combine: as if the ranks lay on so many (1)");
   app.add_option("--group_limit", group_limit,
                  "dispatch, combine: nodes that a token may go to (the model's)");
@@ -121,7 +126,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   }
   if (!backends.empty()) out.backends = parse_list("--backend", backends);
   for (const std::string& one : out.backends) {
-    require_known("--backend", one, {"shm", "mpi", "nccl", "peer"});
+    require_known("--backend", one, {"shm", "mpi", "gloo", "nccl", "peer"});
   }
   if (!places.empty()) {
     out.in_place.clear();
@@ -130,6 +135,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
       out.in_place.push_back(one == "in");
     }
   }
+  out.system = system;
   out.split_text = split;
   out.split = read_split(split);
   if (!virtual_ranks.empty()) {

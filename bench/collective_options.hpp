@@ -25,6 +25,7 @@ struct CollectiveOptions {
   std::int64_t nodes = 1, group_limit = 0;  // of dispatch and combine; 0: the model's
   double skew = 0;
   int virtual_ranks = 0;  // on one GPU; 0: none
+  std::string system;     // whose links are expected where NVML doesn't tell; "": none
 
   bool nccl_tests = false;                                                   // --format=nccl-tests
   std::int64_t least_bytes = 0, most_bytes = 0, step_bytes = 0, factor = 1;  // -b -e -i -f
@@ -36,7 +37,7 @@ struct CollectiveOptions {
 // The texts of the flags, until all are known.
 struct CollectiveFlags {
   std::string operations, backends, places, split, nodes, group_limit, skew, virtual_ranks,
-      format = "google";
+      system, format = "google";
   std::string least, most, step, factor, iterations, warmup, check, gpus, reduction, type;
 
   void add(CLI::App& app);

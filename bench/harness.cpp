@@ -4,6 +4,7 @@
 #include "bench/harness.hpp"
 
 #include "bench/exit_code.hpp"
+#include "bench/expected.hpp"
 #include "bench/layer_rows.hpp"
 #include "bench/plans.hpp"
 #include "bench/progress.hpp"
@@ -18,6 +19,7 @@
 #include "record/overlap.hpp"
 #include "record/samples.hpp"
 #include "record/statistics.hpp"
+#include "record/wire_bytes.hpp"
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -304,6 +306,7 @@ class Leader {
     if (std::ranges::find(collective_names(), row.operation) != collective_names().end()) {
       state.counters["bus_GB/s"] =
           rate(row.bytes, median_s) * bus_factor(row.operation, row.ranks) / 1e9;
+      show_links(state, row, median_s);
       show_iterations(state, row);
     }
     if (const auto worth = work_per_joule(row)) {
@@ -359,6 +362,26 @@ class Leader {
                "together: device {} ({}) was the slowest in {} of {} cases, at {:.2f} of its speed "
                "alone (median)\n",
                device, job_.devices[device], speeds.size(), slowest_.size(), median(speeds));
+  }
+
+  // What the busiest rank has on its links, where the algorithm is known, or between what it lies
+  // where NCCL chose; and what was expected.
+  static void show_links(benchmark::State& state, const Measurement& row, double median_s) {
+    if (row.ranks < 2 || row.shape.contains("virtual_ranks")) return;
+    const auto wire = [&](const char* name, double factor) {
+      if (factor > 0) state.counters[name] = rate(row.bytes, median_s) * factor / 1e9;
+    };
+    const std::string algorithm = wire_algorithm(row.operation, row.notes);
+    if (!algorithm.empty()) {
+      wire("wire_GB/s", wire_factor(row.operation, algorithm, row.ranks));
+    } else if (row.backend == "nccl") {
+      const WireRange range = nccl_wire_range(row.operation, row.ranks);
+      wire("wire_least_GB/s", range.least);
+      wire("wire_most_GB/s", range.most);
+    }
+    if (const auto found = row.notes.find(kExpectedNote); found != row.notes.end()) {
+      state.counters["expected_bus_GB/s"] = std::stod(found->second) / 1e9;
+    }
   }
 
   // How the single iterations of a collective lie, and who was the slowest; nothing where samples

@@ -6,6 +6,7 @@
 #include "bench/concurrent.hpp"
 #include "bench/exclusive.hpp"
 #include "bench/exit_code.hpp"
+#include "bench/expected.hpp"
 #include "bench/harness.hpp"
 #include "bench/interrupt.hpp"
 #include "bench/sentinel.hpp"
@@ -29,7 +30,8 @@ namespace trainmeter {
 namespace {
 
 std::unique_ptr<Timer> timer_for(const Target& target, World* world) {
-  return target.kind == DeviceKind::gpu ? make_gpu_timer() : make_cpu_timer(steady_clock(), world);
+  return target.kind == DeviceKind::gpu ? make_gpu_timer(world)
+                                        : make_cpu_timer(steady_clock(), world);
 }
 
 void require_alone(const Options& options, const Target& target) {
@@ -168,6 +170,11 @@ int device_program(Program program, const std::vector<std::string>& command, Cas
   return run_job(std::move(job));
 }
 
+// Whether each of several processes drives a GPU; auto: where this one sees any.
+bool on_gpus(const Options& options) {
+  return options.device == "gpu" || (options.device == "auto" && gpus().why_none.empty());
+}
+
 // The ranks of this run: null where cases are only listed. Before anything looks at the cores,
 // which ranks of one host divide up.
 std::unique_ptr<World> collective_world(const Options& options) {
@@ -177,17 +184,17 @@ std::unique_ptr<World> collective_world(const Options& options) {
   if (virtual_ranks > 0 && (several || options.device == "cpu")) {
     throw BadInput("--virtual_ranks: expected one process with a GPU");
   }
-  if (several && options.device == "gpu") {
-    throw BadInput("--device=gpu: one process drives all GPUs; start it without mpirun or srun");
-  }
   if (options.google.list_tests) return nullptr;
   if (virtual_ranks > 0) return make_virtual_world(virtual_ranks);
   const Split& split = options.collective.split;
   if (several) {
     if (options.collective.gpus > 1) {
-      throw Unavailable(fmt::format("-g {}: a process between CPUs is one rank and has no GPU",
-                                    options.collective.gpus));
+      throw Unavailable(
+          fmt::format("-g {}: of several processes each is one rank, with one GPU at "
+                      "most",
+                      options.collective.gpus));
     }
+    if (on_gpus(options)) return make_nccl_world(split);
     return launch.by == Launch::By::mpi ? make_mpi_world(split) : make_local_world(split);
   }
   if (options.device != "cpu") {
@@ -218,14 +225,14 @@ int group_number(const RankGroup& group) {
 // Every rank's line; of a process that drives several GPUs one for each. Collective.
 std::vector<std::string> device_lines(World& world, const Target& target) {
   std::string mine;
-  const bool gpus_of_one = target.kind == DeviceKind::gpu;
+  const bool gpus_of_one = target.kind == DeviceKind::gpu && launched().ranks == 1;
   const int first = world.rank();
   const int last = gpus_of_one ? world.ranks() - 1 : first;
   for (int rank = first; rank <= last; ++rank) {
     const int group = gpus_of_one ? rank / world.group().ranks() : group_number(world.group());
     mine +=
         nccl_tests_device(rank, group, ::getpid(), world.hosts()[static_cast<std::size_t>(rank)],
-                          gpus_of_one ? rank : 0, target.device.name);
+                          gpus_of_one ? rank : world.gpu(), target.device.name);
   }
   return world.gather(mine);
 }
@@ -258,6 +265,20 @@ std::string nodes_of(World& world) {
   return nodes.size() > 1 ? fmt::format("{}", fmt::join(nodes, " ")) : "";
 }
 
+// What is to be expected of each case, from where: of ranks between GPUs; between CPUs nothing is.
+void expect(World& world, Job& job) {
+  const bool gpu = job.target.kind == DeviceKind::gpu;
+  const DeviceState state =
+      gpu ? gpu_telemetry(job.target.device.details.at("uuid"))->state() : DeviceState{};
+  const ExpectedLinks links = expected_links(job.target, state, job.options.collective.system);
+  job.target.device.details["expected"] = links.from;
+  if (!gpu) return;
+  for (Case& one : job.list.cases) {
+    note_expected(links, of_members(world.group(), world.hosts()), one);
+  }
+  if (world.rank() == 0) fmt::print(stderr, "collective_bench: expected: {}\n", links.from);
+}
+
 int collective_program(const std::vector<std::string>& command) {
   Job job;
   job.options = read_options(Program::collective, command);
@@ -277,7 +298,9 @@ int collective_program(const std::vector<std::string>& command) {
           fmt::format("--split={}: {}", job.options.collective.split_text, error.what()));
     }
     if (world != nullptr) require_same_command(*world, command);
-    job.target = choose_target(launched().ranks > 1 ? "cpu" : job.options.device);
+    const bool several = launched().ranks > 1;
+    const std::string kind = several && !on_gpus(job.options) ? "cpu" : job.options.device;
+    job.target = choose_target(kind, world == nullptr ? 0 : world->gpu());
     require_alone(job.options, job.target);
     job.list = collective_cases(job.options, job.target, world.get());
     if (world == nullptr) return run_job(std::move(job));
@@ -293,8 +316,11 @@ int collective_program(const std::vector<std::string>& command) {
     if (job.target.kind == DeviceKind::gpu && job.options.collective.virtual_ranks == 0) {
       job.target.device.count = world->ranks();
     }
+    expect(*world, job);
     job.world = world.get();
-    job.timer = timer_for(job.target, world.get());
+    // One process can't tell its GPUs' times apart.
+    const bool one_for_all = job.target.kind == DeviceKind::gpu && !several;
+    job.timer = timer_for(job.target, one_for_all ? nullptr : world.get());
     if (world->rank() == 0) fmt::print(stderr, "collective_bench: {}\n", world->how());
     if (job.options.collective.nccl_tests) return run_as_nccl_tests(std::move(job));
     return run_job(std::move(job));

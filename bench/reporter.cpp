@@ -12,7 +12,13 @@ namespace {
 // The console prints 0.21 TFLOP/s as "210m": base units let it choose G or T.
 void use_base_units(benchmark::UserCounters& counters) {
   const std::pair<const char*, std::pair<const char*, double>> renamed[] = {
-      {"TFLOP/s", {"FLOP/s", 1e12}}, {"GB/s", {"B/s", 1e9}}, {"bus_GB/s", {"bus_B/s", 1e9}}};
+      {"TFLOP/s", {"FLOP/s", 1e12}},
+      {"GB/s", {"B/s", 1e9}},
+      {"bus_GB/s", {"bus_B/s", 1e9}},
+      {"wire_GB/s", {"wire_B/s", 1e9}},
+      {"wire_least_GB/s", {"wire_least_B/s", 1e9}},
+      {"wire_most_GB/s", {"wire_most_B/s", 1e9}},
+      {"expected_bus_GB/s", {"expected_bus_B/s", 1e9}}};
   for (const auto& [from, to] : renamed) {
     const auto found = counters.find(from);
     if (found == counters.end()) continue;

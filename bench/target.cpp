@@ -32,9 +32,7 @@ Target cpu_target() {
   return target;
 }
 
-// Compute capability, driver, ...: of the first GPU, which is the one that a single process uses.
-Target gpu_target(const Gpus& found) {
-  const GpuInfo& gpu = found.devices.front();
+Target gpu_target(const GpuInfo& gpu) {
   Target target;
   target.kind = DeviceKind::gpu;
   target.device.kind = "gpu";
@@ -57,10 +55,10 @@ Target gpu_target(const Gpus& found) {
 
 }  // namespace
 
-Target choose_target(const std::string& device) {
+Target choose_target(const std::string& device, int gpu) {
   if (device == "cpu") return cpu_target();
   const Gpus found = gpus();
-  if (!found.devices.empty()) return gpu_target(found);
+  if (!found.devices.empty()) return gpu_target(found.devices.at(static_cast<std::size_t>(gpu)));
   if (device == "gpu") throw Unavailable("--device=gpu: " + found.why_none);
   return cpu_target();
 }

@@ -18,9 +18,9 @@ struct Target {
   std::int64_t memory_available_bytes = 0;  // for operands
 };
 
-// auto: the GPU if there is one, else the CPU, whose threads are pinned. Unavailable, with the
-// reason, where a GPU is asked for and there is none.
-Target choose_target(const std::string& device);
+// auto: the GPU if there is one, else the CPU, whose threads are pinned. `gpu`: which of those that
+// this process sees. Unavailable, with the reason, where a GPU is asked for and there is none.
+Target choose_target(const std::string& device, int gpu = 0);
 
 // Unavailable ("needs 12.3 GiB, 8.0 GiB is free") where `bytes` don't fit.
 void require_memory(const std::string& what, double bytes, const Target& target);

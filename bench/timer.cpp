@@ -16,6 +16,19 @@
 namespace trainmeter {
 namespace {
 
+// Every sample becomes the slowest rank's; which it was. After all, so that the agreeing isn't
+// between two samples.
+std::vector<int> take_slowest(World& world, std::vector<double>& times) {
+  std::vector<int> slowest;
+  for (double& time : times) {
+    const std::vector<double> all = world.each(time);
+    const auto most = std::ranges::max_element(all);
+    time = *most;
+    slowest.push_back(static_cast<int>(most - all.begin()));
+  }
+  return slowest;
+}
+
 class CpuTimer : public Timer {
  public:
   CpuTimer(Clock clock, World* world) : clock_(std::move(clock)), world_(world) {}
@@ -33,15 +46,7 @@ class CpuTimer : public Timer {
       }
       times.push_back(elapsed_s / static_cast<double>(batch));
     }
-    if (world_ != nullptr) {  // afterwards, so that the agreeing isn't between two samples
-      slowest_.clear();
-      for (double& time : times) {
-        const std::vector<double> all = world_->each(time);
-        const auto most = std::ranges::max_element(all);
-        time = *most;
-        slowest_.push_back(static_cast<int>(most - all.begin()));
-      }
-    }
+    if (world_ != nullptr) slowest_ = take_slowest(*world_, times);
     return times;
   }
   [[nodiscard]] const std::vector<int>& slowest_ranks() const override { return slowest_; }
@@ -56,10 +61,13 @@ class CpuTimer : public Timer {
 
 class GpuSampler : public Timer {
  public:
+  explicit GpuSampler(World* world) : world_(world) {}
+
   std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override {
     void* const stream = rotation.operation->stream();
     // What keeps the host busy (pageable transfers) would wait for the stream that is held for it.
     if (stream == nullptr) return host_->take(rotation, samples, batch);
+    if (world_ != nullptr) return take_together(stream, rotation, samples, batch);
     const auto launch = [&](int) {
       for (std::int64_t run = 0; run < batch; ++run) rotation.run();
     };
@@ -82,9 +90,7 @@ class GpuSampler : public Timer {
                        static_cast<int>(rotation.operation->launches() * batch))[1] /
            static_cast<double>(batch);
   }
-  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
-    return host_->slowest_ranks();
-  }
+  [[nodiscard]] const std::vector<int>& slowest_ranks() const override { return slowest_; }
   std::optional<double> time_as_graph(Rotation& rotation, std::int64_t runs) override {
     void* const stream = rotation.operation->stream();
     if (stream == nullptr) return std::nullopt;
@@ -104,6 +110,25 @@ class GpuSampler : public Timer {
   }
 
  private:
+  // Two launches a sample: what brings the ranks' streams together, and what counts.
+  std::vector<double> take_together(void* stream, Rotation& rotation, std::int64_t samples,
+                                    std::int64_t batch) {
+    const auto launch = [&](int number) {
+      if (number == 0) return world_->align(stream);
+      for (std::int64_t run = 0; run < batch; ++run) rotation.run();
+    };
+    const auto kernels = static_cast<int>(rotation.operation->launches() * batch);
+    std::vector<double> times;
+    for (std::int64_t sample = 0; sample < samples; ++sample) {
+      world_->barrier();
+      times.push_back(timer_.time(stream, 2, launch, kernels)[1] / static_cast<double>(batch));
+    }
+    slowest_ = take_slowest(*world_, times);
+    return times;
+  }
+
+  World* world_;
+  std::vector<int> slowest_;
   std::unique_ptr<Timer> host_ = make_cpu_timer(steady_clock(), nullptr);
   GpuTimer timer_;
 };
@@ -145,8 +170,8 @@ std::unique_ptr<Timer> make_cpu_timer(Clock clock, World* world) {
   return std::make_unique<CpuTimer>(std::move(clock), world);
 }
 
-std::unique_ptr<Timer> make_gpu_timer() {
-  return std::make_unique<GpuSampler>();
+std::unique_ptr<Timer> make_gpu_timer(World* world) {
+  return std::make_unique<GpuSampler>(world);
 }
 
 }  // namespace trainmeter

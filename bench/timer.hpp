@@ -62,8 +62,9 @@ class Timer {
   [[nodiscard]] virtual double now_s() const = 0;  // the wall clock
 };
 
-// With a world, each sample starts behind a barrier and is the slowest rank's time.
+// With a world of several processes, each sample starts behind a barrier (on GPUs: in their
+// streams) and is the slowest rank's time.
 std::unique_ptr<Timer> make_cpu_timer(Clock clock, World* world);
-std::unique_ptr<Timer> make_gpu_timer();  // Unavailable without CUDA, at the first sample
+std::unique_ptr<Timer> make_gpu_timer(World* world = nullptr);  // Unavailable without CUDA, at the first sample
 
 }  // namespace trainmeter

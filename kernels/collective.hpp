@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Collectives between ranks: by our own shared memory and MPI between processes, by NCCL and our
-// own over peer memory between the GPUs that one process drives.
+// Collectives between ranks: by our own shared memory, MPI and gloo between processes, by NCCL and
+// our own over peer memory between the GPUs that one process drives.
 #pragma once
 
 #include "kernels/collective_layout.hpp"
@@ -27,7 +27,8 @@ class RankLost : public std::runtime_error {
 // Every rank's text, by rank, on every rank. Collective.
 using Gather = std::function<std::vector<std::string>(const std::string& mine)>;
 
-// The ranks of this run. On a CPU one process is one rank; one process drives all its GPUs.
+// The ranks of this run. On a CPU one process is one rank; on GPUs one process drives them all, or
+// each one its own.
 class World {
  public:
   virtual ~World() = default;
@@ -44,6 +45,10 @@ class World {
   virtual std::vector<double> each(double value) = 0;   // every rank's, by rank, on every rank
   virtual std::int64_t total(std::int64_t value) = 0;   // the sum over the ranks, on every rank
   virtual bool all(bool value) = 0;                     // true where every rank says true
+  [[nodiscard]] virtual int gpu() const { return 0; }   // that this process drives, or the first
+  // Queues on a stream of this process' GPU what no rank's stream passes before all are there;
+  // nothing where one process has all.
+  virtual void align(void* /*stream*/) {}
   virtual void give_up() {}  // this rank can't go on: tells those that wait for it, where it can
   // All groups do it at once. Unavailable where the backend doesn't have it, std::invalid_argument
   // where the sizes don't fit.
@@ -59,6 +64,11 @@ class World {
 std::unique_ptr<World> make_mpi_world(const Split& split = {});
 std::unique_ptr<World> make_local_world(
     const Split& split = {});  // Slurm's or torchrun's variables
+// By whoever started the ranks: they agree, and have no collectives.
+std::unique_ptr<World> make_bootstrap_world();
+// Several processes, each with one GPU, by NCCL. Where a rank hangs or is gone, the others get
+// RankLost after rank_timeout_s(), where they wait for their GPU, too.
+std::unique_ptr<World> make_nccl_world(const Split& split = {});
 std::unique_ptr<World> make_gpu_world(const Split& split = {},
                                       int gpus = 0);  // one process; 0: every visible one
 

@@ -20,12 +20,21 @@ constexpr std::int64_t kSeeded = 1 << 20;
 double roundoff(DType type) {
   if (type == DType::fp64) return 0x1p-53;
   if (type == DType::fp32) return 0x1p-24;
-  return type == DType::fp16 ? 0x1p-11 : 0x1p-8;
+  if (type == DType::fp16) return 0x1p-11;
+  if (type == DType::fp8) return 0x1p-4;
+  return type == DType::fp8_e5m2 ? 0x1p-3 : 0x1p-8;
 }
 
 double element(const void* data, DType type, std::int64_t index) {
   if (type == DType::fp64) return static_cast<const double*>(data)[index];
   if (type == DType::fp32) return static_cast<double>(static_cast<const float*>(data)[index]);
+  if (size_of(type) == 1) {
+    const std::uint8_t byte = static_cast<const std::uint8_t*>(data)[index];
+    // An e5m2 is the upper half of an fp16.
+    return static_cast<double>(type == DType::fp8
+                                   ? float_from_fp8(byte)
+                                   : float_from_fp16(static_cast<std::uint16_t>(byte << 8)));
+  }
   const std::uint16_t bits = static_cast<const std::uint16_t*>(data)[index];
   return static_cast<double>(type == DType::bf16 ? float_from_bf16(bits) : float_from_fp16(bits));
 }

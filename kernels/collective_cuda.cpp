@@ -113,8 +113,9 @@ std::int64_t GpuCollective::buffer_bytes(const CollectiveLayout& layout) const {
 // A buffer of all bits set but for what the rank sends, `at` bytes from its begin.
 std::vector<char> GpuCollective::sent(std::size_t rank, std::int64_t bytes, std::int64_t at) const {
   std::vector<char> out(static_cast<std::size_t>(bytes), static_cast<char>(0xff));
-  fill_payload(out.data() + at, problem_.dtype, adds(problem_.what), seed_, static_cast<int>(rank),
-               0, payloads_[rank].layout.send);
+  const RankGroup& group = (*ranks_)[rank].group;
+  fill_payload(out.data() + at, problem_.dtype, adds(problem_.what), seed_,
+               group.members[static_cast<std::size_t>(group.me)], 0, payloads_[rank].layout.send);
   return out;
 }
 

@@ -1,15 +1,18 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// What all collectives share between ranks whose GPUs this one process drives: payloads, order,
-// check. The backends are NCCL and our own over peer memory.
+// What all collectives share between ranks whose GPUs this process drives, which are all of a run
+// or one of many: payloads, order, check. The backends are NCCL and our own over peer memory.
 #pragma once
 
 #include "kernels/collective.hpp"
 #include "kernels/cuda_support.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
+
+struct ncclComm;  // nccl.h
 
 namespace trainmeter {
 
@@ -78,6 +81,12 @@ class GpuCollectives {
   virtual std::unique_ptr<Operation> make(const CollectiveProblem& problem,
                                           const OperandOptions& options) = 0;
 };
+
+// By NCCL, with the communicator of each of these ranks. `queue` is given what calls NCCL.
+std::unique_ptr<Operation> make_nccl_collective(
+    const std::vector<GpuRank>& ranks, std::vector<ncclComm*> communicators,
+    std::function<void(const std::function<void()>&)> queue, const CollectiveProblem& problem,
+    const OperandOptions& options);
 
 // Null where there is none: built without NCCL; GPUs that don't reach each other's memory, groups
 // of ranks, or more ranks than our own is made for.

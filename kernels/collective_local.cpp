@@ -1,42 +1,165 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Processes of one host without MPI: they meet over TCP and work over shared memory.
+// Processes without MPI: they meet over TCP. Those of one host work over shared memory, and by gloo
+// where asked for; those of several hosts by gloo.
+#include "kernels/collective_gloo.hpp"
 #include "kernels/collective_shm_world.hpp"
 #include "kernels/rank_cores.hpp"
 #include "kernels/rendezvous.hpp"
 
+#include <algorithm>
+#include <cstdio>
+
 namespace trainmeter {
 namespace {
 
-class LocalWorld final : public ShmWorld {
+// What both worlds have of their ranks' meeting.
+class Meeting {
  public:
-  LocalWorld(const Launch& launch, const Split& split)
-      : launch_(launch), rendezvous_(launch, rank_timeout_s()) {
-    const Gather texts = [this](const std::string& mine) { return gather(mine); };
-    RanksOnHost here = take_own_cores(launch.rank, texts);
-    RankGroup members = group_of(split, here.hosts, launch.rank);
-    auto all = make_shm_group(launch.rank, launch.ranks, here.crowded, texts);
-    auto part = members.groups > 1 ? make_shm_group(members, here.crowded, texts) : nullptr;
-    take(std::move(all), std::move(here.hosts), std::move(members), std::move(part), here.ranks);
+  Meeting()
+      : launch_(launched()),
+        rendezvous_(launch_, rank_timeout_s()),
+        here_(take_own_cores(launch_.rank, texts())) {}
+
+  [[nodiscard]] Gather texts() {
+    return [this](const std::string& mine) { return rendezvous_.gather(mine); };
+  }
+  [[nodiscard]] const Launch& launch() const { return launch_; }
+  [[nodiscard]] const RanksOnHost& here() const { return here_; }
+  [[nodiscard]] bool one_host() const {
+    return std::ranges::all_of(here_.hosts, [&](const auto& h) { return h == here_.hosts[0]; });
+  }
+  [[nodiscard]] std::string how() const {
+    const std::string by = launch_.by == Launch::By::slurm ? "Slurm" : "torchrun";
+    return "TCP rendezvous by " + by + "'s variables, " + std::to_string(launch_.ranks) +
+           " processes";
+  }
+  std::unique_ptr<GlooGroup> connect(const RankGroup& group) {
+    return make_gloo_group(group, own_address(launch_, here_.hosts, texts()), texts());
   }
 
-  [[nodiscard]] std::string how() const override {
-    const std::string by = launch_.by == Launch::By::slurm ? "Slurm" : "torchrun";
-    return "TCP rendezvous by " + by + "'s variables, " + std::to_string(ranks()) + " processes";
-  }
-  std::vector<std::string> gather(const std::string& mine) override {
-    return rendezvous_.gather(mine);
+  // gloo says what failed, the rendezvous who is gone: a rank whose connection to rank 0 is closed,
+  // or that doesn't answer within another rank_timeout_s().
+  template <class F>
+  auto naming_the_lost(F call) {
+    try {
+      return call();
+    } catch (const RankLost& lost) {
+      throw RankLost(std::string(lost.what()) + "; " + roll_call());
+    }
   }
 
  private:
+  std::string roll_call() {
+    try {
+      rendezvous_.gather("here");
+    } catch (const RankLost& error) {
+      std::string who = error.what();
+      std::size_t rank = 0;
+      if (std::sscanf(who.c_str(), "rank %zu ", &rank) == 1 && rank < here_.hosts.size()) {
+        who += " (host " + here_.hosts[rank] + ")";
+      }
+      return who;
+    }
+    return "all ranks still answer";
+  }
+
   Launch launch_;
   Rendezvous rendezvous_;
+  RanksOnHost here_;
+};
+
+class LocalWorld final : public ShmWorld {
+ public:
+  LocalWorld(std::unique_ptr<Meeting> meeting, const Split& split) : meeting_(std::move(meeting)) {
+    const RanksOnHost& here = meeting_->here();
+    const int rank = meeting_->launch().rank;
+    RankGroup members = group_of(split, here.hosts, rank);
+    const Gather texts = meeting_->texts();
+    auto all = make_shm_group(rank, meeting_->launch().ranks, here.crowded, texts);
+    auto part = members.groups > 1 ? make_shm_group(members, here.crowded, texts) : nullptr;
+    take(std::move(all), here.hosts, std::move(members), std::move(part), here.ranks);
+  }
+
+  [[nodiscard]] std::string how() const override { return meeting_->how(); }
+  [[nodiscard]] std::vector<std::string> backends() const override {
+    return has_gloo() ? std::vector<std::string>{"shm", "gloo"} : std::vector<std::string>{"shm"};
+  }
+  std::vector<std::string> gather(const std::string& mine) override {
+    return meeting_->texts()(mine);
+  }
+  std::unique_ptr<Operation> collective(std::string_view backend, const CollectiveProblem& problem,
+                                        const OperandOptions& options) override {
+    if (backend != "gloo") return ShmWorld::collective(backend, problem, options);
+    if (gloo_ == nullptr) gloo_ = meeting_->connect(group());
+    return operation(problem, options, gloo_->collective(problem));
+  }
+
+ private:
+  std::unique_ptr<Meeting> meeting_;
+  std::unique_ptr<GlooGroup> gloo_;  // connected by the first collective that asks for it
+};
+
+class GlooWorld final : public World {
+ public:
+  GlooWorld(std::unique_ptr<Meeting> meeting, const Split& split)
+      : meeting_(std::move(meeting)), members_(group_of(split, hosts(), meeting_->launch().rank)) {
+    RankGroup everyone = group_of({}, hosts(), meeting_->launch().rank);
+    all_ = meeting_->connect(everyone);
+    if (members_.groups > 1) part_ = meeting_->connect(members_);
+  }
+
+  [[nodiscard]] int ranks() const override { return meeting_->launch().ranks; }
+  [[nodiscard]] int rank() const override { return meeting_->launch().rank; }
+  [[nodiscard]] std::string how() const override { return meeting_->how(); }
+  [[nodiscard]] std::vector<std::string> backends() const override { return {"gloo"}; }
+  [[nodiscard]] const RankGroup& group() const override { return members_; }
+  [[nodiscard]] const std::vector<std::string>& hosts() const override {
+    return meeting_->here().hosts;
+  }
+
+  std::vector<std::string> gather(const std::string& mine) override {
+    return meeting_->texts()(mine);
+  }
+  void barrier() override {
+    meeting_->naming_the_lost([&] { all_->barrier(); });
+  }
+  std::int64_t decide(std::int64_t value) override {
+    return meeting_->naming_the_lost([&] { return all_->first(value); });
+  }
+  std::vector<double> each(double value) override {
+    return meeting_->naming_the_lost([&] { return all_->each(value); });
+  }
+  std::int64_t total(std::int64_t value) override {
+    return meeting_->naming_the_lost([&] { return all_->sum(value); });
+  }
+  bool all(bool value) override { return total(value ? 1 : 0) == ranks(); }
+
+  std::unique_ptr<Operation> collective(std::string_view /*backend*/,
+                                        const CollectiveProblem& problem,
+                                        const OperandOptions& options) override {
+    HostRun gloo = (part_ == nullptr ? *all_ : *part_).collective(problem);
+    return operations_.make(
+        *this, meeting_->here().ranks, problem, options,
+        {.run = [this, run = std::move(gloo.run)](
+                    const void* send,
+                    void* receive) { meeting_->naming_the_lost([&] { run(send, receive); }); },
+         .notes = std::move(gloo.notes)});
+  }
+
+ private:
+  std::unique_ptr<Meeting> meeting_;
+  RankGroup members_;
+  std::unique_ptr<GlooGroup> all_, part_;  // the latter where there are several groups
+  HostCollectives operations_;
 };
 
 }  // namespace
 
 std::unique_ptr<World> make_local_world(const Split& split) {
-  return std::make_unique<LocalWorld>(launched(), split);
+  auto meeting = std::make_unique<Meeting>();
+  if (meeting->one_host()) return std::make_unique<LocalWorld>(std::move(meeting), split);
+  return std::make_unique<GlooWorld>(std::move(meeting), split);
 }
 
 }  // namespace trainmeter

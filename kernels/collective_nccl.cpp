@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// NCCL's collectives between the GPUs that this one process drives.
+// NCCL's collectives between GPUs, by the process that drives them all or by each rank's own.
 #include "kernels/collective_cuda.hpp"
 
 #if TRAINMETER_HAS_NCCL
@@ -15,8 +15,27 @@ namespace trainmeter {
 namespace {
 
 void check(ncclResult_t result, const char* what) {
-  if (result != ncclSuccess)
-    throw std::runtime_error(std::string(what) + ": " + ncclGetErrorString(result));
+  if (result == ncclSuccess || result == ncclInProgress) return;  // whoever queues asks again
+  throw std::runtime_error(std::string(what) + ": " + ncclGetErrorString(result));
+}
+
+// Since NCCL 2.24, on GPUs of compute capability 9.0 and later.
+ncclDataType_t fp8_type(DType type) {
+#if NCCL_VERSION_CODE >= 22400
+  constexpr int kFirstWithFp8 = 22400;
+  int version = 0;
+  int device = 0;
+  int major = 0;
+  check(ncclGetVersion(&version), "ncclGetVersion");
+  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+  cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+             "compute capability");
+  if (version >= kFirstWithFp8 && major >= 9) {
+    return type == DType::fp8 ? ncclFloat8e4m3 : ncclFloat8e5m2;
+  }
+#endif
+  throw Unavailable("NCCL: sums in " + std::string(to_string(type)) +
+                    " need NCCL 2.24 (built with, and here), and compute capability 9.0");
 }
 
 // What is only moved is as many bytes as it has, whatever they mean.
@@ -31,6 +50,9 @@ ncclDataType_t nccl_type(const CollectiveProblem& problem) {
       return ncclFloat16;
     case DType::bf16:
       return ncclBfloat16;
+    case DType::fp8:
+    case DType::fp8_e5m2:
+      return fp8_type(problem.dtype);
     default:
       throw Unavailable("NCCL: sums in " + std::string(to_string(problem.dtype)) +
                         " are not built in");
@@ -39,17 +61,22 @@ ncclDataType_t nccl_type(const CollectiveProblem& problem) {
 
 class NcclCollective final : public GpuCollective {
  public:
-  NcclCollective(const std::vector<GpuRank>& ranks, const std::vector<ncclComm_t>& communicators,
-                 const CollectiveProblem& problem, const OperandOptions& options)
+  using Queue = std::function<void(const std::function<void()>&)>;
+
+  NcclCollective(const std::vector<GpuRank>& ranks, std::vector<ncclComm_t> communicators,
+                 Queue how, const CollectiveProblem& problem, const OperandOptions& options)
       : GpuCollective(ranks, problem, options),
-        communicators_(&communicators),
+        communicators_(std::move(communicators)),
+        how_(std::move(how)),
         type_(nccl_type(problem)) {}
 
  private:
   void queue(int set) override {
-    check(ncclGroupStart(), "ncclGroupStart");
-    for (std::size_t rank = 0; rank < ranks().size(); ++rank) queue(rank, set);
-    check(ncclGroupEnd(), "ncclGroupEnd");
+    how_([&] {
+      check(ncclGroupStart(), "ncclGroupStart");
+      for (std::size_t rank = 0; rank < ranks().size(); ++rank) queue(rank, set);
+      check(ncclGroupEnd(), "ncclGroupEnd");
+    });
   }
 
   void queue(std::size_t rank, int set) {
@@ -58,7 +85,7 @@ class NcclCollective final : public GpuCollective {
     const void* const send = send_of(rank, set);
     void* const receive = receive_of(rank, set);
     const RankGroup& group = ranks()[rank].group;
-    const ncclComm_t comm = (*communicators_)[rank];
+    const ncclComm_t comm = communicators_[rank];
     cudaStream_t const stream = ranks()[rank].stream.get();
     const auto units = [&](std::int64_t elements) {  // of type_
       return static_cast<std::size_t>(type_ == ncclUint8 ? bytes_at(elements) : elements);
@@ -96,7 +123,7 @@ class NcclCollective final : public GpuCollective {
 
   void post(std::size_t rank, const void* send, Piece sent, int to, void* receive, Piece got,
             int from) const {
-    const ncclComm_t comm = (*communicators_)[rank];
+    const ncclComm_t comm = communicators_[rank];
     cudaStream_t const stream = ranks()[rank].stream.get();
     check(ncclSend(static_cast<const char*>(send) + bytes_at(sent.first),
                    static_cast<std::size_t>(bytes_at(sent.count)), ncclUint8, to, comm, stream),
@@ -106,7 +133,8 @@ class NcclCollective final : public GpuCollective {
           "ncclRecv");
   }
 
-  const std::vector<ncclComm_t>* communicators_;
+  std::vector<ncclComm_t> communicators_;  // by rank
+  Queue how_;
   ncclDataType_t type_;
 };
 
@@ -132,13 +160,9 @@ class Nccl final : public GpuCollectives {
 
   std::unique_ptr<Operation> make(const CollectiveProblem& problem,
                                   const OperandOptions& options) override {
-    const bool exchanges = problem.what == CollectiveKind::all_to_all ||
-                           problem.what == CollectiveKind::all_to_all_v ||
-                           problem.what == CollectiveKind::send_recv;
-    if (problem.in_place && exchanges) {
-      throw Unavailable("NCCL: " + std::string(to_string(problem.what)) + " can't work in place");
-    }
-    return std::make_unique<NcclCollective>(*ranks_, communicators_, problem, options);
+    return make_nccl_collective(
+        *ranks_, communicators_, [](const std::function<void()>& calls) { calls(); }, problem,
+        options);
   }
 
  private:
@@ -147,6 +171,20 @@ class Nccl final : public GpuCollectives {
 };
 
 }  // namespace
+
+std::unique_ptr<Operation> make_nccl_collective(
+    const std::vector<GpuRank>& ranks, std::vector<ncclComm*> communicators,
+    std::function<void(const std::function<void()>&)> queue, const CollectiveProblem& problem,
+    const OperandOptions& options) {
+  const bool exchanges = problem.what == CollectiveKind::all_to_all ||
+                         problem.what == CollectiveKind::all_to_all_v ||
+                         problem.what == CollectiveKind::send_recv;
+  if (problem.in_place && exchanges) {
+    throw Unavailable("NCCL: " + std::string(to_string(problem.what)) + " can't work in place");
+  }
+  return std::make_unique<NcclCollective>(ranks, std::move(communicators), std::move(queue),
+                                          problem, options);
+}
 
 std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& ranks) {
   return std::make_unique<Nccl>(ranks);

@@ -42,7 +42,7 @@ class ShmWorld : public World {
                                         const CollectiveProblem& problem,
                                         const OperandOptions& options) override {
     ShmGroup& between = part_ == nullptr ? *all_ : *part_;
-    return operations_.make(*this, ranks_here_, problem, options, shm_collective(between, problem));
+    return operation(problem, options, shm_collective(between, problem));
   }
 
  protected:
@@ -55,6 +55,11 @@ class ShmWorld : public World {
     members_ = std::move(members);
     part_ = std::move(part);
     ranks_here_ = ranks_here;
+  }
+  // Collective. Of this world's backends, whichever runs it.
+  std::unique_ptr<Operation> operation(const CollectiveProblem& problem,
+                                       const OperandOptions& options, HostRun run) {
+    return operations_.make(*this, ranks_here_, problem, options, std::move(run));
   }
   [[nodiscard]] ShmGroup& all_ranks() { return *all_; }
 

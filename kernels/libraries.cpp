@@ -10,6 +10,9 @@
 #if TRAINMETER_HAS_MPI
 #include <mpi.h>
 #endif
+#if TRAINMETER_HAS_GLOO
+#include <gloo/config.h>
+#endif
 #if TRAINMETER_HAS_CUDA
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
@@ -49,6 +52,10 @@ std::map<std::string, std::string> library_versions() {
     const std::string whole(text.data(), static_cast<std::size_t>(length));
     versions["MPI"] = whole.substr(0, whole.find_first_of(",\n"));
   }
+#endif
+#if TRAINMETER_HAS_GLOO
+  versions["gloo"] = std::to_string(GLOO_VERSION_MAJOR) + "." + std::to_string(GLOO_VERSION_MINOR) +
+                     "." + std::to_string(GLOO_VERSION_PATCH);
 #endif
 #if TRAINMETER_HAS_CUDA
   const auto dotted = [](std::size_t major, std::size_t minor) {

@@ -18,6 +18,10 @@ std::function<void()> gpu_cache_flusher(std::int64_t /*bytes*/) {
   throw Unavailable("built without CUDA");
 }
 
+std::unique_ptr<World> make_nccl_world(const Split& /*split*/) {
+  throw Unavailable("built without CUDA");
+}
+
 std::unique_ptr<World> make_gpu_world(const Split& /*split*/, int /*gpus*/) {
   throw Unavailable("built without CUDA");
 }

@@ -13,7 +13,6 @@ namespace trainmeter {
 // Fills `count` elements at `data` with N(0,1), rounded to `type`; `seed` and an element's index
 // alone decide its value. int8: 32 N(0,1), rounded to nearest and clamped to [-127, 127]. In
 // parallel, with the static partition of the OpenMP pool, so it also places pages.
-// std::invalid_argument for fp8, which has no host format here.
 // Other values: uniform in (-1, 1) (int8: times 32), zeros, whole numbers from -4 to 4 (exact in
 // every format).
 void fill_random(void* data, std::int64_t count, DType type, std::uint64_t seed,

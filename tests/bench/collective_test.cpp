@@ -195,8 +195,21 @@ TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
   said = run(mpirun(2) + kBrief + "--bytes=1024 --out=/dev/full");
   EXPECT_EQ(said.code, 4) << said.err;
   said = run(mpirun(2) + "collective_bench --device=gpu");
+  EXPECT_EQ(said.code, 3) << said.err;  // no GPU, no NCCL, or one GPU for two ranks
+  EXPECT_THAT(said.err, AnyOf(HasSubstr("rank 0 (host "), HasSubstr("built without CUDA"),
+                              HasSubstr("NCCL: not found"), HasSubstr("more ranks than GPUs")));
+}
+
+// Found before any rank waits for another.
+TEST(CollectiveMistakes, OfOneProcess) {
+  Said said = run("collective_bench --device=cpu --benchmark_list_tests --bytes=1022");
   EXPECT_EQ(said.code, 2) << said.err;
-  EXPECT_THAT(said.err, HasSubstr("one process drives all GPUs"));
+  EXPECT_THAT(said.err, HasSubstr("--bytes: 1022: expected a multiple of 4 (fp32)"));
+  said = run("collective_bench --device=cpu --bytes=1024");
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("one process has nobody to exchange with"));
+  said = run("WORLD_SIZE=1 RANK=0 collective_bench --device=cpu --bytes=1024");
+  EXPECT_EQ(said.code, 2) << said.err;
 }
 
 TEST(VirtualRanks, AreOfAGpuAndNoLinks) {
@@ -290,10 +303,34 @@ TEST_F(LocalTest, RanksMeetWithoutMpi) {
   ASSERT_EQ(record.lines.size(), 6U);
   EXPECT_EQ(record.headers[0].device.details.at("ranks_by"),
             "TCP rendezvous by torchrun's variables, 3 processes");
+  EXPECT_THAT(record.headers[0].device.details.at("expected"), HasSubstr("nothing: CPUs"));
+  EXPECT_THAT(said.out, HasSubstr("wire_B/s"));
   for (const Line& line : record.lines) {
     EXPECT_TRUE(line.measurement.usable()) << line.measurement.failure;
     EXPECT_EQ(line.measurement.backend, "shm");
     EXPECT_EQ(line.measurement.ranks, 3);
+  }
+}
+
+// On one host gloo is there where it is named, and pairs with our own on the same payloads.
+TEST_F(LocalTest, GlooWorksBesideSharedMemory) {
+  const std::string file = folder_ / "r.jsonl";
+  const std::string command = kBrief +
+                              "--target=0 --backend=shm,gloo --operation=allreduce,sendrecv "
+                              "--bytes=4096 --dtype=fp16,fp8 --out=" +
+                              file;
+  const Said said = ranks({command, command, command}, 3);
+  if (said.err.find("--backend=gloo: here there is shm alone") != std::string::npos) {
+    GTEST_SKIP() << "skipped: built without gloo";
+  }
+  EXPECT_EQ(said.code, 3) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("shm: sums are in fp64, fp32, bf16 and fp16, not fp8"));
+  EXPECT_THAT(said.err, HasSubstr("gloo: sums are in fp64, fp32, bf16 and fp16, not fp8"));
+  const Record record = read_record(file);
+  ASSERT_EQ(record.lines.size(), 8U);
+  for (const Line& line : record.lines) {
+    const Measurement& m = line.measurement;
+    EXPECT_EQ(m.usable(), m.operation == "sendrecv" || m.dtype == "fp16") << m.name << m.failure;
   }
 }
 

@@ -102,6 +102,23 @@ TEST(CollectiveCheck, ASumIsRightWithinItsBoundAlone) {
   EXPECT_EQ(check_payload(a.data(), DType::fp32, layout, group, 1).wrong, 2);
 }
 
+// What NCCL adds in fp8, in steps that each round.
+TEST(CollectiveCheck, SumsInFp8HaveTheBoundOfTheirRounding) {
+  const RankGroup group{.members = {0, 1}, .me = 0, .groups = 1};
+  const CollectiveLayout layout = layout_of({DType::fp8, 4000, all_reduce, false, {}}, 0, 2);
+  std::vector<std::uint8_t> a(4000);
+  std::vector<std::uint8_t> b(4000);
+  fill_payload(a.data(), DType::fp8, true, 1, 0, 0, 4000);
+  fill_payload(b.data(), DType::fp8, true, 1, 1, 0, 4000);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    a[i] = fp8_from_float(float_from_fp8(a[i]) + float_from_fp8(b[i]));
+  }
+  EXPECT_LT(check_payload(a.data(), DType::fp8, layout, group, 1).worst, 1);
+  a[7] ^= 0x80U;  // its sign
+  a[8] = 0x7f;    // NaN
+  EXPECT_EQ(check_payload(a.data(), DType::fp8, layout, group, 1).wrong, 2);
+}
+
 TEST(CollectiveCheck, APayloadIsTheSameFromAnyPlace) {
   constexpr std::int64_t kMany = (1 << 20) + 1000;  // across two seeds
   std::vector<float> all(kMany);

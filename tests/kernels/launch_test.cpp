@@ -3,6 +3,7 @@
 // What launchers leave in the environment, and how ranks of one host divide its cores.
 #include "kernels/launch.hpp"
 
+#include "kernels/collective_gloo.hpp"
 #include "kernels/rank_cores.hpp"
 
 #include <gtest/gtest.h>
@@ -147,6 +148,22 @@ TEST(RankCores, EachRankHasOneAndTheyGoRound) {
     }
     EXPECT_EQ(together, seven[0]) << "each core once, in order";
   }
+}
+
+// A name such as 127.0.1.1, as Debian's /etc/hosts has it on the host itself, is no way for others.
+TEST(OwnAddress, OfRankZerosHostIsWhatOtherHostsReachItBy) {
+  const Launch launch{.rank = 1, .ranks = 3, .host = "127.0.0.1"};
+  const auto of = [&](const std::vector<std::string>& hosts, const std::string& third) {
+    return own_address(launch, hosts, [&](const std::string& mine) {
+      return std::vector<std::string>{mine, mine, third};
+    });
+  };
+  EXPECT_EQ(of({"a", "a", "b"}, "10.0.0.2 10.0.0.1"), "10.0.0.1");
+  EXPECT_EQ(of({"a", "a", "a"}, "127.0.0.1 127.0.0.1"), "127.0.0.1");
+  const Launch nowhere{.rank = 0, .ranks = 1, .host = "no.such.host.invalid"};
+  EXPECT_EQ(own_address(nowhere, {"a"},
+                        [](const std::string& mine) { return std::vector<std::string>{mine}; }),
+            "");
 }
 
 }  // namespace

@@ -88,7 +88,16 @@ TEST(Random, RoundsToTheElementType) {
     EXPECT_EQ(bf16[i], bf16_from_float(x));
     EXPECT_LE(std::abs(int8[i] - std::clamp(32 * exact[i], -127.0, 127.0)), 0.5);
   }
-  EXPECT_THROW(fill_random(int8.data(), count, DType::fp8, 5), std::invalid_argument);
+  std::vector<std::uint8_t> fp8(count);
+  std::vector<std::uint8_t> e5m2(count);
+  fill_random(fp8.data(), count, DType::fp8, 5);
+  fill_random(e5m2.data(), count, DType::fp8_e5m2, 5);
+  for (std::size_t i = 0; i < fp8.size(); ++i) {
+    const auto x = static_cast<float>(exact[i]);
+    EXPECT_EQ(fp8[i], fp8_from_float(x));
+    const float read = float_from_fp16(static_cast<std::uint16_t>(e5m2[i] << 8));
+    EXPECT_LE(std::abs(read - x), std::abs(x) * 0x1.01p-3F + 0x1p-17F);
+  }
 }
 
 TEST(Random, SeedsOfOperandsDiffer) {
