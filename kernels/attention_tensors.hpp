@@ -26,6 +26,8 @@ using AttentionData = std::array<const void*, kAttentionTensors>;
 // Compares what the pass wrote with a reference in fp64: the last batch's last head of keys and
 // values in full, and rows of O, L and dQ drawn from all others. `error` is the largest error of a
 // row in units of its bound (attention_verify.cpp says which), `bound` is 1.
-Check verify_attention(const AttentionProblem& problem, const AttentionData& data);
+enum class Probabilities { in_fp32, rounded };  // what products with V and K take of them
+Check verify_attention(const AttentionProblem& problem, const AttentionData& data,
+                       Probabilities probabilities = Probabilities::in_fp32);
 
 }  // namespace trainmeter

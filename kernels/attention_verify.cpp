@@ -5,8 +5,8 @@
 // The bound of a row's error is a share of its length |reference|, or of a tenth of the rows' mean
 // length where it is shorter than that (a gradient that cancels to nothing has no relative error):
 //   fp32  1e-4: sums of up to 1e5 terms, whose rounding errors of 6e-8 mostly cancel
-//   bf16  O 2^-8: rounding to 8 bits is at most half of that; gradients 2^-6: they take O as
-//   rounded
+//   bf16  2^-8: rounding to 8 bits is at most half of that; gradients take O as rounded. 2^-7 where
+//   probabilities and their gradient are rounded as well, as tensor cores take them
 // L differs by less than 1e-4: it is in fp32 either way.
 #include "kernels/attention_tensors.hpp"
 
@@ -120,8 +120,11 @@ double worst(const Rows& got, const Rows& wanted, double share) {
 
 class Verifier {
  public:
-  Verifier(const AttentionProblem& problem, const AttentionData& data)
-      : p_(problem), reference_(problem, data), forward_(problem.pass == AttentionPass::forward) {}
+  Verifier(const AttentionProblem& problem, const AttentionData& data, double share)
+      : p_(problem),
+        reference_(problem, data),
+        forward_(problem.pass == AttentionPass::forward),
+        share_(share) {}
 
   Check check() {
     const std::int64_t last = p_.batch * p_.kv_heads - 1;
@@ -131,18 +134,17 @@ class Verifier {
       one_row(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(last)),
               static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(lanes())));
     }
-    const double share = p_.dtype == DType::bf16 ? 0x1p-8 : 1e-4;
     Check out{.error = 0, .bound = 1, .how = "a head's rows and 32 of others, fp64"};
     const auto take = [&](double error) {
       if (!(error <= out.error) && !std::isnan(out.error)) out.error = error;
     };
     if (forward_) {
-      take(worst(got_o_, o_, share));
+      take(worst(got_o_, o_, share_));
       take(worst(got_l_, l_, 1));
     } else {
-      take(worst(got_d_q_, d_q_, share));
-      take(worst(got_d_k_, d_k_, share));
-      take(worst(got_d_v_, d_v_, share));
+      take(worst(got_d_q_, d_q_, share_));
+      take(worst(got_d_k_, d_k_, share_));
+      take(worst(got_d_v_, d_v_, share_));
     }
     out.ok = out.error < out.bound;
     return out;
@@ -199,13 +201,18 @@ class Verifier {
   const AttentionProblem& p_;
   Reference reference_;
   bool forward_;
+  double share_;
   Rows got_o_, o_, got_l_, l_, got_d_q_, d_q_, got_d_k_, d_k_, got_d_v_, d_v_;
 };
 
 }  // namespace
 
-Check verify_attention(const AttentionProblem& problem, const AttentionData& data) {
-  return Verifier(problem, data).check();
+Check verify_attention(const AttentionProblem& problem, const AttentionData& data,
+                       Probabilities probabilities) {
+  const double share = problem.dtype != DType::bf16              ? 1e-4
+                       : probabilities == Probabilities::in_fp32 ? 0x1p-8
+                                                                 : 0x1p-7;
+  return Verifier(problem, data, share).check();
 }
 
 }  // namespace trainmeter

@@ -68,7 +68,12 @@ std::span<const StepBackend> step_backends() {
 }
 
 std::span<const AttentionBackend> attention_backends() {
-  static const std::vector<AttentionBackend> backends = {openmp_attention_backend()};
+  static const std::vector<AttentionBackend> backends = {
+    openmp_attention_backend(),
+#if TRAINMETER_HAS_CUDA
+    mma_attention_backend(),
+#endif
+  };
   return backends;
 }
 

@@ -33,6 +33,7 @@ TransferBackend copy_engine_transfer_backend();
 TransferBackend cuda_transfer_backend();
 
 AttentionBackend openmp_attention_backend();
+AttentionBackend mma_attention_backend();
 
 StepBackend openmp_step_backend();
 StepBackend cuda_step_backend();

@@ -10,6 +10,7 @@
 #include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_operands.hpp"
 #include "kernels/mma_layout.hpp"
+#include "kernels/mma_ptx.cuh"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -42,50 +43,6 @@ struct MmaTask {
   TileGrid grid;
 };
 
-__device__ __forceinline__ void copy_chunk(std::uint32_t to, const void* from, bool inside) {
-  const int bytes = inside ? kChunkBytes : 0;  // the rest becomes zero
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
-               : "memory");
-}
-__device__ __forceinline__ void end_stage() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-template <int kPending>
-__device__ __forceinline__ void wait_for_stage() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
-
-template <bool kTransposes>
-__device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], std::uint32_t from) {
-  if constexpr (kTransposes) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                 : "r"(from)
-                 : "memory");
-  } else {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                 : "r"(from)
-                 : "memory");
-  }
-}
-
-template <class T>
-__device__ __forceinline__ void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4],
-                                             std::uint32_t b0, std::uint32_t b1) {
-  if constexpr (std::is_same_v<T, __half>) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-        "{%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-  } else {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-        "{%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-  }
-}
-
 __device__ __forceinline__ __half2 pair_of(float x, float y, __half /*type*/) {
   return __floats2half2_rn(x, y);
 }
@@ -109,7 +66,7 @@ __device__ __forceinline__ void copy_tile(std::uint32_t stage, const T* data, in
     const int element = (kAlongK ? k : first) + at.chunk * kChunk;
     const bool inside = line < lines && element < length;
     const T* from = inside ? data + static_cast<std::int64_t>(line) * length + element : data;
-    copy_chunk(stage + place_of(kAlongK, at) * kChunkBytes, from, inside);
+    Ptx::copy_chunk(stage + place_of(kAlongK, at) * kChunkBytes, from, inside);
   }
 }
 
@@ -142,13 +99,13 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) 
   const int steps = (task.k + kStepK - 1) / kStepK;
   for (int step = 0; step < kStages - 1; ++step) {
     if (step < steps) copy_step(step);
-    end_stage();  // an empty one too, so that the number of those under way is always the same
+    Ptx::end_group();  // an empty one too, so that the number of those under way is always the same
   }
   for (int step = 0; step < steps; ++step) {
-    wait_for_stage<kStages - 2>();
+    Ptx::wait_for_groups<kStages - 2>();
     __syncthreads();  // the stage is there for all, and the one before it is done with
     if (step + kStages - 1 < steps) copy_step(step + kStages - 1);
-    end_stage();
+    Ptx::end_group();
     const std::uint32_t stage_a = stage_of(step);
     const std::uint32_t stage_b = stage_a + kOperandBytes;
 #pragma unroll
@@ -158,15 +115,16 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) 
 #pragma unroll
       for (int i = 0; i < kWarpTile / 16; ++i) {
         const ChunkAt at_a = chunk_for_lane(true, kAlongA, lane, warp_row + 16 * i, depth);
-        load_matrices<!kAlongA>(of_a[i], stage_a + place_of(kAlongA, at_a) * kChunkBytes);
+        Ptx::load_matrices<!kAlongA>(of_a[i], stage_a + place_of(kAlongA, at_a) * kChunkBytes);
         const ChunkAt at_b = chunk_for_lane(false, kAlongB, lane, warp_column + 16 * i, depth);
-        load_matrices<!kAlongB>(of_b[i], stage_b + place_of(kAlongB, at_b) * kChunkBytes);
+        Ptx::load_matrices<!kAlongB>(of_b[i], stage_b + place_of(kAlongB, at_b) * kChunkBytes);
       }
 #pragma unroll
       for (int i = 0; i < kWarpTile / 16; ++i) {
 #pragma unroll
         for (int j = 0; j < kWarpTile / 8; ++j) {
-          multiply_add<T>(sums[i][j], of_a[i], of_b[j / 2][j % 2 * 2], of_b[j / 2][j % 2 * 2 + 1]);
+          Ptx::multiply_add<T>(sums[i][j], of_a[i], of_b[j / 2][j % 2 * 2],
+                               of_b[j / 2][j % 2 * 2 + 1]);
         }
       }
     }

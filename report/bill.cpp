@@ -42,6 +42,14 @@ constexpr double kCollectiveStart = 30e-6;
 constexpr double kOneNicChannels = 0.25;
 constexpr double kReferencePower = 700;  // watts of the cards that the Hopper factors are about
 
+// As a record names what a pass multiplies.
+const char* layout_of(Pass pass) {
+  return pass == Pass::fprop ? "nt" : pass == Pass::dgrad ? "nn" : "tn";
+}
+Pass pass_of(std::string_view layout) {
+  return layout == "tn" ? Pass::wgrad : layout == "nn" ? Pass::dgrad : Pass::fprop;
+}
+
 class Biller {
  public:
   Biller(const Run& run, const System& system, const RateBook& book, const Layout& layout,
@@ -104,16 +112,30 @@ class Biller {
     }
   }
 
+  [[nodiscard]] GemmFactors factors_of(const std::string& dtype) const {
+    if (book_.in_place().of(dtype, "") != nullptr) return {std::nullopt, std::nullopt, dtype};
+    if (is_ampere(system_)) return {Factor::in_place_ampere, std::nullopt, dtype};
+    if (!is_hopper(system_)) return {Factor::in_place_other, std::nullopt, dtype};
+    if (dtype == "fp8") return {Factor::in_place_hopper_fp8, Factor::sustained_clock_fp8, dtype};
+    return {Factor::in_place_hopper, Factor::sustained_clock, dtype};
+  }
+
+  // What a GEMM of a class with `factors` reaches in place, where that was measured.
+  InPlace in_place(const GemmFactors& factors, const std::string& dtype, std::string_view layout) {
+    if (factors.in_place) return {};
+    const InPlace* known = book_.in_place().of(dtype, layout);
+    if (known == nullptr) known = book_.in_place().of(factors.dtype, layout);
+    const std::string pass(to_string(pass_of(layout)));
+    const bool new_here = std::ranges::none_of(bill_.in_place, [&](const MeasuredInPlace& m) {
+      return m.dtype == dtype && m.pass == pass;
+    });
+    if (new_here) bill_.in_place.push_back({dtype, pass, *known});
+    return *known;
+  }
+
   void choose_factors() {
-    const bool fp8 = low_ == "fp8";
-    if (is_hopper(system_)) {
-      bill_.gemm_high = {Factor::in_place_hopper, Factor::sustained_clock};
-      bill_.gemm = fp8 ? GemmFactors{Factor::in_place_hopper_fp8, Factor::sustained_clock_fp8}
-                       : bill_.gemm_high;
-    } else {
-      bill_.gemm = bill_.gemm_high = {
-          is_ampere(system_) ? Factor::in_place_ampere : Factor::in_place_other, std::nullopt};
-    }
+    bill_.gemm = factors_of(low_);
+    bill_.gemm_high = factors_of(high_);
     bill_.weight_pass_known = std::ranges::any_of(book_.points(), [&](const RatePoint& p) {
       return p.operation == "gemm" && p.dtype == low_ && p.layout == "tn";
     });
@@ -189,10 +211,12 @@ class Biller {
 
   void gemm(LayerBill& out, const GemmWork& work) {
     const std::string& dtype = work.low_precision ? low_ : high_;
-    const char* layout = work.pass == Pass::fprop ? "nt" : work.pass == Pass::dgrad ? "nn" : "tn";
+    const char* layout = layout_of(work.pass);
     const Rate rate = gemm_rate(dtype, layout, work);
-    const double seconds =
+    const double alone =
         work.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) / (rate.value * power_);
+    const InPlace here = in_place(work.low_precision ? bill_.gemm : bill_.gemm_high, dtype, layout);
+    const double seconds = alone / here.ratio;
     SlotBill& slot = work.pass == Pass::fprop   ? out.forward
                      : work.pass == Pass::dgrad ? out.backward_input
                                                 : out.weight;
@@ -205,25 +229,35 @@ class Biller {
                     work.groups > 1 ? fmt::format("{} x ", work.groups) : "", work.m, work.n,
                     work.k, dtype),
         rate, seconds);
-    noise_ += seconds * uses_ * rate.noise;
+    noise_ += seconds * uses_ * std::hypot(rate.noise, here.sigma);
     shape_ += seconds * uses_ * rate.shape;
     gemm_s_ += seconds * uses_;
   }
 
+  // As the stack's own kernel; else as one that was measured here, which on a GPU is ours, and may
+  // be slower than what a stack has: there it stands only where it is no slower than what is
+  // assumed.
   Rate attention_rate(bool forward, const Core& core) {
-    if (const auto known =
-            book_.attention(forward, bill_.stack.attention, core.seq_len, core.head_dim)) {
+    const std::string precision = run_.attention_precision == "fp8" ? "fp8"
+                                  : run_.precision == "fp8"         ? "bf16"
+                                                                    : run_.precision;
+    const AttentionShape shape{.seq_len = core.seq_len,
+                               .head_dim = core.head_dim,
+                               .value_dim = core.value_dim,
+                               .group = core.group};
+    if (const auto known = book_.attention(forward, bill_.stack.attention, precision, shape))
       return *known;
-    }
-    const std::string dtype = dtype_known(run_.attention_precision == "fp8" ? "fp8"
-                                          : run_.precision == "fp8"         ? "bf16"
-                                                                            : run_.precision);
+    const auto measured = book_.measured_attention(forward, precision, shape);
+    if (measured && system_.kind == "cpu") return *measured;
+    const std::string dtype = dtype_known(precision);
+    const double assumed = best_gemm(dtype) * kAttentionOfGemm;
+    if (measured && measured->value >= assumed) return *measured;
     const auto point = book_.best_gemm(dtype);
     const bool projected = point && !point->projection.empty();
     assume(
         fmt::format("no attention kernel is known for this device: {:.2f} of the best {} GEMM rate",
                     kAttentionOfGemm, dtype));
-    return Rate{.value = best_gemm(dtype) * kAttentionOfGemm,
+    return Rate{.value = assumed,
                 .noise = point ? point->noise : 0.05,
                 .shape = 0.15,
                 .origin = point ? point->origin : "system " + system_.id,
@@ -395,13 +429,15 @@ class Biller {
         const GemmWork work{
             .m = size("m"), .n = size("n"), .k = size("k"), .groups = size("groups")};
         const Rate rate = gemm_rate(dtype_known(o.dtype), o.layout.c_str(), work);
-        const double seconds = o.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) /
-                               (rate.value * power_);
+        const double alone = o.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) /
+                             (rate.value * power_);
+        const InPlace here = in_place(bill_.gemm, o.dtype, o.layout);
+        const double seconds = alone / here.ratio;
         bill_.operation_gemms_s += seconds;
         use(fmt::format("{} x {}x{}x{} {} {}", work.groups, work.m, work.n, work.k, o.layout,
                         o.dtype),
             rate, seconds);
-        noise_ += seconds * rate.noise;
+        noise_ += seconds * std::hypot(rate.noise, here.sigma);
         shape_ += seconds * rate.shape;
         gemm_s_ += seconds;
         continue;

@@ -252,29 +252,6 @@ FactorValues values_of(const Belief& belief) {
   return exponentials(belief.log_mean);
 }
 
-bool is_in_place(Factor factor) {
-  return factor == Factor::in_place_hopper || factor == Factor::in_place_hopper_fp8 ||
-         factor == Factor::in_place_ampere || factor == Factor::in_place_other;
-}
-
-bool is_clock(Factor factor) {
-  return factor == Factor::sustained_clock || factor == Factor::sustained_clock_fp8;
-}
-
-// What is known of the ratio has no part in the other factors any more. It holds the clock of a
-// layer among its neighbours, too, so that no factor for that stands beside it.
-void set_in_place(Belief& belief, const InPlace& in_place) {
-  for (std::size_t f = 0; f < kFactors; ++f) {
-    const bool clock = is_clock(static_cast<Factor>(f));
-    if (!clock && !is_in_place(static_cast<Factor>(f))) continue;
-    belief.log_mean[f] = clock ? 0 : std::log(in_place.ratio);
-    for (std::size_t other = 0; other < kFactors; ++other) {
-      belief.log_covariance[f * kFactors + other] = belief.log_covariance[other * kFactors + f] = 0;
-    }
-    belief.log_covariance[f * (kFactors + 1)] = clock ? 0 : in_place.sigma * in_place.sigma;
-  }
-}
-
 }  // namespace
 
 nlohmann::ordered_json printed_figures(const Published& p) {
@@ -310,8 +287,7 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
   if (run.rl && !run.tokens) {
     return predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book));
   }
-  Belief belief = knowledge.calibration.for_family(run.family);
-  if (options.in_place) set_in_place(belief, *options.in_place);
+  const Belief& belief = knowledge.calibration.for_family(run.family);
   const FactorValues centre = values_of(belief);
   const std::vector<Candidate> ways = candidates(run, system, book, knowledge.factors.medians());
 
@@ -321,12 +297,7 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
   out.goodput = run.goodput;
   explain(out, ways, centre);
   out.factors = used_factors(ways.front().bill, knowledge.factors, belief);
-  if (options.in_place) {  // no factor of the model any more
-    std::erase_if(out.factors,
-                  [](const UsedFactor& f) { return is_in_place(f.factor) || is_clock(f.factor); });
-    out.assumptions.push_back(
-        fmt::format("GEMMs in the step reach {:.3f} of their rate alone", options.in_place->ratio));
-  }
+  out.in_place = in_place_links(ways.front().bill, out.factors);
   Sampled sampled;
   if (options.samples > 0) {
     sampled = sample(ways, belief, centre, options);
@@ -409,6 +380,8 @@ nlohmann::ordered_json to_json(const Prediction& p) {
   }
   json["factors"] = nlohmann::ordered_json::array();
   for (const UsedFactor& used : p.factors) json["factors"].push_back(to_json(used));
+  json["in_place"] = nlohmann::ordered_json::array();
+  for (const InPlaceLink& link : p.in_place) json["in_place"].push_back(to_json(link));
   json["moves_most"] = nlohmann::ordered_json::array();
   for (const auto& [name, width] : p.moves_most)
     json["moves_most"].push_back({{"input", name}, {"variance_share", width}});

@@ -44,8 +44,9 @@ struct Prediction {
   std::optional<double> published_step_time_s;  // what the source's figure comes to
   std::optional<double> error_pct;              // of the step time against it
   nlohmann::ordered_json published;
-  std::vector<UsedRate> rates;      // the most time first
-  std::vector<UsedFactor> factors;  // between those rates and the step
+  std::vector<UsedRate> rates;        // the most time first
+  std::vector<UsedFactor> factors;    // between those rates and the step
+  std::vector<InPlaceLink> in_place;  // the one of them that every GEMM has, measured or not
   std::vector<std::string> assumptions;
   std::optional<double> price_usd_per_gpu_hour;
   double goodput = 1;         // share of wall time that trains; hours are divided by it
@@ -60,14 +61,7 @@ struct Knowledge {
 };
 Knowledge load_knowledge(const Library& library);
 
-// A GEMM's rate between the step's other kernels / its rate alone, with the standard deviation of
-// its logarithm.
-struct InPlace {
-  double ratio = 1, sigma = 0;
-};
-
 struct PredictOptions {
-  std::optional<InPlace> in_place;               // instead of what is assumed or learnt of it
   std::optional<double> price_usd_per_gpu_hour;  // before the run's, before the system's
   int samples = 1000;                            // 0: no range, every input at its median
   std::uint64_t seed = 1;

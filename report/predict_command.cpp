@@ -5,7 +5,6 @@
 #include "record/names.hpp"
 #include "report/command.hpp"
 #include "report/cost.hpp"
-#include "report/in_place.hpp"
 #include "report/stages.hpp"
 #include "report/story.hpp"
 #include "report/transfer.hpp"
@@ -86,11 +85,7 @@ struct PredictCommand : Command {
       const std::vector<std::string> reasons = add_projected(book, records, on, library);
       notes.insert(notes.end(), reasons.begin(), reasons.end());
     }
-    predict.in_place = no_in_place ? InPlace{} : measured_in_place(records, book, which.precision);
-    if (predict.in_place) {
-      notes.emplace_back(no_in_place ? "no in-place ratio: asked for"
-                                     : "the in-place ratio: GEMMs timed in a layer");
-    }
+    book.set_in_place(no_in_place ? InPlaceRatios::all_one() : measured_in_place(records));
     if (!price.empty() && price != kListings) predict.price_usd_per_gpu_hour = std::stod(price);
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
     if (price == kListings) price_by_listings(prediction, on, library);

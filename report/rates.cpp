@@ -20,8 +20,6 @@ namespace trainmeter {
 namespace {
 
 constexpr double kPublishedNoise = 0.03;  // published figures print no spread: 3 % assumed
-constexpr double kLeastShapeError =
-    0.05;  // where fewer than three shapes are known to learn it from
 
 std::int64_t shape_or_zero(const std::map<std::string, std::int64_t>& shape, const char* key) {
   const auto found = shape.find(key);
@@ -32,6 +30,8 @@ std::string how_of(const RatePoint& point, const std::string& fit) {
   return point.transferred.empty() ? fit : fmt::format("{}, {}", fit, point.projection);
 }
 
+}  // namespace
+
 Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
   return {.value = point.value,
           .noise = point.noise,
@@ -39,8 +39,6 @@ Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
           .origin = point.origin,
           .how = how_of(point, fit)};
 }
-
-}  // namespace
 
 // The shape's part of a point, the same for what we measured and what others published.
 RatePoint shaped(const std::map<std::string, std::int64_t>& shape) {
@@ -52,6 +50,10 @@ RatePoint shaped(const std::map<std::string, std::int64_t>& shape) {
   out.groups = std::max<std::int64_t>(1, shape_or_zero(shape, "groups"));
   out.seq_len = shape_or_zero(shape, "seq_len");
   out.head_dim = shape_or_zero(shape, "head_dim");
+  out.value_dim = shape_or_zero(shape, "value_dim");
+  if (const auto kv_heads = shape_or_zero(shape, "kv_heads"); kv_heads > 0)
+    out.group = shape_or_zero(shape, "heads") / kv_heads;
+  out.queries = shape_or_zero(shape, "queries");
   out.causal = !shape.contains("causal") || shape.at("causal") == 1;
   return out;
 }
@@ -260,59 +262,6 @@ std::optional<Rate> RateBook::gemm(const std::string& dtype, std::string_view la
       *at.point, shape_error(known) * (0.5 + 1.5 * far),
       fmt::format("between shapes, nearest {}x{}x{}", at.point->m, at.point->n, at.point->k));
   rate.value = share * std::exp(at.residual);
-  return rate;
-}
-
-namespace {
-
-// What a kernel reaches on causal attention of its rate on the full square: tiles on the diagonal
-// are half empty. FlashAttention-3 forward on H100, head width 128, its README: 521 of 625 TFLOP/s
-// at 2,048 tokens, 579 of 638 at 4,096, 602 of 646 at 8,192.
-double causal_share(double seq_len) {
-  constexpr double kLost = 420;  // tokens
-  return seq_len / (seq_len + kLost);
-}
-
-}  // namespace
-
-std::optional<Rate> RateBook::attention(bool forward, const std::string& backend,
-                                        std::int64_t seq_len, std::int64_t head_dim) const {
-  std::vector<const RatePoint*> points;
-  // Of that pass, causal; else of the full square; else of both passes together.
-  const char* pass = forward ? "attention_forward" : "attention_backward";
-  for (const auto& [operation, causal] :
-       {std::pair{pass, true}, std::pair{pass, false}, std::pair{"attention", true}}) {
-    for (const RatePoint& p : points_) {
-      if (p.operation == operation && p.causal == causal && p.backend == backend && p.seq_len > 0) {
-        points.push_back(&p);
-      }
-    }
-    if (!points.empty()) break;
-  }
-  if (points.empty()) return std::nullopt;
-  const auto width_gap = [&](const RatePoint* p) {
-    return std::abs(log_of(p->head_dim) - log_of(head_dim));
-  };
-  const double nearest_width = width_gap(*std::ranges::min_element(points, {}, width_gap));
-  std::erase_if(points, [&](const RatePoint* p) { return width_gap(p) > nearest_width + 1e-9; });
-  std::ranges::sort(points, {}, &RatePoint::seq_len);
-  const auto above =
-      std::ranges::find_if(points, [&](const RatePoint* p) { return p->seq_len >= seq_len; });
-  const RatePoint* high = above == points.end() ? points.back() : *above;
-  const RatePoint* low = above == points.begin() || above == points.end() ? high : *(above - 1);
-  const auto causal_rate = [](const RatePoint& p) {
-    return p.value * (p.causal ? 1 : causal_share(static_cast<double>(p.seq_len)));
-  };
-  const double share = low == high ? 0
-                                   : (log_of(seq_len) - log_of(low->seq_len)) /
-                                         (log_of(high->seq_len) - log_of(low->seq_len));
-  const bool exact = high->seq_len == seq_len && high->head_dim == head_dim;
-  Rate rate = rate_at(*high, exact ? 0 : kLeastShapeError,
-                      exact ? "exact shape"
-                            : fmt::format("between shapes, nearest {} tokens, width {}",
-                                          high->seq_len, high->head_dim));
-  rate.value =
-      std::exp((1 - share) * std::log(causal_rate(*low)) + share * std::log(causal_rate(*high)));
   return rate;
 }
 

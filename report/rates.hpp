@@ -6,6 +6,7 @@
 #pragma once
 
 #include "record/record.hpp"
+#include "report/in_place.hpp"
 #include "workload/micro.hpp"
 #include "workload/run.hpp"
 #include "workload/system.hpp"
@@ -29,6 +30,9 @@ struct Rate {
   std::string how;  // exact shape; between shapes; ..., measured on h100, projected to h800: ...
 };
 
+// Where too few shapes are known to learn it from.
+inline constexpr double kLeastShapeError = 0.05;
+
 // From where a rate comes, the best first: another card of the same chip has as many SMs at the
 // same peak.
 enum class Nearness { own, same_chip, same_architecture, other_architecture };
@@ -42,6 +46,8 @@ struct RatePoint {
   std::int64_t bytes = 0;                  // memory kernels: an array; collectives: payload
   std::int64_t groups = 1;                 // gemm: side by side
   std::int64_t seq_len = 0, head_dim = 0;  // attention
+  std::int64_t value_dim = 0, group = 0;   // 0 where not printed
+  std::int64_t queries = 0;
   bool causal = true;
   std::int64_t ranks = 1;
   double value = 0;
@@ -57,6 +63,15 @@ struct RatePoint {
   double cap_w = 0;                  // projected to this power cap; 0: as it was measured
 };
 
+// The rate of a point, used for another shape with this error (0: the very shape); `fit` says so.
+Rate rate_at(const RatePoint& point, double shape, const std::string& fit);
+
+struct AttentionShape {
+  std::int64_t seq_len = 0;
+  std::int64_t head_dim = 0, value_dim = 0;
+  std::int64_t group = 1;  // query heads to a head of keys and values
+};
+
 class RateBook {
  public:
   void add(const Record& record);  // usable lines that ran alone
@@ -69,6 +84,10 @@ class RateBook {
   // The device whose rates these are: its SMs and bandwidth shape the curve between known shapes.
   void describe(const System& system) { device_ = system; }
 
+  // What GEMMs reach in a step of their rates alone (report/in_place.hpp), where that was measured.
+  void set_in_place(InPlaceRatios ratios) { in_place_ = std::move(ratios); }
+  [[nodiscard]] const InPlaceRatios& in_place() const { return in_place_; }
+
   // `groups` GEMMs of one shape, FLOP/s: the very shape where it is known, else the curve
   // (report/gemm_curve.hpp) times what the shapes around it reach of it. The best backend. Nothing
   // where no GEMM of this dtype is known.
@@ -76,9 +95,14 @@ class RateBook {
                                          std::int64_t m, std::int64_t n, std::int64_t k,
                                          std::int64_t groups = 1) const;
   // FLOP/s of the causal attention core, counted as its makers do (half the square; backward 2.5 x
-  // forward): `backend`'s at the nearest head width, interpolated between sequence lengths.
-  [[nodiscard]] std::optional<Rate> attention(bool forward, const std::string& backend,
-                                              std::int64_t seq_len, std::int64_t head_dim) const;
+  // forward): `backend`'s at the nearest head widths and grouping of heads, interpolated between
+  // sequence lengths. Published figures are of 16 bits; measured ones are taken in `dtype`.
+  [[nodiscard]] std::optional<Rate> attention(bool forward, std::string_view backend,
+                                              std::string_view dtype,
+                                              const AttentionShape& shape) const;
+  // The same of the fastest backend that was measured; `how` names it.
+  [[nodiscard]] std::optional<Rate> measured_attention(bool forward, std::string_view dtype,
+                                                       const AttentionShape& shape) const;
   // Bytes/s of a kernel of a step that was measured as itself, at the nearest size.
   [[nodiscard]] std::optional<Rate> kernel(std::string_view operation, std::string_view dtype,
                                            double bytes) const;
@@ -110,6 +134,7 @@ class RateBook {
   static double shape_error(const std::vector<Known>& known);
 
   std::vector<RatePoint> points_;
+  InPlaceRatios in_place_;
   System device_;
 };
 

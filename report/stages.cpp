@@ -97,6 +97,7 @@ Prediction predict_run(const Run& run, const System& system, const RateBook& boo
   std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
   out.moves_most = parts.front().moves_most;
   out.factors = parts.front().factors;
+  out.in_place = parts.front().in_place;
   const auto gpus = static_cast<double>(run.gpus);
   set_rates(out.estimates, out.flops_per_step, gpus, out.mfu_peak_flops);
   set_rates(out.null_model, out.flops_per_step, gpus, out.mfu_peak_flops);

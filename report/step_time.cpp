@@ -44,7 +44,7 @@ PricedComm price(const CommBill& c, const FactorValues& f) {
 
 // What a GEMM in a step reaches of its rate alone.
 double gemm_share(const GemmFactors& of, const FactorValues& f) {
-  return at(f, of.in_place) * (of.sustained ? at(f, *of.sustained) : 1);
+  return (of.in_place ? at(f, *of.in_place) : 1) * (of.sustained ? at(f, *of.sustained) : 1);
 }
 
 class Pricer {

@@ -53,10 +53,18 @@ struct UsedRate {
   double share = 0;  // of the step
 };
 
-// Which factors stand between a GEMM alone and in a step.
+// Which factors stand between a GEMM alone and in a step; none where the in-place ratio of its
+// dtype was measured, which the bill holds then, with the clock of a layer among its neighbours.
 struct GemmFactors {
-  Factor in_place = Factor::in_place_other;
-  std::optional<Factor> sustained;  // none where the device isn't held back by its power cap
+  std::optional<Factor> in_place = Factor::in_place_other;
+  std::optional<Factor> sustained;  // nor where the device isn't held back by its power cap
+  std::string dtype = "";
+};
+
+// A measured ratio, by which the bill's rates of GEMMs of one dtype and pass were multiplied.
+struct MeasuredInPlace {
+  std::string dtype, pass;
+  InPlace in_place;
 };
 
 struct Bill {
@@ -71,7 +79,8 @@ struct Bill {
   std::optional<double> host_s;  // to launch a step: instead of step_overhead_s where it is known
   double doublings = 0;          // of the nodes
   Stack stack;
-  GemmFactors gemm, gemm_high;     // of the run's precision; of what stays in 16 bits
+  GemmFactors gemm, gemm_high;  // of the run's precision; of what stays in 16 bits
+  std::vector<MeasuredInPlace> in_place;
   bool weight_pass_known = false;  // wgrad GEMMs were measured as such: weight_pass is in the rates
   std::vector<UsedRate> rates;     // shares are seconds of the step here
   double gemm_noise = 0, gemm_shape = 0, memory_noise = 0;  // log standard deviations, weighted

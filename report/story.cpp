@@ -250,7 +250,10 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
     story.warnings.insert(story.warnings.end(), record.warnings.begin(), record.warnings.end());
   }
   const std::string kind = device_kind(story.records);
-  for (const Record& record : story.records) story.rates.add(only(record, kind));
+  std::vector<Record> own;
+  for (const Record& record : story.records) own.push_back(only(record, kind));
+  for (const Record& record : own) story.rates.add(record);
+  story.rates.set_in_place(measured_in_place(own));
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
   collect_achieved(story, kind);

@@ -62,6 +62,7 @@ Story tell_published(const Library& library, const StoryOptions& options);
 
 std::string shown_rate(const RatePoint& point, double value);
 std::string shown_rate(const UsedRate& used);
+std::string number_id(const Prediction& prediction, const InPlaceLink& link);
 
 // The measured device as a system: a GPU by its name from the published systems, a CPU with its
 // measured register peaks.

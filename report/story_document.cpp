@@ -180,6 +180,16 @@ Document to_document(const Prediction& p, const std::string& title) {
   }
   out.emplace_back(breakdown_chart(p));
   out.emplace_back(basis_chart(p));
+  if (!p.in_place.empty()) {
+    Table in_place{{"in place: rate in the step / rate alone", ">ratio", ">5 %", ">95 %", "from"},
+                   {}};
+    for (const InPlaceLink& link : p.in_place) {
+      in_place.rows.push_back(
+          {link.what, numbered(fmt::format("{:.3g}", link.ratio), number_id(p, link)),
+           fmt::format("{:.3g}", link.low), fmt::format("{:.3g}", link.high), link.basis});
+    }
+    out.emplace_back(std::move(in_place));
+  }
   if (!p.factors.empty()) {
     Table factors{{"kernel alone to step", ">median", ">5 %", ">95 %", ">1 % of it moves", "from"},
                   {}};

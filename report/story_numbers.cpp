@@ -138,6 +138,10 @@ void add_measured(Numbers& numbers, const Story& story) {
   }
 }
 
+std::string factor_id(const Prediction& p, Factor factor) {
+  return fmt::format("predict/{}:factors.{}.middle", p.run_id, to_string(factor));
+}
+
 // A rate of a prediction that came from a record's line, tied to that line's number.
 void add_rates(Numbers& numbers, const Prediction& p, const std::string& prefix) {
   std::map<std::string, std::string> by_line;
@@ -158,6 +162,36 @@ void add_rates(Numbers& numbers, const Prediction& p, const std::string& prefix)
   }
 }
 
+// Measured, tied to the lines in place and alone; else to the factor that is assumed or learnt.
+// Returns the ids.
+std::vector<std::string> add_in_place(Numbers& numbers, const Prediction& p) {
+  std::map<std::string, std::string> by_line;
+  for (const Number& n : numbers.all()) by_line.emplace(n.source, n.id);
+  std::vector<std::string> ids;
+  for (const InPlaceLink& link : p.in_place) {
+    Number number{.id = number_id(p, link),
+                  .value = link.ratio,
+                  .shown = fmt::format("{:.3g}", link.ratio),
+                  .kind = link.basis == "measured"          ? "measured"
+                          : link.basis == "published steps" ? "derived"
+                                                            : "assumed",
+                  .formula = link.why,
+                  .inputs = {},
+                  .source = ""};
+    for (const std::string& origin : link.origins) {
+      if (const auto line = by_line.find(origin); line != by_line.end())
+        number.inputs.push_back(line->second);
+    }
+    if (link.factor) {
+      number.formula = "no GEMM of this dtype was timed in a layer (layer_bench): the factor";
+      number.inputs = {factor_id(p, *link.factor)};
+    }
+    ids.push_back(number.id);
+    numbers.add(std::move(number));
+  }
+  return ids;
+}
+
 void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
   const std::string prefix = "predict/" + p.run_id;
   add_rates(numbers, p, prefix);
@@ -166,7 +200,7 @@ void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
   for (const UsedRate& used : p.rates)
     rates.push_back(fmt::format("{}:rates.{}.value", prefix, word(used.what)));
   for (const UsedFactor& used : p.factors) {
-    const std::string id = fmt::format("{}:factors.{}.middle", prefix, to_string(used.factor));
+    const std::string id = factor_id(p, used.factor);
     numbers.add(
         {.id = id,
          .value = used.middle,
@@ -176,8 +210,11 @@ void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
          .inputs = {},
          .source = used.learnt ? "results/published/calibration.json"
                                : "results/published/factors.json"});
-    rates.push_back(id);
+    const bool linked = std::ranges::any_of(
+        p.in_place, [&](const InPlaceLink& link) { return link.factor == used.factor; });
+    if (!linked) rates.push_back(id);
   }
+  for (std::string& id : add_in_place(numbers, p)) rates.push_back(std::move(id));
   for (const auto& [part, seconds] : p.breakdown_s) {
     parts.push_back(fmt::format("{}:breakdown_s.{}", prefix, part));
     numbers.add({.id = parts.back(),
@@ -185,7 +222,8 @@ void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
                  .shown = format_seconds(seconds),
                  .kind = "derived",
                  .formula =
-                     "work / (rate x factor), summed over this part of the likeliest layout, "
+                     "work / (rate x in place x other factors), summed over this part of the "
+                     "likeliest layout, "
                      "every input at its middle (docs/extrapolation.md)",
                  .inputs = parts.size() == 1 ? rates : std::vector<std::string>{},
                  .source = ""});
@@ -266,6 +304,10 @@ void add_published_rates(Numbers& numbers, const RateBook& rates) {
 }
 
 }  // namespace
+
+std::string number_id(const Prediction& p, const InPlaceLink& link) {
+  return fmt::format("predict/{}:in_place.{}.ratio", p.run_id, word(link.what));
+}
 
 Numbers numbers_of(const Story& story) {
   Numbers numbers;

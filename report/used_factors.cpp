@@ -3,6 +3,8 @@
 // Elasticities by a small move of each factor.
 #include "report/used_factors.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -41,6 +43,51 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
   std::ranges::stable_sort(out, std::ranges::greater{},
                            [](const UsedFactor& u) { return std::abs(u.elasticity); });
   return out;
+}
+
+std::vector<InPlaceLink> in_place_links(const Bill& bill, const std::vector<UsedFactor>& used) {
+  std::vector<InPlaceLink> out;
+  for (const MeasuredInPlace& m : bill.in_place) {
+    const InPlace& is = m.in_place;
+    const double half = std::exp(kSigmasOf90Percent / 2 * is.sigma);
+    InPlaceLink link{.what = fmt::format("{} GEMMs {}", m.dtype, m.pass),
+                     .ratio = is.ratio,
+                     .low = is.ratio / half,
+                     .high = is.ratio * half,
+                     .basis = "measured",
+                     .why = fmt::format("time alone / time in a layer, of {} GEMM{}", is.pairs,
+                                        is.pairs == 1 ? "" : "s"),
+                     .origins = is.origins,
+                     .factor = {}};
+    if (is.pairs == 0) {
+      link.basis = "asked for";
+      link.why = "GEMMs as fast in the step as alone (--no_in_place)";
+    }
+    out.push_back(std::move(link));
+  }
+  for (const GemmFactors* gemm : {&bill.gemm, &bill.gemm_high}) {
+    const auto factor =
+        std::ranges::find_if(used, [&](const UsedFactor& f) { return gemm->in_place == f.factor; });
+    if (factor == used.end()) continue;
+    const std::string what = gemm->dtype + " GEMMs";
+    if (std::ranges::find(out, what, &InPlaceLink::what) != out.end()) continue;
+    out.push_back({.what = what,
+                   .ratio = factor->middle,
+                   .low = factor->low,
+                   .high = factor->high,
+                   .basis = factor->learnt ? "published steps" : "assumed",
+                   .why = factor->why,
+                   .origins = {},
+                   .factor = factor->factor});
+  }
+  return out;
+}
+
+nlohmann::ordered_json to_json(const InPlaceLink& link) {
+  nlohmann::ordered_json json = {{"for", link.what}, {"ratio", link.ratio}, {"p05", link.low},
+                                 {"p95", link.high}, {"basis", link.basis}, {"why", link.why}};
+  if (!link.origins.empty()) json["origins"] = link.origins;
+  return json;
 }
 
 nlohmann::ordered_json to_json(const UsedFactor& used) {

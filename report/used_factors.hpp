@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Which factors a prediction stands on, each with its range and what it rests on.
+// Which factors a prediction stands on, each with its range and what it rests on, and which of them
+// were measured instead.
 #pragma once
 
 #include "report/step_time.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,5 +28,20 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
                                      const Belief& belief);
 
 nlohmann::ordered_json to_json(const UsedFactor& used);
+
+// How much slower a GEMM is between a step's other kernels than alone: the link between its rate
+// and the step. Measured, by dtype and pass; else one of `used`, by dtype.
+struct InPlaceLink {
+  std::string what;                  // "bf16 GEMMs fprop"
+  double ratio = 1;                  // rate in the step / rate alone
+  double low = 0, high = 0;          // 5 % and 95 %
+  std::string basis;                 // measured, published steps, assumed, asked for
+  std::string why;                   // how it was measured, or the reason of the assumption
+  std::vector<std::string> origins;  // FILE:LINE of records
+  std::optional<Factor> factor;      // where none was measured
+};
+std::vector<InPlaceLink> in_place_links(const Bill& bill, const std::vector<UsedFactor>& used);
+
+nlohmann::ordered_json to_json(const InPlaceLink& link);
 
 }  // namespace trainmeter

@@ -86,6 +86,8 @@ say "GEMM: shapes of DeepSeek-V3 and GPT-2"
 measure 110 "$bin/gemm_bench" --models=deepseek-v3,gpt2-124m --benchmark_filter=-/mma/ --out="$record" --resume
 say "Memory-bound kernels of DeepSeek-V3's step"
 measure 40 "$bin/memory_bench" --models=deepseek-v3 --out="$record" --resume
+say "Attention core: Llama 3 8B's heads and DeepSeek-V3's, both passes, and a decode step"
+measure 30 "$bin/attention_bench" --models=llama-3-8b,deepseek-v3 --seq_len=4096 --tokens=8192 --out="$record" --resume
 say "A layer of DeepSeek-V3 in fp8, as one of 64 GPUs has it, and one of Llama 3 8B: the whole, its parts in place and alone"
 measure 100 "$bin/layer_bench" --models=deepseek-v3 --dtype=fp8 --out="$record" --resume
 measure 30 "$bin/layer_bench" --models=llama-3-8b --dtype=bf16 --out="$record" --resume

@@ -135,6 +135,8 @@ class Builder {
     work_.core.backward_flops = attention_flops(core, true);
     work_.core.seq_len = layout_.seq_len;
     work_.core.head_dim = query_key_dim(m_);
+    work_.core.value_dim = value_dim(m_);
+    work_.core.group = m_.mla ? 1 : m_.heads / m_.kv_heads;
     traffic("residual_and_norm", 8 * h(), 8 * h(), outer_tokens());
     if (m_.ffn_kind == FfnKind::swiglu) {  // models with a gate have rotary embeddings
       // MLA rotates one key that all heads share.

@@ -26,6 +26,8 @@ struct Core {  // the attention core of one layer, causal
   double backward_flops = 0;  // 2.5 x forward: scores are computed again (FlashAttention, 5
                               // products for 2)
   std::int64_t seq_len = 0, head_dim = 0;  // of scores
+  std::int64_t value_dim = 0;
+  std::int64_t group = 1;  // query heads that share a head of keys and values
 };
 
 struct Traffic {  // least bytes of one memory-bound kernel, neighbours fused

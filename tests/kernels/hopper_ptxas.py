@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the trainmeter authors
 # SPDX-License-Identifier: Apache-2.0
-"""What ptxas says of our GEMMs for Hopper and of our all-reduce: no spill, no stack, no warning that it serialised wgmma or ignored setmaxnreg,
+"""What ptxas says of our tensor-core kernels and of our all-reduce: no spill, no stack, no warning that it serialised wgmma or ignored setmaxnreg,
 and registers that the block's threads can have. hopper_ptxas.py NVCC SOURCE_FOLDER INCLUDE_FOLDER"""
 import re
 import subprocess
@@ -11,8 +11,9 @@ nvcc, source, include = sys.argv[1:]
 # 6 tiles x (3 layouts and the weight gradient that adds); 3 tiles, and 3 that add; 3 passes of bf16, 2 outputs of fp8
 # 3 types x up to 2, 4 and 8 ranks
 KERNELS = {"gemm_hopper.cu": 24, "gemm_hopper_fp8.cu": 6, "gemm_hopper_grouped.cu": 5, "allreduce_cuda.cu": 9,
-           "gemm_mma.cu": 6}  # 3 layouts of bf16 and fp16
-ARCHITECTURES = {"gemm_mma.cu": "80"}  # else 90a
+           "gemm_mma.cu": 6,  # 3 layouts of bf16 and fp16
+           "attention_mma.cu": 9}  # 3 widths, both passes; what comes before and after
+ARCHITECTURES = {"gemm_mma.cu": "80", "attention_mma.cu": "80"}  # else 90a
 
 
 def most_registers(name):

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 using namespace trainmeter;
 using nlohmann::json;
@@ -52,7 +53,13 @@ trainmeter::Run read(const json& run) {
   return read_run(StrictObject(run, "mine.json"), library());
 }
 
-Prediction predicted(const json& run, const std::optional<InPlace>& in_place) {
+InPlaceRatios every(double ratio) {
+  InPlaceRatios out;
+  out.add("", "", {.ratio = ratio, .sigma = 0, .pairs = 1, .origins = {}});
+  return out;
+}
+
+Prediction predicted(const json& run, InPlaceRatios in_place) {
   System system;
   system.id = "small";
   system.kind = "cpu";
@@ -65,7 +72,8 @@ Prediction predicted(const json& run, const std::optional<InPlace>& in_place) {
       {measured("eager_gelu", "bf16", "pytorch", {{"rows", 1024}, {"cols", 3072}}, 3e7, 3e-3),
        measured("eager_gelu", "bf16", "pytorch", {{"rows", 256}, {"cols", 3072}}, 1e6, 25e-6)}));
   static const Knowledge kKnowledge = load_knowledge(library());
-  return predict(read(run), system, book, kKnowledge, {.in_place = in_place});
+  book.set_in_place(std::move(in_place));
+  return predict(read(run), system, book, kKnowledge, {});
 }
 
 double part(const Prediction& p, const std::string& name) {
@@ -78,7 +86,7 @@ double part(const Prediction& p, const std::string& name) {
 }  // namespace
 
 TEST(Operations, StandInsteadOfWhatIsAssumed) {
-  const Prediction p = predicted(eager_run(), InPlace{});
+  const Prediction p = predicted(eager_run(), InPlaceRatios::all_one());
   EXPECT_NEAR(part(p, "operations"), 12 * 3e-3, 1e-12);
   EXPECT_NEAR(part(p, "operation_gemms"), 100 * 2.0 * 1024 * 1024 * 1024 / 1e12, 1e-9);
   EXPECT_EQ(part(p, "attention_core"), 0);
@@ -92,12 +100,12 @@ TEST(Operations, StandInsteadOfWhatIsAssumed) {
 TEST(Operations, AStepIsNoShorterThanItsLaunching) {
   json run = eager_run();
   run["host_s"] = 1e-6;
-  const Prediction fast = predicted(run, InPlace{});
+  const Prediction fast = predicted(run, InPlaceRatios::all_one());
   EXPECT_EQ(part(fast, "waiting_for_host"), 0);
   EXPECT_EQ(part(fast, "optimizer_and_overhead"), 0);
-  EXPECT_GT(part(predicted(eager_run(), InPlace{}), "optimizer_and_overhead"), 0);
+  EXPECT_GT(part(predicted(eager_run(), InPlaceRatios::all_one()), "optimizer_and_overhead"), 0);
   run["host_s"] = 100;
-  const Prediction slow = predicted(run, InPlace{});
+  const Prediction slow = predicted(run, InPlaceRatios::all_one());
   double sum = 0;
   for (const auto& [name, seconds] : slow.breakdown_s) sum += seconds;
   EXPECT_NEAR(sum, 100, 1e-9);
@@ -108,21 +116,21 @@ TEST(Operations, AStepIsNoShorterThanItsLaunching) {
 TEST(Operations, OneThatWasNotMeasuredTakesMemoryBandwidthAndSaysSo) {
   json run = eager_run();
   run["operations"][0]["operation"] = "eager_softmax";
-  const Prediction p = predicted(run, InPlace{});
+  const Prediction p = predicted(run, InPlaceRatios::all_one());
   EXPECT_NEAR(part(p, "operations"), 12 * 3e7 / 20e9, 1e-9);
   EXPECT_THAT(p.assumptions, Contains(HasSubstr("eager_softmax bf16 was not measured")));
-  EXPECT_THAT(predicted(eager_run(), InPlace{}).assumptions,
+  EXPECT_THAT(predicted(eager_run(), InPlaceRatios::all_one()).assumptions,
               Not(Contains(HasSubstr("not measured"))));
 }
 
 TEST(Operations, TheInPlaceRatioDividesGemmsAlone) {
-  const Prediction alone = predicted(eager_run(), InPlace{});
-  const Prediction half = predicted(eager_run(), InPlace{.ratio = 0.5});
+  const Prediction alone = predicted(eager_run(), InPlaceRatios::all_one());
+  const Prediction half = predicted(eager_run(), every(0.5));
   EXPECT_NEAR(part(half, "gemm") / part(alone, "gemm"), 2, 1e-9);
   EXPECT_NEAR(part(half, "operation_gemms") / part(alone, "operation_gemms"), 2, 1e-9);
   EXPECT_NEAR(part(half, "operations"), part(alone, "operations"), 1e-12);
   // What is assumed otherwise lies between, and its range makes the step's wider.
-  const Prediction assumed = predicted(eager_run(), std::nullopt);
+  const Prediction assumed = predicted(eager_run(), {});
   EXPECT_LT(part(alone, "gemm"), part(assumed, "gemm"));
   EXPECT_LT(part(assumed, "gemm"), part(half, "gemm"));
   const auto width = [](const Prediction& p) {
@@ -177,18 +185,20 @@ TEST(InPlace, IsTheTimeAloneOverTheTimeInALayer) {
   RateBook book;
   for (const Record& record : records) book.add(record);
   // The second has no such shape alone, and none of them is a rate of its own.
-  const auto ratio = measured_in_place(records, book);
-  ASSERT_TRUE(ratio);
+  const InPlaceRatios ratios = measured_in_place(records);
+  const InPlace* ratio = ratios.of("bf16", "nt");
+  ASSERT_NE(ratio, nullptr);
   EXPECT_NEAR(ratio->ratio, 0.5, 1e-9);
   EXPECT_NEAR(ratio->sigma, 0, 1e-9);
+  EXPECT_THAT(ratio->origins, testing::ElementsAre("test.jsonl:2", "test.jsonl:2"));
   EXPECT_NEAR(book.best_gemm("bf16")->value, 1e12, 1);
 
   const std::vector<Record> two = {
       small_cpu(), record_of({in_layer(2 * alone_s, 1024), in_layer(alone_s, 1024)})};
-  const auto mixed = measured_in_place(two, book);
-  EXPECT_NEAR(mixed->ratio, 2.0 / 3, 1e-9);
-  EXPECT_GT(mixed->sigma, 0.1);
-  EXPECT_FALSE(measured_in_place({small_cpu()}, book));
+  const InPlaceRatios of_two = measured_in_place(two);
+  EXPECT_NEAR(of_two.of("bf16", "")->ratio, 2.0 / 3, 1e-9);
+  EXPECT_GT(of_two.of("bf16", "")->sigma, 0.1);
+  EXPECT_TRUE(measured_in_place({small_cpu()}).empty());
 }
 
 TEST(InPlace, IsOfTheSameSessionWhereItMeasuredBothInTurn) {
@@ -210,13 +220,63 @@ TEST(InPlace, IsOfTheSameSessionWhereItMeasuredBothInTurn) {
                  timed("grouped_gemm", "bf16", 4, "layer", 1),
                  timed("grouped_gemm", "bf16", 3, "none", 2), timed("gemm", "fp8", 5, "layer", 1),
                  timed("gemm", "fp8", 1, "none", 2)})};
-  RateBook book;
-  for (const Record& record : records) book.add(record);
-  EXPECT_NEAR(measured_in_place(records, book, "bf16")->ratio, (3 * 1 + 3) / (3 * 2 + 4.0), 1e-9);
-  EXPECT_NEAR(measured_in_place(records, book, "fp8")->ratio, 1 / 5.0, 1e-9);
-  EXPECT_NEAR(measured_in_place(records, book, "fp16")->ratio, 7 / 15.0, 1e-9);
+  const InPlaceRatios ratios = measured_in_place(records);
+  EXPECT_NEAR(ratios.of("bf16", "nt")->ratio, (3 * 1 + 3) / (3 * 2 + 4.0), 1e-9);
+  EXPECT_NEAR(ratios.of("fp8", "nt")->ratio, 1 / 5.0, 1e-9);
+  EXPECT_EQ(ratios.of("fp16", "nt"), ratios.of("bf16", "nt"));  // one datapath
+  EXPECT_EQ(ratios.of("fp32", "nt"), nullptr);  // another dtype's says nothing of it
   records[1].headers[0].discipline.cache = "hot";
-  EXPECT_FALSE(measured_in_place(records, book, "bf16"));
+  EXPECT_TRUE(measured_in_place(records).empty());
+}
+
+TEST(InPlace, IsKeptByPass) {
+  std::vector<Measurement> lines;
+  for (const auto& [layout, in_place] : {std::pair("nt", 2.0), std::pair("nn", 4.0)}) {
+    for (const char* beside : {"layer", "none"}) {
+      Measurement m = gemm_at(1, 1024, 1024, 1024);
+      m.layout = layout;
+      m.name += layout;
+      m.beside = beside;
+      m.time_s = std::vector<double>(3, m.beside == "layer" ? in_place : 1);
+      lines.push_back(m);
+    }
+  }
+  const InPlaceRatios ratios = measured_in_place({record_of(lines)});
+  EXPECT_NEAR(ratios.of("bf16", "nt")->ratio, 1 / 2.0, 1e-9);
+  EXPECT_NEAR(ratios.of("bf16", "nn")->ratio, 1 / 4.0, 1e-9);
+  EXPECT_NEAR(ratios.of("bf16", "tn")->ratio, 2 / 6.0, 1e-9);  // not in the layer: of all
+  EXPECT_GT(ratios.of("bf16", "nt")->sigma, ratios.of("bf16", "tn")->sigma);  // of fewer
+}
+
+TEST(InPlace, ReachesGemmsOfItsPassAlone) {
+  InPlaceRatios ratios;
+  ratios.add("bf16", "", {.ratio = 1, .sigma = 0, .pairs = 1, .origins = {}});
+  ratios.add("bf16", "nt", {.ratio = 0.5, .sigma = 0, .pairs = 1, .origins = {}});
+  json run = eager_run();
+  run["operations"][1]["layout"] = "nt";
+  const double nt = part(predicted(run, ratios), "operation_gemms");
+  run["operations"][1]["layout"] = "tn";
+  EXPECT_NEAR(nt / part(predicted(run, ratios), "operation_gemms"), 2, 0.01);
+  const Prediction p = predicted(run, ratios);
+  EXPECT_THAT(p.in_place, testing::Each(testing::Field(&InPlaceLink::basis, "measured")));
+  EXPECT_THAT(p.in_place, Contains(testing::Field(&InPlaceLink::what, "bf16 GEMMs fprop")));
+  for (const UsedFactor& f : p.factors) EXPECT_NE(f.factor, Factor::in_place_other);
+}
+
+TEST(InPlace, OfOneDtypeLeavesTheOthersAssumption) {
+  RateBook book;
+  const System h800 = library().system("h800");
+  book.add_published(library(), h800);
+  InPlaceRatios ratios;
+  ratios.add("fp8", "", {.ratio = 0.9, .sigma = 0.01, .pairs = 2, .origins = {}});
+  book.set_in_place(ratios);
+  const Prediction p =
+      predict(library().run("deepseek-v3-step"), h800, book, load_knowledge(library()), {});
+  std::map<std::string, std::string> basis;
+  for (const InPlaceLink& link : p.in_place) basis[link.what] = link.basis;
+  EXPECT_EQ(basis.at("fp8 GEMMs fprop"), "measured");
+  EXPECT_EQ(basis.at("fp8 GEMMs wgrad"), "measured");
+  EXPECT_NE(basis.at("bf16 GEMMs"), "measured");
 }
 
 TEST(InPlace, ACpusRanksAreDevicesOfOneNode) {

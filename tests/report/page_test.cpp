@@ -13,6 +13,7 @@
 #include <cmath>
 
 using namespace trainmeter;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -76,6 +77,40 @@ TEST(Page, AStepIsFollowedToTheLineOfARecord) {
   // 2 x 1024^3 FLOP in 2.147 ms.
   EXPECT_THAT(chain_of(numbers, "gemm/bf16/onednn/k:1024/m:1024/n:1024:rate"),
               HasSubstr("2.147e+09 FLOP / 2.15 ms, the median of 7 of 7 samples"));
+}
+
+TEST(Page, InPlaceIsALinkOfItsOwn) {
+  // Assumed, where no layer was measured: the factor, with its reason.
+  const Numbers assumed = numbers_of(tell({small_cpu()}, published_library(), {}));
+  const std::string id = "predict/gpt2-124m-10b:in_place.bf16_GEMMs";
+  EXPECT_THAT(chain_of(assumed, id + ".ratio"),
+              AllOf(HasSubstr("no GEMM of this dtype was timed in a layer"),
+                    HasSubstr("factors.in_place_other.middle"), HasSubstr("caches shared with"),
+                    HasSubstr("factors.json")));
+  EXPECT_THAT(chain_of(assumed, "predict/gpt2-124m-10b:cost_usd"), HasSubstr(id + ".ratio"));
+
+  // Measured: the lines in place and alone.
+  Record record = small_cpu();
+  for (const char* beside : {"layer", "none"}) {
+    Measurement m = gemm_at(1e12, 512, 512, 512);
+    m.beside = beside;
+    if (m.beside == "layer") m.time_s = std::vector<double>(7, m.time_s[0] * 2);
+    record.lines.push_back({m, 0, 90 + record.lines.size()});
+  }
+  const Story story = tell({record}, published_library(), {});
+  const Numbers measured = numbers_of(story);
+  const std::string line = fmt::format("test.jsonl:{}", record.lines.back().line);
+  EXPECT_THAT(chain_of(measured, id + "_fprop.ratio"),
+              AllOf(HasSubstr("(measured)"), HasSubstr("time alone / time in a layer, of 1 GEMM"),
+                    HasSubstr("from " + line)));
+  EXPECT_NEAR(measured.at(id + "_fprop.ratio").value, 0.5, 0.01);
+  EXPECT_EQ(measured.find("predict/gpt2-124m-10b:factors.in_place_other.middle"), nullptr);
+  const Document document = to_document(story);
+  EXPECT_THAT(to_text(document, {}), HasSubstr("bf16 GEMMs fprop"));
+  EXPECT_THAT(to_markdown(document), HasSubstr("| bf16 GEMMs fprop |"));
+  EXPECT_THAT(to_html(document, measured, ""), HasSubstr("in_place.bf16_GEMMs_fprop.ratio"));
+  EXPECT_EQ(to_json(story)["prediction"]["in_place"][0]["basis"], "measured");
+  expect_agreement(story);
 }
 
 TEST(Page, AnUnknownNumberGetsTheNearest) {

@@ -311,6 +311,44 @@ TEST(Predict, AGpuThatNobodyMeasuredIsTakenAtItsDatasheet) {
   EXPECT_TRUE(ordered(p.estimates.step_time_s));
 }
 
+// On a CPU, any that was measured; on a GPU ours may be slower than what the run had, and is taken
+// only where it is no slower than the assumption.
+TEST(Predict, TakesTheAttentionThatWasMeasuredHere) {
+  const auto core_s = [](const char* kind, double share_of_gemm) {
+    System system = small_system();
+    system.kind = kind;
+    RateBook book;
+    book.describe(system);
+    book.add(small_cpu());
+    for (const char* pass : {"attention_forward", "attention_backward"}) {
+      if (!(share_of_gemm > 0)) continue;
+      Measurement m = measured(pass, "bf16", "ours",
+                               {{"heads", 12},
+                                {"kv_heads", 12},
+                                {"queries", 1024},
+                                {"seq_len", 1024},
+                                {"head_dim", 64},
+                                {"value_dim", 64},
+                                {"causal", 1}},
+                               0, 1);
+      m.flops = share_of_gemm * 1e12;
+      book.add(record_of({m}));
+    }
+    const Prediction p = predict(gpt2(), system, book, knowledge(), {});
+    const bool assumed = std::ranges::any_of(p.assumptions, [](const std::string& text) {
+      return text.find("no attention kernel is known") != std::string::npos;
+    });
+    return std::pair(part(p, "attention_core"), assumed);
+  };
+  const auto [nothing, said] = core_s("cpu", 0);
+  EXPECT_TRUE(said);
+  EXPECT_NEAR(core_s("cpu", 0.1).first / nothing, 6.5, 1e-6);
+  EXPECT_FALSE(core_s("cpu", 0.1).second);
+  EXPECT_NEAR(core_s("gpu", 0.1).first / core_s("gpu", 0).first, 1, 1e-6);
+  EXPECT_TRUE(core_s("gpu", 0.1).second);
+  EXPECT_NEAR(core_s("gpu", 1.3).first / core_s("gpu", 0).first, 0.5, 1e-6);
+}
+
 TEST(Predict, APowerCapSlowsHopperDown) {
   json run = read_json("runs", "megatron-h100-16b");
   const Prediction free = predicted(run);

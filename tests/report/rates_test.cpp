@@ -28,6 +28,12 @@ Measurement attention_at(const std::string& pass, double flops_per_s, std::int64
   return out;
 }
 
+std::optional<Rate> core(const RateBook& book, bool forward, const char* backend,
+                         std::int64_t seq_len, std::int64_t width) {
+  return book.attention(forward, backend, "bf16",
+                        {.seq_len = seq_len, .head_dim = width, .value_dim = width, .group = 1});
+}
+
 }  // namespace
 
 TEST(Rates, ComeFromTheMedian) {
@@ -250,7 +256,7 @@ TEST(Attention, LiesBetweenLengthsAndStaysAtTheEnds) {
                       attention_at("attention_backward", 50e12, 1024, 128),
                       attention_at("attention_forward", 900e12, 2048, 64)}));
   const auto forward = [&](std::int64_t seq_len, std::int64_t width) {
-    return *book.attention(true, "kernel", seq_len, width);
+    return *core(book, true, "kernel", seq_len, width);
   };
   EXPECT_NEAR(forward(1024, 128).value / 100e12, 1, 1e-9);
   EXPECT_EQ(forward(1024, 128).how, "exact shape");
@@ -264,29 +270,71 @@ TEST(Attention, LiesBetweenLengthsAndStaysAtTheEnds) {
   EXPECT_NEAR(forward(2048, 192).value / 200e12, 1, 1e-9);  // the nearest width
   EXPECT_GT(forward(1024, 192).shape, 0);
   EXPECT_NEAR(forward(512, 80).value / 900e12, 1, 1e-9);
-  EXPECT_NEAR(book.attention(false, "kernel", 4096, 128)->value / 50e12, 1, 1e-9);
-  EXPECT_FALSE(book.attention(true, "another", 1024, 128));
-  EXPECT_FALSE(RateBook().attention(true, "kernel", 1024, 128));
+  EXPECT_NEAR(core(book, false, "kernel", 4096, 128)->value / 50e12, 1, 1e-9);
+  EXPECT_FALSE(core(book, true, "another", 1024, 128));
+  EXPECT_FALSE(core(RateBook(), true, "kernel", 1024, 128));
+}
+
+TEST(Attention, MeasuredIsOfItsDtypeWidthsAndGrouping) {
+  const auto at = [](const char* backend, const char* dtype, double rate, std::int64_t heads,
+                     std::int64_t kv_heads, std::int64_t head_dim, std::int64_t value_dim,
+                     std::int64_t queries = 1024) {
+    Measurement out = measured("attention_forward", dtype, backend,
+                               {{"batch", 1},
+                                {"heads", heads},
+                                {"kv_heads", kv_heads},
+                                {"queries", queries},
+                                {"seq_len", 1024},
+                                {"head_dim", head_dim},
+                                {"value_dim", value_dim},
+                                {"causal", 1}},
+                               0, 1);
+    out.flops = rate;
+    return out;
+  };
+  RateBook book;
+  book.add(record_of(
+      {at("openmp", "bf16", 10e9, 8, 8, 128, 128), at("openmp", "bf16", 11e9, 8, 2, 128, 128),
+       at("openmp", "bf16", 12e9, 8, 8, 192, 128), at("openmp", "fp32", 90e9, 8, 8, 128, 128),
+       at("openmp", "bf16", 99e9, 8, 8, 128, 128, 1),  // decode
+       at("other", "bf16", 9e9, 8, 8, 128, 128)}));
+  const auto rate = [&](const char* dtype, const AttentionShape& shape) {
+    return *book.measured_attention(true, dtype, shape);
+  };
+  const AttentionShape plain{.seq_len = 1024, .head_dim = 128, .value_dim = 128, .group = 1};
+  EXPECT_NEAR(rate("bf16", plain).value, 10e9, 1);
+  EXPECT_EQ(rate("bf16", plain).how, "exact shape, by openmp");
+  EXPECT_EQ(rate("bf16", plain).origin, "test.jsonl:2");
+  EXPECT_NEAR(rate("fp16", plain).value, 10e9, 1);  // one datapath
+  EXPECT_NEAR(rate("fp32", plain).value, 90e9, 1);
+  EXPECT_NEAR(rate("bf16", {.seq_len = 1024, .head_dim = 128, .value_dim = 128, .group = 4}).value,
+              11e9, 1);
+  EXPECT_NEAR(rate("bf16", {.seq_len = 1024, .head_dim = 192, .value_dim = 128, .group = 1}).value,
+              12e9, 1);
+  const Rate far = rate("bf16", {.seq_len = 4096, .head_dim = 96, .value_dim = 96, .group = 1});
+  EXPECT_NEAR(far.value, 10e9, 1);
+  EXPECT_GT(far.shape, 0);
+  EXPECT_FALSE(book.measured_attention(false, "bf16", plain));
 }
 
 TEST(Attention, OfTheFullSquareLosesTheDiagonalsTiles) {
   RateBook book;
   book.add(record_of({attention_at("attention_forward", 600e12, 4200, 128, false)}));
   // 4,200 of 4,620 tokens.
-  EXPECT_NEAR(book.attention(true, "kernel", 4200, 128)->value / (600e12 / 1.1), 1, 1e-9);
+  EXPECT_NEAR(core(book, true, "kernel", 4200, 128)->value / (600e12 / 1.1), 1, 1e-9);
   // Measured on causal attention, it counts for nothing.
   book.add(record_of({attention_at("attention_forward", 500e12, 4200, 128)}));
-  EXPECT_NEAR(book.attention(true, "kernel", 4200, 128)->value / 500e12, 1, 1e-9);
+  EXPECT_NEAR(core(book, true, "kernel", 4200, 128)->value / 500e12, 1, 1e-9);
 }
 
 TEST(Attention, OfBothPassesTogetherStandsInForEither) {
   RateBook book;
   book.add(record_of({attention_at("attention", 300e12, 2048, 128)}));
-  EXPECT_NEAR(book.attention(true, "kernel", 2048, 128)->value / 300e12, 1, 1e-9);
-  EXPECT_NEAR(book.attention(false, "kernel", 2048, 128)->value / 300e12, 1, 1e-9);
+  EXPECT_NEAR(core(book, true, "kernel", 2048, 128)->value / 300e12, 1, 1e-9);
+  EXPECT_NEAR(core(book, false, "kernel", 2048, 128)->value / 300e12, 1, 1e-9);
   book.add(record_of({attention_at("attention_backward", 250e12, 2048, 128)}));
-  EXPECT_NEAR(book.attention(true, "kernel", 2048, 128)->value / 300e12, 1, 1e-9);
-  EXPECT_NEAR(book.attention(false, "kernel", 2048, 128)->value / 250e12, 1, 1e-9);
+  EXPECT_NEAR(core(book, true, "kernel", 2048, 128)->value / 300e12, 1, 1e-9);
+  EXPECT_NEAR(core(book, false, "kernel", 2048, 128)->value / 250e12, 1, 1e-9);
 }
 
 TEST(Rates, LeaveOutWhatFailedOrDidNotRunAlone) {
