@@ -8,8 +8,8 @@ add_library(trainmeter_flags INTERFACE)
 target_compile_features(trainmeter_flags INTERFACE cxx_std_20)
 target_compile_options(trainmeter_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wconversion -Wshadow -Wno-sign-conversion -Wno-missing-field-initializers>
-  # Lines for a backtrace or a profile. What a debugger needs of variables costs a quarter of the build's time (preset with
-  # CMAKE_BUILD_TYPE=Debug has it).
+  # Lines for a backtrace or a profile; what a debugger needs of variables (CMAKE_BUILD_TYPE=Debug) costs a quarter of the
+  # build's time.
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:RelWithDebInfo>>:-g1>
   # g++ 12 at -O3 sees overlapping copies inside std::string (its bug 105329).
   $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<CONFIG:Release>>:-Wno-restrict>

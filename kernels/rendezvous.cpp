@@ -35,8 +35,10 @@ bool is_loopback(const std::string& address) {
   return address.starts_with("127.");
 }
 
-// Where rank 0 listens.
-std::string own_address(const Launch& launch) {
+// Where rank 0 listens: at the address that its host's name has here. Debian gives a host's own
+// name a loopback address, at which no other host's ranks can come; who holds the token may then
+// come by any interface.
+std::string door_address(const Launch& launch) {
   const std::string& name = launch.bind.empty() ? launch.host : launch.bind;
   const std::optional<std::string> address = ipv4_address(name);
   if (!address) {
@@ -49,6 +51,9 @@ std::string own_address(const Launch& launch) {
                       ": anybody could take part; TRAINMETER_TOKEN must be the same secret on "
                       "every rank");
   }
+  const bool own_name =
+      is_loopback(*address) && !is_loopback(name) && name != "localhost" && name != "lo";
+  if (own_name && launch.bind.empty() && !launch.token.empty()) return "0.0.0.0";
   return *address;
 }
 
@@ -151,7 +156,7 @@ Rendezvous::Rendezvous(const Launch& launch, double timeout_s)
 
 void Rendezvous::welcome_all() {
   const double end_s = steady_s() + timeout_s_;
-  const std::string address = own_address(launch_);
+  const std::string address = door_address(launch_);
   Door door(address, launch_.port);
   const auto ranks = static_cast<std::size_t>(launch_.ranks);
   peers_.resize(ranks);

@@ -4,7 +4,7 @@
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/names.hpp"
-#include "report/gemm_curve.hpp"
+#include "report/device_rates.hpp"
 #include "report/step_time.hpp"
 #include "report/transfer.hpp"
 
@@ -30,10 +30,6 @@ bool is_ampere(const System& s) {
   return architecture(s) == "ampere";
 }
 
-// In place, where nothing of the kernel was measured or published for the device: FlashAttention
-// class kernels reach this share of the best GEMM rate of their dtype (H100: 540 to 620 of 795
-// TFLOP/s forward, 450 to 520 backward).
-constexpr double kAttentionOfGemm = 0.65;
 // A ring collective's start inside a node where no sweep is known: half of what the H200's
 // all-reduce sweep in micro/h200.json comes to.
 constexpr double kCollectiveStart = 30e-6;
@@ -54,28 +50,13 @@ class Biller {
  public:
   Biller(const Run& run, const System& system, const RateBook& book, const Layout& layout,
          const Stack& stack)
-      : run_(run), system_(system), book_(book) {
+      : run_(run),
+        system_(system),
+        book_(book),
+        rates_(run, system, book, [this](std::string text) { assume(std::move(text)); }) {
     bill_.layout = layout;
     bill_.stack = stack;
     bill_.host_s = run.host_s;
-    low_ = dtype_known(run.precision);
-    high_ = run.precision == "fp8" ? dtype_known("bf16") : low_;
-    auto memory = book.memory();
-    if (!memory && system.kind == "gpu" && system.memory_bytes_per_s) {
-      memory = Rate{.value = kMemoryShare * *system.memory_bytes_per_s,
-                    .noise = 0.05,
-                    .shape = 0,
-                    .origin = "system " + system.id,
-                    .how = "datasheet"};
-      assume(fmt::format("memory bandwidth: {:.2f} of the datasheet's", kMemoryShare));
-    }
-    if (!memory) {
-      throw BadInput(
-          fmt::format("run {}: no memory bandwidth is known for {}: give a record with --rates "
-                      "(memory_bench measures it)",
-                      run.id, system.id));
-    }
-    memory_ = *memory;
   }
 
   Bill build() {
@@ -134,13 +115,13 @@ class Biller {
   }
 
   void choose_factors() {
-    bill_.gemm = factors_of(low_);
-    bill_.gemm_high = factors_of(high_);
+    bill_.gemm = factors_of(rates_.low());
+    bill_.gemm_high = factors_of(rates_.high());
     bill_.weight_pass_known = std::ranges::any_of(book_.points(), [&](const RatePoint& p) {
-      return p.operation == "gemm" && p.dtype == low_ && p.layout == "tn";
+      return p.operation == "gemm" && p.dtype == rates_.low() && p.layout == "tn";
     });
     const auto cap = run_.context.power_cap_w ? run_.context.power_cap_w : system_.power_w;
-    const double known = book_.cap_held(low_);  // what is measured holds under its own cap
+    const double known = book_.cap_held(rates_.low());  // what is measured holds under its own cap
     const double held = known > 0 ? known : kReferencePower;
     if ((is_hopper(system_) || known > 0) && cap && *cap < held) {
       power_ = power_share(*cap, held);
@@ -153,66 +134,14 @@ class Biller {
       assume("in-place factors of Hopper are used for Blackwell");
   }
 
-  // The dtype that stands in for one nobody measured here, the nearest in width first.
-  std::string dtype_known(const std::string& wanted) {
-    static const std::map<std::string, std::vector<std::string>> kStandIns = {
-        {"fp8", {"fp8", "bf16", "fp16", "tf32", "fp32"}},
-        {"bf16", {"bf16", "fp16", "tf32", "fp32"}},
-        {"fp16", {"fp16", "bf16", "tf32", "fp32"}},
-        {"fp32", {"fp32", "tf32"}}};
-    // fp16 and bf16 are one datapath and the same bytes: either's rates are the other's.
-    for (const auto& [one, other] : {std::pair("fp16", "bf16"), std::pair("bf16", "fp16")}) {
-      if (wanted == one && !book_.best_gemm(one) && book_.best_gemm(other)) {
-        assume(
-            fmt::format("no {} GEMM rate is known for {}: {}'s, as fast", one, system_.id, other));
-        return other;
-      }
-    }
-    if (!book_.best_gemm(wanted) && system_.kind == "gpu" && system_.peak_flops.contains(wanted)) {
-      assume(fmt::format("no {} GEMM rate is known for {}: {:.2f} of the datasheet's peak", wanted,
-                         system_.id, kGemmOfPeak));
-      return wanted;
-    }
-    for (const std::string& dtype : kStandIns.at(wanted)) {
-      if (!book_.best_gemm(dtype)) continue;
-      if (dtype != wanted) {
-        assume(fmt::format("no {} GEMM rate is known for this device: {} is used in its place",
-                           wanted, dtype));
-      }
-      return dtype;
-    }
-    throw BadInput(
-        fmt::format("run {}: no {} GEMM rate is known for {}: give a record with --rates "
-                    "(gemm_bench measures it)",
-                    run_.id, wanted, system_.id));
-  }
-
   void use(const std::string& what, const Rate& rate, double seconds) {
     bill_.rates.push_back({what, rate, seconds * uses_});
   }
 
-  Rate gemm_rate(const std::string& dtype, const char* layout, const GemmWork& work) const {
-    if (const auto known = book_.gemm(dtype, layout, work.m, work.n, work.k, work.groups)) {
-      return *known;
-    }
-    const double peak = system_.peak_flops.at(dtype);
-    return {.value = peak * kGemmOfPeak *
-                     gemm_share(system_, dtype, work.m, work.n, work.k, work.groups, peak),
-            .noise = 0.05,
-            .shape = 0.1,
-            .origin = "system " + system_.id,
-            .how = "datasheet"};
-  }
-
-  double best_gemm(const std::string& dtype) const {
-    if (const auto best = book_.best_gemm(dtype)) return best->value;
-    return system_.peak_flops.at(dtype) * kGemmOfPeak;
-  }
-
   void gemm(LayerBill& out, const GemmWork& work) {
-    const std::string& dtype = work.low_precision ? low_ : high_;
+    const std::string& dtype = work.low_precision ? rates_.low() : rates_.high();
     const char* layout = layout_of(work.pass);
-    const Rate rate = gemm_rate(dtype, layout, work);
+    const Rate rate = rates_.gemm(dtype, layout, work);
     const double alone =
         work.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) / (rate.value * power_);
     const InPlace here = in_place(work.low_precision ? bill_.gemm : bill_.gemm_high, dtype, layout);
@@ -234,45 +163,14 @@ class Biller {
     gemm_s_ += seconds * uses_;
   }
 
-  // As the stack's own kernel; else as one that was measured here, which on a GPU is ours, and may
-  // be slower than what a stack has: there it stands only where it is no slower than what is
-  // assumed.
-  Rate attention_rate(bool forward, const Core& core) {
-    const std::string precision = run_.attention_precision == "fp8" ? "fp8"
-                                  : run_.precision == "fp8"         ? "bf16"
-                                                                    : run_.precision;
-    const AttentionShape shape{.seq_len = core.seq_len,
-                               .head_dim = core.head_dim,
-                               .value_dim = core.value_dim,
-                               .group = core.group};
-    if (const auto known = book_.attention(forward, bill_.stack.attention, precision, shape))
-      return *known;
-    const auto measured = book_.measured_attention(forward, precision, shape);
-    if (measured && system_.kind == "cpu") return *measured;
-    const std::string dtype = dtype_known(precision);
-    const double assumed = best_gemm(dtype) * kAttentionOfGemm;
-    if (measured && measured->value >= assumed) return *measured;
-    const auto point = book_.best_gemm(dtype);
-    const bool projected = point && !point->projection.empty();
-    assume(
-        fmt::format("no attention kernel is known for this device: {:.2f} of the best {} GEMM rate",
-                    kAttentionOfGemm, dtype));
-    return Rate{.value = assumed,
-                .noise = point ? point->noise : 0.05,
-                .shape = 0.15,
-                .origin = point ? point->origin : "system " + system_.id,
-                .how = fmt::format("best {} GEMM x {:.2f}{}", dtype, kAttentionOfGemm,
-                                   projected ? ", " + point->projection : "")};
-  }
-
   void attention(LayerBill& out, const Core& core) {
     if (!(core.forward_flops > 0)) return;
     if (bill_.stack.attention == kUnfused) {
       unfused(out, core);
       return;
     }
-    const Rate forward = attention_rate(true, core);
-    const Rate backward = attention_rate(false, core);
+    const Rate forward = rates_.attention(true, bill_.stack.attention, core);
+    const Rate backward = rates_.attention(false, bill_.stack.attention, core);
     const double f = core.forward_flops / (forward.value * power_);
     const double b = core.backward_flops / (backward.value * power_);
     out.forward.work[static_cast<std::size_t>(Work::attention)] += f;
@@ -285,24 +183,24 @@ class Biller {
   // written, scaled, masked and normalised in one kernel, dropped out, read (13 bytes each forward,
   // 18 backward, in 16 bits).
   void unfused(LayerBill& out, const Core& core) {
-    const std::string dtype = dtype_known(run_.precision);
-    const double gemm_rate = best_gemm(dtype) * kAttentionOfGemm;
+    const double gemm_rate = rates_.unfused_attention_gemm();
     const double scores =
         core.forward_flops / (real(query_key_dim(*run_.model) + value_dim(*run_.model)));
     // forward_flops = 2 x (s / 2) x tokens x heads x (d_qk + d_v), so `scores` is tokens x heads x
     // s.
-    const double forward = 2 * core.forward_flops / gemm_rate + 13 * scores / memory_.value;
-    const double backward = 4 * core.forward_flops / gemm_rate + 18 * scores / memory_.value;
+    const double forward = 2 * core.forward_flops / gemm_rate + 13 * scores / rates_.memory().value;
+    const double backward =
+        4 * core.forward_flops / gemm_rate + 18 * scores / rates_.memory().value;
     const auto attention = static_cast<std::size_t>(Work::attention);
     out.forward.work[attention] += forward;
     out.backward_input.work[attention] += backward;
     if (bill_.layout.recompute == "selective") out.backward_input.work[attention] += forward;
-    use("attention core, scores in memory", memory_, forward + backward);
+    use("attention core, scores in memory", rates_.memory(), forward + backward);
     assume("attention with its scores in memory: this stack dates from before fused kernels");
   }
 
   void traffic(LayerBill& out, const Traffic& t) {
-    const double seconds = t.bytes / memory_.value;
+    const double seconds = t.bytes / rates_.memory().value;
     const bool experts = t.name == "expert_permute" || t.name == "router";
     SlotBill& slot = t.half == Half::forward ? out.forward : out.backward_input;
     slot.work[static_cast<std::size_t>(experts ? Work::expert_traffic : Work::traffic)] += seconds;
@@ -412,8 +310,8 @@ class Biller {
     }
     uses_ = 1;
     if (!run_.operations.empty()) return;  // the optimizer is among them
-    bill_.optimizer_s = optimizer_bytes(owned) / memory_.value;
-    use("optimizer, memory bandwidth", memory_, bill_.optimizer_s);
+    bill_.optimizer_s = optimizer_bytes(owned) / rates_.memory().value;
+    use("optimizer, memory bandwidth", rates_.memory(), bill_.optimizer_s);
     memory_s_ += bill_.optimizer_s;
   }
 
@@ -428,7 +326,7 @@ class Biller {
       if (o.operation == "gemm") {
         const GemmWork work{
             .m = size("m"), .n = size("n"), .k = size("k"), .groups = size("groups")};
-        const Rate rate = gemm_rate(dtype_known(o.dtype), o.layout.c_str(), work);
+        const Rate rate = rates_.gemm(rates_.dtype_known(o.dtype), o.layout.c_str(), work);
         const double alone = o.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) /
                              (rate.value * power_);
         const InPlace here = in_place(bill_.gemm, o.dtype, o.layout);
@@ -447,7 +345,7 @@ class Biller {
         assume(fmt::format("{} {} was not measured: its least bytes at memory bandwidth",
                            o.operation, o.dtype));
       }
-      const Rate rate = known.value_or(memory_);
+      const Rate rate = known.value_or(rates_.memory());
       const double seconds = o.count * o.bytes / rate.value;
       bill_.operations_s += seconds;
       use(fmt::format("{} {}, memory-bound", o.operation, o.dtype), rate, seconds);
@@ -476,21 +374,20 @@ class Biller {
       bill_.gemm_noise = noise_ / gemm_s_;
       bill_.gemm_shape = shape_ / gemm_s_;
     }
-    bill_.memory_noise = memory_.noise;
+    bill_.memory_noise = rates_.memory().noise;
     if (!run_.operations.empty()) {
       bill_.memory_noise = bill_.operations_s > 0 ? operation_noise_ / bill_.operations_s : 0;
       return;
     }
     uses_ = 1;
-    use("memory-bound kernels, memory bandwidth", memory_, memory_s_);
+    use("memory-bound kernels, memory bandwidth", rates_.memory(), memory_s_);
   }
 
   const Run& run_;
   const System& system_;
   const RateBook& book_;
   Bill bill_;
-  std::string low_, high_;
-  Rate memory_;
+  DeviceRates rates_;
   double power_ = 1;
   double uses_ = 1;  // of the layer at hand, in one step of one GPU
   double noise_ = 0, shape_ = 0, gemm_s_ = 0, memory_s_ = 0, operation_noise_ = 0;

@@ -327,6 +327,24 @@ TEST(Rendezvous, ListensWhereItWasAskedToAlone) {
   EXPECT_THAT(meet({zero, one}, 5), Each(""));
 }
 
+// As Debian has it in /etc/hosts. Without a token nobody from elsewhere is let in.
+TEST(Rendezvous, AHostWhoseNameIsALoopbackAddressIsReachedFromOthers) {
+  const std::string name = host_name();
+  const auto address = ipv4_address(name);
+  if (!address || !address->starts_with("127."))
+    GTEST_SKIP() << "skipped: " << name << " has an address";
+  for (const char* token : {"secret", ""}) {
+    const int port = free_port();
+    Launch zero = launch_of(0, 2, port);
+    zero.host = name;
+    zero.token = token;
+    std::thread rank_zero([&] { meet({zero}, 0.4); });
+    guest(port);  // until it is there
+    EXPECT_EQ(connect_to("127.0.0.2", port, steady_s() + 1).has_value(), *token != '\0');
+    rank_zero.join();
+  }
+}
+
 TEST(Rendezvous, AnAddressThatIsNotOursOrAnOpenDoorIsRefused) {
   Launch zero = launch_of(0, 2, free_port());
   zero.bind = "192.0.2.1";  // for documentation: nobody's
