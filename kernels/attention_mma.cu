@@ -10,7 +10,6 @@
 #include "kernels/random.hpp"
 
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -195,7 +194,7 @@ class MmaAttention final : public Operation {
 
   [[nodiscard]] Task task_of(int set) const {
     using enum AttentionTensor;
-    Task t;
+    Task t = sizes_of(p_);
     t.q = at<std::uint16_t>(q, set);
     t.k = at<std::uint16_t>(k, set);
     t.v = at<std::uint16_t>(v, set);
@@ -209,14 +208,6 @@ class MmaAttention final : public Operation {
     t.d_q_sums = static_cast<float*>(d_q_sums_.data());
     t.part_o = static_cast<float*>(part_o_.data());
     t.part_l = static_cast<float*>(part_l_.data());
-    t.heads = static_cast<int>(p_.batch * p_.kv_heads);
-    t.rows = static_cast<int>(p_.group() * p_.queries);
-    t.queries = static_cast<int>(p_.queries);
-    t.keys = static_cast<int>(p_.keys);
-    t.head_dim = static_cast<int>(p_.head_dim);
-    t.value_dim = static_cast<int>(p_.value_dim);
-    t.causal = p_.causal;
-    t.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(p_.head_dim)));
     t.splits = splits_;
     t.keys_of_split = keys_of_split_;
     return t;

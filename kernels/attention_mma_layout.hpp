@@ -7,8 +7,10 @@
 // in memory: row r is query r % queries. So a decode step of grouped queries fills its tiles too.
 #pragma once
 
+#include "kernels/attention.hpp"
 #include "kernels/mma_layout.hpp"
 
+#include <cmath>
 #include <cstdint>
 
 namespace trainmeter::attention_mma {
@@ -56,6 +58,20 @@ struct Task {
 
 TRAINMETER_BOTH int blocks_of(int count, int size) {
   return (count + size - 1) / size;
+}
+
+// Sizes, mask and scale of the problem; pointers and splits are the caller's.
+inline Task sizes_of(const AttentionProblem& p) {
+  Task t;
+  t.heads = static_cast<int>(p.batch * p.kv_heads);
+  t.rows = static_cast<int>(p.group() * p.queries);
+  t.queries = static_cast<int>(p.queries);
+  t.keys = static_cast<int>(p.keys);
+  t.head_dim = static_cast<int>(p.head_dim);
+  t.value_dim = static_cast<int>(p.value_dim);
+  t.causal = p.causal;
+  t.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(p.head_dim)));
+  return t;
 }
 
 // The last key that a row sees.

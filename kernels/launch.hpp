@@ -4,6 +4,7 @@
 // environment.
 #pragma once
 
+#include <array>
 #include <string>
 
 namespace trainmeter {
@@ -28,6 +29,27 @@ struct Launch {
 // MASTER_PORT. token: TRAINMETER_TOKEN, else what the launcher calls its run. bind:
 // TRAINMETER_BIND. What is no number is as if it weren't set.
 Launch launched();
+
+// All that launched() and node_name() read.
+inline constexpr std::array kLaunchVariables = {"OMPI_COMM_WORLD_SIZE",
+                                                "OMPI_COMM_WORLD_RANK",
+                                                "PMI_SIZE",
+                                                "PMI_RANK",
+                                                "PMIX_RANK",
+                                                "SLURM_STEP_NUM_TASKS",
+                                                "SLURM_PROCID",
+                                                "SLURM_STEP_NODELIST",
+                                                "SLURM_JOB_ID",
+                                                "SLURM_STEP_ID",
+                                                "WORLD_SIZE",
+                                                "RANK",
+                                                "MASTER_ADDR",
+                                                "MASTER_PORT",
+                                                "TORCHELASTIC_RUN_ID",
+                                                "TRAINMETER_PORT",
+                                                "TRAINMETER_TOKEN",
+                                                "TRAINMETER_BIND",
+                                                "SLURMD_NODENAME"};
 
 // As the system calls this machine: what shares its cores and memory.
 std::string host_name();

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Sets this machine up, builds everything and passes the tests.
-#   scripts/test.sh [--all] [CTEST ARGUMENT...]     --all: the long ones too (label long), the fuzzers for ten minutes each, and the
-#                                                   CPU's suite under the address, undefined-behaviour and thread sanitizers
+#   scripts/test.sh [CTEST ARGUMENT...]     then fuzzes for 20 s a target, and runs one program under the address sanitizer; with
+#                                           arguments, these tests alone
+#   scripts/test.sh --all                   the long ones too (label long), the fuzzers for ten minutes each, and the CPU's suite under
+#                                           the address, undefined-behaviour and thread sanitizers
 source "$(dirname "$0")/common.sh"
 
 exclude=(-LE long) all=
@@ -13,7 +15,11 @@ set_up_disassembler || printf 'no disassembler: the machine code is not looked a
 say "Testing"
 cd "$root"
 ctest --test-dir build --output-on-failure --no-tests=error -j "$(nproc)" "${exclude[@]}" "$@"
-if [ -z "$all" ]; then exit; fi
-scripts/fuzz.sh 600
-scripts/sanitize.sh asan
-scripts/sanitize.sh tsan
+if [ -n "$all" ]; then
+  scripts/fuzz.sh 600
+  scripts/sanitize.sh asan
+  scripts/sanitize.sh tsan
+elif [ $# -eq 0 ]; then
+  scripts/fuzz.sh 20
+  scripts/sanitize.sh asan record_test
+fi

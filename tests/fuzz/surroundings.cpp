@@ -43,31 +43,13 @@ void check_channel(std::string_view text) {
 }  // namespace
 
 bool read_environment(std::string_view text) {
-  constexpr std::array kNames = {"OMPI_COMM_WORLD_SIZE",
-                                 "OMPI_COMM_WORLD_RANK",
-                                 "PMI_SIZE",
-                                 "PMI_RANK",
-                                 "PMIX_RANK",
-                                 "SLURM_STEP_NUM_TASKS",
-                                 "SLURM_PROCID",
-                                 "SLURM_STEP_NODELIST",
-                                 "SLURM_JOB_ID",
-                                 "SLURM_STEP_ID",
-                                 "WORLD_SIZE",
-                                 "RANK",
-                                 "MASTER_ADDR",
-                                 "MASTER_PORT",
-                                 "TORCHELASTIC_RUN_ID",
-                                 "TRAINMETER_PORT",
-                                 "TRAINMETER_TOKEN",
-                                 "SLURMD_NODENAME"};
-  for (const char* name : kNames) ::unsetenv(name);
+  for (const char* name : kLaunchVariables) ::unsetenv(name);
   std::istringstream lines{std::string(text)};
   for (std::string line; std::getline(lines, line);) {
     const auto equals = line.find('=');
     if (equals == std::string::npos) continue;
     const std::string name = line.substr(0, equals);
-    for (const char* known : kNames) {
+    for (const char* known : kLaunchVariables) {
       if (name == known) ::setenv(known, line.c_str() + equals + 1, 1);
     }
   }

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cmath>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -93,7 +92,7 @@ class Modelled {
   Task task() {
     using enum AttentionTensor;
     const auto at = [&](AttentionTensor t) { return tensors_[static_cast<std::size_t>(t)].data(); };
-    Task t;
+    Task t = sizes_of(p_);
     t.q = at(q);
     t.k = at(k);
     t.v = at(v);
@@ -107,14 +106,6 @@ class Modelled {
     t.d_q_sums = d_q_sums_.data();
     t.part_o = part_o_.data();
     t.part_l = part_l_.data();
-    t.heads = static_cast<int>(p_.batch * p_.kv_heads);
-    t.rows = static_cast<int>(p_.group() * p_.queries);
-    t.queries = static_cast<int>(p_.queries);
-    t.keys = static_cast<int>(p_.keys);
-    t.head_dim = static_cast<int>(p_.head_dim);
-    t.value_dim = static_cast<int>(p_.value_dim);
-    t.causal = p_.causal;
-    t.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(p_.head_dim)));
     t.splits = splits_;
     t.keys_of_split = blocks_of(blocks_of(t.keys, splits_), kBlockKeys) * kBlockKeys;
     return t;

@@ -18,28 +18,7 @@ namespace {
 class LaunchTest : public ::testing::Test {
  protected:
   LaunchTest() {
-    for (const char* name : {"OMPI_COMM_WORLD_SIZE",
-                             "OMPI_COMM_WORLD_RANK",
-                             "PMI_SIZE",
-                             "PMI_RANK",
-                             "PMIX_RANK",
-                             "SLURM_STEP_NUM_TASKS",
-                             "SLURM_NTASKS",
-                             "SLURM_PROCID",
-                             "SLURM_STEP_NODELIST",
-                             "SLURM_JOB_ID",
-                             "SLURM_STEP_ID",
-                             "WORLD_SIZE",
-                             "RANK",
-                             "MASTER_ADDR",
-                             "MASTER_PORT",
-                             "TORCHELASTIC_RUN_ID",
-                             "TRAINMETER_PORT",
-                             "TRAINMETER_TOKEN",
-                             "TRAINMETER_BIND",
-                             "SLURMD_NODENAME"}) {
-      unsetenv(name);
-    }
+    for (const char* name : kLaunchVariables) unsetenv(name);
   }
   static void set(const char* name, const std::string& value) { setenv(name, value.c_str(), 1); }
 };
