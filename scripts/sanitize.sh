@@ -16,7 +16,7 @@ if [ "$preset" = asan ] && [ ${#programs[@]} -eq 0 ]; then
   build_preset asan
   say "Testing under the address and undefined-behaviour sanitizers"
   exec ctest --test-dir build-asan --output-on-failure --no-tests=error -j "$(nproc)" \
-    -LE 'long|slurm|browser' -E '^project|^reports_fresh'
+    -LE 'long|slurm|browser' -E '^reports_fresh'
 fi
 
 # Ranks as threads, the monitor, the journal, co-runners, the rendezvous, predictions side by side. g++'s OpenMP isn't instrumented, and
