@@ -10,9 +10,16 @@ if(TRAINMETER_CUDA STREQUAL "OFF")
   return()
 endif()
 
-include(CheckLanguage)
-check_language(CUDA)
+# Asked by a project that needs 3.25 or newer, CMake 3.25's module trips over toolkits without nvToolsExt, as CUDA 13 is.
+set(asked_version ${CMAKE_MINIMUM_REQUIRED_VERSION})
+set(CMAKE_MINIMUM_REQUIRED_VERSION 3.24)
 find_package(CUDAToolkit 12.4 QUIET)
+set(CMAKE_MINIMUM_REQUIRED_VERSION ${asked_version})
+include(CheckLanguage)
+if(CUDAToolkit_NVCC_EXECUTABLE AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})  # /usr/local/cuda's, where it isn't on the path
+endif()
+check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER OR NOT CUDAToolkit_FOUND OR NOT TARGET CUDA::cublasLt)
   if(TRAINMETER_CUDA STREQUAL "ON")
     message(FATAL_ERROR "TRAINMETER_CUDA=ON: no CUDA toolkit >= 12.4 with nvcc and cuBLASLt was found")
