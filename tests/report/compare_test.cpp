@@ -310,11 +310,11 @@ TEST(Spread, ThePriorOfDrawnVariancesIsFound) {
 }
 
 TEST(Cases, AListNamesFilesAndFolders) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / "record_list";
+  const auto folder = file_of_test("list");
+  std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder / "below");
-  for (const char* name : {"record_list/b.jsonl", "record_list/below/c.jsonl", "a_list.jsonl"})
-    write_record(small_cpu(), name);
-  const auto a = (folder.parent_path() / "a_list.jsonl").string();
+  const auto a = write_record(small_cpu(), "a.jsonl").string();
+  for (const char* name : {"b.jsonl", "below/c.jsonl"}) std::filesystem::copy(a, folder / name);
   EXPECT_EQ(read_record_list(folder.string()).size(), 2U);
   EXPECT_EQ(read_record_list(a + "," + folder.string() + "," + a).size(), 3U);
   EXPECT_THAT(refusal([] { read_record_list(","); }), HasSubstr("expected a record, found none"));
