@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets this machine up, builds everything and passes the tests.
-#   scripts/test.sh [CTEST ARGUMENT...]     then fuzzes for 20 s a target, and runs one program under the address sanitizer; with
+#   scripts/test.sh [CTEST ARGUMENT...]     then fuzzes for 20 s a target, under the address and undefined-behaviour sanitizers; with
 #                                           arguments, these tests alone
 #   scripts/test.sh --all                   the long ones too (label long), the fuzzers for ten minutes each, and the CPU's suite under
 #                                           the address, undefined-behaviour and thread sanitizers
@@ -21,5 +21,4 @@ if [ -n "$all" ]; then
   scripts/sanitize.sh tsan
 elif [ $# -eq 0 ]; then
   scripts/fuzz.sh 20
-  scripts/sanitize.sh asan record_test
 fi
