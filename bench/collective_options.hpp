@@ -36,8 +36,8 @@ struct CollectiveOptions {
 
 // The texts of the flags, until all are known.
 struct CollectiveFlags {
-  std::string operations, backends, places, split, nodes, group_limit, skew, virtual_ranks,
-      system, format = "google";
+  std::string operations, backends, places, split, nodes, group_limit, skew, virtual_ranks, system,
+      format = "google";
   std::string least, most, step, factor, iterations, warmup, check, gpus, reduction, type;
 
   void add(CLI::App& app);

@@ -65,6 +65,7 @@ class Timer {
 // With a world of several processes, each sample starts behind a barrier (on GPUs: in their
 // streams) and is the slowest rank's time.
 std::unique_ptr<Timer> make_cpu_timer(Clock clock, World* world);
-std::unique_ptr<Timer> make_gpu_timer(World* world = nullptr);  // Unavailable without CUDA, at the first sample
+// Unavailable without CUDA, at the first sample.
+std::unique_ptr<Timer> make_gpu_timer(World* world = nullptr);
 
 }  // namespace trainmeter
