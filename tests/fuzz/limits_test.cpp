@@ -3,7 +3,6 @@
 // What every reader of a stranger's file refuses: length, depth, count, and paths that lead out of
 // the file's folder.
 #include "kernels/rendezvous_channel.hpp"
-#include "record/error.hpp"
 #include "record/record.hpp"
 #include "record/text_limits.hpp"
 #include "report/accept.hpp"
@@ -14,6 +13,7 @@
 #include "report/trace.hpp"
 #include "workload/claim.hpp"
 
+#include "../refusal.hpp"
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -55,15 +55,6 @@ const std::vector<Reader>& readers() {
       {"trace", [](const std::string& file) { (void)read_trace(file); }},
       {"import", [](const std::string& file) { (void)import_file(file); }}};
   return kAll;
-}
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const BadInput& error) {
-    return error.what();
-  }
-  return "nothing was refused";
 }
 
 // Bytes that this process has read so far, from files and pipes.

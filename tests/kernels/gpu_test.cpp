@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every GPU implementation over dtypes, layouts and odd shapes; without a GPU, that each says so
 // and nothing else happens.
-#include "kernels/attention.hpp"
 #include "kernels/collective.hpp"
 #include "kernels/gemm_grouped.hpp"
 #include "kernels/gpu_timer.hpp"
@@ -400,39 +399,4 @@ TEST(WithoutGpu, ArgumentsAreCheckedFirst) {
   EXPECT_NE(cuda_step().why_not({.dtype = DType::fp64, .rows = 4, .cols = 8}), "");
   EXPECT_NE(cublaslt().why_not({64, 64, 64, DType::fp8, Layout::nt}), "");
   EXPECT_NE(cuda_memory().why_not({MemoryKernel::copy, DType::bf16, 4096}), "");
-}
-
-TEST(Gpu, AttentionIsRightInBothPasses) {
-  NEEDS_GPU();
-  struct Sizes {
-    std::int64_t batch, heads, kv_heads, queries, keys, head_dim, value_dim;
-    bool causal;
-  };
-  for (const Sizes& s :
-       {Sizes{1, 1, 1, 1, 1, 8, 8, true}, Sizes{2, 4, 4, 512, 512, 64, 64, true},
-        Sizes{1, 8, 2, 1000, 1000, 128, 128, true}, Sizes{2, 3, 3, 301, 301, 80, 72, true},
-        Sizes{1, 4, 4, 700, 700, 192, 128, true}, Sizes{1, 4, 2, 200, 333, 96, 96, false},
-        Sizes{1, 4, 2, 5, 260, 48, 40, true}, Sizes{3, 32, 8, 1, 4097, 128, 128, true}}) {
-    for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward}) {
-      const AttentionProblem problem{.pass = pass,
-                                     .batch = s.batch,
-                                     .heads = s.heads,
-                                     .kv_heads = s.kv_heads,
-                                     .queries = s.queries,
-                                     .keys = s.keys,
-                                     .head_dim = s.head_dim,
-                                     .value_dim = s.value_dim,
-                                     .causal = s.causal};
-      for (const AttentionBackend& backend : attention_backends()) {
-        if (backend.device != DeviceKind::gpu) continue;
-        const auto operation = backend.make(problem, {});
-        for (int round = 0; round < 2; ++round) {
-          const Check check = operation->verify();
-          EXPECT_TRUE(check.ok) << backend.name << ' ' << to_string(pass) << ' ' << s.queries
-                                << " queries, " << s.keys << " keys, widths " << s.head_dim << ", "
-                                << s.value_dim << ": error " << check.error;
-        }
-      }
-    }
-  }
 }

@@ -5,26 +5,17 @@
 
 #include "record/error.hpp"
 
+#include "../refusal.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <functional>
 
 using namespace trainmeter;
 using nlohmann::json;
 using testing::HasSubstr;
 
 namespace {
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const BadInput& error) {
-    return error.what();
-  }
-  return "nothing was refused";
-}
 
 std::filesystem::path write_file(const std::string& text) {
   const auto* test = testing::UnitTest::GetInstance()->current_test_info();

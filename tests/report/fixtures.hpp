@@ -3,31 +3,20 @@
 // Small records and runs for the report's tests.
 #pragma once
 
-#include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/record.hpp"
 #include "workload/run.hpp"
 
+#include "../refusal.hpp"
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <iterator>
 
 namespace trainmeter {
-
-// What an action is refused with.
-inline std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const BadInput& error) {
-    return error.what();
-  }
-  return "nothing was refused";
-}
 
 inline std::string slurp(const std::filesystem::path& file) {
   std::ifstream in(file);

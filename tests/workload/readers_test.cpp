@@ -1,16 +1,15 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // What each file format refuses, with file, key and what was expected.
-#include "record/error.hpp"
 #include "workload/micro.hpp"
 #include "workload/run.hpp"
 
+#include "../refusal.hpp"
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <functional>
 #include <iterator>
 #include <string>
 #include <vector>
@@ -37,15 +36,6 @@ Library library() {
 json with(json value, const std::string& pointer, const json& replacement) {
   value[json::json_pointer(pointer)] = replacement;
   return value;
-}
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const BadInput& error) {
-    return error.what();
-  }
-  return "nothing was refused";
 }
 
 std::string model_refusal(const json& value) {
