@@ -29,6 +29,14 @@ if(TRAINMETER_FUZZ)
   target_compile_options(trainmeter_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+# trainmeter_precompile(<target> [<header>...]): what most of its sources read anyway, read once, which is a third of the build's time.
+# Nothing of our own is in it, so it hides no layer from the dependency rule. The preset asan does without, and would not compile a
+# source that forgot an include.
+function(trainmeter_precompile target)
+  target_precompile_headers(${target} PRIVATE <algorithm> <chrono> <filesystem> <fstream> <functional> <map> <memory> <optional>
+    <set> <string> <vector> <fmt/format.h> <nlohmann/json.hpp> ${ARGN})
+endfunction()
+
 # trainmeter_layer(<name> SOURCES <file>... [LINK <public target>...] [PRIVATE_LINK <target>...])
 function(trainmeter_layer layer)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
