@@ -38,6 +38,7 @@ struct Fp8Task : GemmTask<TensorMap> {
   TensorMap scales_b;
   const float* scales_of_blocks = nullptr;
   int stride = 0;
+  int last_block = 0;  // of columns
 };
 
 // `Tasks` of Fp8Task.
@@ -74,7 +75,10 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
       const auto [task, tile] = tasks.at(index, from);
       const float* blocks = nullptr;  // scales of this tile's part of B, one a step
       if constexpr (!Config::kScaledColumns) {
-        blocks = task.scales_of_blocks + this->column_of(tile) / kScaleBlock * task.stride;
+        // A cluster's last tile may lie beyond B, where there are no scales.
+        const int block = this->column_of(tile) / kScaleBlock;
+        blocks = task.scales_of_blocks +
+                 (block < task.last_block ? block : task.last_block) * task.stride;
       }
       Sums c[Config::kWaves] = {};
       if constexpr (Config::kPartials == 2) {

@@ -184,6 +184,7 @@ Fp8Task<CUtensorMap> fp8_task(const GemmProblem& p, const Fp8Operands& at) {
     task.scales_b = task.scales_a;  // not used
     task.scales_of_blocks = at.scales_b;
     task.stride = static_cast<int>(scale_index(ScaleBlock::square, p.n, p.k, kScaleBlock, 0));
+    task.last_block = static_cast<int>((p.n - 1) / kScaleBlock);
   }
   return task;
 }

@@ -118,6 +118,7 @@ struct Run {
         task.scales_b = scales(scales_b, p.n, 128, scale_index(ScaleBlock::row, p.n, p.k, 0, 128));
       task.scales_of_blocks = scales_b;
       task.stride = static_cast<int>(scale_index(ScaleBlock::square, p.n, p.k, 128, 0));
+      task.last_block = static_cast<int>((p.n - 1) / 128);
       return task;
     }
   }

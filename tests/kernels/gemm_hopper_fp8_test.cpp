@@ -70,6 +70,7 @@ int wrong_elements(int m, int n, int k, int clusters) {
   if (Config::kScaledColumns) task.scales_b = map_of_scales(b, 128);
   task.scales_of_blocks = b.scales.data();
   task.stride = static_cast<int>(scale_index(ScaleBlock::square, n, k, 128, 0));
+  task.last_block = (n - 1) / 128;
   for (int cluster = 0; cluster < clusters; ++cluster) {
     ModelPtx::threads_of_block = Config::kThreads;
     ModelCluster model(Config::kBlocks, Config::kThreads);
