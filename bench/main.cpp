@@ -194,8 +194,11 @@ std::unique_ptr<World> collective_world(const Options& options) {
                       "most",
                       options.collective.gpus));
     }
-    if (on_gpus(options)) return make_nccl_world(split);
-    return launch.by == Launch::By::mpi ? make_mpi_world(split) : make_local_world(split);
+    const Leave leave = [](const RankLost& error) {
+      leave_at_once(Program::collective, nullptr, error);
+    };
+    if (on_gpus(options)) return make_nccl_world(split, leave);
+    return launch.by == Launch::By::mpi ? make_mpi_world(split, leave) : make_local_world(split);
   }
   if (options.device != "cpu") {
     const std::string why_none = gpus().why_none;

@@ -58,17 +58,22 @@ class World {
   [[nodiscard]] double slowest(double seconds);  // the largest over the ranks, on every rank
 };
 
+// Ends this process where a rank is lost and the process itself can't be told, since it waits in a
+// library without time-outs; called by another thread.
+using Leave = std::function<void(const RankLost&)>;
+
 // Collective over processes. Unavailable with the reason where it can't be had,
 // std::invalid_argument where the ranks can't be split like that. MPI_Init runs at most once,
-// MPI_Finalize when the last World goes.
-std::unique_ptr<World> make_mpi_world(const Split& split = {});
+// MPI_Finalize when the last World goes. With `leave` no call lasts longer than rank_timeout_s():
+// then the ranks look for each other over TCP, for as long, and leave with who didn't come.
+std::unique_ptr<World> make_mpi_world(const Split& split = {}, const Leave& leave = {});
 std::unique_ptr<World> make_local_world(
     const Split& split = {});  // Slurm's or torchrun's variables
 // By whoever started the ranks: they agree, and have no collectives.
-std::unique_ptr<World> make_bootstrap_world();
+std::unique_ptr<World> make_bootstrap_world(const Leave& leave = {});
 // Several processes, each with one GPU, by NCCL. Where a rank hangs or is gone, the others get
 // RankLost after rank_timeout_s(), where they wait for their GPU, too.
-std::unique_ptr<World> make_nccl_world(const Split& split = {});
+std::unique_ptr<World> make_nccl_world(const Split& split = {}, const Leave& leave = {});
 std::unique_ptr<World> make_gpu_world(const Split& split = {},
                                       int gpus = 0);  // one process; 0: every visible one
 

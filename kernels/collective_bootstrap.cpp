@@ -74,8 +74,8 @@ class BootstrapWorld final : public World {
 
 }  // namespace
 
-std::unique_ptr<World> make_bootstrap_world() {
-  if (launched().by == Launch::By::mpi) return make_mpi_world();
+std::unique_ptr<World> make_bootstrap_world(const Leave& leave) {
+  if (launched().by == Launch::By::mpi) return make_mpi_world({}, leave);
   return std::make_unique<BootstrapWorld>();
 }
 

@@ -2,21 +2,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // The processes of an MPI run, and MPI's collectives between them. A process that mpirun didn't
 // start is a world of one.
+#include "kernels/call_watch.hpp"
 #include "kernels/collective.hpp"
 #include "kernels/collective_host.hpp"
 #include "kernels/collective_shm.hpp"
+#include "kernels/keyed_hash.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/rank_cores.hpp"
+#include "kernels/rendezvous.hpp"
 
 #include <mpi.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <limits>
 #include <mutex>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -99,8 +104,9 @@ std::int64_t least_of(std::int64_t value) {
 // The communicator of one group.
 class Communicator {
  public:
-  Communicator(std::shared_ptr<Session> session, const RankGroup& group)
-      : session_(std::move(session)) {
+  Communicator(std::shared_ptr<Session> session, const RankGroup& group,
+               std::shared_ptr<CallWatch> watch)
+      : session_(std::move(session)), watch_(std::move(watch)) {
     require(MPI_Comm_split(MPI_COMM_WORLD, group.members.front(), group.me, &comm_),
             "MPI_Comm_split");
     require(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI error handler");
@@ -110,9 +116,11 @@ class Communicator {
   Communicator& operator=(const Communicator&) = delete;
   [[nodiscard]] MPI_Comm get() const { return comm_; }
   [[nodiscard]] MPI_Op sum_bf16() const { return session_->sum_bf16; }
+  [[nodiscard]] CallWatch* watch() const { return watch_.get(); }
 
  private:
   std::shared_ptr<Session> session_;
+  std::shared_ptr<CallWatch> watch_;  // none: calls last as long as they do
   MPI_Comm comm_ = MPI_COMM_NULL;
 };
 
@@ -151,6 +159,7 @@ struct MpiCall {
   [[nodiscard]] int call(const void* send, void* receive) const {
     using enum CollectiveKind;
     const MPI_Comm comm = on->get();
+    const CallWatch::Call waiting(on->watch());
     const void* const from = in_place ? MPI_IN_PLACE : send;
     switch (what) {
       case all_reduce:
@@ -243,15 +252,29 @@ std::vector<std::string> gather_texts(int ranks, const std::string& mine) {
   return all;
 }
 
+// Where the ranks look for each other when MPI doesn't come back: a port of rank 0's host, and a
+// secret that MPI carries. Collective.
+Launch meeting_place(const Session& session, const std::vector<std::string>& hosts) {
+  Launch where = launched();
+  const std::string port = network_bytes(static_cast<std::size_t>(free_port()));
+  const std::string of_zero = gather_texts(session.ranks, port + nonce()).front();
+  where.port = static_cast<int>(from_network_bytes(of_zero.data()));
+  where.token = of_zero.substr(port.size());
+  const bool one_host = std::ranges::all_of(hosts, [&](const auto& h) { return h == hosts[0]; });
+  where.host = one_host ? "127.0.0.1" : hosts[0];
+  return where;
+}
+
 class MpiWorld final : public World {
  public:
-  explicit MpiWorld(const Split& split) : session_(session()) {
+  MpiWorld(const Split& split, const Leave& leave) : session_(session()) {
     if (session_->ranks != launched().ranks) {
       throw Unavailable("MPI: the launcher started " + std::to_string(launched().ranks) +
                         " processes, but MPI sees " + std::to_string(session_->ranks));
     }
     const Gather texts = [this](const std::string& mine) { return gather(mine); };
     here_ = take_own_cores(session_->rank, texts);
+    if (leave) watch_for_the_lost(leave);
     members_ = group_of(split, here_.hosts, session_->rank);
     const std::string& host = here_.hosts[static_cast<std::size_t>(session_->rank)];
     const std::vector<std::string> theirs = of_members(members_, here_.hosts);
@@ -259,7 +282,7 @@ class MpiWorld final : public World {
     if (least_of(near ? 1 : 0) == 1) {
       shared_ = make_shm_group(members_, here_.crowded, texts);
     }
-    communicator_ = std::make_shared<Communicator>(session_, members_);
+    communicator_ = std::make_shared<Communicator>(session_, members_, watch_);
   }
 
   [[nodiscard]] int ranks() const override { return session_->ranks; }
@@ -277,16 +300,22 @@ class MpiWorld final : public World {
   [[nodiscard]] const std::vector<std::string>& hosts() const override { return here_.hosts; }
 
   std::vector<std::string> gather(const std::string& mine) override {
+    const CallWatch::Call waiting(watch_.get());
     return gather_texts(session_->ranks, mine);
   }
-  void barrier() override { require(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
+  void barrier() override {
+    const CallWatch::Call waiting(watch_.get());
+    require(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier");
+  }
 
   std::int64_t decide(std::int64_t value) override {
+    const CallWatch::Call waiting(watch_.get());
     require(MPI_Bcast(&value, 1, MPI_INT64_T, 0, MPI_COMM_WORLD), "MPI_Bcast");
     return value;
   }
 
   std::vector<double> each(double value) override {
+    const CallWatch::Call waiting(watch_.get());
     std::vector<double> all(static_cast<std::size_t>(session_->ranks));
     require(MPI_Allgather(&value, 1, MPI_DOUBLE, all.data(), 1, MPI_DOUBLE, MPI_COMM_WORLD),
             "MPI_Allgather");
@@ -294,12 +323,16 @@ class MpiWorld final : public World {
   }
 
   std::int64_t total(std::int64_t value) override {
+    const CallWatch::Call waiting(watch_.get());
     std::int64_t sum = 0;
     require(MPI_Allreduce(&value, &sum, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD), "MPI_Allreduce");
     return sum;
   }
 
-  bool all(bool value) override { return least_of(value ? 1 : 0) == 1; }
+  bool all(bool value) override {
+    const CallWatch::Call waiting(watch_.get());
+    return least_of(value ? 1 : 0) == 1;
+  }
 
   void give_up() override {
     if (shared_ != nullptr) shared_->give_up();
@@ -313,18 +346,32 @@ class MpiWorld final : public World {
   }
 
  private:
+  void watch_for_the_lost(const Leave& leave) {
+    const auto stuck = [this, leave, where = meeting_place(*session_, here_.hosts)] {
+      const double timeout_s = rank_timeout_s();
+      const std::string who = who_is_missing(where, here_.hosts, timeout_s);
+      // The first to leave ends them all, by mpirun; rank 0 knows most.
+      if (where.rank != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+      give_up();
+      leave(RankLost("MPI didn't come back within " + std::to_string(static_cast<int>(timeout_s)) +
+                     " s; " + (who.empty() ? "all ranks still wait" : who)));
+    };
+    watch_ = std::make_shared<CallWatch>(rank_timeout_s(), stuck);
+  }
+
   std::shared_ptr<Session> session_;
   RanksOnHost here_;
   RankGroup members_;
   std::unique_ptr<ShmGroup> shared_;  // of this rank's group; none where ranks are on several hosts
   std::shared_ptr<Communicator> communicator_;
   HostCollectives operations_;
+  std::shared_ptr<CallWatch> watch_;  // last: its thread uses the others
 };
 
 }  // namespace
 
-std::unique_ptr<World> make_mpi_world(const Split& split) {
-  return std::make_unique<MpiWorld>(split);
+std::unique_ptr<World> make_mpi_world(const Split& split, const Leave& leave) {
+  return std::make_unique<MpiWorld>(split, leave);
 }
 
 }  // namespace trainmeter

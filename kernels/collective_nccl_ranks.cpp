@@ -169,8 +169,8 @@ class NcclRanksWorld final : public World {
 
 }  // namespace
 
-std::unique_ptr<World> make_nccl_world(const Split& split) {
-  return std::make_unique<NcclRanksWorld>(make_bootstrap_world(), split);
+std::unique_ptr<World> make_nccl_world(const Split& split, const Leave& leave) {
+  return std::make_unique<NcclRanksWorld>(make_bootstrap_world(leave), split);
 }
 
 }  // namespace trainmeter
@@ -179,7 +179,7 @@ std::unique_ptr<World> make_nccl_world(const Split& split) {
 
 namespace trainmeter {
 
-std::unique_ptr<World> make_nccl_world(const Split& /*split*/) {
+std::unique_ptr<World> make_nccl_world(const Split& /*split*/, const Leave& /*leave*/) {
   throw Unavailable("NCCL: not found when trainmeter was built (--device=cpu does without)");
 }
 

@@ -18,7 +18,7 @@ std::function<void()> gpu_cache_flusher(std::int64_t /*bytes*/) {
   throw Unavailable("built without CUDA");
 }
 
-std::unique_ptr<World> make_nccl_world(const Split& /*split*/) {
+std::unique_ptr<World> make_nccl_world(const Split& /*split*/, const Leave& /*leave*/) {
   throw Unavailable("built without CUDA");
 }
 

@@ -5,7 +5,7 @@
 
 namespace trainmeter {
 
-std::unique_ptr<World> make_mpi_world(const Split& /*split*/) {
+std::unique_ptr<World> make_mpi_world(const Split& /*split*/, const Leave& /*leave*/) {
   throw Unavailable("MPI: built without MPI");
 }
 

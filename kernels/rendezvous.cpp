@@ -31,6 +31,11 @@ std::string seconds(double s) {
   return std::to_string(static_cast<int>(s)) + " s";
 }
 
+// " (host b)", "" where it isn't known.
+std::string host_of(std::size_t rank, const std::vector<std::string>& hosts) {
+  return rank < hosts.size() ? " (host " + hosts[rank] + ")" : "";
+}
+
 bool is_loopback(const std::string& address) {
   return address.starts_with("127.");
 }
@@ -149,12 +154,13 @@ std::vector<Door::Arrival> Door::wait(std::string_view token, double end_s) {
 
 }  // namespace
 
-Rendezvous::Rendezvous(const Launch& launch, double timeout_s)
+Rendezvous::Rendezvous(const Launch& launch, double timeout_s,
+                       const std::vector<std::string>& hosts)
     : launch_(launch), timeout_s_(timeout_s) {
-  launch_.rank == 0 ? welcome_all() : join();
+  launch_.rank == 0 ? welcome_all(hosts) : join(hosts);
 }
 
-void Rendezvous::welcome_all() {
+void Rendezvous::welcome_all(const std::vector<std::string>& hosts) {
   const double end_s = steady_s() + timeout_s_;
   const std::string address = door_address(launch_);
   Door door(address, launch_.port);
@@ -170,10 +176,11 @@ void Rendezvous::welcome_all() {
       Channel peer(std::move(socket), std::move(greeting.key), Channel::End::rank_zero);
       std::string refusal;
       if (greeting.ranks != ranks || rank < 1 || rank >= ranks) {
-        refusal = "rank " + std::to_string(rank) + " of " + std::to_string(greeting.ranks) +
-                  ", where rank 0 expects " + std::to_string(ranks) + " ranks";
+        refusal = "rank 0 refused this process: rank " + std::to_string(rank) + " of " +
+                  std::to_string(greeting.ranks) + ", where rank 0 expects " +
+                  std::to_string(ranks) + " ranks";
       } else if (peers_[rank].open()) {
-        refusal = "rank " + std::to_string(rank) + " is there already";
+        refusal = "rank 0 refused this process: rank " + std::to_string(rank) + " is there already";
       }
       if (!refusal.empty()) {
         ++others;
@@ -189,7 +196,8 @@ void Rendezvous::welcome_all() {
     answer = "rendezvous at " + place(launch_) + " (listening at " + address +
              "; TRAINMETER_BIND chooses): not there after " + seconds(timeout_s_) + ": rank";
     for (std::size_t rank = 1; rank < ranks; ++rank) {
-      if (!peers_[rank].open()) answer += " " + std::to_string(rank);
+      if (peers_[rank].open()) continue;
+      answer += " " + std::to_string(rank) + host_of(rank, hosts);
     }
     answer += " of " + std::to_string(ranks);
     if (others > 0) {
@@ -206,7 +214,7 @@ void Rendezvous::welcome_all() {
   if (missing > 0) throw RankLost(answer);
 }
 
-void Rendezvous::join() {
+void Rendezvous::join(const std::vector<std::string>& hosts) {
   const double end_s = steady_s() + timeout_s_;
   const std::optional<std::string> address = ipv4_address(launch_.host);
   if (!address) {
@@ -218,7 +226,8 @@ void Rendezvous::join() {
     found = connect_to(*address, launch_.port, end_s);
   }
   if (!found) {
-    throw RankLost("rendezvous: no rank 0 at " + place(launch_) + " after " + seconds(timeout_s_));
+    throw RankLost("rendezvous: no rank 0" + host_of(0, hosts) + " at " + place(launch_) +
+                   " after " + seconds(timeout_s_));
   }
   const std::string stranger = "rendezvous: what answers at " + place(launch_) +
                                " is no rank 0, or has another TRAINMETER_TOKEN, or is gone";
@@ -237,8 +246,18 @@ void Rendezvous::join() {
   // Rank 0 answers when the last one has come, who may take all the time there is.
   const std::optional<std::string> answer = zero.receive(end_s + timeout_s_ + kGreetingS);
   if (!answer) throw RankLost(stranger);
-  if (*answer != kWelcome) throw RankLost("rank 0 refused this process: " + *answer);
+  if (*answer != kWelcome) throw RankLost(*answer);
   peers_.push_back(std::move(zero));
+}
+
+std::string who_is_missing(const Launch& launch, const std::vector<std::string>& hosts,
+                           double timeout_s) {
+  try {
+    const Rendezvous all(launch, timeout_s, hosts);
+    return "";
+  } catch (const std::runtime_error& error) {  // RankLost, Unavailable
+    return error.what();
+  }
 }
 
 std::vector<std::string> Rendezvous::gather(const std::string& mine) {

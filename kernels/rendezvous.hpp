@@ -17,19 +17,25 @@ class Rendezvous {
   // Returns when all ranks are there. RankLost, naming them, where ranks are missing after
   // `timeout_s`, or where rank 0 can't be reached or refuses this one; Unavailable where rank 0
   // can't listen there, or would do so for other hosts without a token. Connections of strangers
-  // and of other runs are refused, and counted in the error.
-  Rendezvous(const Launch& launch, double timeout_s);
+  // and of other runs are refused, and counted in the error, which has the missing ranks' hosts
+  // beside them where `hosts` has every rank's.
+  Rendezvous(const Launch& launch, double timeout_s, const std::vector<std::string>& hosts = {});
 
   // Every rank's text, by rank. RankLost where one closed its connection or is silent.
   std::vector<std::string> gather(const std::string& mine);
 
  private:
-  void welcome_all();
-  void join();
+  void welcome_all(const std::vector<std::string>& hosts);
+  void join(const std::vector<std::string>& hosts);
 
   Launch launch_;
   double timeout_s_;
   std::vector<Channel> peers_;  // of rank 0: by rank, the first without use; of others: rank 0
 };
+
+// For ranks that wait for another in vain, by other means than this one: who doesn't come within
+// `timeout_s`, or why that isn't known. "" where all come.
+std::string who_is_missing(const Launch& launch, const std::vector<std::string>& hosts,
+                           double timeout_s);
 
 }  // namespace trainmeter

@@ -132,6 +132,14 @@ Socket listen_at(const std::string& address, int port) {
   return socket;
 }
 
+int free_port() {
+  const Socket socket = listen_at("0.0.0.0", 0);
+  sockaddr_in where{};
+  socklen_t length = sizeof where;
+  ::getsockname(socket.descriptor(), reinterpret_cast<sockaddr*>(&where), &length);
+  return ntohs(where.sin_port);
+}
+
 std::optional<Socket> connect_to(const std::string& address, int port, double end_s) {
   Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const sockaddr_in where = socket_address(address, port);

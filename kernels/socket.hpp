@@ -41,6 +41,8 @@ std::optional<std::string> ipv4_address(const std::string& name);
 
 // Unavailable where the port is taken or the address isn't this machine's. Accepting never waits.
 Socket listen_at(const std::string& address, int port);
+// One that nobody listens at now; of any address.
+int free_port();
 // Nothing where nobody listens.
 std::optional<Socket> connect_to(const std::string& address, int port, double end_s);
 

@@ -265,6 +265,25 @@ TEST_F(CollectiveTest, AnInterruptEndsEveryRankAndKeepsFinishedWork) {
   EXPECT_LT(record.lines.size(), 8U);
 }
 
+// Rank 1 is stopped as soon as one case is in the record: the others wait for it in MPI, which
+// would wait for ever.
+TEST_F(CollectiveTest, ARankThatHangsInMpiIsNamedAndFinishedWorkKept) {
+  const std::string file = folder_ / "r.jsonl";
+  const std::string stopped =
+      "sh -c '[ $OMPI_COMM_WORLD_RANK != 1 ] || (for i in $(seq 600); do [ \"$(cat " + file +
+      " 2>/dev/null | wc -l)\" -ge 2 ] && break; sleep 0.05; done; kill -STOP $$) & exec "
+      "collective_bench --device=cpu --backend=mpi --cache=hot --bytes=1024,4096,16384,65536 "
+      "--benchmark_min_time=1.5 --out=" +
+      file + "'";
+  const Said said = run("TRAINMETER_TIMEOUT=2 " + mpirun(3) + stopped);
+  EXPECT_EQ(said.code, 4) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("MPI didn't come back within 2 s"));
+  EXPECT_THAT(said.err, HasSubstr(": rank 1 (host "));
+  const Record record = read_record(file);
+  EXPECT_GE(record.lines.size(), 1U);
+  EXPECT_LT(record.lines.size(), 4U);
+}
+
 // Ranks of one host by torchrun's variables.
 class LocalTest : public ::testing::Test {
  protected:

@@ -43,11 +43,6 @@ int port_of(const Socket& socket) {
   return ntohs(where.sin_port);
 }
 
-// One that nobody uses now.
-int free_port() {
-  return port_of(listen_at("127.0.0.1", 0));
-}
-
 Socket guest(int port) {
   const sockaddr_in where = address(port);
   for (int i = 0; i < 200; ++i) {
@@ -104,6 +99,19 @@ TEST(Rendezvous, TheMissingAreNamedToAll) {
   const int port = free_port();
   const auto said = meet({launch_of(0, 4, port), launch_of(2, 4, port)}, 0.5);
   EXPECT_THAT(said, Each(HasSubstr("rank 1 3 of 4")));
+}
+
+TEST(Rendezvous, TheMissingAreNamedWithTheirHosts) {
+  const int port = free_port();
+  const std::vector<std::string> hosts = {"a", "b", "c"};
+  std::string of_two;
+  std::thread two([&] { of_two = who_is_missing(launch_of(2, 3, port), hosts, 0.5); });
+  const std::string of_zero = who_is_missing(launch_of(0, 3, port), hosts, 0.5);
+  two.join();
+  EXPECT_THAT(of_zero, HasSubstr("rank 1 (host b) of 3"));
+  EXPECT_EQ(of_two, of_zero);
+  EXPECT_THAT(who_is_missing(launch_of(1, 3, port), hosts, 0.2),
+              HasSubstr("no rank 0 (host a) at"));
 }
 
 TEST(Rendezvous, WithoutRankZeroTheOthersSaySo) {
