@@ -46,8 +46,16 @@ struct Case {
   // preferred first; and which part runs when. Else empty.
   std::vector<std::vector<Case>> parts;
   std::vector<std::size_t> order;
+  // And whether it is right as a whole (bench/layer_check.hpp). Unavailable where that can't be
+  // told here.
+  std::function<Check()> check_whole;
   std::optional<Overlap> overlap;  // of overlap_bench
 };
+
+// The first of some ways to do the same that works here, into `used` which it is; each with its own
+// operands, or with `operands`. Unavailable where none does.
+std::unique_ptr<Operation> make_first(const std::vector<Case>& ways, const OperandOptions& operands,
+                                      const Case*& used);
 
 // What a case list was asked for and cannot have here, one reason each ("gemm/fp8: ...").
 struct CaseList {

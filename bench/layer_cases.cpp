@@ -3,7 +3,8 @@
 // layer_bench's cases: a layer of a model, forward or backward, composed of the operations that
 // gemm_bench, memory_bench and attention_bench measure alone.
 #include "bench/case_lists.hpp"
-#include "bench/step_cases.hpp"
+#include "bench/layer_check.hpp"
+#include "bench/layer_ways.hpp"
 #include "record/error.hpp"
 #include "workload/layer_steps.hpp"
 #include "workload/run.hpp"
@@ -23,126 +24,14 @@ constexpr std::int64_t kLongestSequence = 4096;
 // Sets of operands that a small part has at least: more than it runs back to back.
 constexpr double kLeastSets = 8;
 
-using Ways = std::vector<Case>;  // to do one part, the preferred first
-
-DType precision_of(const LayerStep& step, DType precision) {
-  if (precision != DType::fp8) return precision;
-  return step.gemm && step.gemm->low_precision ? DType::fp8 : DType::bf16;
+Check checked(const Options& options, const Target& target, const Model& model,
+              const LayerShare& share, DType precision) {
+  if (precision == DType::fp8)
+    throw Unavailable("with fp8's scales nothing flows from one operation to the next");
+  const SmallLayer small = small_layer(model, share);
+  return check_layer(small, layer_steps(small.model, small.share), precision,
+                     layer_maker(options, target, precision));
 }
-
-GemmProblem gemm_of(const GemmWork& work, DType dtype, const Target& target) {
-  GemmProblem p = {.m = work.m,
-                   .n = work.n,
-                   .k = work.k,
-                   .dtype = dtype,
-                   .layout = layout_of(work.pass),
-                   .groups = work.groups};
-  if (dtype == DType::fp8) {  // both operands lie along k: they were cast so before
-    p.layout = Layout::nt;
-    p.scaling = Scaling::block128;
-  }
-  // On a GPU weight gradients are added up over micro-batches, in fp32.
-  p.accumulate = work.pass == Pass::wgrad && target.kind == DeviceKind::gpu && dtype != DType::fp32;
-  return p;
-}
-
-// Experts' tokens are balanced, so one launch of groups and a batch of products are the same work.
-GroupedGemmProblem grouped_of(const GemmProblem& batch, Pass pass) {
-  GroupedGemmProblem p{.all = batch, .sizes = {}};
-  std::int64_t& shared = pass == Pass::wgrad ? p.all.k : p.all.m;
-  p.sizes.assign(static_cast<std::size_t>(batch.groups), shared);
-  shared *= batch.groups;
-  p.all.groups = 1;
-  return p;
-}
-
-AttentionProblem attention_of(const LayerStep& step, DType dtype) {
-  const auto& s = step.shape;
-  return {.pass = step.operation == "attention_forward" ? AttentionPass::forward
-                                                        : AttentionPass::backward,
-          .dtype = dtype,
-          .batch = s.at("batch"),
-          .heads = s.at("heads"),
-          .kv_heads = s.at("kv_heads"),
-          .queries = s.at("queries"),
-          .keys = s.at("seq_len"),
-          .head_dim = s.at("head_dim"),
-          .value_dim = s.at("value_dim")};
-}
-
-StepProblem kernel_of(const LayerStep& step, DType dtype) {
-  const auto size = [&](const char* key) {
-    const auto found = step.shape.find(key);
-    return found == step.shape.end() ? 0 : found->second;
-  };
-  return {.kernel = *std::ranges::find(kStepKernels, step.operation,
-                                       [](StepKernel kernel) { return to_string(kernel); }),
-          .dtype = dtype,
-          .rows = size("rows"),
-          .cols = size("cols"),
-          .heads = size("heads"),
-          .head_dim = size("head_dim"),
-          .experts = size("experts"),
-          .top_k = size("top_k")};
-}
-
-// The ways to do a step on a device, and why there are no others.
-class Finder {
- public:
-  Finder(const Options& options, const Target& target) : options_(options), target_(target) {}
-
-  Ways ways(const LayerStep& step, DType precision) {
-    why_none_.clear();
-    ways_.clear();
-    const DType dtype = precision_of(step, precision);
-    if (step.gemm) {
-      gemm(*step.gemm, dtype);
-    } else if (step.entry == "core") {
-      each(attention_backends(), attention_of(step, dtype), attention_case);
-    } else {
-      each(step_backends(), kernel_of(step, dtype), step_case);
-    }
-    return std::move(ways_);
-  }
-
-  [[nodiscard]] std::string why_none() const {
-    return why_none_.empty() ? "no implementation for this device was built in" : why_none_;
-  }
-
- private:
-  template <class Backends, class Problem, class MakeCase>
-  void each(const Backends& backends, const Problem& problem, MakeCase make) {
-    for (const auto& backend : backends) {
-      if (backend.device != target_.kind) continue;
-      if constexpr (requires { backend.on_request; }) {
-        if (backend.on_request && backend.name != options_.prefer) continue;
-      }
-      if (const std::string why = backend.why_not(problem); why.empty()) {
-        ways_.push_back(make(problem, backend));
-      } else if (why_none_.empty()) {
-        why_none_ = why;
-      }
-    }
-  }
-
-  void gemm(const GemmWork& work, DType dtype) {
-    const GemmProblem problem = gemm_of(work, dtype, target_);
-    if (problem.groups > 1) {
-      each(grouped_gemm_backends(), grouped_of(problem, work.pass),
-           [](const GroupedGemmProblem& p, const GroupedGemmBackend& backend) {
-             return grouped_case(p, Skew::balanced, backend);
-           });
-    }
-    each(gemm_backends(), problem, gemm_case);
-    std::ranges::stable_partition(ways_,
-                                  [&](const Case& way) { return way.backend == options_.prefer; });
-  }
-
-  const Options& options_;
-  const Target& target_;
-  Ways ways_;
-  std::string why_none_;
-};
 
 class Builder {
  public:
@@ -170,6 +59,9 @@ class Builder {
         made.shape["experts"] = model.moe->experts / share.ep;
         made.name += fmt::format("/experts:{}", made.shape["experts"]);
       }
+      made.check_whole = [options = options_, target = target_, model, share, precision] {
+        return checked(options, target, model, share, precision);
+      };
       compose(std::move(made), forward ? steps.forward : steps.backward, steps.left_out, precision);
     }
   }
@@ -245,7 +137,7 @@ class Builder {
 
   const Options& options_;
   const Target& target_;
-  Finder finder_;
+  StepFinder finder_;
   CaseList list_;
 };
 

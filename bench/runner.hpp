@@ -74,8 +74,6 @@ class Runner {
   Outcome run_in_step(const Plan& plan);
   Outcome run_together(const Plan& plan, Operation& operation, Outcome outcome);
   Outcome run_layer(const Plan& plan);
-  // With the way that was taken. Unavailable where none works.
-  std::unique_ptr<Operation> make_part(const std::vector<Case>& ways, const Case*& used);
   Outcome run_beside(const Plan& plan);  // of a plan with an overlap
   // Measures by `rules` into `rows`, one an operation. False where interrupted.
   bool sample(const std::vector<Operation*>& operations, Timer& timer, const Rules& rules,

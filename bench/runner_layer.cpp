@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// One layer: its parts prepared on one stream, each verified by itself, then all measured together.
+// One layer: checked as a whole, its parts prepared on one stream, each verified by itself, then
+// all measured together.
 #include "bench/exit_code.hpp"
 #include "bench/layer_measure.hpp"
 #include "bench/layer_rows.hpp"
@@ -32,14 +33,24 @@ Watched during(const Watched& watched, const std::vector<Round>& phases) {
   return out;
 }
 
+// The check that is closest to its bound speaks for a layer.
+void take_check(const Check& check, Measurement& layer) {
+  if (check.ok && layer.error_bound != 0 &&
+      !(check.error * layer.error_bound > layer.error * check.bound)) {
+    return;
+  }
+  layer.error = check.error;
+  layer.error_bound = check.bound;
+}
+
 }  // namespace
 
-// The first way that works here.
-std::unique_ptr<Operation> Runner::make_part(const std::vector<Case>& ways, const Case*& used) {
+std::unique_ptr<Operation> make_first(const std::vector<Case>& ways, const OperandOptions& operands,
+                                      const Case*& used) {
   for (const Case& way : ways) {
     used = &way;
     try {
-      return way.make(way.operands.value_or(operands_));
+      return way.make(way.operands.value_or(operands));
     } catch (const Unavailable& error) {
       if (&way == &ways.back()) throw Unavailable(fmt::format("{}: {}", way.name, error.what()));
     }
@@ -56,33 +67,41 @@ Outcome Runner::run_layer(const Plan& plan) {
   std::vector<std::unique_ptr<Operation>> operations;
   std::vector<Measurement> parts;
   Measurement whole = row_of(layer);
+  whole.verified = true;
+  whole.check = "each part by itself";
+  try {
+    const Check check = layer.check_whole();
+    if (!check.ok) {
+      note_check(check, true, whole);
+      outcome.rows = {whole};
+      return finished(kCheckFailed);
+    }
+    take_check(check, whole);
+    whole.check += ", and " + check.how;
+  } catch (const Unavailable& error) {
+    whole.notes["whole_unchecked"] = error.what();
+  }
   try {
     std::optional<OneStream> one;
     if (target_.kind == DeviceKind::gpu) one.emplace();
     for (const std::vector<Case>& ways : layer.parts) {
       if (stop_()) return interrupted();
       const Case* used = nullptr;
-      operations.push_back(make_part(ways, used));
+      operations.push_back(make_first(ways, operands_, used));
       parts.push_back(row_of(*used));
     }
   } catch (const Unavailable& error) {
+    whole.verified = false;
     whole.failure = error.what();
     outcome.rows = {whole};
     return finished(kUnavailable);
   }
 
-  whole.verified = true;
-  whole.check = "each part by itself";
   for (std::size_t i = 0; i < operations.size(); ++i) {
     if (stop_()) return interrupted();
     const Check check = operations[i]->verify();
     note_check(check, true, parts[i]);
-    // The part that is closest to its bound speaks for all.
-    if (!check.ok || check.error * whole.error_bound > whole.error * check.bound ||
-        whole.error_bound == 0) {
-      whole.error = check.error;
-      whole.error_bound = check.bound;
-    }
+    take_check(check, whole);
     if (check.ok) continue;
     whole.verified = false;
     outcome.rows.push_back(parts[i]);

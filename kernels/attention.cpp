@@ -38,6 +38,12 @@ void require_valid(const AttentionProblem& p) {
   require(!p.causal || p.queries <= p.keys, "causal queries are among the keys' tokens");
 }
 
+std::string_view to_string(AttentionTensor tensor) {
+  static constexpr std::array<std::string_view, kAttentionTensors> kNames = {
+      "q", "k", "v", "o", "l", "d_o", "d_q", "d_k", "d_v"};
+  return kNames.at(static_cast<std::size_t>(tensor));
+}
+
 TensorRole role_of(AttentionTensor tensor, AttentionPass pass) {
   const bool forward = pass == AttentionPass::forward;
   switch (tensor) {
@@ -80,6 +86,23 @@ std::int64_t attention_elements(const AttentionProblem& p, AttentionTensor tenso
 std::int64_t attention_bytes_of(const AttentionProblem& p, AttentionTensor tensor) {
   return attention_elements(p, tensor) *
          size_of(tensor == AttentionTensor::l ? DType::fp32 : p.dtype);
+}
+
+std::vector<OperandView> attention_views(const AttentionProblem& p, DeviceKind device,
+                                         const std::array<void*, kAttentionTensors>& data) {
+  std::vector<OperandView> views;
+  for (int i = 0; i < kAttentionTensors; ++i) {
+    const auto tensor = static_cast<AttentionTensor>(i);
+    const TensorRole role = role_of(tensor, p.pass);
+    if (role == TensorRole::unused) continue;
+    views.push_back({.name = to_string(tensor),
+                     .role = role == TensorRole::input ? OperandRole::input : OperandRole::output,
+                     .type = tensor == AttentionTensor::l ? DType::fp32 : p.dtype,
+                     .bytes = attention_bytes_of(p, tensor),
+                     .data = data[static_cast<std::size_t>(i)],
+                     .device = device});
+  }
+  return views;
 }
 
 std::int64_t attention_set_bytes(const AttentionProblem& p) {

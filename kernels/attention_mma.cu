@@ -127,6 +127,12 @@ class MmaAttention final : public Operation {
   }
 
   [[nodiscard]] int sets() const override { return sets_; }
+  [[nodiscard]] std::vector<OperandView> operand_views() const override {
+    std::array<void*, kAttentionTensors> data{};
+    for (std::size_t i = 0; i < data.size(); ++i)
+      data[i] = operands_[i].empty() ? nullptr : operands_[i].data(0);
+    return attention_views(p_, DeviceKind::gpu, data);
+  }
   [[nodiscard]] void* stream() const override { return stream_.get(); }
   [[nodiscard]] int launches() const override {
     return p_.pass == AttentionPass::backward ? 4 : splits_ > 1 ? 2 : 1;

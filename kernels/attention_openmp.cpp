@@ -132,6 +132,12 @@ class OpenMpAttention final : public Operation {
   }
 
   [[nodiscard]] int sets() const override { return sets_; }
+  [[nodiscard]] std::vector<OperandView> operand_views() const override {
+    std::array<void*, kAttentionTensors> data{};
+    for (std::size_t i = 0; i < data.size(); ++i)
+      data[i] = operands_[i] ? operands_[i]->data(0) : nullptr;
+    return attention_views(p_, DeviceKind::cpu, data);
+  }
 
  private:
   using Tensor = AttentionTensor;

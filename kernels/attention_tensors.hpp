@@ -8,11 +8,15 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 namespace trainmeter {
 
 enum class AttentionTensor { q, k, v, o, l, d_o, d_q, d_k, d_v };
 inline constexpr int kAttentionTensors = 9;
+
+std::string_view to_string(AttentionTensor tensor);  // q, d_o
 
 enum class TensorRole { unused, input, output };
 TensorRole role_of(AttentionTensor tensor, AttentionPass pass);
@@ -22,6 +26,10 @@ std::int64_t attention_bytes_of(const AttentionProblem& problem, AttentionTensor
 
 // By AttentionTensor; those that the pass doesn't have may be null.
 using AttentionData = std::array<const void*, kAttentionTensors>;
+
+// Those that the pass has.
+std::vector<OperandView> attention_views(const AttentionProblem& problem, DeviceKind device,
+                                         const std::array<void*, kAttentionTensors>& data);
 
 // Compares what the pass wrote with a reference in fp64: the last batch's last head of keys and
 // values in full, and rows of O, L and dQ drawn from all others. `error` is the largest error of a

@@ -5,6 +5,7 @@
 
 #include "kernels/cache_flush.hpp"
 #include "kernels/one_stream.hpp"
+#include "kernels/operand_values.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -168,6 +169,14 @@ void DeviceOperand::copy_to_host(void* host) const {
 void DeviceOperand::fill_bytes(int value) {
   cuda_check(cudaMemset(data(0), value, static_cast<std::size_t>(bytes_)), "cudaMemset");
   cuda_check(cudaStreamSynchronize(nullptr), "cudaMemset");  // a co-runner isn't waited for
+}
+
+void copy_with_gpu(void* to, const void* from, std::int64_t bytes) {
+  cuda_check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  cuda_check(cudaMemcpy(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDefault),
+             "copy of an operand");
+  // Operations' streams don't wait for this one.
+  cuda_check(cudaStreamSynchronize(nullptr), "copy of an operand");
 }
 
 std::function<void()> gpu_cache_flusher(std::int64_t bytes) {

@@ -110,6 +110,12 @@ std::vector<std::byte> DeviceGemm::output() {
   return output_to_check(c_, problem_.accumulate, stream_, [this] { run(0); });
 }
 
+std::vector<OperandView> DeviceGemm::operand_views() const {
+  if (problem_.scaling != Scaling::none) return {};
+  return gemm_views(problem_, DeviceKind::gpu, {a_.data(0), b_.data(0), c_.data(0)},
+                    {a_.bytes(), b_.bytes(), c_.bytes()});
+}
+
 Check DeviceGemm::verify() {
   const std::vector<std::byte> c = output();
   const bool scaled = problem_.scaling != Scaling::none;

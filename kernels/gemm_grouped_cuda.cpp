@@ -4,6 +4,7 @@
 #include "kernels/gemm_grouped_cuda.hpp"
 
 #include "kernels/gemm_cuda.hpp"
+#include "kernels/gemm_operands.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -46,6 +47,12 @@ GroupOperands DeviceGroupedGemm::operands(int set, std::size_t group) const {
 int DeviceGroupedGemm::groups_at_work() const {
   return static_cast<int>(
       std::ranges::count_if(problem_.sizes, [](std::int64_t size) { return size > 0; }));
+}
+
+std::vector<OperandView> DeviceGroupedGemm::operand_views() const {
+  if (problem_.all.scaling != Scaling::none) return {};
+  return gemm_views(problem_.all, DeviceKind::gpu, {a_.data(0), b_.data(0), c_.data(0)},
+                    {plan_.a, plan_.b, plan_.c});
 }
 
 Check DeviceGroupedGemm::verify() {

@@ -9,8 +9,10 @@
 
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace trainmeter {
 namespace {
@@ -24,6 +26,21 @@ std::int64_t product(std::initializer_list<std::int64_t> factors) {
     }
   }
   return value;
+}
+
+std::pair<OperandRole, std::optional<DType>> output_of(const GemmProblem& p) {
+  if (p.accumulate) return {OperandRole::state, DType::fp32};
+  switch (p.dtype) {
+    case DType::int8:
+      return {OperandRole::output, std::nullopt};
+    case DType::tf32:
+      return {OperandRole::output, DType::fp32};
+    case DType::fp8:
+    case DType::fp8_e5m2:
+      return {OperandRole::output, DType::bf16};
+    default:
+      return {OperandRole::output, p.dtype};
+  }
 }
 
 }  // namespace
@@ -49,6 +66,15 @@ std::int64_t gemm_bytes_of_one_set(const GemmProblem& p) {
   return total;
 }
 
+std::vector<OperandView> gemm_views(const GemmProblem& p, DeviceKind device,
+                                    const std::array<void*, 3>& data,
+                                    const std::array<std::int64_t, 3>& bytes) {
+  const auto [role, type] = output_of(p);
+  return {{"a", OperandRole::input, p.dtype, bytes[0], data[0], device},
+          {"b", OperandRole::input, p.dtype, bytes[1], data[1], device},
+          {"c", role, type, bytes[2], data[2], device}};
+}
+
 HostGemm::HostGemm(const GemmProblem& problem, const OperandOptions& options)
     : HostGemm(problem, options,
                sets_for(gemm_bytes_of_one_set(problem), options, host_bytes_for_operands())) {}
@@ -70,6 +96,11 @@ HostGemm::HostGemm(const GemmProblem& problem, const OperandOptions& options, in
 
 void HostGemm::run(int set) {
   multiply(a_.data(set), b_.data(set), c_.data(set));
+}
+
+std::vector<OperandView> HostGemm::operand_views() const {
+  return gemm_views(problem_, DeviceKind::cpu, {a_.data(0), b_.data(0), c_.data(0)},
+                    {a_.bytes(), b_.bytes(), c_.bytes()});
 }
 
 Check HostGemm::verify() {

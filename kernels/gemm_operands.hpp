@@ -8,14 +8,21 @@
 #include "kernels/host_operand.hpp"
 #include "kernels/operation.hpp"
 
+#include <array>
 #include <cstdint>
+#include <vector>
 
 namespace trainmeter {
 
-// A + B + C of all groups and their scales in bytes, each padded to operand_stride(); std::invalid_argument for
-// sizes below 1. Sizes whose product leaves 64 bits give the largest integer, which no machine
-// holds.
+// A + B + C of all groups and their scales in bytes, each padded to operand_stride();
+// std::invalid_argument for sizes below 1. Sizes whose product leaves 64 bits give the largest
+// integer, which no machine holds.
 std::int64_t gemm_bytes_of_one_set(const GemmProblem& problem);
+
+// Of a, b and c of a GEMM without a scaling; c is a state where it is added to.
+std::vector<OperandView> gemm_views(const GemmProblem& problem, DeviceKind device,
+                                    const std::array<void*, 3>& data,
+                                    const std::array<std::int64_t, 3>& bytes);
 
 // A GEMM on the CPU. A library's class adds multiply().
 class HostGemm : public Operation {
@@ -25,6 +32,7 @@ class HostGemm : public Operation {
   void run(int set) final;
   Check verify() final;
   [[nodiscard]] int sets() const final { return a_.sets(); }
+  [[nodiscard]] std::vector<OperandView> operand_views() const final;
 
  protected:
   [[nodiscard]] const GemmProblem& problem() const { return problem_; }

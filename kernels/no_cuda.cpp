@@ -7,6 +7,7 @@
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/one_stream.hpp"
+#include "kernels/operand_values.hpp"
 
 namespace trainmeter {
 
@@ -27,6 +28,10 @@ std::unique_ptr<World> make_gpu_world(const Split& /*split*/, int /*gpus*/) {
 }
 
 std::unique_ptr<World> make_virtual_world(int /*ranks*/) {
+  throw Unavailable("built without CUDA");
+}
+
+void copy_with_gpu(void* /*to*/, const void* /*from*/, std::int64_t /*bytes*/) {
   throw Unavailable("built without CUDA");
 }
 

@@ -3,10 +3,15 @@
 // The interface that every measured operation shares, whatever the device and the library.
 #pragma once
 
+#include "kernels/dtype.hpp"
+
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace trainmeter {
 
@@ -28,6 +33,18 @@ struct Check {
   std::int64_t wrong = 0;  // elements beyond the bound, of all ranks; where each one is looked at
 };
 
+enum class OperandRole { input, output, state };  // state: read and changed
+
+// What an operation computes with, in set 0.
+struct OperandView {
+  std::string_view name;  // as the header of its operations has it: a, x, d_o
+  OperandRole role = OperandRole::input;
+  std::optional<DType> type;  // none: indices, int32
+  std::int64_t bytes = 0;
+  void* data = nullptr;  // in the device's memory
+  DeviceKind device = DeviceKind::cpu;
+};
+
 // An operation prepared on one device with fixed operands of random data, ready to run again and
 // again. It owns its operands: `sets` copies, so that a caller may rotate over more memory than the
 // caches hold. Not thread-safe: one thread prepares, runs and destroys it.
@@ -47,6 +64,10 @@ class Operation {
   virtual Check verify() = 0;
 
   [[nodiscard]] virtual int sets() const = 0;
+
+  // Its operands, for who lets data flow from one operation to the next (operand_values.hpp). None
+  // where it keeps them to itself.
+  [[nodiscard]] virtual std::vector<OperandView> operand_views() const { return {}; }
 
   // What preparing it found out and a record should keep: {"algorithm", "id 66, ..."}.
   [[nodiscard]] virtual std::map<std::string, std::string> notes() const { return {}; }

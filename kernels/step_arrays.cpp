@@ -17,8 +17,6 @@ namespace {
 
 using Role = StepArray::Role;
 
-constexpr double kRopeBase = 10'000;
-
 void fill_angles(const StepProblem& p, float* table) {
   const std::int64_t half = p.head_dim / 2;
 #pragma omp parallel for schedule(static)
@@ -84,59 +82,58 @@ void square(float* data, std::int64_t count) {
 
 std::vector<StepArray> step_arrays(const StepProblem& p) {
   (void)step_shape(p);  // checks the sizes
-  const std::int64_t e = size_of(p.dtype);
+  using Type = std::optional<DType>;
+  const auto in = [&](std::string_view name, std::int64_t count, Type type) -> StepArray {
+    return {Role::input, name, type, count * (type ? size_of(*type) : 4)};
+  };
+  const auto out = [&](std::string_view name, std::int64_t count, Type type) -> StepArray {
+    return {Role::output, name, type, count * (type ? size_of(*type) : 4)};
+  };
+  const Type e = p.dtype;
+  const Type indices;
   const std::int64_t matrix = p.rows * p.cols;
+  const std::int64_t rotated = p.rows * p.heads * p.head_dim;
   switch (p.kernel) {
     case StepKernel::rmsnorm:
-      return {{Role::input, matrix * e}, {Role::input, p.cols * e}, {Role::output, matrix * e}};
+      return {in("x", matrix, e), in("w", p.cols, e), out("y", matrix, e)};
     case StepKernel::swiglu:
-      return {{Role::input, 2 * matrix * e}, {Role::output, matrix * e}};
+      return {in("x", 2 * matrix, e), out("y", matrix, e)};
     case StepKernel::rope:
-    case StepKernel::rope_backward: {
-      const std::int64_t rotated = p.rows * p.heads * p.head_dim * e;
-      return {
-          {Role::input, rotated}, {Role::input, p.rows * p.head_dim * 4}, {Role::output, rotated}};
-    }
+      return {in("x", rotated, e), in("table", p.rows * p.head_dim, DType::fp32),
+              out("y", rotated, e)};
+    case StepKernel::rope_backward:
+      return {in("dy", rotated, e), in("table", p.rows * p.head_dim, DType::fp32),
+              out("dx", rotated, e)};
     case StepKernel::cast_fp8:
-      return {{Role::input, matrix * e},
-              {Role::output, matrix},
-              {Role::output, p.rows * cast_blocks(p.cols) * 4}};
+      return {in("x", matrix, e), out("q", matrix, DType::fp8),
+              out("s", p.rows * cast_blocks(p.cols), DType::fp32)};
     case StepKernel::cast_fp8_transpose:
-      return {{Role::input, matrix * e},
-              {Role::output, matrix},
-              {Role::output, p.rows * cast_blocks(p.cols) * 4},
-              {Role::output, matrix},
-              {Role::output, p.cols * cast_blocks(p.rows) * 4}};
+      return {in("x", matrix, e), out("q", matrix, DType::fp8),
+              out("s", p.rows * cast_blocks(p.cols), DType::fp32), out("q_t", matrix, DType::fp8),
+              out("s_t", p.cols * cast_blocks(p.rows), DType::fp32)};
     case StepKernel::permute:
-      return {{Role::input, matrix * e},
-              {Role::input, p.rows * p.top_k * 4},
-              {Role::output, matrix * p.top_k * e}};
+      return {in("x", matrix, e), in("place", p.rows * p.top_k, indices),
+              out("y", matrix * p.top_k, e)};
     case StepKernel::residual_add:
-      return {{Role::input, matrix * e}, {Role::input, matrix * e}, {Role::output, matrix * e}};
+      return {in("a", matrix, e), in("b", matrix, e), out("y", matrix, e)};
     case StepKernel::cross_entropy:
-      return {{Role::input, matrix * e},
-              {Role::input, p.rows * 4},
-              {Role::output, p.rows * 4},
-              {Role::output, matrix * e}};
+      return {in("x", matrix, e), in("target", p.rows, indices), out("loss", p.rows, DType::fp32),
+              out("gradient", matrix, e)};
     case StepKernel::adamw: {
-      std::vector<StepArray> arrays(4, {Role::state, p.weights * 4});
-      arrays[0].role = Role::input;
-      if (p.dtype == DType::bf16) arrays.push_back({Role::output, p.weights * e});
+      std::vector<StepArray> arrays = {in("gradient", p.weights, DType::fp32)};
+      for (const char* name : {"weight", "m", "v"})
+        arrays.push_back({Role::state, name, DType::fp32, p.weights * 4});
+      if (p.dtype == DType::bf16) arrays.push_back(out("rounded", p.weights, e));
       return arrays;
     }
     case StepKernel::rmsnorm_backward:
-      return {{Role::input, matrix * e},
-              {Role::input, p.cols * e},
-              {Role::input, matrix * e},
-              {Role::output, matrix * e},
-              {Role::output, p.cols * 4}};
+      return {in("x", matrix, e), in("w", p.cols, e), in("dy", matrix, e), out("dx", matrix, e),
+              out("dw", p.cols, DType::fp32)};
     case StepKernel::swiglu_backward:
-      return {
-          {Role::input, 2 * matrix * e}, {Role::input, matrix * e}, {Role::output, 2 * matrix * e}};
+      return {in("x", 2 * matrix, e), in("dy", matrix, e), out("dx", 2 * matrix, e)};
     case StepKernel::permute_backward:
-      return {{Role::input, matrix * p.top_k * e},
-              {Role::input, p.rows * p.top_k * 4},
-              {Role::output, matrix * e}};
+      return {in("dy", matrix * p.top_k, e), in("place", p.rows * p.top_k, indices),
+              out("dx", matrix, e)};
   }
   throw std::invalid_argument("no such kernel of a step");
 }

@@ -8,6 +8,8 @@
 #include "kernels/step_kernel.hpp"
 
 #include <cstdint>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 namespace trainmeter {
@@ -18,26 +20,28 @@ namespace trainmeter {
 // rope                x e[rows,heads,head_dim], table fp32[rows,head_dim] (a row: the cosines, then
 //                     the sines); y as x
 // cast_fp8            x e[rows,cols]; q fp8[rows,cols], s fp32[rows,ceil(cols / 128)]
-// cast_fp8_transpose  and q^T fp8[cols,rows], s^T fp32[cols,ceil(rows / 128)]
+// cast_fp8_transpose  and q_t fp8[cols,rows], s_t fp32[cols,ceil(rows / 128)] of x^T
 // permute             x e[rows,cols], place int32[rows,top_k]; y e[rows top_k,cols]
 // residual_add        a, b e[rows,cols]; y e[rows,cols]
 // cross_entropy       x e[rows,cols], target int32[rows]; loss fp32[rows], gradient e[rows,cols]
 // adamw               gradient fp32[weights]; weight, m, v fp32[weights], changed in place; for
-//                     bf16 the rounded weight bf16[weights]
+//                     bf16 the rounded weight, rounded bf16[weights]
 // rmsnorm_backward    x e[rows,cols], w e[cols], dy e[rows,cols]; dx e[rows,cols], dw fp32[cols]
 // swiglu_backward     x e[rows,2 cols], dy e[rows,cols]; dx e[rows,2 cols]
-// rope_backward       dy, table as rope's; dx as dy
+// rope_backward       dy, table as rope's x and table; dx as dy
 // permute_backward    dy e[rows top_k,cols], place int32[rows,top_k]; dx e[rows,cols]
 struct StepArray {
-  enum class Role { input, output, state };
+  using Role = OperandRole;
   Role role;
+  std::string_view name;
+  std::optional<DType> type;  // none: int32
   std::int64_t bytes;
 };
 std::vector<StepArray> step_arrays(const StepProblem& problem);
 std::int64_t step_set_bytes(const StepProblem& problem);  // of all arrays, as sets are laid out
 
 // The content of an input or of a state at the start, which `seed` alone decides: N(0,1); v its
-// square; angles as of a RoPE with base 10,000; distinct experts and targets drawn uniformly. What
+// square; angles as of a RoPE with kRopeBase; distinct experts and targets drawn uniformly. What
 // is cast holds an infinity and a block of zeros, where there are at least three rows, so that each
 // check is of those, too.
 void fill_step_array(const StepProblem& problem, int array, void* data, std::uint64_t seed);
@@ -50,6 +54,7 @@ struct AdamW {
 };
 
 inline constexpr float kNormEpsilon = 1e-6F;
+inline constexpr double kRopeBase = 10'000;
 inline constexpr int kCastBlock = 128;
 inline constexpr float kCastMax = kFp8Max;  // amax becomes it
 

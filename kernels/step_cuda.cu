@@ -82,6 +82,15 @@ class CudaStep final : public Operation {
   }
 
   [[nodiscard]] int sets() const override { return sets_; }
+  [[nodiscard]] std::vector<OperandView> operand_views() const override {
+    std::vector<OperandView> views;
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      const StepArray& array = roles_[i];
+      views.push_back(
+          {array.name, array.role, array.type, array.bytes, arrays_[i].data(0), DeviceKind::gpu});
+    }
+    return views;
+  }
   [[nodiscard]] void* stream() const override { return stream_.get(); }
 
  private:

@@ -74,6 +74,15 @@ class OpenMpStep final : public Operation {
   [[nodiscard]] int sets() const override {
     return sets_;
   }
+  [[nodiscard]] std::vector<OperandView> operand_views() const override {
+    std::vector<OperandView> views;
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      const StepArray& array = roles_[i];
+      views.push_back(
+          {array.name, array.role, array.type, array.bytes, arrays_[i].data(0), DeviceKind::cpu});
+    }
+    return views;
+  }
 
  private:
   void fill(std::size_t array, void* data) const {

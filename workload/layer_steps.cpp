@@ -79,6 +79,7 @@ class Order {
 
   void norm() { add("residual_and_norm", "rmsnorm", of_tokens()); }
   void residual() { add("residual_and_norm", "residual_add", of_tokens()); }
+  void sum() { add(kSum, "residual_add", of_tokens()); }
   void norm_backward() {
     add("residual_and_norm", "rmsnorm_backward", of_tokens());
     residual();
@@ -128,6 +129,7 @@ class Order {
     rope("rope_backward");
     if (m_.mla) {
       for (const char* name : {"kv_b", "q_b", "kv_a", "q_a"}) backward(name);
+      sum();
     } else {
       backward("qkv");
     }
@@ -176,6 +178,7 @@ class Order {
     activation("swiglu", copies(), m_.moe->expert_ffn);
     forward("expert_down");
     permute("permute_backward");
+    if (shared_width() > 0) sum();
     residual();
   }
 
@@ -186,10 +189,12 @@ class Order {
     backward("expert_up");
     permute("permute_backward");
     backward("router");
+    sum();
     if (shared_width() > 0) {
       backward("shared_down");
       activation("swiglu_backward", tokens(), shared_width());
       backward("shared_up");
+      sum();
     }
     norm_backward();
   }

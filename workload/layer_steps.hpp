@@ -14,8 +14,12 @@
 
 namespace trainmeter {
 
+// Entry of a step that adds what two others made of, or for, the same tokens: experts' results,
+// gradients of several GEMMs that read one tensor. The work list takes these sums to be fused.
+inline constexpr const char* kSum = "sum";
+
 struct LayerStep {
-  std::string entry;      // of the work list: qkv, residual_and_norm, fp8_cast, core
+  std::string entry;      // of the work list: qkv, residual_and_norm, fp8_cast, core; or kSum
   std::string operation;  // as in a record: gemm, rmsnorm, attention_forward
   std::map<std::string, std::int64_t> shape;  // as in a record; empty for a GEMM
   std::optional<GemmWork> gemm;

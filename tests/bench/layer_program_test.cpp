@@ -38,6 +38,7 @@ TEST(LayerBench, MeasuresALayerAndItsPartsAndResumes) {
     ++(m.beside == "layer" ? in_place : alone)[m.name];
     if (!m.operation.starts_with("layer_")) continue;
     EXPECT_EQ(m.notes.at("left_out"), "activation");
+    EXPECT_THAT(m.check, HasSubstr("each part by itself, and a small layer's 8 results"));
     EXPECT_GT(std::stod(m.notes.at("in_place_ratio")), 0);
     EXPECT_GT(std::stod(m.notes.at("laps_vs_layer")), 0);
     EXPECT_EQ(alone.erase(m.name), 1U);

@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Small layers, and how far theirs may be from the reference.
+#include "bench/layer_check.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+namespace trainmeter {
+namespace {
+
+constexpr std::uint64_t kSeed = 1;
+
+// Of a row's error: five times and three times what five kinds of layers came to on a CPU (fp32
+// 2e-6, bf16 0.019, some twenty roundings of 2^-9 with what softmax makes of them).
+double bound_of(DType dtype) {
+  return dtype == DType::bf16 ? 0x1p-4 : 1e-5;
+}
+
+// NaN where anything is.
+double worst_row(const Tensor& got, const Tensor& wanted, std::int64_t cols) {
+  if (got.size() != wanted.size()) return std::numeric_limits<double>::quiet_NaN();
+  const std::size_t rows = wanted.size() / static_cast<std::size_t>(cols);
+  std::vector<double> off(rows), length(rows);
+  double mean = 0;
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t i = row * cols; i < (row + 1) * cols; ++i) {
+      off[row] += (got[i] - wanted[i]) * (got[i] - wanted[i]);
+      length[row] += wanted[i] * wanted[i];
+    }
+    length[row] = std::sqrt(length[row]);
+    mean += length[row] / static_cast<double>(rows);
+  }
+  double worst = 0;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const double error = std::sqrt(off[row]) / std::max(length[row], 0.1 * mean);
+    if (!(error <= worst)) worst = error;  // takes NaN
+    if (std::isnan(worst)) break;
+  }
+  return worst;
+}
+
+std::int64_t columns_of(const std::string& result, const LayerInput& input) {
+  if (result == "router") return input.model.moe->experts;
+  for (const GemmWork& g : layer_gemms(input.model, input.share.kind, input.share.tokens())) {
+    if (g.pass == Pass::fprop && result == "d_" + g.name) return g.k;
+  }
+  return input.model.hidden;
+}
+
+}  // namespace
+
+SmallLayer small_layer(const Model& model, const LayerShare& share) {
+  SmallLayer small{model, share};
+  Model& m = small.model;
+  m.hidden = 192;
+  const std::int64_t group = m.mla ? 1 : std::min<std::int64_t>(m.heads / m.kv_heads, 4);
+  m.kv_heads = 2;
+  m.heads = m.kv_heads * group;
+  if (m.mla) {
+    m.mla->q_lora_rank = 96;
+    m.mla->kv_lora_rank = 64;
+  }
+  m.ffn = 320;
+  if (m.moe) {
+    m.moe->experts = 8;
+    m.moe->experts_per_token = std::min<std::int64_t>(m.moe->experts_per_token, 2);
+    m.moe->expert_ffn = 112;
+  }
+  small.share.sequences = 2;
+  small.share.seq_len = 32;
+  small.share.ep = 1;
+  return small;
+}
+
+Check compare_layers(const Tensors& got, const LayerInput& input, DType dtype) {
+  Check out{.bound = bound_of(dtype)};
+  std::string farthest;
+  const Tensors wanted = layer_reference(input);
+  for (const auto& [name, values] : wanted) {
+    const auto found = got.find(name);
+    const double error =
+        worst_row(found == got.end() ? Tensor() : found->second, values, columns_of(name, input));
+    if (error <= out.error && !farthest.empty()) continue;
+    farthest = name;
+    out.error = error;
+    if (std::isnan(error)) break;
+  }
+  out.ok = out.error < out.bound;
+  out.how = fmt::format("a small layer's {} results in order, fp64; farthest: {}", wanted.size(),
+                        farthest);
+  return out;
+}
+
+Check check_layer(const SmallLayer& layer, const LayerSteps& steps, DType dtype,
+                  const MakeStep& make) {
+  const LayerInput input = draw_layer_input(layer.model, layer.share, dtype, kSeed);
+  try {
+    return compare_layers(flow_through(input, steps, make), input, dtype);
+  } catch (const NotTheLayer& error) {
+    return {.error = std::numeric_limits<double>::infinity(),
+            .bound = bound_of(dtype),
+            .how = error.what()};
+  }
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,353 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The data flow of a layer: which operand of which step is whose result.
+#include "bench/layer_flow.hpp"
+
+#include "kernels/operand_values.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+// Columns [first, first + cols) of a matrix with rows of `wide`.
+Tensor columns(const Tensor& from, std::int64_t wide, std::int64_t first, std::int64_t cols) {
+  Tensor out;
+  for (auto row = from.begin(); row != from.end(); row += wide)
+    out.insert(out.end(), row + first, row + first + cols);
+  return out;
+}
+
+// Matrices of as many rows each, one right of the other.
+Tensor beside(std::int64_t rows, std::initializer_list<const Tensor*> parts) {
+  Tensor out;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (const Tensor* part : parts) {
+      const std::int64_t cols = std::ssize(*part) / rows;
+      out.insert(out.end(), part->begin() + row * cols, part->begin() + (row + 1) * cols);
+    }
+  }
+  return out;
+}
+
+// [batch, first, second, dim] to [batch, second, first, dim]: tokens' heads to heads' tokens, and
+// back.
+Tensor swapped(const Tensor& from, std::int64_t batch, std::int64_t first, std::int64_t second) {
+  const std::int64_t dim = std::ssize(from) / (batch * first * second);
+  Tensor out;
+  for (std::int64_t b = 0; b < batch; ++b) {
+    for (std::int64_t s = 0; s < second; ++s) {
+      for (std::int64_t f = 0; f < first; ++f) {
+        const auto at = from.begin() + ((b * first + f) * second + s) * dim;
+        out.insert(out.end(), at, at + dim);
+      }
+    }
+  }
+  return out;
+}
+
+// Where each copy of a token lies among those of its expert, in the order of tokens.
+std::vector<std::int32_t> places(const std::vector<std::int32_t>& experts) {
+  std::vector<std::int32_t> sorted(experts.size());
+  std::iota(sorted.begin(), sorted.end(), 0);
+  std::ranges::stable_sort(sorted, {}, [&](std::int32_t i) { return experts[i]; });
+  std::vector<std::int32_t> out(experts.size());
+  for (std::size_t place = 0; place < sorted.size(); ++place)
+    out[static_cast<std::size_t>(sorted[place])] = static_cast<std::int32_t>(place);
+  return out;
+}
+
+std::string described(std::string_view entry, std::string_view operation,
+                      std::optional<Pass> pass) {
+  return pass ? fmt::format("{} {}", entry, to_string(*pass)) : std::string(operation);
+}
+
+class Flow {
+ public:
+  Flow(const LayerInput& input, const MakeStep& make)
+      : in_(input), m_(input.model), make_(make), places_(places(input.experts)) {}
+
+  Tensors run(const LayerSteps& steps) {
+    begin(steps.forward);
+    forward();
+    end();
+    begin(steps.backward);
+    backward();
+    end();
+    return std::move(out_);
+  }
+
+ private:
+  using Given = std::initializer_list<std::pair<std::string_view, const Tensor&>>;
+
+  [[nodiscard]] bool experts() const { return in_.share.kind == GemmGroup::moe; }
+  [[nodiscard]] bool gate() const { return m_.ffn_kind == FfnKind::swiglu; }
+  [[nodiscard]] std::int64_t tokens() const { return in_.share.tokens(); }
+  [[nodiscard]] std::int64_t kv_heads() const { return m_.mla ? m_.heads : m_.kv_heads; }
+  [[nodiscard]] const Tensor& weight(const std::string& name) const { return in_.weights.at(name); }
+
+  void begin(std::span<const LayerStep> steps) {
+    steps_ = steps;
+    at_ = 0;
+  }
+
+  void end() const {
+    if (at_ == steps_.size()) return;
+    const LayerStep& more = steps_[at_];
+    throw NotTheLayer(
+        fmt::format("step {} is {}, where the layer has ended", at_ + 1,
+                    described(more.entry, more.operation,
+                              more.gemm ? std::optional(more.gemm->pass) : std::nullopt)));
+  }
+
+  const LayerStep& next(std::string_view entry, std::string_view operation,
+                        std::optional<Pass> pass) {
+    const std::string wanted = described(entry, operation, pass);
+    if (at_ == steps_.size()) throw NotTheLayer(fmt::format("no step is left for {}", wanted));
+    const LayerStep& step = steps_[at_++];
+    const auto found = step.gemm ? std::optional(step.gemm->pass) : std::nullopt;
+    if (step.entry != entry || step.operation != operation || found != pass) {
+      throw NotTheLayer(fmt::format("step {} is {}, where the layer needs {}", at_,
+                                    described(step.entry, step.operation, found), wanted));
+    }
+    return step;
+  }
+
+  // The step's operation after it ran on these operands, the tokens' places, and a table of angles
+  // of its own.
+  std::unique_ptr<Operation> ran(const LayerStep& step, Given given) {
+    std::unique_ptr<Operation> operation = make_(step);
+    const std::vector<OperandView> views = operation->operand_views();
+    if (views.empty()) {
+      throw Unavailable(
+          fmt::format("{}: {} keeps its operands to itself", step.entry, step.operation));
+    }
+    clear_results(*operation);
+    for (const OperandView& view : views) {
+      const bool has =
+          std::ranges::any_of(given, [&](const auto& g) { return g.first == view.name; });
+      if (view.name == "place") {
+        set_operand_indices(*operation, view.name, places_);
+      } else if (view.role == OperandRole::input && view.name != "table" && !has) {
+        throw std::logic_error(fmt::format("{}: nothing flows into {}", step.entry, view.name));
+      }
+    }
+    for (const auto& [name, values] : given) set_operand_values(*operation, name, values);
+    operation->run(0);
+    return operation;
+  }
+
+  Tensor gemm(const std::string& name, Pass pass, const Tensor& a, const Tensor& b) {
+    return operand_values(*ran(next(name, "gemm", pass), {{"a", a}, {"b", b}}), "c");
+  }
+
+  Tensor linear(const std::string& name, const Tensor& x) {
+    return gemm(name, Pass::fprop, x, weight(name));
+  }
+
+  // The gradient of its input; the weight's is a result.
+  Tensor linear_backward(const std::string& name, const Tensor& d_y, const Tensor& x) {
+    Tensor d_x = gemm(name, Pass::dgrad, d_y, weight(name));
+    out_["d_" + name] = gemm(name, Pass::wgrad, d_y, x);
+    return d_x;
+  }
+
+  Tensor step(std::string_view entry, std::string_view operation, Given given,
+              std::string_view result) {
+    return operand_values(*ran(next(entry, operation, std::nullopt), given), result);
+  }
+
+  Tensor norm(const Tensor& x, const std::string& w) {
+    return step("residual_and_norm", "rmsnorm", {{"x", x}, {"w", weight(w)}}, "y");
+  }
+
+  // Of x: what comes through the norm, and what passes by it.
+  Tensor norm_backward(const Tensor& x, const std::string& w, const Tensor& d_n,
+                       const Tensor& d_beside) {
+    const auto operation = ran(next("residual_and_norm", "rmsnorm_backward", std::nullopt),
+                               {{"x", x}, {"w", weight(w)}, {"dy", d_n}});
+    out_["d_" + w] = operand_values(*operation, "dw");
+    return residual(operand_values(*operation, "dx"), d_beside);
+  }
+
+  Tensor residual(const Tensor& a, const Tensor& b) {
+    return step("residual_and_norm", "residual_add", {{"a", a}, {"b", b}}, "y");
+  }
+
+  Tensor sum(const Tensor& a, const Tensor& b) {
+    return step(kSum, "residual_add", {{"a", a}, {"b", b}}, "y");
+  }
+
+  Tensor rope(const Tensor& x) { return gate() ? step("rotary", "rope", {{"x", x}}, "y") : x; }
+  Tensor rope_backward(const Tensor& d_y) {
+    return gate() ? step("rotary", "rope_backward", {{"dy", d_y}}, "dx") : d_y;
+  }
+
+  Tensor by_heads(const Tensor& x, std::int64_t heads) const {
+    return swapped(x, in_.share.sequences, in_.share.seq_len, heads);
+  }
+  Tensor by_tokens(const Tensor& x, std::int64_t heads) const {
+    return swapped(x, in_.share.sequences, heads, in_.share.seq_len);
+  }
+
+  void forward() {
+    n1_ = norm(in_.x, "norm_1");
+    m_.mla ? project_latent() : project();
+    const auto core =
+        ran(next("core", "attention_forward", std::nullopt), {{"q", q_}, {"k", k_}, {"v", v_}});
+    o_ = operand_values(*core, "o");
+    l_ = operand_values(*core, "l");
+    merged_ = by_tokens(o_, m_.heads);
+    x1_ = residual(in_.x, linear("attention_output", merged_));
+    n2_ = norm(x1_, "norm_2");
+    out_["y"] = residual(x1_, experts() ? experts_forward() : up_.forward(*this, "ffn", n2_));
+  }
+
+  void backward() {
+    const Tensor d_n2 = experts() ? experts_backward() : up_.backward(*this, "ffn", in_.d_y);
+    const Tensor d_x1 = norm_backward(x1_, "norm_2", d_n2, in_.d_y);
+    const Tensor d_o = by_heads(linear_backward("attention_output", d_x1, merged_), m_.heads);
+    const auto core = ran(next("core", "attention_backward", std::nullopt),
+                          {{"q", q_}, {"k", k_}, {"v", v_}, {"o", o_}, {"l", l_}, {"d_o", d_o}});
+    const Tensor d_q = by_tokens(operand_values(*core, "d_q"), m_.heads);
+    const Tensor d_k = by_tokens(operand_values(*core, "d_k"), kv_heads());
+    const Tensor d_v = by_tokens(operand_values(*core, "d_v"), kv_heads());
+    const Tensor d_n1 = m_.mla ? latent_backward(d_q, d_k, d_v) : project_backward(d_q, d_k, d_v);
+    out_["d_x"] = norm_backward(in_.x, "norm_1", d_n1, d_x1);
+  }
+
+  void project() {
+    const std::int64_t turned = (m_.heads + m_.kv_heads) * m_.head_dim;
+    const std::int64_t queries = m_.heads * m_.head_dim;
+    const std::int64_t all = turned + m_.kv_heads * m_.head_dim;
+    const Tensor qkv = linear("qkv", n1_);
+    const Tensor qk = rope(columns(qkv, all, 0, turned));
+    q_ = by_heads(columns(qk, turned, 0, queries), m_.heads);
+    k_ = by_heads(columns(qk, turned, queries, turned - queries), m_.kv_heads);
+    v_ = by_heads(columns(qkv, all, turned, all - turned), m_.kv_heads);
+  }
+
+  Tensor project_backward(const Tensor& d_q, const Tensor& d_k, const Tensor& d_v) {
+    const Tensor d_qk = rope_backward(beside(tokens(), {&d_q, &d_k}));
+    return linear_backward("qkv", beside(tokens(), {&d_qk, &d_v}), n1_);
+  }
+
+  // The rotated columns of each head's query, and behind them the key that all heads share.
+  void project_latent() {
+    const Mla& a = *m_.mla;
+    const std::int64_t turned = a.qk_rope_head_dim;
+    const std::int64_t down = a.kv_lora_rank + turned;
+    q_a_ = linear("q_a", n1_);
+    const Tensor kv_a = linear("kv_a", n1_);
+    latent_ = columns(kv_a, down, 0, a.kv_lora_rank);
+    const Tensor q_b = linear("q_b", q_a_);
+    const Tensor kv_b = linear("kv_b", latent_);
+    const Tensor q_turned = columns(q_b, query_key_dim(m_), a.qk_nope_head_dim, turned);
+    const Tensor k_turned = columns(kv_a, down, a.kv_lora_rank, turned);
+    const Tensor qk = rope(beside(tokens(), {&q_turned, &k_turned}));
+    const std::int64_t wide = (m_.heads + 1) * turned;
+    const Tensor q_rope = columns(qk, wide, 0, m_.heads * turned);
+    const Tensor shared = columns(qk, wide, m_.heads * turned, turned);
+    Tensor k_rope;
+    for (auto token = shared.begin(); token != shared.end(); token += turned) {
+      for (std::int64_t h = 0; h < m_.heads; ++h)
+        k_rope.insert(k_rope.end(), token, token + turned);
+    }
+    const std::int64_t rows = tokens() * m_.heads;
+    const std::int64_t each = a.qk_nope_head_dim + a.v_head_dim;
+    const Tensor q_nope = columns(q_b, query_key_dim(m_), 0, a.qk_nope_head_dim);
+    const Tensor k_nope = columns(kv_b, each, 0, a.qk_nope_head_dim);
+    q_ = by_heads(beside(rows, {&q_nope, &q_rope}), m_.heads);
+    k_ = by_heads(beside(rows, {&k_nope, &k_rope}), m_.heads);
+    v_ = by_heads(columns(kv_b, each, a.qk_nope_head_dim, a.v_head_dim), m_.heads);
+  }
+
+  Tensor latent_backward(const Tensor& d_q, const Tensor& d_k, const Tensor& d_v) {
+    const Mla& a = *m_.mla;
+    const std::int64_t turned = a.qk_rope_head_dim;
+    const std::int64_t rows = tokens() * m_.heads;
+    const Tensor d_q_rope = columns(d_q, query_key_dim(m_), a.qk_nope_head_dim, turned);
+    const Tensor d_k_rope = columns(d_k, query_key_dim(m_), a.qk_nope_head_dim, turned);
+    Tensor d_shared(static_cast<std::size_t>(tokens() * turned));
+    for (std::int64_t i = 0; i < std::ssize(d_k_rope); ++i)
+      d_shared[i / turned / m_.heads * turned + i % turned] += d_k_rope[i];
+    const Tensor d_turned = rope_backward(beside(tokens(), {&d_q_rope, &d_shared}));
+    const std::int64_t wide = (m_.heads + 1) * turned;
+    const Tensor d_q_back = columns(d_turned, wide, 0, m_.heads * turned);
+    const Tensor d_k_back = columns(d_turned, wide, m_.heads * turned, turned);
+    const Tensor d_q_nope = columns(d_q, query_key_dim(m_), 0, a.qk_nope_head_dim);
+    const Tensor d_k_nope = columns(d_k, query_key_dim(m_), 0, a.qk_nope_head_dim);
+    const Tensor d_latent = linear_backward("kv_b", beside(rows, {&d_k_nope, &d_v}), latent_);
+    const Tensor d_q_a = linear_backward("q_b", beside(rows, {&d_q_nope, &d_q_back}), q_a_);
+    const Tensor by_kv = linear_backward("kv_a", beside(tokens(), {&d_latent, &d_k_back}), n1_);
+    return sum(linear_backward("q_a", d_q_a, n1_), by_kv);
+  }
+
+  // Up, the gate, down; for the backward pass it keeps what they read.
+  struct FeedForward {
+    Tensor x, h, a;
+
+    Tensor forward(Flow& flow, const std::string& name, const Tensor& in) {
+      x = in;
+      h = flow.linear(name + "_up", x);
+      a = flow.gate() ? flow.step("activation", "swiglu", {{"x", h}}, "y") : h;
+      return flow.linear(name + "_down", a);
+    }
+
+    Tensor backward(Flow& flow, const std::string& name, const Tensor& d_y) const {
+      Tensor d = flow.linear_backward(name + "_down", d_y, a);
+      if (flow.gate()) d = flow.step("activation", "swiglu_backward", {{"x", h}, {"dy", d}}, "dx");
+      return flow.linear_backward(name + "_up", d, x);
+    }
+  };
+
+  Tensor permuted(const Tensor& x) { return step("expert_permute", "permute", {{"x", x}}, "y"); }
+  Tensor gathered(const Tensor& copies) {
+    return step("expert_permute", "permute_backward", {{"dy", copies}}, "dx");
+  }
+
+  Tensor experts_forward() {
+    const bool shared = m_.moe->shared_experts > 0;
+    Tensor by_shared;
+    if (shared) by_shared = shared_.forward(*this, "shared", n2_);
+    out_["router"] = linear("router", n2_);
+    const Tensor routed = gathered(up_.forward(*this, "expert", permuted(n2_)));
+    return shared ? sum(routed, by_shared) : routed;
+  }
+
+  Tensor experts_backward() {
+    const Tensor by_routed = gathered(up_.backward(*this, "expert", permuted(in_.d_y)));
+    const Tensor by_router = linear_backward("router", in_.d_router, n2_);
+    const Tensor d_n2 = sum(by_routed, by_router);
+    if (m_.moe->shared_experts == 0) return d_n2;
+    return sum(d_n2, shared_.backward(*this, "shared", in_.d_y));
+  }
+
+  const LayerInput& in_;
+  const Model& m_;
+  const MakeStep& make_;
+  std::vector<std::int32_t> places_;
+  std::span<const LayerStep> steps_;
+  std::size_t at_ = 0;
+  Tensors out_;
+  // What the backward pass reads again; q to o as the core has them, by heads.
+  Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, latent_;
+  FeedForward up_, shared_;
+};
+
+}  // namespace
+
+Tensors flow_through(const LayerInput& input, const LayerSteps& steps, const MakeStep& make) {
+  return Flow(input, make).run(steps);
+}
+
+}  // namespace trainmeter

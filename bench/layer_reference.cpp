@@ -1,0 +1,276 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Composes a layer in fp64 of its parts.
+#include "bench/layer_reference.hpp"
+
+#include "bench/layer_reference_parts.hpp"
+#include "kernels/operand_values.hpp"
+#include "kernels/random.hpp"
+#include "kernels/step_arrays.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+using reference::Attention;
+using reference::Heads;
+using reference::Linear;
+using reference::Mlp;
+using reference::MlpGradient;
+using reference::Norm;
+using reference::NormGradient;
+using reference::sum;
+
+class Reference {
+ public:
+  explicit Reference(const LayerInput& input) : in_(input), m_(input.model) {
+    for (const GemmWork& g : layer_gemms(m_, in_.share.kind, in_.share.tokens(), 1, in_.share.ep)) {
+      if (g.pass == Pass::fprop) sizes_[g.name] = g;
+    }
+  }
+
+  Tensors results() {
+    const Norm norm_1(in_.x, in_.weights.at("norm_1"));
+    const Tensor n1 = norm_1.y();
+    project(n1);
+    const Attention core(m_, in_.share, heads_);
+    const Tensor o = core.y();
+    const Tensor x1 = sum(in_.x, linear("attention_output").y(o));
+    const Norm norm_2(x1, in_.weights.at("norm_2"));
+    const Tensor n2 = norm_2.y();
+    Tensor d_n2(n2.size());
+    out_["y"] =
+        in_.share.kind == GemmGroup::moe ? experts(n2, d_n2) : mlp("ffn_up", "ffn_down", n2, d_n2);
+    out_["y"] = sum(x1, out_["y"]);
+
+    NormGradient second = norm_2.backward(d_n2);
+    const Tensor d_x1 = sum(in_.d_y, second.d_x);
+    out_["d_attention_output"] = linear("attention_output").d_w(d_x1, o);
+    const Tensor d_n1 = project_backward(core.backward(linear("attention_output").d_x(d_x1)), n1);
+    NormGradient first = norm_1.backward(d_n1);
+    out_["d_x"] = sum(d_x1, first.d_x);
+    out_["d_norm_1"] = std::move(first.d_w);
+    out_["d_norm_2"] = std::move(second.d_w);
+    return std::move(out_);
+  }
+
+ private:
+  [[nodiscard]] bool gate() const { return m_.ffn_kind == FfnKind::swiglu; }
+  [[nodiscard]] std::int64_t tokens() const { return in_.share.tokens(); }
+
+  [[nodiscard]] Linear linear(const std::string& name, std::int64_t group = 0) const {
+    const GemmWork& g = sizes_.at(name);
+    return {in_.weights.at(name).data() + group * g.n * g.k, g.n, g.k};
+  }
+
+  // Of its input; the weight's goes to the results.
+  Tensor backward(const std::string& name, const Tensor& d_y, const Tensor& x) {
+    out_["d_" + name] = linear(name).d_w(d_y, x);
+    return linear(name).d_x(d_y);
+  }
+
+  // Turns the pairs (i, i + dims / 2) of each head's columns from `first` on, back with sign -1.
+  void turn(Tensor& x, std::int64_t heads, std::int64_t dim, std::int64_t first, std::int64_t dims,
+            double sign) const {
+    for (std::int64_t row = 0; row < tokens() * heads; ++row) {
+      const auto position = static_cast<double>(row / heads % in_.share.seq_len);
+      double* const at = x.data() + row * dim + first;
+      for (std::int64_t i = 0; i < dims / 2; ++i) {
+        const double angle =
+            sign * position *
+            std::pow(kRopeBase, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
+        const double a = at[i];
+        const double b = at[i + dims / 2];
+        at[i] = a * std::cos(angle) - b * std::sin(angle);
+        at[i + dims / 2] = a * std::sin(angle) + b * std::cos(angle);
+      }
+    }
+  }
+
+  void turn(Heads& h, double sign) const {
+    if (!gate()) return;
+    const std::int64_t first = m_.mla ? m_.mla->qk_nope_head_dim : 0;
+    const std::int64_t dim = query_key_dim(m_);
+    turn(h.q, m_.heads, dim, first, dim - first, sign);
+    turn(h.k, m_.mla ? m_.heads : m_.kv_heads, dim, first, dim - first, sign);
+  }
+
+  // Copies `cols` columns between matrices with rows of `wide` and of `cols`.
+  static void take(Tensor& to, const Tensor& from, std::int64_t wide, std::int64_t first,
+                   std::int64_t cols) {
+    for (std::int64_t row = 0; row < std::ssize(from) / wide; ++row) {
+      const double* const at = from.data() + row * wide + first;
+      to.insert(to.end(), at, at + cols);
+    }
+  }
+  static void put(Tensor& to, std::int64_t wide, std::int64_t first, const Tensor& from,
+                  std::int64_t cols) {
+    for (std::int64_t row = 0; row < std::ssize(from) / cols; ++row)
+      std::copy_n(from.begin() + row * cols, cols, to.begin() + row * wide + first);
+  }
+
+  void project(const Tensor& n1) {
+    if (m_.mla) {
+      project_latent(n1);
+    } else {
+      const Tensor qkv = linear("qkv").y(n1);
+      const std::int64_t q = m_.heads * m_.head_dim;
+      const std::int64_t kv = m_.kv_heads * m_.head_dim;
+      take(heads_.q, qkv, q + 2 * kv, 0, q);
+      take(heads_.k, qkv, q + 2 * kv, q, kv);
+      take(heads_.v, qkv, q + 2 * kv, q + kv, kv);
+    }
+    turn(heads_, 1);
+  }
+
+  void project_latent(const Tensor& n1) {
+    const Mla& a = *m_.mla;
+    q_a_ = linear("q_a").y(n1);
+    heads_.q = linear("q_b").y(q_a_);
+    const Tensor kv_a = linear("kv_a").y(n1);
+    take(latent_, kv_a, a.kv_lora_rank + a.qk_rope_head_dim, 0, a.kv_lora_rank);
+    const Tensor kv_b = linear("kv_b").y(latent_);
+    const std::int64_t each = a.qk_nope_head_dim + a.v_head_dim;
+    take(heads_.v, kv_b, each, a.qk_nope_head_dim, a.v_head_dim);
+    for (std::int64_t row = 0; row < tokens() * m_.heads; ++row) {
+      const double* const own = kv_b.data() + row * each;
+      heads_.k.insert(heads_.k.end(), own, own + a.qk_nope_head_dim);
+      const double* const shared =
+          kv_a.data() + row / m_.heads * (a.kv_lora_rank + a.qk_rope_head_dim) + a.kv_lora_rank;
+      heads_.k.insert(heads_.k.end(), shared, shared + a.qk_rope_head_dim);
+    }
+  }
+
+  Tensor project_backward(Heads d, const Tensor& n1) {
+    turn(d, -1);
+    if (m_.mla) return latent_backward(d, n1);
+    const std::int64_t q = m_.heads * m_.head_dim;
+    const std::int64_t kv = m_.kv_heads * m_.head_dim;
+    Tensor d_qkv(static_cast<std::size_t>(tokens() * (q + 2 * kv)));
+    put(d_qkv, q + 2 * kv, 0, d.q, q);
+    put(d_qkv, q + 2 * kv, q, d.k, kv);
+    put(d_qkv, q + 2 * kv, q + kv, d.v, kv);
+    return backward("qkv", d_qkv, n1);
+  }
+
+  Tensor latent_backward(const Heads& d, const Tensor& n1) {
+    const Mla& a = *m_.mla;
+    const std::int64_t each = a.qk_nope_head_dim + a.v_head_dim;
+    Tensor d_kv_b(static_cast<std::size_t>(tokens() * m_.heads * each));
+    Tensor d_k_own;
+    take(d_k_own, d.k, query_key_dim(m_), 0, a.qk_nope_head_dim);
+    put(d_kv_b, each, 0, d_k_own, a.qk_nope_head_dim);
+    put(d_kv_b, each, a.qk_nope_head_dim, d.v, a.v_head_dim);
+    const std::int64_t down = a.kv_lora_rank + a.qk_rope_head_dim;
+    Tensor d_kv_a(static_cast<std::size_t>(tokens() * down));
+    put(d_kv_a, down, 0, backward("kv_b", d_kv_b, latent_), a.kv_lora_rank);
+    for (std::int64_t row = 0; row < tokens() * m_.heads; ++row) {
+      for (std::int64_t c = 0; c < a.qk_rope_head_dim; ++c) {
+        d_kv_a[static_cast<std::size_t>(row / m_.heads * down + a.kv_lora_rank + c)] +=
+            d.k[static_cast<std::size_t>(row * query_key_dim(m_) + a.qk_nope_head_dim + c)];
+      }
+    }
+    const Tensor d_q_a = backward("q_b", d.q, q_a_);
+    return sum(backward("q_a", d_q_a, n1), backward("kv_a", d_kv_a, n1));
+  }
+
+  // Its result; the gradient of its input is added to d_x.
+  Tensor mlp(const char* up, const char* down, const Tensor& x, Tensor& d_x) {
+    const Mlp one(linear(up), linear(down), gate(), x);
+    MlpGradient d = one.backward(in_.d_y);
+    out_["d_" + std::string(up)] = std::move(d.d_up);
+    out_["d_" + std::string(down)] = std::move(d.d_down);
+    d_x = sum(std::move(d_x), d.d_x);
+    return one.y();
+  }
+
+  Tensor experts(const Tensor& n2, Tensor& d_n2) {
+    out_["router"] = linear("router").y(n2);
+    d_n2 = backward("router", in_.d_router, n2);
+    Tensor y(n2.size());
+    if (m_.moe->shared_experts > 0) y = mlp("shared_up", "shared_down", n2, d_n2);
+    for (std::int64_t e = 0; e < m_.moe->experts; ++e) expert(e, n2, y, d_n2);
+    return y;
+  }
+
+  void expert(std::int64_t e, const Tensor& n2, Tensor& y, Tensor& d_n2) {
+    std::vector<std::int64_t> mine;  // tokens
+    for (std::size_t i = 0; i < in_.experts.size(); ++i) {
+      if (in_.experts[i] == e)
+        mine.push_back(static_cast<std::int64_t>(i) / m_.moe->experts_per_token);
+    }
+    const std::int64_t h = m_.hidden;
+    Tensor x, d_y;
+    for (const std::int64_t t : mine) {
+      x.insert(x.end(), n2.begin() + t * h, n2.begin() + (t + 1) * h);
+      d_y.insert(d_y.end(), in_.d_y.begin() + t * h, in_.d_y.begin() + (t + 1) * h);
+    }
+    const Mlp one(linear("expert_up", e), linear("expert_down", e), gate(), x);
+    const MlpGradient d = one.backward(d_y);
+    const Tensor own = one.y();
+    for (std::size_t i = 0; i < mine.size(); ++i) {
+      for (std::int64_t c = 0; c < h; ++c) {
+        const auto from = i * static_cast<std::size_t>(h) + static_cast<std::size_t>(c);
+        y[static_cast<std::size_t>(mine[i] * h + c)] += own[from];
+        d_n2[static_cast<std::size_t>(mine[i] * h + c)] += d.d_x[from];
+      }
+    }
+    append(out_["d_expert_up"], d.d_up);
+    append(out_["d_expert_down"], d.d_down);
+  }
+
+  static void append(Tensor& to, const Tensor& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  }
+
+  const LayerInput& in_;
+  const Model& m_;
+  std::map<std::string, GemmWork> sizes_;  // of a weight [groups, n, k]
+  Heads heads_;
+  Tensor q_a_, latent_;
+  Tensors out_;
+};
+
+}  // namespace
+
+LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType dtype,
+                            std::uint64_t seed) {
+  int drawn = 0;
+  const auto draw = [&](std::int64_t count, double mean, double deviation) {
+    std::vector<float> normal(static_cast<std::size_t>(count));
+    fill_random(normal.data(), count, DType::fp32, operand_seed(seed, 0, drawn++));
+    Tensor out(normal.size());
+    std::ranges::transform(normal, out.begin(), [&](float value) {
+      return rounded_to(dtype, mean + deviation * static_cast<double>(value));
+    });
+    return out;
+  };
+  const std::int64_t tokens = share.tokens();
+  LayerInput in{.model = model, .share = share, .x = draw(tokens * model.hidden, 0, 1)};
+  in.d_y = draw(tokens * model.hidden, 0, 1);
+  for (const char* norm : {"norm_1", "norm_2"}) in.weights[norm] = draw(model.hidden, 1, 0.25);
+  for (const GemmWork& g : layer_gemms(model, share.kind, tokens, 1, share.ep)) {
+    if (g.pass != Pass::fprop) continue;
+    in.weights[g.name] = draw(g.groups * g.n * g.k, 0, 1 / std::sqrt(static_cast<double>(g.k)));
+  }
+  if (share.kind != GemmGroup::moe) return in;
+  const Moe& e = *model.moe;
+  if (share.ep != 1 || tokens % e.experts != 0)
+    throw std::invalid_argument("all experts, and tokens that they divide");
+  in.d_router = draw(tokens * e.experts, 0, 1);
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    for (std::int64_t j = 0; j < e.experts_per_token; ++j)
+      in.experts.push_back(static_cast<std::int32_t>((t + t / e.experts + j) % e.experts));
+  }
+  return in;
+}
+
+Tensors layer_reference(const LayerInput& input) {
+  return Reference(input).results();
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,47 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// One transformer layer, forward and backward, in fp64 and as plainly as it can be said: what the
+// composed layer is compared with (layer_flow.hpp).
+//
+//   x1 = x + W_o attention(norm(x, norm_1)),  y = x1 + F(norm(x1, norm_2))
+//
+// norm, the rotation of heads and the gate as in kernels/step_kernel.hpp, attention as in
+// kernels/attention.hpp, causal within each sequence. F is W_down act(W_up n), act without a gate
+// the identity: what the steps leave out (workload/layer_steps.hpp), the layer leaves out. With
+// experts F(n) is the sum of the shared experts (one of their joint width) and of the chosen ones,
+// all weighted 1, since routing is left out; so the router's logits are a second result. Multi-head
+// latent attention: DeepSeek-V3 report, 2.1.1, without its two inner norms.
+#pragma once
+
+#include "kernels/dtype.hpp"
+#include "workload/layer_steps.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace trainmeter {
+
+using Tensor = std::vector<double>;  // row-major
+using Tensors = std::map<std::string, Tensor>;
+
+struct LayerInput {
+  Model model;
+  LayerShare share;  // with all experts: ep 1
+  Tensor x, d_y;     // [tokens, hidden]; d_y is the gradient of the loss for y
+  Tensor d_router;   // [tokens, experts], the same for the logits; only with experts
+  Tensors weights;   // norm_1, norm_2 [hidden], and [groups, n, k] by the name of their GEMM
+  std::vector<std::int32_t> experts;  // [tokens, top_k]: the chosen ones, each equally often
+};
+
+// Seeded random values, as elements of `dtype` have them: weights such that what comes of
+// N(0,1) is about N(0,1) again. std::invalid_argument where the tokens can't be balanced.
+LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType dtype,
+                            std::uint64_t seed);
+
+// y, with experts router (the logits), and of sum(y d_y) + sum(router d_router) the gradient d_x
+// and d_ of each weight.
+Tensors layer_reference(const LayerInput& input);
+
+}  // namespace trainmeter

@@ -1,0 +1,137 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// From a layer's steps to operations.
+#include "bench/layer_ways.hpp"
+
+#include "bench/case_lists.hpp"
+#include "bench/step_cases.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace trainmeter {
+namespace {
+
+DType precision_of(const LayerStep& step, DType precision) {
+  if (precision != DType::fp8) return precision;
+  return step.gemm && step.gemm->low_precision ? DType::fp8 : DType::bf16;
+}
+
+GemmProblem gemm_of(const GemmWork& work, DType dtype, const Target& target) {
+  GemmProblem p = {.m = work.m,
+                   .n = work.n,
+                   .k = work.k,
+                   .dtype = dtype,
+                   .layout = layout_of(work.pass),
+                   .groups = work.groups};
+  if (dtype == DType::fp8) {  // both operands lie along k: they were cast so before
+    p.layout = Layout::nt;
+    p.scaling = Scaling::block128;
+  }
+  // On a GPU weight gradients are added up over micro-batches, in fp32.
+  p.accumulate = work.pass == Pass::wgrad && target.kind == DeviceKind::gpu && dtype != DType::fp32;
+  return p;
+}
+
+// Experts' tokens are balanced, so one launch of groups and a batch of products are the same work.
+GroupedGemmProblem grouped_of(const GemmProblem& batch, Pass pass) {
+  GroupedGemmProblem p{.all = batch, .sizes = {}};
+  std::int64_t& shared = pass == Pass::wgrad ? p.all.k : p.all.m;
+  p.sizes.assign(static_cast<std::size_t>(batch.groups), shared);
+  shared *= batch.groups;
+  p.all.groups = 1;
+  return p;
+}
+
+AttentionProblem attention_of(const LayerStep& step, DType dtype) {
+  const auto& s = step.shape;
+  return {.pass = step.operation == "attention_forward" ? AttentionPass::forward
+                                                        : AttentionPass::backward,
+          .dtype = dtype,
+          .batch = s.at("batch"),
+          .heads = s.at("heads"),
+          .kv_heads = s.at("kv_heads"),
+          .queries = s.at("queries"),
+          .keys = s.at("seq_len"),
+          .head_dim = s.at("head_dim"),
+          .value_dim = s.at("value_dim")};
+}
+
+StepProblem kernel_of(const LayerStep& step, DType dtype) {
+  const auto size = [&](const char* key) {
+    const auto found = step.shape.find(key);
+    return found == step.shape.end() ? 0 : found->second;
+  };
+  return {.kernel = *std::ranges::find(kStepKernels, step.operation,
+                                       [](StepKernel kernel) { return to_string(kernel); }),
+          .dtype = dtype,
+          .rows = size("rows"),
+          .cols = size("cols"),
+          .heads = size("heads"),
+          .head_dim = size("head_dim"),
+          .experts = size("experts"),
+          .top_k = size("top_k")};
+}
+
+}  // namespace
+
+Ways StepFinder::ways(const LayerStep& step, DType precision) {
+  why_none_.clear();
+  ways_.clear();
+  const DType dtype = precision_of(step, precision);
+  if (step.gemm) {
+    gemm(*step.gemm, dtype);
+  } else if (step.entry == "core") {
+    each(attention_backends(), attention_of(step, dtype), attention_case);
+  } else {
+    each(step_backends(), kernel_of(step, dtype), step_case);
+  }
+  return std::move(ways_);
+}
+
+std::string StepFinder::why_none() const {
+  return why_none_.empty() ? "no implementation for this device was built in" : why_none_;
+}
+
+template <class Backends, class Problem, class MakeCase>
+void StepFinder::each(const Backends& backends, const Problem& problem, MakeCase make) {
+  for (const auto& backend : backends) {
+    if (backend.device != target_.kind) continue;
+    if constexpr (requires { backend.on_request; }) {
+      if (backend.on_request && backend.name != options_.prefer) continue;
+    }
+    if (const std::string why = backend.why_not(problem); why.empty()) {
+      ways_.push_back(make(problem, backend));
+    } else if (why_none_.empty()) {
+      why_none_ = why;
+    }
+  }
+}
+
+void StepFinder::gemm(const GemmWork& work, DType dtype) {
+  const GemmProblem problem = gemm_of(work, dtype, target_);
+  if (problem.groups > 1) {
+    each(grouped_gemm_backends(), grouped_of(problem, work.pass),
+         [](const GroupedGemmProblem& p, const GroupedGemmBackend& backend) {
+           return grouped_case(p, Skew::balanced, backend);
+         });
+  }
+  each(gemm_backends(), problem, gemm_case);
+  std::ranges::stable_partition(ways_,
+                                [&](const Case& way) { return way.backend == options_.prefer; });
+}
+
+MakeStep layer_maker(const Options& options, const Target& target, DType precision) {
+  return [options, target, precision](const LayerStep& step) {
+    StepFinder finder(options, target);
+    const Ways ways = finder.ways(step, precision);
+    if (ways.empty()) throw Unavailable(fmt::format("{}: {}", step.entry, finder.why_none()));
+    const Case* used = nullptr;
+    return make_first(ways, {}, used);
+  };
+}
+
+}  // namespace trainmeter

@@ -1,0 +1,45 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Which operations do a layer's step on a device: those that gemm_bench, memory_bench and
+// attention_bench measure alone.
+#pragma once
+
+#include "bench/case.hpp"
+#include "bench/layer_flow.hpp"
+#include "bench/options.hpp"
+#include "bench/target.hpp"
+#include "kernels/dtype.hpp"
+#include "workload/layer_steps.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trainmeter {
+
+using Ways = std::vector<Case>;  // to do one step, the preferred first
+
+// Keeps both by reference.
+class StepFinder {
+ public:
+  StepFinder(const Options& options, const Target& target) : options_(options), target_(target) {}
+
+  // None where it can't be done here.
+  Ways ways(const LayerStep& step, DType precision);
+  [[nodiscard]] std::string why_none() const;  // there were none
+
+ private:
+  template <class Backends, class Problem, class MakeCase>
+  void each(const Backends& backends, const Problem& problem, MakeCase make);
+  void gemm(const GemmWork& work, DType dtype);
+
+  const Options& options_;
+  const Target& target_;
+  Ways ways_;
+  std::string why_none_;
+};
+
+// Prepares a step by the first way that works. Unavailable where none does.
+MakeStep layer_maker(const Options& options, const Target& target, DType precision);
+
+}  // namespace trainmeter

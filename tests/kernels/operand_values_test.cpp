@@ -1,0 +1,105 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Operations show their operands by name, and numbers pass in and out of them.
+#include "kernels/operand_values.hpp"
+
+#include "kernels/attention.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/step_kernel.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trainmeter {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+using testing::IsNan;
+
+template <class Backends>
+const auto& of_cpu(const Backends& backends, std::string_view name) {
+  return *std::ranges::find_if(backends, [&](const auto& backend) { return backend.name == name; });
+}
+
+std::unique_ptr<Operation> step(StepKernel kernel, DType dtype) {
+  const StepProblem problem = {
+      .kernel = kernel, .dtype = dtype, .rows = 2, .cols = 3, .experts = 4, .top_k = 2};
+  return of_cpu(step_backends(), "openmp").make(problem, {});
+}
+
+std::vector<std::string> names(const Operation& operation) {
+  std::vector<std::string> out;
+  for (const OperandView& view : operation.operand_views()) out.emplace_back(view.name);
+  return out;
+}
+
+TEST(OperandValues, PassThroughAProduct) {
+  const auto product =
+      of_cpu(gemm_backends(), "openblas").make({2, 2, 3, DType::fp32, Layout::nt}, {});
+  EXPECT_THAT(names(*product), ElementsAre("a", "b", "c"));
+  set_operand_values(*product, "a", {1, 2, 3, 4, 5, 6});
+  set_operand_values(*product, "b", {1, 0, 0, 0, 1, 1});  // its rows are the columns of B
+  clear_results(*product);
+  EXPECT_THAT(operand_values(*product, "c"), Each(IsNan()));
+  product->run(0);
+  EXPECT_THAT(operand_values(*product, "c"), ElementsAre(1, 5, 4, 11));
+}
+
+TEST(OperandValues, AreRoundedToTheType) {
+  const auto add = step(StepKernel::residual_add, DType::bf16);
+  set_operand_values(*add, "a", {1, 1.001, 2, 3, 1e-3, -7});
+  EXPECT_EQ(operand_values(*add, "a")[1], 1);
+  EXPECT_EQ(operand_values(*add, "a")[4], rounded_to(DType::bf16, 1e-3));
+  EXPECT_NE(rounded_to(DType::bf16, 1e-3), 1e-3);
+  EXPECT_EQ(rounded_to(DType::fp64, 1e-3), 1e-3);
+}
+
+TEST(OperandValues, IndicesSayWhereCopiesGo) {
+  const auto permute = step(StepKernel::permute, DType::fp32);
+  EXPECT_THAT(names(*permute), ElementsAre("x", "place", "y"));
+  set_operand_values(*permute, "x", {1, 2, 3, 4, 5, 6});
+  set_operand_indices(*permute, "place", {3, 0, 1, 2});
+  permute->run(0);
+  EXPECT_THAT(operand_values(*permute, "y"), ElementsAre(1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3));
+}
+
+TEST(OperandValues, StatesAreClearedToZeros) {
+  const auto adamw =
+      of_cpu(step_backends(), "openmp")
+          .make({.kernel = StepKernel::adamw, .dtype = DType::fp32, .weights = 5}, {});
+  clear_results(*adamw);
+  EXPECT_THAT(operand_values(*adamw, "m"), Each(0));
+  EXPECT_THAT(operand_values(*adamw, "gradient"), Each(testing::Ne(0)));
+}
+
+TEST(OperandValues, EachPassOfAttentionHasItsTensors) {
+  AttentionProblem problem{
+      .dtype = DType::fp32, .heads = 2, .kv_heads = 1, .queries = 3, .keys = 3};
+  const auto& openmp = of_cpu(attention_backends(), "openmp");
+  EXPECT_THAT(names(*openmp.make(problem, {})), ElementsAre("q", "k", "v", "o", "l"));
+  problem.pass = AttentionPass::backward;
+  const auto backward = openmp.make(problem, {});
+  EXPECT_THAT(names(*backward), ElementsAre("q", "k", "v", "o", "l", "d_o", "d_q", "d_k", "d_v"));
+  EXPECT_EQ(operand_values(*backward, "q").size(), 2U * 3 * 64);
+  EXPECT_EQ(operand_values(*backward, "l").size(), 2U * 3);
+}
+
+TEST(OperandValues, MistakesAreRefused) {
+  const auto permute = step(StepKernel::permute, DType::fp32);
+  EXPECT_THROW((void)operand_values(*permute, "z"), std::invalid_argument);
+  EXPECT_THROW((void)operand_values(*permute, "place"), std::invalid_argument);
+  EXPECT_THROW(set_operand_values(*permute, "x", {1, 2}), std::invalid_argument);
+  EXPECT_THROW(set_operand_indices(*permute, "x", {1, 2, 3, 4, 5, 6}), std::invalid_argument);
+  EXPECT_THROW(set_operand_indices(*permute, "place", {1}), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace trainmeter
