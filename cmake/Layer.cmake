@@ -24,6 +24,9 @@ if(TRAINMETER_SANITIZE)
   target_compile_options(trainmeter_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
   target_link_options(trainmeter_flags INTERFACE -fsanitize=${TRAINMETER_SANITIZE})
 endif()
+if(TRAINMETER_SANITIZE MATCHES address)  # what is asked of an empty optional, say, no address tells
+  target_compile_definitions(trainmeter_flags INTERFACE _GLIBCXX_ASSERTIONS)
+endif()
 
 if(TRAINMETER_FUZZ)
   target_compile_options(trainmeter_flags INTERFACE -fsanitize=fuzzer-no-link)

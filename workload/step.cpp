@@ -222,6 +222,9 @@ void add_head(GemmList& out, const Model& m, std::int64_t tokens, std::int64_t t
 std::vector<GemmWork> layer_gemms(const Model& m, GemmGroup group, std::int64_t tokens,
                                   std::int64_t tp, std::int64_t ep) {
   if (tokens < 1) throw BadInput(fmt::format("tokens: expected at least 1, found {}", tokens));
+  if (group == GemmGroup::moe && !m.moe) {
+    throw BadInput("model: expected one with experts (`moe`), found none");
+  }
   GemmList out;
   if (group == GemmGroup::mtp) {
     // Two hidden states to one, a layer of the last kind, the shared head.

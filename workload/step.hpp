@@ -54,7 +54,8 @@ struct GemmWork {
 };
 
 // The GEMMs of one layer, or of the head, for one micro-batch: all three passes, `count` 1 (for
-// experts as below). BadInput where `tp` or `ep` don't divide what they should.
+// experts as below). BadInput where `tp` or `ep` don't divide what they should, and for the layer
+// of experts of a model that has none.
 enum class GemmGroup { dense, moe, head, mtp };
 std::vector<GemmWork> layer_gemms(const Model& model, GemmGroup group, std::int64_t tokens,
                                   std::int64_t tp = 1, std::int64_t ep = 1);

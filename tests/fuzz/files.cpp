@@ -49,7 +49,7 @@ void work_out(const Run& run) {
       (void)stage_weights(model, choice.layout, stage);
     for (const LayerKind kind :
          {LayerKind::embedding, LayerKind::dense, LayerKind::moe, LayerKind::head, LayerKind::mtp})
-      (void)layer_work(model, kind, choice.layout, {});
+      if (kind != LayerKind::moe || model.moe) (void)layer_work(model, kind, choice.layout, {});
   }
 }
 

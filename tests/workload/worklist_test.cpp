@@ -30,6 +30,10 @@ TEST(WorkList, CountsTheBytesOfTheMeasuredKernelsWithoutTheirTables) {
                    step_kernel_bytes("permute", {{"rows", 32}, {"cols", 64}, {"top_k", 2}}, 2));
 }
 
+TEST(LayerWork, ExpertsOfAModelThatHasNoneAreRefused) {
+  EXPECT_THROW(layer_work(small_llama(), LayerKind::moe, two_sequences_of_16(), {}), BadInput);
+}
+
 TEST(LayerWork, ADenseLayerOfGroupedQueriesAndAGate) {
   const Model m = small_llama();
   Layout l = two_sequences_of_16();
