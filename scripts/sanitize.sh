@@ -9,7 +9,7 @@ preset=${1:-}
 case $preset in asan | tsan) shift ;; *) die 2 "expected asan or tsan, found '$preset'" ;; esac
 install_missing "${packages[@]}" "${test_packages[@]}"
 programs=("$@")
-export OMP_WAIT_POLICY=passive ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+export OMP_WAIT_POLICY=passive ASAN_OPTIONS=detect_stack_use_after_return=1:verify_asan_link_order=0 UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$root/tests/sanitizers/leaks.supp:print_suppressions=0
 
 if [ "$preset" = asan ] && [ ${#programs[@]} -eq 0 ]; then
