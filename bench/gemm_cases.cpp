@@ -42,6 +42,7 @@ std::string name_of(const GemmProblem& problem, std::string_view backend) {
   if (problem.scaling != Scaling::none)
     name += fmt::format("/scaling:{}", to_string(problem.scaling));
   if (problem.accumulate) name += "/accumulate:1";
+  if (problem.fp32_out) name += "/fp32_out:1";
   if (problem.sms > 0) name += fmt::format("/sms:{}", problem.sms);
   return name;
 }
@@ -89,6 +90,7 @@ class Builder {
                                .layout = shape.layout,
                                .groups = shape.groups,
                                .accumulate = options_.accumulate,
+                               .fp32_out = options_.fp32_out,
                                .sms = static_cast<int>(options_.sms)};
         if (dtype == DType::fp8 && shape.pass) {
           // Weights are transposed, and gradients and inputs quantised along tokens, before: all
@@ -237,6 +239,7 @@ Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
   made.layout = to_string(problem.layout);
   made.scaling = to_string(problem.scaling);
   if (problem.accumulate) made.shape["accumulate"] = 1;
+  if (problem.fp32_out) made.shape["fp32_out"] = 1;
   made.cores = problem.sms;
   if (problem.groups > 1) made.shape["groups"] = problem.groups;
   const auto groups = static_cast<double>(problem.groups);
@@ -275,6 +278,7 @@ std::vector<GemmProblem> gemm_problems(const Options& options) {
                                      .layout = layout,
                                      .groups = groups,
                                      .accumulate = options.accumulate,
+                                     .fp32_out = options.fp32_out,
                                      .sms = static_cast<int>(options.sms)};
         for (const Scaling scaling : scalings_of(dtype, options)) {
           problems.push_back(problem);

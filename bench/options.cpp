@@ -121,6 +121,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                    "LIST of block128, tensor: what fp8 operands are scaled by (both)");
     app.add_flag("--accumulate", options.accumulate,
                  "C += A B in fp32, as weight gradients are, with --m --n --k or --search");
+    app.add_flag("--fp32_out", options.fp32_out,
+                 "C in fp32 instead of bf16, with --m --n --k or --search");
     app.add_option("--sms", raw.sms, "work on so many of a GPU's multiprocessors (all)");
     app.add_option("--groups", raw.groups,
                    "so many experts share the tokens of --m (with --accumulate: of --k)");
@@ -305,6 +307,11 @@ void check(const Options& options) {
   }
   if (options.accumulate && !any && !options.search_s) {
     throw BadInput("--accumulate: expected together with --m, --n and --k, or --search");
+  }
+  if (options.fp32_out && ((!any && !options.search_s) || options.accumulate || options.groups)) {
+    throw BadInput(
+        "--fp32_out: expected together with --m, --n and --k, or --search, without --accumulate "
+        "and --groups");
   }
   if (options.batch != std::vector<std::int64_t>{1} && !any && !options.search_s) {
     throw BadInput("--batch: expected together with --m, --n and --k, or --search");

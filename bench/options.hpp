@@ -43,6 +43,7 @@ struct Options {
   std::vector<std::string> layouts;
   std::vector<std::string> scalings;  // of fp8; empty: all
   bool accumulate = false;
+  bool fp32_out = false;
   std::int64_t sms = 0;                // 0: all
   std::optional<std::int64_t> groups;  // with unequal shares of the tokens
   std::vector<std::string> skews = {"balanced"};

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The bf16 GEMM for Hopper: C[m,n] = A[m,k] B[k,n], fp32 accumulation, any m, n, k; bf16 out, or
-// added to C in fp32, as weight gradients are. gemm_hopper_parts.hpp says how the work is shared.
+// The bf16 GEMM for Hopper: C[m,n] = A[m,k] B[k,n], fp32 accumulation, any m, n, k; C in bf16, in
+// fp32, or added to in fp32, as weight gradients are. gemm_hopper_parts.hpp says how the work is
+// shared.
 #pragma once
 
 #include "kernels/gemm.hpp"
@@ -12,13 +13,17 @@ namespace trainmeter::hopper {
 constexpr int kMmaK = 16;     // bf16 elements of k of one wgmma
 constexpr int kBf16Lead = 2;  // steps
 
-template <int kRows, int kColumns, int kBlocks, int kStages, Layout kLayout, bool kAdding = false,
+// What becomes of the sums.
+enum class Output { bf16, fp32, added };
+
+template <int kRows, int kColumns, int kBlocks, int kStages, Layout kLayout,
+          Output kOutput = Output::bf16,
           Shared kShared = kColumns % 128 == 0 ? Shared::b : Shared::a>
-struct GemmConfig
-    : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
-                 kLayout == Layout::tn ? Major::mn : Major::k,
-                 kLayout == Layout::nt ? Major::k : Major::mn, 2, kAdding ? 4 : 2, 0, kBf16Lead> {
-  static constexpr bool kAdds = kAdding;
+struct GemmConfig : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
+                               kLayout == Layout::tn ? Major::mn : Major::k,
+                               kLayout == Layout::nt ? Major::k : Major::mn, 2,
+                               kOutput == Output::bf16 ? 2 : 4, 0, kBf16Lead> {
+  static constexpr bool kAdds = kOutput == Output::added;
   static_assert(GemmConfig::kWaves == 1, "a consumer has registers for 64 rows");
 };
 

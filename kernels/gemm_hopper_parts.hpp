@@ -49,6 +49,7 @@ struct TileConfig {
   static constexpr int kLead = kLeadOfFirst;  // steps that the first consumer is ahead
   static constexpr Major kMajorA = kA;
   static constexpr Major kMajorB = kB;
+  static constexpr bool kFp32Out = kBytesOfC == 4;
   static constexpr int kStepK = kRowBytes / kBytesOfOperand;  // elements of k in a stage
   static constexpr int kSlab = kRowBytes / kBytesOfC;         // columns of C in a TMA store
 
@@ -323,7 +324,7 @@ struct GemmParts {
   TRAINMETER_DEVICE std::uint64_t first_b() const { return operand_descriptor(b_of(0)); }
 
   // A consumer's part of a tile of C, from its registers to shared memory, a slab of columns at a
-  // time: as bf16, or in fp32 where it is added. `parity`: of the slots' next round, 0 at first.
+  // time: as bf16, or in fp32. `parity`: of the slots' next round, 0 at first.
   TRAINMETER_DEVICE void write(int consumer, std::uint32_t& parity,
                                const float (&c)[Config::kWaves][Config::kColumns / 2]) const {
     constexpr int kOfWave = Config::kColumns / Config::kSlab;
@@ -364,7 +365,7 @@ struct GemmParts {
   }
 
   TRAINMETER_DEVICE void stage(std::uint32_t staged, const float* values) const {
-    if constexpr (Config::kAdds) {
+    if constexpr (Config::kFp32Out) {
       stage_fp32(staged, values);
     } else {
       stage_bf16(staged, values);

@@ -24,6 +24,7 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
 }  // namespace
 
 std::span<const TileShape> tiles_of(const GemmProblem& p) {
+  if (p.fp32_out) return kFp32OutTileShapes;
   if (p.dtype != DType::fp8) return kTileShapes;
   return p.accumulate ? std::span<const TileShape>(kFp8TileShapesThatAdd) : kFp8TileShapes;
 }
@@ -61,6 +62,7 @@ std::string why_no_maps(const GemmProblem& p) {
     if (p.scaling != Scaling::block128) return "hopper: fp8 has scales of blocks (block128)";
     if (p.layout != Layout::nt) return "hopper: fp8 operands lie along k: layout nt";
     if (p.groups != 1) return "hopper: fp8 has no batches";
+    if (p.fp32_out) return "hopper: fp8's C is in bf16, or added to in fp32";
   } else if (p.dtype == DType::bf16) {
     if (p.scaling != Scaling::none) return "hopper: bf16 has no scales";
     if (p.accumulate && p.layout != Layout::tn)
@@ -101,6 +103,7 @@ std::string why_no_groups(const GroupedGemmProblem& problem) {
   if (std::string reason = why_no_maps(aligned); !reason.empty()) return reason;
   if (all.dtype == DType::bf16 && !all.accumulate && all.layout == Layout::tn)
     return "hopper: groups of bf16 are nt or nn, or tn and added to";
+  if (all.fp32_out) return "hopper: C of groups is in bf16, or added to in fp32";
   return all.groups == 1 ? "" : "hopper: groups have no batches";
 }
 

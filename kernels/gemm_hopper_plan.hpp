@@ -23,6 +23,8 @@ inline constexpr std::array<TileShape, 6> kTileShapes = {{{128, 256, 2, 3},
                                                           {128, 128, 2, 5},
                                                           {64, 256, 1, 4},
                                                           {64, 128, 1, 6}}};
+inline constexpr std::array<TileShape, 3> kFp32OutTileShapes = {
+    {{128, 256, 2, 4}, {128, 128, 2, 5}, {64, 128, 1, 6}}};
 inline constexpr std::array<TileShape, 3> kFp8TileShapes = {
     {{256, 128, 2, 3}, {128, 128, 2, 5}, {64, 128, 1, 7}}};
 inline constexpr std::array<TileShape, 3> kFp8TileShapesThatAdd = {

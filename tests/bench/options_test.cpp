@@ -168,6 +168,7 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
       {"--layout=nt", "--layout: expected together with --m, --n and --k"},
       {"--batch=16", "--batch: expected together with --m, --n and --k"},
       {"--batch=0", "--batch: 0: expected at least 1"},
+      {"--fp32_out", "--fp32_out: expected together with --m, --n and --k"},
       {"--search=soon", "--search: 'soon': expected a number of at least 0"},
       {"--layout=tt", "--layout: 'tt': expected one of nt, nn, tn"},
       {"--dtype=fp31", "--dtype: 'fp31': expected one of fp64"},

@@ -147,3 +147,17 @@ TEST(HopperPlan, LimitsAreNamed) {
   EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, Layout::tn}), HasSubstr("m is a multiple"));
   EXPECT_THAT(why_no_maps({std::int64_t{1} << 31, 64, 64, DType::bf16}), HasSubstr("2^31"));
 }
+
+TEST(HopperPlan, Fp32OutputHasAFamilyOfItsOwn) {
+  GemmProblem p = {.m = 4096, .n = 7168, .k = 2048, .dtype = DType::bf16, .fp32_out = true};
+  EXPECT_THAT(first_for(p), HasSubstr("128 x 256"));
+  p.m = 64;
+  EXPECT_THAT(first_for(p), HasSubstr("64 x 128"));
+  p.n = 68;  // rows of C are multiples of 16 bytes in fp32
+  EXPECT_THAT(why_no_maps(p), IsEmpty());
+  p.layout = Layout::nn;  // and those of B in bf16
+  EXPECT_THAT(why_no_maps(p), HasSubstr("n is a multiple of 8"));
+  p = {.m = 64, .n = 64, .k = 64, .dtype = DType::fp8, .scaling = Scaling::block128};
+  p.fp32_out = true;
+  EXPECT_THAT(why_no_maps(p), HasSubstr("fp8's C is in bf16"));
+}

@@ -45,7 +45,10 @@ const GroupedGemmBackend& grouped(std::string_view name) {
 std::string name_of(const GemmProblem& p) {
   return std::string(to_string(p.dtype)) + " " + std::string(to_string(p.layout)) + " " +
          std::to_string(p.groups) + " of " + std::to_string(p.m) + "x" + std::to_string(p.n) + "x" +
-         std::to_string(p.k) + (p.accumulate ? " adding" : "");
+         std::to_string(p.k) +
+         (p.accumulate ? " adding"
+          : p.fp32_out ? " in fp32"
+                       : "");
 }
 
 void expect_right(const GemmBackend& one, const GemmProblem& problem) {
@@ -148,6 +151,12 @@ TEST(Gpu, OurGemmsEqualTheReferenceBitForBit) {
       for (const Shape s : {Shape{72, 136, 520}, Shape{1000, 504, 328}, Shape{2048, 4096, 2048}})
         expect_same_as_reference(backend(name), {s.m, s.n, s.k, DType::bf16, layout});
     }
+  }
+  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+    GemmProblem wide = {1000, 504, 328, DType::bf16, layout, 2};
+    wide.fp32_out = true;
+    expect_same_as_reference(backend("hopper"), wide);
+    for (const char* name : {"hopper", "cublaslt", "reference"}) expect_right(backend(name), wide);
   }
   GemmProblem adding = {1000, 504, 328, DType::bf16, Layout::tn};
   adding.accumulate = true;
