@@ -106,6 +106,12 @@ class Builder {
     }
   }
 
+  // Those of experts are grouped_cases.cpp's.
+  void add(const std::vector<GemmProblem>& problems) {
+    for (const GemmProblem& problem : problems)
+      if (problem.groups == 1) add(problem, TooLarge::leave_out, "");
+  }
+
   void add_peaks() {
     for (const DType dtype : {DType::fp32, DType::bf16, DType::fp64, DType::int8}) {
       const PeakProblem problem{.dtype = dtype};
@@ -124,7 +130,7 @@ class Builder {
 
   CaseList take() {
     // Backends that can't are said only where the element type was asked for.
-    if (!options_.dtypes.empty()) {
+    if (!options_.dtypes.empty() || !options_.published.empty()) {
       list_.left_out.insert(list_.left_out.end(), reasons_.begin(), reasons_.end());
     }
     return std::move(list_);
@@ -296,14 +302,17 @@ CaseList gemm_cases(const Options& options, const Target& target) {
   if (options.groups) return grouped_cases(options, target);
   Builder builder(options, target);
   builder.add(own_shapes(options), kAllTypes, Builder::TooLarge::refuse);
-  const bool own = !options.m.empty();
+  builder.add(published_gemms(options));
+  const bool own = !options.m.empty() || !options.published.empty();
   if (!own && target.kind == DeviceKind::cpu) builder.add_peaks();
   builder.add(model_shapes(options, target), kTrainingTypes, Builder::TooLarge::leave_out);
   if (!own) builder.add(squares(target), kAllTypes, Builder::TooLarge::leave_out);
   CaseList list = builder.take();
-  CaseList experts = model_grouped_cases(options, target);
-  std::ranges::move(experts.cases, std::back_inserter(list.cases));
-  std::ranges::move(experts.left_out, std::back_inserter(list.left_out));
+  for (CaseList experts :
+       {published_grouped_cases(options, target), model_grouped_cases(options, target)}) {
+    std::ranges::move(experts.cases, std::back_inserter(list.cases));
+    std::ranges::move(experts.left_out, std::back_inserter(list.left_out));
+  }
   return list;
 }
 
