@@ -58,7 +58,11 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
   void with_layout(std::size_t tile, F f) const {
     switch (problem().layout) {
       case Layout::nt:
-        return with_tile<kFamily, Layout::nt, kOutput>(tile, f);
+        if constexpr (kOutput == Output::bf16) {
+          return with_tile<kTileShapesAlongK, Layout::nt, kOutput>(tile, f);
+        } else {
+          return with_tile<kFamily, Layout::nt, kOutput>(tile, f);
+        }
       case Layout::nn:
         return with_tile<kFamily, Layout::nn, kOutput>(tile, f);
       case Layout::tn:
@@ -72,7 +76,12 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
     if constexpr (kTile + 1 < kFamily.size()) {
       if (tile != kTile) return with_tile<kFamily, kLayout, kOutput, kTile + 1>(tile, f);
     }
-    f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kOutput>>();
+    if constexpr (t.splits_k) {
+      f.template operator()<
+          GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kOutput, Shared::tile>>();
+    } else {
+      f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kOutput>>();
+    }
   }
 };
 

@@ -41,14 +41,28 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
   TRAINMETER_DEVICE void consume(int consumer) const {
     Ring<Config::kStages> ring;
     std::uint32_t written = 0;
+    std::uint32_t combined = 0;
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const int k_steps = tasks.at(index, from).task.k_steps;
       float c[1][Config::kColumns / 2];
-      const int told = this->step_to_tell(consumer, index == place.cluster, k_steps);
-      multiply(consumer, k_steps, told, ring, c[0]);
+      if constexpr (Config::kSplits > 1) {
+        multiply_part(consumer, k_steps, ring, c[0]);
+        this->combine(combined, c[0]);
+        if (place.rank > 0) continue;
+      } else {
+        const int told = this->step_to_tell(consumer, index == place.cluster, k_steps);
+        multiply(consumer, k_steps, told, ring, c[0]);
+      }
       this->write(consumer, written, c);
     }
+  }
+
+  TRAINMETER_DEVICE void multiply_part(int consumer, int k_steps, Ring<Config::kStages>& ring,
+                                       float (&c)[Config::kColumns / 2]) const {
+    const auto part = this->part_of(k_steps);
+    if (part.begin < part.end) return multiply(consumer, part.end - part.begin, -1, ring, c);
+    for (float& sum : c) sum = 0;
   }
 
   // One step's wgmmas stay in flight while the next step's are issued; a stage is given back when

@@ -129,6 +129,20 @@ TEST(HopperGemm, TheSmallTilesAreRight) {
   expect_right<64, 128, 1, 6>({72, 136, 520, 2}, 3);
 }
 
+// Blocks of a cluster that share a tile's k: parts that differ, none for some, several tiles each.
+TEST(HopperGemm, TilesWhoseKIsSharedAreRight) {
+  const auto expect = [](auto config, const Shape& s, int clusters) {
+    EXPECT_EQ((wrong_elements<decltype(config), Layout::nt>(s, clusters)), 0)
+        << decltype(config)::kSplits << " parts, " << s.m << " x " << s.n << " x " << s.k;
+  };
+  using Two = GemmConfig<64, 128, 2, 7, Layout::nt, Output::bf16, Shared::tile>;
+  using Four = GemmConfig<64, 128, 4, 4, Layout::nt, Output::bf16, Shared::tile>;
+  expect(Two(), {72, 264, 328, 1}, 2);  // 3 and 3 steps; 3 tiles for either cluster
+  expect(Two(), {1, 8, 64, 1}, 1);      // 0 and 1 step
+  expect(Four(), {64, 136, 456, 2}, 1);
+  expect(Four(), {3, 8, 136, 1}, 1);  // 0, 1, 1 and 1
+}
+
 // Every tile of fp32's and every layout; n that no bf16 row could have.
 TEST(HopperGemm, Fp32OutputIsRight) {
   expect_right_in_fp32<0, Layout::nt>({136, 260, 136, 1}, 1);

@@ -5,6 +5,7 @@
 #include "kernels/dtype.hpp"
 #include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_grouped.hpp"
+#include "kernels/gemm_hopper_plan.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 
@@ -164,6 +165,23 @@ TEST(Gpu, OurGemmsEqualTheReferenceBitForBit) {
   for (const bool accumulate : {false, true}) {
     for (const Shape s : {Shape{72, 136, 528}, Shape{1000, 504, 336}, Shape{4096, 2112, 2048}})
       expect_same_as_reference(backend("hopper"), fp8_problem(s, accumulate));
+  }
+}
+
+// Whichever is the fastest: each, forced. Parts of k that differ, none for some blocks.
+TEST(Gpu, TilesWhoseKIsSharedAreRight) {
+  NEEDS_GPU();
+  for (const Shape s : {Shape{64, 2112, 7168}, Shape{128, 7168, 2048}, Shape{1, 136, 144}}) {
+    for (const GemmProblem& problem :
+         {GemmProblem{s.m, s.n, s.k, DType::bf16, Layout::nt}, fp8_problem(s, false)}) {
+      const auto family = hopper::tiles_of(problem);
+      for (std::size_t i = 0; i < family.size(); ++i) {
+        if (!family[i].splits_k) continue;
+        ::setenv("TRAINMETER_GEMM_TILE", std::to_string(i).c_str(), 1);
+        expect_same_as_reference(backend("hopper"), problem);
+        ::unsetenv("TRAINMETER_GEMM_TILE");
+      }
+    }
   }
 }
 

@@ -10,6 +10,7 @@ sys.dont_write_bytecode = True
 from cuobjdump import Cuobjdump  # noqa: E402
 
 NN, NT, TN = 0, 1, 2
+TILE = 2  # what a cluster's blocks share, beside A and B
 
 
 BF16, FP32, ADDED = 0, 1, 2  # what becomes of sums
@@ -40,6 +41,11 @@ def bf16(rows, columns, blocks, layout, output, shares_a):
     }
 
 
+def shared_k(columns):
+    """What blocks add that have a part of k each: a thread's sums of 64 rows, four at a time."""
+    return {"remote store": columns // 2 // 4}
+
+
 def fp8(rows, blocks, adds, partials):
     """Three places issue a step where two partial sums take turns, else one for each wave of 64 rows."""
     columns, waves = 128, 2 if rows == 256 else 1
@@ -55,7 +61,7 @@ def fp8(rows, blocks, adds, partials):
 
 NAMES = {"HGMMA": "wgmma", "QGMMA": "wgmma", "UTMASTG": "TMA store", "UTMAREDG": "TMA add", "STSM": "stmatrix",
          "F2FP": "pack to bf16", "USETMAXREG": "setmaxnreg", "LDL": "local memory", "STL": "local memory",
-         "FFMA": "fp32 multiply-add"}
+         "FFMA": "fp32 multiply-add", "STAS": "remote store"}
 # A fence of the whole GPU waits for all of a thread's memory accesses: a release at the scope of the cluster in the loop
 # over k cost 1,300 cycles a step. What is left are those of the two barriers of the cluster, at the beginning and the end.
 FENCES = 2
@@ -77,13 +83,16 @@ def check(kernel):
             wgmma = opcode
     if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6LayoutE(\d)EL\w*?6OutputE(\d)EL\w*?6SharedE(\d)", name):
         rows, columns, blocks, layout, output, shared = map(int, match.groups())
-        want = bf16(rows, columns, blocks, layout, output, shares_a=shared == 0)
+        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shares_a=shared == 0)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
     else:
-        rows, blocks, adds, partials = map(int, re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi\d+ELb(\d)ELi(\d)", name).groups())
-        want = fp8(rows, blocks, adds, partials)
+        columns = 128
+        found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi\d+ELb(\d)ELi(\d)EL\w*?6SharedE(\d)", name)
+        rows, blocks, adds, partials, shared = map(int, found.groups())
+        want = fp8(rows, 1 if shared == TILE else blocks, adds, partials)
         shape = "QGMMA.64x128x32.F32.E4M3.E4M3"
-    want |= {"fence of the GPU": FENCES, "setmaxnreg": 2 if rows > 64 else 0, "local memory": 0}  # a lone consumer needs none
+    want |= {"fence of the GPU": FENCES, "setmaxnreg": 2 if rows > 64 else 0, "local memory": 0, "remote store": 0}  # a lone consumer needs none
+    want |= shared_k(columns) if shared == TILE else {}
     assert wgmma.startswith(shape), f"{name}: {wgmma}"
     found = {what: counts[what] for what in want}
     assert found == want, f"{name}:\nexpected {want}\nfound    {found}"
@@ -91,7 +100,7 @@ def check(kernel):
 
 tool = Cuobjdump(sys.argv[2:])
 kernels = [function for made in sys.argv[1].split(";") for function in tool.functions("-sass", made)]
-assert len(kernels) == 44, f"expected 33 of bf16, 6 of fp8 and 5 grouped, found {len(kernels)}"
+assert len(kernels) == 48, f"expected 35 of bf16, 8 of fp8 and 5 grouped, found {len(kernels)}"
 for one in kernels:
     check(one)
 print(f"{len(kernels)} kernels hold as many instructions as the algorithm has")
