@@ -24,10 +24,10 @@ const Words kPrograms = {"gemm_bench",    "memory_bench", "attention_bench", "co
                          "layer_bench",   "nccl-tests",   "nvbandwidth",     "google-benchmark",
                          "validate_step", "overlap_bench"};
 const Words kOperations(operation_names().begin(), operation_names().end());
-const Words kBackends = {"onednn",    "openblas",  "cublaslt",    "openmp",    "openmp_nt",
-                         "cuda",      "cuda_bulk", "copy_engine", "nccl",      "mpi",
-                         "registers", "shm",       "hopper",      "pytorch",   "gloo",
-                         "composed",  "peer",      "mma",         "reference", "co_runner"};
+const Words kBackends = {"onednn",    "openblas",    "cublaslt", "openmp",   "openmp_nt", "cuda",
+                         "cuda_bulk", "copy_engine", "nccl",     "mpi",      "registers", "shm",
+                         "hopper",    "pytorch",     "gloo",     "composed", "peer",      "mma",
+                         "reference", "co_runner",   "deepgemm"};
 const Words kShapeKeys = {"m",          "n",           "k",
                           "groups",     "bytes",       "cores",
                           "threads",    "node",        "from",

@@ -58,6 +58,7 @@ TEST(Options, ReadsOurFlags) {
   EXPECT_DOUBLE_EQ(options.max_seconds.value_or(0), 1.5);
   EXPECT_EQ(options.versus, "openblas");
   EXPECT_THAT(options.m, ElementsAre(1, 2));
+  EXPECT_THAT(read({"--published=deepgemm,mamf"}).published, ElementsAre("deepgemm", "mamf"));
   EXPECT_THAT(options.n, ElementsAre(3));
   EXPECT_THAT(options.layouts, ElementsAre("tn", "nn"));
   EXPECT_THAT(options.dtypes, ElementsAre("fp32", "bf16"));
