@@ -46,17 +46,17 @@ std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
   if (p.sms > 0) sms = std::min(sms, p.sms);
   std::vector<double> work;
   for (const TileShape& t : family) {
-    const int below = t.splits_k ? 1 : t.blocks;  // tiles of a cluster
+    const std::int64_t below = t.splits_k ? 1 : t.blocks;  // tiles of a cluster
     const std::int64_t tiles =
         rounded_up(p.m, t.rows * below) * rounded_up(p.n, t.columns) * p.groups;
     if (t.splits_k && sms < t.blocks) {
       work.push_back(std::numeric_limits<double>::infinity());
       continue;
     }
-    const std::int64_t at_once = std::max(sms / t.blocks, 1) * t.blocks;
+    const std::int64_t at_once = std::int64_t{std::max(sms / t.blocks, 1)} * t.blocks;
     const std::int64_t rounds = rounded_up(tiles * t.blocks, at_once);
     const double products = t.rows * t.columns;
-    const double loaded = t.rows + static_cast<double>(t.columns) / below;
+    const double loaded = t.rows + static_cast<double>(t.columns) / static_cast<double>(below);
     const double steps = t.splits_k ? 1.0 / t.blocks + kSumsOfAStep / static_cast<double>(p.k) : 1;
     work.push_back(static_cast<double>(rounds) * steps *
                    std::max(products, kProductsOfALoad * loaded));
