@@ -233,7 +233,7 @@ def main():
         print("skipped: PyTorch sees no CUDA device", file=sys.stderr)
         return 3
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    session, start = f"peer_gemm-{now}-{os.getpid()}", time.monotonic()
+    session, start = f"peer_gemm-{now}-{os.getpid()}-{time.time_ns() % 10**9}", time.monotonic()
     header |= {"session": session, "program": "peer_gemm", "command": ["scripts/peer_gemm.py"], "started_at": now, "software": {"PyTorch": torch.__version__}}
     header["discipline"] |= {"timer": "cuda_events" if device == "cuda" else "steady_clock", "min_samples": 10, "target": 0.0, "data": "normal",
                              "cache": "rotate", "min_time_s": options.seconds, "warmup_s": 0.1}
