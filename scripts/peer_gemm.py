@@ -89,10 +89,12 @@ class Plain:
     def operands(self, a, b):
         a, b = a.to(self.type), b.to(self.type)
         a = a.t().contiguous().t() if self.layout == "tn" else a
-        return a, b.t() if self.layout == "nt" else b.t().contiguous()
+        c = torch.empty(a.shape[0], b.shape[0], dtype=self.type, device=a.device)
+        return a, b.t() if self.layout == "nt" else b.t().contiguous(), c
 
     def run(self, sets):
-        return torch.mm(*sets, out_dtype=torch.float32) if self.fp32_out else torch.mm(*sets)
+        a, b, c = sets
+        return torch.mm(a, b, out_dtype=torch.float32) if self.fp32_out else torch.mm(a, b, out=c)
 
     def wide(self, sets):
         return sets[0][:ROWS].double(), sets[1].double()
