@@ -46,13 +46,14 @@ section() {  # section NAME TITLE: whether it is wanted; then its title
   case ,$only, in ,, | *,"$1",*) say "$2" ;; *) return 1 ;; esac
 }
 
-# The measurements go on after a wrong result: each case verifies itself, and a wrong one becomes an error row.
+# The measurements go on after a wrong result: each case verifies itself, and a wrong one becomes an error row; and after a
+# program that hangs, which a kernel's barrier can.
 measure() {  # measure SECONDS PROGRAM FLAG...
   local budget=$1 program=$2; shift 2
   if [ $((seconds - SECONDS)) -lt "$budget" ]; then budget=$((seconds - SECONDS)); fi
   if [ "$budget" -lt 5 ]; then printf 'left out, no time: %s %s\n' "$program" "$*" >&2; return; fi
   local code=0
-  "$bin/$program" "$@" --device=gpu --max_seconds="$budget" >&2 || code=$?
+  timeout -k 10 $((budget + 60)) "$bin/$program" "$@" --device=gpu --max_seconds="$budget" >&2 || code=$?
   case $code in 0 | 3) ;; 1) status=1 ;; *) printf 'exit code %d: %s %s\n' "$code" "$program" "$*" >&2; status=$code ;; esac
 }
 into=(--out="$record")
@@ -66,7 +67,7 @@ for folder in "$bin" "$bin/../tests"; do
 done
 
 if section correct "Correctness of every GPU implementation"; then
-  if [ -n "$tests" ]; then "$tests" --gtest_brief=1 >&2 || status=1; else printf 'skipped: kernels_gpu_test was not built\n' >&2; fi
+  if [ -n "$tests" ]; then timeout -k 10 200 "$tests" --gtest_brief=1 >&2 || status=1; else printf 'skipped: kernels_gpu_test was not built\n' >&2; fi
 fi
 if section warm "30 s of warm-up, so that the clocks are those of a busy card"; then
   measure 60 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --benchmark_min_time=30 --out="$out/warm_up.jsonl"
