@@ -156,7 +156,7 @@ if section sanitizer "compute-sanitizer over the tests of small sizes"; then
     if [ -z "$tool" ] || [ -z "$tests" ]; then printf 'skipped: %s: no compute-sanitizer, or no kernels_gpu_test\n' "$check" >&2; continue; fi
     if [ "$left" -lt 20 ]; then printf 'left out, no time: %s\n' "$check" >&2; continue; fi
     code=0
-    timeout $((left < 120 ? left : 120)) "$tool" --tool "$check" --error-exitcode 86 "$tests" --gtest_brief=1 --gtest_filter="$small" \
+    timeout -k 10 $((left < 120 ? left : 120)) "$tool" --tool "$check" --error-exitcode 86 "$tests" --gtest_brief=1 --gtest_filter="$small" \
       >"$out/$check.txt" 2>&1 || code=$?
     case $code in
       0) printf '%s: clean\n' "$check" >&2 ;;
