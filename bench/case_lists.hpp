@@ -25,6 +25,7 @@ namespace trainmeter {
 CaseList gemm_cases(const Options& options, const Target& target);
 CaseList grouped_cases(const Options& options, const Target& target);        // with --groups
 CaseList model_grouped_cases(const Options& options, const Target& target);  // with --models
+CaseList published_grouped_cases(const Options& options, const Target& target);
 CaseList memory_cases(const Options& options, const Target& target);
 CaseList overlap_cases(const Options& options, const Target& target);
 CaseList attention_cases(const Options& options, const Target& target);
@@ -54,6 +55,10 @@ struct ExpertGemm {
   std::string in_step;
 };
 std::vector<ExpertGemm> expert_gemms(const Options& options, std::int64_t tokens);
+
+// --published: the GEMMs of the published figures whose ids begin so, each once, the most rows
+// first; with groups, those of experts: m rows each. BadInput where no id begins so.
+std::vector<GemmProblem> published_gemms(const Options& options);
 
 // Whether a backend that is measured on request only was asked for, by --benchmark_filter or
 // --versus.

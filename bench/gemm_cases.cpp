@@ -42,6 +42,7 @@ std::string name_of(const GemmProblem& problem, std::string_view backend) {
   if (problem.scaling != Scaling::none)
     name += fmt::format("/scaling:{}", to_string(problem.scaling));
   if (problem.accumulate) name += "/accumulate:1";
+  if (problem.fp32_out) name += "/fp32_out:1";
   if (problem.sms > 0) name += fmt::format("/sms:{}", problem.sms);
   return name;
 }
@@ -89,6 +90,7 @@ class Builder {
                                .layout = shape.layout,
                                .groups = shape.groups,
                                .accumulate = options_.accumulate,
+                               .fp32_out = options_.fp32_out,
                                .sms = static_cast<int>(options_.sms)};
         if (dtype == DType::fp8 && shape.pass) {
           // Weights are transposed, and gradients and inputs quantised along tokens, before: all
@@ -102,6 +104,12 @@ class Builder {
         }
       }
     }
+  }
+
+  // Those of experts are grouped_cases.cpp's.
+  void add(const std::vector<GemmProblem>& problems) {
+    for (const GemmProblem& problem : problems)
+      if (problem.groups == 1) add(problem, TooLarge::leave_out, "");
   }
 
   void add_peaks() {
@@ -122,7 +130,7 @@ class Builder {
 
   CaseList take() {
     // Backends that can't are said only where the element type was asked for.
-    if (!options_.dtypes.empty()) {
+    if (!options_.dtypes.empty() || !options_.published.empty()) {
       list_.left_out.insert(list_.left_out.end(), reasons_.begin(), reasons_.end());
     }
     return std::move(list_);
@@ -237,6 +245,7 @@ Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
   made.layout = to_string(problem.layout);
   made.scaling = to_string(problem.scaling);
   if (problem.accumulate) made.shape["accumulate"] = 1;
+  if (problem.fp32_out) made.shape["fp32_out"] = 1;
   made.cores = problem.sms;
   if (problem.groups > 1) made.shape["groups"] = problem.groups;
   const auto groups = static_cast<double>(problem.groups);
@@ -275,6 +284,7 @@ std::vector<GemmProblem> gemm_problems(const Options& options) {
                                      .layout = layout,
                                      .groups = groups,
                                      .accumulate = options.accumulate,
+                                     .fp32_out = options.fp32_out,
                                      .sms = static_cast<int>(options.sms)};
         for (const Scaling scaling : scalings_of(dtype, options)) {
           problems.push_back(problem);
@@ -292,14 +302,17 @@ CaseList gemm_cases(const Options& options, const Target& target) {
   if (options.groups) return grouped_cases(options, target);
   Builder builder(options, target);
   builder.add(own_shapes(options), kAllTypes, Builder::TooLarge::refuse);
-  const bool own = !options.m.empty();
+  builder.add(published_gemms(options));
+  const bool own = !options.m.empty() || !options.published.empty();
   if (!own && target.kind == DeviceKind::cpu) builder.add_peaks();
   builder.add(model_shapes(options, target), kTrainingTypes, Builder::TooLarge::leave_out);
   if (!own) builder.add(squares(target), kAllTypes, Builder::TooLarge::leave_out);
   CaseList list = builder.take();
-  CaseList experts = model_grouped_cases(options, target);
-  std::ranges::move(experts.cases, std::back_inserter(list.cases));
-  std::ranges::move(experts.left_out, std::back_inserter(list.left_out));
+  for (CaseList experts :
+       {published_grouped_cases(options, target), model_grouped_cases(options, target)}) {
+    std::ranges::move(experts.cases, std::back_inserter(list.cases));
+    std::ranges::move(experts.left_out, std::back_inserter(list.left_out));
+  }
   return list;
 }
 

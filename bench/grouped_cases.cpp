@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // gemm_bench's GEMMs of groups with unequal shares, as experts are: --groups, --skew; and those of
-// the experts of --models.
+// the experts of --models and of --published.
 #include "bench/case_lists.hpp"
 #include "kernels/gemm_grouped.hpp"
 #include "record/formulas.hpp"
@@ -127,11 +127,15 @@ std::vector<ExpertGemm> expert_gemms(const Options& options, std::int64_t tokens
   return found;
 }
 
-CaseList model_grouped_cases(const Options& options, const Target& target) {
+namespace {
+
+// Balanced groups, by every backend that can. Those that can't are said where the type was asked
+// for.
+CaseList balanced_cases(const std::vector<ExpertGemm>& gemms, const Options& options,
+                        const Target& target) {
   CaseList list;
-  if (target.kind != DeviceKind::gpu || options.models.empty()) return list;
   std::set<std::string> reasons;
-  for (const ExpertGemm& gemm : expert_gemms(options, tokens_of_models(options, target))) {
+  for (const ExpertGemm& gemm : gemms) {
     for (const GroupedGemmBackend& backend : grouped_gemm_backends()) {
       if (backend.on_request && !asked_for(options, backend.name)) continue;
       if (const std::string why = backend.why_not(gemm.problem); !why.empty()) {
@@ -139,7 +143,7 @@ CaseList model_grouped_cases(const Options& options, const Target& target) {
         continue;
       }
       Case made = grouped_case(gemm.problem, Skew::balanced, backend);
-      made.notes["in_step"] = gemm.in_step;
+      if (!gemm.in_step.empty()) made.notes["in_step"] = gemm.in_step;
       if (static_cast<double>(target.memory_available_bytes) < made.memory_bytes) {
         reasons.insert(fmt::format("{}: more than the GPU's memory", made.name));
         continue;
@@ -149,6 +153,26 @@ CaseList model_grouped_cases(const Options& options, const Target& target) {
   }
   if (!options.dtypes.empty()) list.left_out.assign(reasons.begin(), reasons.end());
   return list;
+}
+
+}  // namespace
+
+CaseList model_grouped_cases(const Options& options, const Target& target) {
+  if (target.kind != DeviceKind::gpu || options.models.empty()) return {};
+  return balanced_cases(expert_gemms(options, tokens_of_models(options, target)), options, target);
+}
+
+CaseList published_grouped_cases(const Options& options, const Target& target) {
+  if (target.kind != DeviceKind::gpu) return {};
+  std::vector<ExpertGemm> gemms;
+  for (GemmProblem all : published_gemms(options)) {
+    if (all.groups == 1) continue;
+    const auto groups = static_cast<std::size_t>(std::exchange(all.groups, 1));
+    ExpertGemm made{.problem = {.all = all, .sizes = std::vector(groups, all.m)}, .in_step = ""};
+    made.problem.all.m *= static_cast<std::int64_t>(groups);
+    gemms.push_back(std::move(made));
+  }
+  return balanced_cases(gemms, options, target);
 }
 
 CaseList grouped_cases(const Options& options, const Target& target) {

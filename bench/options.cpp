@@ -28,9 +28,10 @@ constexpr std::int64_t kMaxThreads = 1 << 20;
 constexpr std::int64_t kMaxSms = 1024;
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
-  std::string max_seconds, target, case_seconds, dtypes, models, tokens, m, n, k, layouts, scalings,
-      sms, groups, skews, batch, search, concurrent, bytes, threads, kernels, seq_lens, passes,
-      sequences, heads, kv_heads, head_dim, value_dim, experts, beside, co_sms, rate;
+  std::string max_seconds, target, case_seconds, dtypes, models, published, tokens, m, n, k,
+      layouts, scalings, sms, groups, skews, batch, search, concurrent, bytes, threads, kernels,
+      seq_lens, passes, sequences, heads, kv_heads, head_dim, value_dim, experts, beside, co_sms,
+      rate;
   CollectiveFlags collective;
 };
 
@@ -113,6 +114,9 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--models", raw.models, "ID,...: also the shapes of these models' steps");
     app.add_option("--tokens", raw.tokens,
                    "tokens of a micro-batch for --models (1024 on a CPU, 8192 on a GPU)");
+    app.add_option("--published", raw.published,
+                   "ID,...: the shapes of published figures whose ids begin so (deepgemm), instead "
+                   "of the default");
     app.add_option("--m", raw.m, "LIST; with --n and --k: these shapes instead of the default");
     app.add_option("--n", raw.n, "LIST");
     app.add_option("--k", raw.k, "LIST");
@@ -121,6 +125,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                    "LIST of block128, tensor: what fp8 operands are scaled by (both)");
     app.add_flag("--accumulate", options.accumulate,
                  "C += A B in fp32, as weight gradients are, with --m --n --k or --search");
+    app.add_flag("--fp32_out", options.fp32_out,
+                 "C in fp32 instead of bf16, with --m --n --k or --search");
     app.add_option("--sms", raw.sms, "work on so many of a GPU's multiprocessors (all)");
     app.add_option("--groups", raw.groups,
                    "so many experts share the tokens of --m (with --accumulate: of --k)");
@@ -213,6 +219,7 @@ void interpret(const Raw& raw, Options& options) {
   if (!raw.dtypes.empty()) options.dtypes = parse_list("--dtype", raw.dtypes);
   for (const std::string& dtype : options.dtypes) one_of("--dtype", dtype, dtype_names());
   if (!raw.models.empty()) options.models = parse_list("--models", raw.models);
+  if (!raw.published.empty()) options.published = parse_list("--published", raw.published);
   if (!raw.tokens.empty()) options.tokens = parse_count("--tokens", raw.tokens, kMaxDimension);
   if (!raw.m.empty()) options.m = parse_counts("--m", raw.m, kMaxDimension);
   if (!raw.n.empty()) options.n = parse_counts("--n", raw.n, kMaxDimension);
@@ -306,11 +313,17 @@ void check(const Options& options) {
   if (options.accumulate && !any && !options.search_s) {
     throw BadInput("--accumulate: expected together with --m, --n and --k, or --search");
   }
+  if (options.fp32_out && ((!any && !options.search_s) || options.accumulate || options.groups)) {
+    throw BadInput(
+        "--fp32_out: expected together with --m, --n and --k, or --search, without --accumulate "
+        "and --groups");
+  }
   if (options.batch != std::vector<std::int64_t>{1} && !any && !options.search_s) {
     throw BadInput("--batch: expected together with --m, --n and --k, or --search");
   }
-  if (options.search_s && (any || !options.models.empty() || !options.versus.empty())) {
-    throw BadInput("--search: expected without --m, --n, --k, --models and --versus");
+  if (options.search_s &&
+      (any || !options.models.empty() || !options.published.empty() || !options.versus.empty())) {
+    throw BadInput("--search: expected without --m, --n, --k, --models, --published and --versus");
   }
   if (options.search_s && options.google.list_tests) {
     throw BadInput("--search: its shapes follow from results, so there is no list of them");

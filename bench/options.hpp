@@ -37,12 +37,14 @@ struct Options {
   std::optional<int> concurrent;    // so many devices at once; 0: all
   std::vector<std::string> dtypes;  // empty: the default ones
 
-  std::vector<std::string> models;  // gemm, memory, attention, layer
+  std::vector<std::string> models;     // gemm, memory, attention, layer
+  std::vector<std::string> published;  // gemm: beginnings of ids of published figures
   std::optional<std::int64_t> tokens;
   std::vector<std::int64_t> m, n, k;
   std::vector<std::string> layouts;
   std::vector<std::string> scalings;  // of fp8; empty: all
   bool accumulate = false;
+  bool fp32_out = false;
   std::int64_t sms = 0;                // 0: all
   std::optional<std::int64_t> groups;  // with unequal shares of the tokens
   std::vector<std::string> skews = {"balanced"};

@@ -32,13 +32,18 @@ std::string_view to_string(Scaling scaling) {
 }
 
 std::int64_t output_size_of(const GemmProblem& problem) {
-  return problem.accumulate ? 4 : output_size_of(problem.dtype);
+  return has_fp32_output(problem) ? 4 : output_size_of(problem.dtype);
+}
+
+bool has_fp32_output(const GemmProblem& problem) {
+  return problem.accumulate || problem.fp32_out;
 }
 
 std::string why_not_plain(std::string_view backend, const GemmProblem& problem) {
   const std::string name(backend);
   if (problem.scaling != Scaling::none) return name + ": has no scales";
   if (problem.accumulate) return name + ": writes C, and adds to none here";
+  if (problem.fp32_out) return name + ": writes C in no other type here";
   if (problem.sms > 0) return name + ": takes all of the device";
   return "";
 }

@@ -35,13 +35,17 @@ struct GemmProblem {
   std::int64_t groups = 1;  // independent products of this shape, operand after operand in memory
   Scaling scaling = Scaling::none;
   bool accumulate = false;  // C += A B in fp32, as weight gradients are
+  bool fp32_out = false;    // C = A B in fp32, of bf16; one of the two at most
   int sms = 0;              // of a GPU's multiprocessors that it works on; 0: all
 };
 
 // fp64 -> fp64, int8 -> int32, fp32 and tf32 -> fp32, fp16 -> fp16, bf16 -> bf16,
 // fp8 -> bf16.
 std::int64_t output_size_of(DType input);                 // bytes of one element of C
-std::int64_t output_size_of(const GemmProblem& problem);  // fp32's where it is added to
+std::int64_t output_size_of(const GemmProblem& problem);  // fp32's where C is in fp32
+
+// Whether C is in fp32 whatever A and B are.
+bool has_fp32_output(const GemmProblem& problem);
 
 // Empty where `backend`, a library that multiplies plain operands on all the device and writes C,
 // can do it; else what of it none of those knows.

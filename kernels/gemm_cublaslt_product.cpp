@@ -71,6 +71,7 @@ std::string why_not(const GemmProblem& p) {
   if (scaled && p.groups != 1) return "cuBLASLt: no batches of fp8 here";
   if (p.accumulate && p.dtype != DType::fp8 && p.dtype != DType::bf16)
     return "cuBLASLt: adds to C in fp32 from bf16 and fp8 here";
+  if (p.fp32_out && p.dtype != DType::bf16) return "cuBLASLt: writes C in fp32 from bf16 here";
   if (p.groups > std::numeric_limits<std::int32_t>::max()) {
     return "cuBLASLt: the batch count is a 32-bit integer";
   }
@@ -164,7 +165,7 @@ void Product::describe() {
                                      : matrix_layout(types.element, p.n, p.k, p.groups);
   a_layout_ = p.layout == Layout::tn ? matrix_layout(types.element, p.m, p.k, p.groups)
                                      : matrix_layout(types.element, p.k, p.m, p.groups);
-  c_layout_ = matrix_layout(p.accumulate ? CUDA_R_32F : types.output, p.n, p.m, p.groups);
+  c_layout_ = matrix_layout(has_fp32_output(p) ? CUDA_R_32F : types.output, p.n, p.m, p.groups);
 }
 
 void Product::point_to_scales(const Operands& at) {

@@ -36,24 +36,11 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
     choose();
   }
 
-  template <std::size_t kTile = 0, class F>
+  template <class F>
   void with_config(std::size_t tile, F f) const {
-    if constexpr (kTile + 1 < kTileShapes.size()) {
-      if (tile != kTile) return with_config<kTile + 1>(tile, f);
-    }
-    constexpr TileShape t = kTileShapes[kTile];
-    const auto with = [&]<Layout kLayout, bool kAdds = false>() {
-      f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kAdds>>();
-    };
-    switch (problem().layout) {
-      case Layout::nt:
-        return with.template operator()<Layout::nt>();
-      case Layout::nn:
-        return with.template operator()<Layout::nn>();
-      case Layout::tn:
-        return problem().accumulate ? with.template operator()<Layout::tn, true>()
-                                    : with.template operator()<Layout::tn>();
-    }
+    problem().fp32_out     ? with_layout<kFp32OutTileShapes, Output::fp32>(tile, f)
+    : problem().accumulate ? with_tile<kTileShapes, Layout::tn, Output::added>(tile, f)
+                           : with_layout<kTileShapes, Output::bf16>(tile, f);
   }
 
   template <class Config>
@@ -64,6 +51,37 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
   template <class Config>
   static auto kernel_of() -> void (*)(Task) {
     return gemm_hopper_bf16<Config>;
+  }
+
+ private:
+  template <const auto& kFamily, Output kOutput, class F>
+  void with_layout(std::size_t tile, F f) const {
+    switch (problem().layout) {
+      case Layout::nt:
+        if constexpr (kOutput == Output::bf16) {
+          return with_tile<kTileShapesAlongK, Layout::nt, kOutput>(tile, f);
+        } else {
+          return with_tile<kFamily, Layout::nt, kOutput>(tile, f);
+        }
+      case Layout::nn:
+        return with_tile<kFamily, Layout::nn, kOutput>(tile, f);
+      case Layout::tn:
+        return with_tile<kFamily, Layout::tn, kOutput>(tile, f);
+    }
+  }
+
+  template <const auto& kFamily, Layout kLayout, Output kOutput, std::size_t kTile = 0, class F>
+  void with_tile(std::size_t tile, F f) const {
+    constexpr TileShape t = kFamily[kTile];
+    if constexpr (kTile + 1 < kFamily.size()) {
+      if (tile != kTile) return with_tile<kFamily, kLayout, kOutput, kTile + 1>(tile, f);
+    }
+    if constexpr (t.splits_k) {
+      f.template operator()<
+          GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kOutput, Shared::tile>>();
+    } else {
+      f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kOutput>>();
+    }
   }
 };
 

@@ -64,7 +64,11 @@ class HopperFp8Gemm final : public TriedGemm<HopperFp8Gemm, Task> {
     if constexpr (kTile + 1 < kFamily.size()) {
       if (tile != kTile) return with_tile<kFamily, kAdds, kTile + 1>(tile, f);
     }
-    f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, kAdds>>();
+    if constexpr (t.splits_k) {
+      f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, kAdds, 2, Shared::tile>>();
+    } else {
+      f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, kAdds>>();
+    }
   }
 };
 

@@ -70,6 +70,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
   TRAINMETER_DEVICE void consume(int consumer) const {
     Ring<Config::kStages> ring;
     std::uint32_t written = 0;
+    std::uint32_t combined = 0;
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const auto [task, tile] = tasks.at(index, from);
@@ -81,7 +82,13 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
                  (block < task.last_block ? block : task.last_block) * task.stride;
       }
       Sums c[Config::kWaves] = {};
-      if constexpr (Config::kPartials == 2) {
+      if constexpr (Config::kSplits > 1) {
+        const auto part = this->part_of(task.k_steps);
+        if (part.begin < part.end)
+          multiply_ahead(consumer, part.end - part.begin, blocks + part.begin, ring, c[0]);
+        this->combine(combined, c[0]);
+        if (place.rank > 0) continue;
+      } else if constexpr (Config::kPartials == 2) {
         multiply_ahead(consumer, task.k_steps, blocks, ring, c[0]);
       } else {
         multiply_in_turn(consumer, task.k_steps, blocks, ring, c);

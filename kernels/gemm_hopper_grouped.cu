@@ -41,8 +41,9 @@ __global__ void __launch_bounds__(Config::kThreads, 1) gemm_hopper_fp8_grouped(F
 
 // A cluster's tiles lie beside each other and share A: one below would often lie behind the group's
 // last row.
-template <Layout kLayout, bool kAdds>
-using GroupedBf16 = GemmConfig<128, 256, 2, 3, kLayout, kAdds, kAdds ? Shared::b : Shared::a>;
+template <Layout kLayout, Output kOutput>
+using GroupedBf16 =
+    GemmConfig<128, 256, 2, 3, kLayout, kOutput, kOutput == Output::added ? Shared::b : Shared::a>;
 template <bool kAdds>
 using GroupedFp8 = Fp8Config<kAdds ? 128 : 256, 2, kAdds ? 4 : 3, kAdds, 1>;
 
@@ -81,9 +82,10 @@ class HopperGroupedGemm final : public DeviceGroupedGemm {
       return all.accumulate ? f.template operator()<GroupedFp8<true>>()
                             : f.template operator()<GroupedFp8<false>>();
     }
-    if (all.accumulate) return f.template operator()<GroupedBf16<Layout::tn, true>>();
-    if (all.layout == Layout::nn) return f.template operator()<GroupedBf16<Layout::nn, false>>();
-    f.template operator()<GroupedBf16<Layout::nt, false>>();
+    if (all.accumulate) return f.template operator()<GroupedBf16<Layout::tn, Output::added>>();
+    if (all.layout == Layout::nn)
+      return f.template operator()<GroupedBf16<Layout::nn, Output::bf16>>();
+    f.template operator()<GroupedBf16<Layout::nt, Output::bf16>>();
   }
 
   template <class Config>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The bf16 GEMM for Hopper: C[m,n] = A[m,k] B[k,n], fp32 accumulation, any m, n, k; bf16 out, or
-// added to C in fp32, as weight gradients are. gemm_hopper_parts.hpp says how the work is shared.
+// The bf16 GEMM for Hopper: C[m,n] = A[m,k] B[k,n], fp32 accumulation, any m, n, k; C in bf16, in
+// fp32, or added to in fp32, as weight gradients are. gemm_hopper_parts.hpp says how the work is
+// shared.
 #pragma once
 
 #include "kernels/gemm.hpp"
@@ -12,13 +13,17 @@ namespace trainmeter::hopper {
 constexpr int kMmaK = 16;     // bf16 elements of k of one wgmma
 constexpr int kBf16Lead = 2;  // steps
 
-template <int kRows, int kColumns, int kBlocks, int kStages, Layout kLayout, bool kAdding = false,
+// What becomes of the sums.
+enum class Output { bf16, fp32, added };
+
+template <int kRows, int kColumns, int kBlocks, int kStages, Layout kLayout,
+          Output kOutput = Output::bf16,
           Shared kShared = kColumns % 128 == 0 ? Shared::b : Shared::a>
-struct GemmConfig
-    : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
-                 kLayout == Layout::tn ? Major::mn : Major::k,
-                 kLayout == Layout::nt ? Major::k : Major::mn, 2, kAdding ? 4 : 2, 0, kBf16Lead> {
-  static constexpr bool kAdds = kAdding;
+struct GemmConfig : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
+                               kLayout == Layout::tn ? Major::mn : Major::k,
+                               kLayout == Layout::nt ? Major::k : Major::mn, 2,
+                               kOutput == Output::bf16 ? 2 : 4, 0, kBf16Lead> {
+  static constexpr bool kAdds = kOutput == Output::added;
   static_assert(GemmConfig::kWaves == 1, "a consumer has registers for 64 rows");
 };
 
@@ -36,14 +41,28 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
   TRAINMETER_DEVICE void consume(int consumer) const {
     Ring<Config::kStages> ring;
     std::uint32_t written = 0;
+    std::uint32_t combined = 0;
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const int k_steps = tasks.at(index, from).task.k_steps;
       float c[1][Config::kColumns / 2];
-      const int told = this->step_to_tell(consumer, index == place.cluster, k_steps);
-      multiply(consumer, k_steps, told, ring, c[0]);
+      if constexpr (Config::kSplits > 1) {
+        multiply_part(consumer, k_steps, ring, c[0]);
+        this->combine(combined, c[0]);
+        if (place.rank > 0) continue;
+      } else {
+        const int told = this->step_to_tell(consumer, index == place.cluster, k_steps);
+        multiply(consumer, k_steps, told, ring, c[0]);
+      }
       this->write(consumer, written, c);
     }
+  }
+
+  TRAINMETER_DEVICE void multiply_part(int consumer, int k_steps, Ring<Config::kStages>& ring,
+                                       float (&c)[Config::kColumns / 2]) const {
+    const auto part = this->part_of(k_steps);
+    if (part.begin < part.end) return multiply(consumer, part.end - part.begin, -1, ring, c);
+    for (float& sum : c) sum = 0;
   }
 
   // One step's wgmmas stay in flight while the next step's are issued; a stage is given back when

@@ -111,8 +111,8 @@ int clusters_at_once(void (*kernel)(Task), const cudaLaunchConfig_t& how) {
 // C of `Config`, of m x n.
 template <class Config>
 CUtensorMap map_of_c(void* c, std::int64_t m, std::int64_t n, std::int64_t groups) {
-  return map_of(c, {.type = Config::kAdds ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32
-                                          : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+  return map_of(c, {.type = Config::kFp32Out ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32
+                                             : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
                     .columns = n,
                     .rows = m,
                     .groups = groups,

@@ -7,15 +7,17 @@
 // is the producer: one thread has TMA fill a ring of stages, each a row of swizzled memory (128
 // bytes) deep in k. The others are consumers: each multiplies its rows of the tile, 64 at a time,
 // and has the sums in its registers. Two blocks of a cluster have tiles below each other, and each
-// loads half of the B that both need and multicasts it; or tiles beside each other, and share A. C
-// goes out through shared memory, slab by slab: a thread of the producer's warpgroup for each
-// consumer has TMA write it, while the next tile is multiplied. TMA reads zeros outside of A and B
-// and writes nothing outside of C, so that ragged edges need no code.
+// loads half of the B that both need and multicasts it; or tiles beside each other, and share A;
+// or, where a GEMM has few tiles, its blocks have a part of k each of one tile, whose sums go to
+// the first block through its shared memory. C goes out through shared memory, slab by slab: a
+// thread of the producer's warpgroup for each consumer has TMA write it, while the next tile is
+// multiplied. TMA reads zeros outside of A and B and writes nothing outside of C, so that ragged
+// edges need no code.
 //
 // `Ptx` stands for the instructions: hopper_ptx.cuh, or their models in tests.
 #pragma once
 
-#include "kernels/hopper_layout.hpp"
+#include "kernels/gemm_hopper_tile.hpp"
 #include "kernels/host_device.hpp"
 #include "kernels/tile_schedule.hpp"
 
@@ -23,77 +25,12 @@
 
 namespace trainmeter::hopper {
 
-constexpr int kMmaRows = 64;  // of one wgmma
-constexpr int kBoxRows = 64;  // of C that one TMA store writes, each a row of swizzled memory
-
 // What L2 is told of lines, as createpolicy encodes it: CUTLASS, TMA::CacheHintSm90.
 using CachePolicy = std::uint64_t;
 constexpr CachePolicy kEvictNormally = 0x1000000000000000;
 constexpr CachePolicy kEvictFirst = 0x12F0000000000000;
 
 constexpr int kPairBarrier = 1;  // a named one; 0 is __syncthreads'
-
-// The operand that the blocks of a cluster share.
-enum class Shared { a, b };
-
-// Sizes that follow from a tile of kRows x kColumns, kBlocks of them a cluster, a ring of kStages
-// and the types: bytes an element of A and B and of C, bytes of scales a stage.
-template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, Shared kSharedOperand,
-          int kStagesOfRing, Major kA, Major kB, int kBytesOfOperand, int kBytesOfC,
-          int kScaleBytesOfStage, int kLeadOfFirst = 0>
-struct TileConfig {
-  static constexpr int kRows = kRowsOfTile;
-  static constexpr int kColumns = kColumnsOfTile;
-  static constexpr int kBlocks = kBlocksOfCluster;
-  static constexpr int kStages = kStagesOfRing;
-  static constexpr int kLead = kLeadOfFirst;  // steps that the first consumer is ahead
-  static constexpr Major kMajorA = kA;
-  static constexpr Major kMajorB = kB;
-  static constexpr int kStepK = kRowBytes / kBytesOfOperand;  // elements of k in a stage
-  static constexpr int kSlab = kRowBytes / kBytesOfC;         // columns of C in a TMA store
-
-  static constexpr int kConsumers = kRows == kMmaRows ? 1 : 2;
-  static constexpr int kWaves = kRows / kMmaRows / kConsumers;  // of 64 rows, of each consumer
-  static constexpr int kThreads = (1 + kConsumers) * kWarpgroupThreads;
-  // By each block of the cluster, of the A and B that a tile needs.
-  static constexpr bool kSharesA = kBlocks > 1 && kSharedOperand == Shared::a;
-  static constexpr bool kSharesB = kBlocks > 1 && kSharedOperand == Shared::b;
-  static constexpr int kRowsLoaded = kSharesA ? kRows / kBlocks : kRows;
-  static constexpr int kColumnsLoaded = kSharesB ? kColumns / kBlocks : kColumns;
-  // Of C, that a cluster has the tiles of.
-  static constexpr int kClusterRows = kSharesA ? kRows : kRows * kBlocks;
-  static constexpr int kClusterColumns = kSharesA ? kColumns * kBlocks : kColumns;
-  // Rows (of m or n) of one TMA box; an mn-major box is a slab of 64.
-  static constexpr int kBoxRowsA = kMajorA == Major::k ? kRowsLoaded : 64;
-  static constexpr int kBoxRowsB = kMajorB == Major::k ? kColumnsLoaded : 64;
-
-  // Shared memory, from a multiple of 1024 bytes.
-  static constexpr int kBytesA = kRows * kRowBytes;
-  static constexpr int kBytesB = kColumns * kRowBytes;
-  static constexpr int kStageBytes = kBytesA + kBytesB;
-  static constexpr int kSlabBytes = kBoxRows * kRowBytes;
-  static constexpr int kStaging = kStages * kStageBytes;
-  static constexpr int kScaleBytes = kScaleBytesOfStage;
-  static constexpr int kSlabs = kWaves * kColumns / kSlab;  // of a consumer's C
-  static constexpr int kRest = kStages * (kScaleBytes + 2 * 8) + kAtomBytes;
-  // That there is room for beside the ring: all, so that the next tile begins while TMA writes; or
-  // two, one being filled while TMA reads the other.
-  static constexpr int kSlabsHeld =
-      kStaging + kConsumers * kSlabs * (kSlabBytes + 2 * 8) + kRest <= kSharedBytes ? kSlabs : 2;
-  static constexpr int kScales = kStaging + kConsumers * kSlabsHeld * kSlabBytes;
-  static constexpr int kBarriers = kScales + kStages * kScaleBytes;
-  static constexpr int kSlabBarriers = kBarriers + 2 * kStages * 8;
-  static constexpr int kBytes = kSlabBarriers + 2 * kConsumers * kSlabsHeld * 8;
-  static constexpr int kSharedAsked = kBytes + kAtomBytes;  // the window's start is only 16-aligned
-
-  static_assert(kRows == kWaves * kConsumers * kMmaRows && kColumns % kSlab == 0);
-  static_assert(kRowsLoaded % 64 == 0 && kColumnsLoaded % 64 == 0);
-  static_assert(kBoxRowsA <= 256 && kBoxRowsB <= 256, "TMA's limit");
-  static_assert(kSlabs % kSlabsHeld == 0, "each tile starts with the first slab");
-  static_assert(kBytesA % kAtomBytes == 0 && kBytesB % kAtomBytes == 0);
-  static_assert(kScaleBytes % 128 == 0, "TMA writes to multiples of 128 bytes");
-  static_assert(kSharedAsked <= kSharedBytes);
-};
 
 // A place in the ring, and how often it came round.
 template <int kStages>
@@ -206,11 +143,19 @@ struct GemmParts {
 
   // Element coordinates of this block's part of a tile.
   TRAINMETER_DEVICE int row_of(const TileAt& tile) const {
-    return tile.row * Config::kClusterRows + (Config::kSharesA ? 0 : place.rank * Config::kRows);
+    return tile.row * Config::kClusterRows + (Config::kSharesB ? place.rank * Config::kRows : 0);
   }
   TRAINMETER_DEVICE int column_of(const TileAt& tile) const {
     return tile.column * Config::kClusterColumns +
            (Config::kSharesA ? place.rank * Config::kColumns : 0);
+  }
+
+  // This block's steps of k where the cluster shares a tile.
+  struct Part {
+    int begin, end;
+  };
+  TRAINMETER_DEVICE Part part_of(int k_steps) const {
+    return {k_steps * place.rank / Config::kSplits, k_steps * (place.rank + 1) / Config::kSplits};
   }
 
   template <class Kernel>
@@ -237,13 +182,17 @@ struct GemmParts {
   TRAINMETER_DEVICE void init_barriers() const {
     for (int stage = 0; stage < Config::kStages; ++stage) {
       Ptx::barrier_init(full(stage), 1);
-      Ptx::barrier_init(empty(stage), Config::kBlocks * Config::kConsumers * 4);
+      Ptx::barrier_init(empty(stage), Config::kReaders * Config::kConsumers * 4);
     }
     for (int consumer = 0; consumer < Config::kConsumers; ++consumer) {
       for (int slot = 0; slot < Config::kSlabsHeld; ++slot) {
         Ptx::barrier_init(filled(consumer, slot), 4);  // by each of its warps
         Ptx::barrier_init(taken(consumer, slot), 1);
       }
+    }
+    if constexpr (Config::kSplits > 1) {
+      Ptx::barrier_init(parts_here(), 1);
+      Ptx::barrier_init(part_taken(), 4);  // by each warp of the first block
     }
     Ptx::barrier_init_fence();
     Ptx::prefetch(tasks.first().a);
@@ -257,17 +206,29 @@ struct GemmParts {
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const auto [task, tile] = tasks.at(index, from);
-      for (int step = 0; step < task.k_steps; ++step, ring.advance()) {
-        Ptx::wait(empty(ring.stage), ring.parity ^ 1);
-        Ptx::arrive_expecting(full(ring.stage), Config::kStageBytes + Config::kScaleBytes);
-        const int k = step * Config::kStepK;
-        load<Config::kMajorA, Config::kRowsLoaded, Config::kBoxRowsA, Config::kSharesA>(
-            task.a, a_of(ring.stage), ring.stage, row_of(tile), k, tile.group);
-        load<Config::kMajorB, Config::kColumnsLoaded, Config::kBoxRowsB, Config::kSharesB>(
-            task.b, b_of(ring.stage), ring.stage, column_of(tile), k, tile.group);
-        if constexpr (Config::kScaleBytes > 0) kernel.load_scales(task, ring.stage, tile, step);
+      if constexpr (Config::kSplits > 1) {
+        const Part part = part_of(task.k_steps);
+        TRAINMETER_ROLLED
+        for (int step = part.begin; step < part.end; ++step, ring.advance())
+          fill(kernel, task, tile, ring, step);
+      } else {
+        for (int step = 0; step < task.k_steps; ++step, ring.advance())
+          fill(kernel, task, tile, ring, step);
       }
     }
+  }
+
+  template <class Kernel>
+  TRAINMETER_DEVICE void fill(const Kernel& kernel, const Task& task, const TileAt& tile,
+                              const Ring<Config::kStages>& ring, int step) const {
+    Ptx::wait(empty(ring.stage), ring.parity ^ 1);
+    Ptx::arrive_expecting(full(ring.stage), Config::kStageBytes + Config::kScaleBytes);
+    const int k = step * Config::kStepK;
+    load<Config::kMajorA, Config::kRowsLoaded, Config::kBoxRowsA, Config::kSharesA>(
+        task.a, a_of(ring.stage), ring.stage, row_of(tile), k, tile.group);
+    load<Config::kMajorB, Config::kColumnsLoaded, Config::kBoxRowsB, Config::kSharesB>(
+        task.b, b_of(ring.stage), ring.stage, column_of(tile), k, tile.group);
+    if constexpr (Config::kScaleBytes > 0) kernel.load_scales(task, ring.stage, tile, step);
   }
 
   // kRows rows of A or columns of B from `first` on, box by box; of a shared operand this block's
@@ -307,7 +268,45 @@ struct GemmParts {
   // For this warp, in every block that writes the stage.
   TRAINMETER_DEVICE void release(int stage) const {
     const int lane = place.thread % kWarpThreads;
-    if (lane < Config::kBlocks) Ptx::arrive_at(empty(stage), lane);
+    if (lane < Config::kReaders)
+      Ptx::arrive_at(empty(stage), Config::kSplits > 1 ? place.rank : lane);
+  }
+
+  TRAINMETER_DEVICE std::uint32_t parts_here() const { return shared + Config::kPartBarriers; }
+  TRAINMETER_DEVICE std::uint32_t part_taken() const { return parts_here() + 8; }
+
+  // The sums of the cluster's blocks, each of its part of k, added up in the first, which keeps
+  // them: the others send theirs, four values a thread at a time. `parity`: of the next tile, 0 at
+  // first.
+  TRAINMETER_DEVICE void combine(std::uint32_t& parity, float (&c)[Config::kColumns / 2]) const {
+    constexpr int kFour = 4 * kWarpgroupThreads * static_cast<int>(sizeof(float));
+    const int thread = place.thread % kWarpgroupThreads;
+    const std::uint32_t own = shared + Config::kParts + thread * 16;
+    if (place.rank > 0) {
+      Ptx::wait(part_taken(), parity ^ 1);
+      TRAINMETER_UNROLL
+      for (int i = 0; i < Config::kColumns / 2; i += 4) {
+        const std::uint32_t to = own + (place.rank - 1) * Config::kPartBytes + i / 4 * kFour;
+        Ptx::send_four(to, &c[i], parts_here(), 0);
+      }
+    } else {
+      if (thread == 0) Ptx::arrive_expecting(parts_here(), Config::kPartsBytes);
+      Ptx::wait(parts_here(), parity);
+      TRAINMETER_ROLLED
+      for (int part = 0; part < Config::kSplits - 1; ++part) {
+        TRAINMETER_UNROLL
+        for (int i = 0; i < Config::kColumns / 2; i += 4) {
+          float four[4];
+          Ptx::read_shared_four(own + part * Config::kPartBytes + i / 4 * kFour, four);
+          TRAINMETER_UNROLL
+          for (int j = 0; j < 4; ++j) c[i + j] += four[j];
+        }
+      }
+      Ptx::warp_sync();
+      const int lane = place.thread % kWarpThreads;
+      if (lane > 0 && lane < Config::kSplits) Ptx::arrive_at(part_taken(), lane);
+    }
+    parity ^= 1;
   }
 
   // Rows of a wave: where its A lies in a stage, and its C in the tile.
@@ -323,7 +322,7 @@ struct GemmParts {
   TRAINMETER_DEVICE std::uint64_t first_b() const { return operand_descriptor(b_of(0)); }
 
   // A consumer's part of a tile of C, from its registers to shared memory, a slab of columns at a
-  // time: as bf16, or in fp32 where it is added. `parity`: of the slots' next round, 0 at first.
+  // time: as bf16, or in fp32. `parity`: of the slots' next round, 0 at first.
   TRAINMETER_DEVICE void write(int consumer, std::uint32_t& parity,
                                const float (&c)[Config::kWaves][Config::kColumns / 2]) const {
     constexpr int kOfWave = Config::kColumns / Config::kSlab;
@@ -342,6 +341,9 @@ struct GemmParts {
   // And from there to memory, by a thread that does nothing else, so that the consumer's go on. One
   // slab at a time is on its way.
   TRAINMETER_DEVICE void carry(int consumer) const {
+    if constexpr (Config::kSplits > 1) {
+      if (place.rank > 0) return;
+    }
     Ring<Config::kSlabsHeld> ring;
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
@@ -364,7 +366,7 @@ struct GemmParts {
   }
 
   TRAINMETER_DEVICE void stage(std::uint32_t staged, const float* values) const {
-    if constexpr (Config::kAdds) {
+    if constexpr (Config::kFp32Out) {
       stage_fp32(staged, values);
     } else {
       stage_bf16(staged, values);

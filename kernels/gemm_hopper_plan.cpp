@@ -17,6 +17,10 @@ namespace {
 // tried.
 constexpr double kProductsOfALoad = 96;
 
+// Sums of a block's part of k on their way to the block that adds them up, in elements of k that it
+// could multiply meanwhile. Another such assumption.
+constexpr double kSumsOfAStep = 256;
+
 std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
   return (count + size - 1) / size;
 }
@@ -24,13 +28,15 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
 }  // namespace
 
 std::span<const TileShape> tiles_of(const GemmProblem& p) {
+  if (p.fp32_out) return kFp32OutTileShapes;
+  if (p.dtype != DType::fp8 && p.layout == Layout::nt) return kTileShapesAlongK;
   if (p.dtype != DType::fp8) return kTileShapes;
   return p.accumulate ? std::span<const TileShape>(kFp8TileShapesThatAdd) : kFp8TileShapes;
 }
 
 std::string to_string(const TileShape& tile) {
   return std::to_string(tile.rows) + " x " + std::to_string(tile.columns) + ", clusters of " +
-         std::to_string(tile.blocks);
+         std::to_string(tile.blocks) + (tile.splits_k ? " that share k" : "");
 }
 
 std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
@@ -40,13 +46,20 @@ std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
   if (p.sms > 0) sms = std::min(sms, p.sms);
   std::vector<double> work;
   for (const TileShape& t : family) {
+    const std::int64_t below = t.splits_k ? 1 : t.blocks;  // tiles of a cluster
     const std::int64_t tiles =
-        rounded_up(p.m, t.rows * t.blocks) * rounded_up(p.n, t.columns) * p.groups;
-    const std::int64_t at_once = std::max(sms / t.blocks, 1) * t.blocks;
+        rounded_up(p.m, t.rows * below) * rounded_up(p.n, t.columns) * p.groups;
+    if (t.splits_k && sms < t.blocks) {
+      work.push_back(std::numeric_limits<double>::infinity());
+      continue;
+    }
+    const std::int64_t at_once = std::int64_t{std::max(sms / t.blocks, 1)} * t.blocks;
     const std::int64_t rounds = rounded_up(tiles * t.blocks, at_once);
     const double products = t.rows * t.columns;
-    const double loaded = t.rows + static_cast<double>(t.columns) / t.blocks;
-    work.push_back(static_cast<double>(rounds) * std::max(products, kProductsOfALoad * loaded));
+    const double loaded = t.rows + static_cast<double>(t.columns) / static_cast<double>(below);
+    const double steps = t.splits_k ? 1.0 / t.blocks + kSumsOfAStep / static_cast<double>(p.k) : 1;
+    work.push_back(static_cast<double>(rounds) * steps *
+                   std::max(products, kProductsOfALoad * loaded));
   }
   std::vector<std::size_t> order(family.size());
   std::iota(order.rbegin(), order.rend(), std::size_t{0});  // of those alike, the smallest first
@@ -61,6 +74,7 @@ std::string why_no_maps(const GemmProblem& p) {
     if (p.scaling != Scaling::block128) return "hopper: fp8 has scales of blocks (block128)";
     if (p.layout != Layout::nt) return "hopper: fp8 operands lie along k: layout nt";
     if (p.groups != 1) return "hopper: fp8 has no batches";
+    if (p.fp32_out) return "hopper: fp8's C is in bf16, or added to in fp32";
   } else if (p.dtype == DType::bf16) {
     if (p.scaling != Scaling::none) return "hopper: bf16 has no scales";
     if (p.accumulate && p.layout != Layout::tn)
@@ -101,6 +115,7 @@ std::string why_no_groups(const GroupedGemmProblem& problem) {
   if (std::string reason = why_no_maps(aligned); !reason.empty()) return reason;
   if (all.dtype == DType::bf16 && !all.accumulate && all.layout == Layout::tn)
     return "hopper: groups of bf16 are nt or nn, or tn and added to";
+  if (all.fp32_out) return "hopper: C of groups is in bf16, or added to in fp32";
   return all.groups == 1 ? "" : "hopper: groups have no batches";
 }
 

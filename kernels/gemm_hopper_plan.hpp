@@ -13,9 +13,11 @@
 namespace trainmeter::hopper {
 
 // A family of tiles, the largest first: rows x columns of C a block, blocks a cluster, stages of
-// the ring. GemmConfig's and Fp8Config's parameters.
+// the ring, and whether the cluster's blocks share a tile's k. GemmConfig's and Fp8Config's
+// parameters.
 struct TileShape {
   int rows, columns, blocks, stages;
+  bool splits_k = false;
 };
 inline constexpr std::array<TileShape, 6> kTileShapes = {{{128, 256, 2, 3},
                                                           {128, 256, 2, 4},
@@ -23,8 +25,22 @@ inline constexpr std::array<TileShape, 6> kTileShapes = {{{128, 256, 2, 3},
                                                           {128, 128, 2, 5},
                                                           {64, 256, 1, 4},
                                                           {64, 128, 1, 6}}};
-inline constexpr std::array<TileShape, 3> kFp8TileShapes = {
-    {{256, 128, 2, 3}, {128, 128, 2, 5}, {64, 128, 1, 7}}};
+// A decode step's few rows are in layout nt, which has two tiles more.
+inline constexpr std::array<TileShape, 8> kTileShapesAlongK = {{{128, 256, 2, 3},
+                                                                {128, 256, 2, 4},
+                                                                {128, 192, 2, 4},
+                                                                {128, 128, 2, 5},
+                                                                {64, 256, 1, 4},
+                                                                {64, 128, 1, 6},
+                                                                {64, 128, 2, 7, true},
+                                                                {64, 128, 4, 4, true}}};
+inline constexpr std::array<TileShape, 3> kFp32OutTileShapes = {
+    {{128, 256, 2, 4}, {128, 128, 2, 5}, {64, 128, 1, 6}}};
+inline constexpr std::array<TileShape, 5> kFp8TileShapes = {{{256, 128, 2, 3},
+                                                             {128, 128, 2, 5},
+                                                             {64, 128, 1, 7},
+                                                             {64, 128, 2, 7, true},
+                                                             {64, 128, 4, 4, true}}};
 inline constexpr std::array<TileShape, 3> kFp8TileShapesThatAdd = {
     {{128, 128, 2, 4}, {128, 128, 2, 5}, {64, 128, 1, 7}}};
 // Those of the problem's type and output.

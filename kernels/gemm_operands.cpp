@@ -29,7 +29,9 @@ std::int64_t product(std::initializer_list<std::int64_t> factors) {
 }
 
 std::pair<OperandRole, std::optional<DType>> output_of(const GemmProblem& p) {
-  if (p.accumulate) return {OperandRole::state, DType::fp32};
+  if (has_fp32_output(p)) {
+    return {p.accumulate ? OperandRole::state : OperandRole::output, DType::fp32};
+  }
   switch (p.dtype) {
     case DType::int8:
       return {OperandRole::output, std::nullopt};

@@ -91,14 +91,9 @@ Operand operand_of_b(const GemmProblem& p, const void* b, std::int64_t row) {
 void launch(const GemmProblem& p, const Operand& a, const Operand& b, void* c,
             cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>((p.m * p.n + kThreads - 1) / kThreads);
-  const auto start = [&]<class T, class Out>() {
-    if constexpr (std::is_same_v<Out, float> && !std::is_same_v<T, float>) {
-      gemm_reference<T, float, true>
-          <<<blocks, kThreads, 0, stream>>>(a, b, static_cast<float*>(c), p.m, p.n, p.k);
-    } else {
-      gemm_reference<T, Out, false>
-          <<<blocks, kThreads, 0, stream>>>(a, b, static_cast<Out*>(c), p.m, p.n, p.k);
-    }
+  const auto start = [&]<class T, class Out, bool kAdds = false>() {
+    gemm_reference<T, Out, kAdds>
+        <<<blocks, kThreads, 0, stream>>>(a, b, static_cast<Out*>(c), p.m, p.n, p.k);
   };
   switch (p.dtype) {
     case DType::fp64:
@@ -108,11 +103,12 @@ void launch(const GemmProblem& p, const Operand& a, const Operand& b, void* c,
       start.template operator()<__half, __half>();
       break;
     case DType::bf16:
-      p.accumulate ? start.template operator()<__nv_bfloat16, float>()
+      p.accumulate ? start.template operator()<__nv_bfloat16, float, true>()
+      : p.fp32_out ? start.template operator()<__nv_bfloat16, float>()
                    : start.template operator()<__nv_bfloat16, __nv_bfloat16>();
       break;
     case DType::fp8:
-      p.accumulate ? start.template operator()<__nv_fp8_e4m3, float>()
+      p.accumulate ? start.template operator()<__nv_fp8_e4m3, float, true>()
                    : start.template operator()<__nv_fp8_e4m3, __nv_bfloat16>();
       break;
     default:  // operands in tf32 are numbers of fp32
@@ -131,6 +127,7 @@ std::string why_not(const GemmProblem& p) {
   if (p.scaling != Scaling::none && p.groups != 1) return "reference: fp8 has no batches";
   if (p.accumulate && p.dtype != DType::bf16 && p.dtype != DType::fp8)
     return "reference: adds to C from bf16 and fp8";
+  if (p.fp32_out && p.dtype != DType::bf16) return "reference: writes C in fp32 from bf16";
   if (p.sms > 0) return "reference: takes all of the GPU";
   constexpr auto kMost = double{std::numeric_limits<std::int32_t>::max()} * kThreads;
   if (static_cast<double>(p.m) * static_cast<double>(p.n) > kMost)

@@ -219,6 +219,25 @@ struct Ptx {
   static __device__ void store_pair(std::uint32_t to, float first, float second) {
     asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(first), "f"(second) : "memory");
   }
+  // To the same place in block `rank` of the cluster; the 16 bytes are counted at its barrier, as
+  // TMA's are, when they are there.
+  static __device__ void send_four(std::uint32_t to, const float* values, std::uint32_t barrier,
+                                   int rank) {
+    asm volatile(
+        "{\n.reg .b32 there, bell;\n"
+        "mapa.shared::cluster.u32 there, %0, %6;\n"
+        "mapa.shared::cluster.u32 bell, %5, %6;\n"
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32"
+        " [there], {%1, %2, %3, %4}, [bell];\n}" ::"r"(to),
+        "f"(values[0]), "f"(values[1]), "f"(values[2]), "f"(values[3]), "r"(barrier), "r"(rank)
+        : "memory");
+  }
+  static __device__ void read_shared_four(std::uint32_t from, float (&values)[4]) {
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
+                 : "r"(from)
+                 : "memory");
+  }
   static __device__ float read_shared(std::uint32_t from) {
     float value;
     asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(from) : "memory");

@@ -79,7 +79,7 @@ Rounding rounding_of(DType type) {
 
 Rounding rounding_of(const GemmProblem& p) {
   Rounding rounding = rounding_of(p.dtype);
-  if (p.accumulate) rounding.output = 0x1p-24, rounding.smallest = 0x1p-149;
+  if (has_fp32_output(p)) rounding.output = 0x1p-24, rounding.smallest = 0x1p-149;
   return rounding;
 }
 
@@ -110,9 +110,10 @@ const void* after(const void* data, std::int64_t bytes) {
   return static_cast<const std::byte*>(data) + bytes;
 }
 
-// C as stored: an int32 for int8, bf16 for fp8, fp32 where it is added to, else the element type.
+// C as stored: an int32 for int8, bf16 for fp8, fp32 where it is added to or asked for, else the
+// element type.
 double element_of(const GemmProblem& p, const void* c, std::int64_t index) {
-  if (p.accumulate) return static_cast<const float*>(c)[index];
+  if (has_fp32_output(p)) return static_cast<const float*>(c)[index];
   switch (p.dtype) {
     case DType::fp64:
       return static_cast<const double*>(c)[index];

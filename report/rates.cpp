@@ -128,7 +128,7 @@ void RateBook::add_published(const Library& library, const System& system) {
       std::vector<RatePoint> points;
       for (const MicroFigure& figure : micro.figures) {
         // What a stack's collectives make of other links is a factor of the model.
-        if (own || !figure.bus_bytes_per_s) points.push_back(point_of(figure));
+        if (figure.predicts && (own || !figure.bus_bytes_per_s)) points.push_back(point_of(figure));
       }
       // Published figures print no power: who uses them applies the cap. The factors were
       // calibrated with GEMMs as they are.

@@ -257,6 +257,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
   collect_achieved(story, kind);
+  story.beside_published = beside_published(own, story.machine, library);
   const Knowledge knowledge = load_knowledge(library);
   story.assumed = knowledge.factors;
 
@@ -305,6 +306,9 @@ nlohmann::ordered_json to_json(const Story& story) {
   for (const Achieved& a : story.achieved) json["achieved"].push_back(one(a));
   json["collectives"] = Json::array();
   for (const Achieved& a : story.collectives) json["collectives"].push_back(one(a));
+  json["beside_published"] = Json::array();
+  for (const BesidePublished& row : story.beside_published)
+    json["beside_published"].push_back(to_json(row));
   json["interference"] = interference_json(story.records);
   json["failures"] = story.failures;
   json["prediction"] = story.prediction ? to_json(*story.prediction) : Json(nullptr);

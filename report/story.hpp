@@ -5,6 +5,7 @@
 #pragma once
 
 #include "record/statistics.hpp"
+#include "report/beside_published.hpp"
 #include "report/claims.hpp"
 #include "report/document.hpp"
 #include "report/predict.hpp"
@@ -38,6 +39,7 @@ struct Story {
   RateBook rates;
   std::vector<Achieved> achieved;
   std::vector<Achieved> collectives;  // every payload, in order
+  std::vector<BesidePublished> beside_published;
   FactorTable assumed;                // what predictions take, before they look at a run
   std::vector<std::string> failures;  // error rows
   std::vector<std::string> warnings;

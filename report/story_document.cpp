@@ -241,6 +241,7 @@ Document to_document(const Story& story) {
     out.emplace_back(Bullets{{story.warnings.begin(), story.warnings.end()}});
   if (story.records.size() > 1) append(out, side_by_side(story));
   add_achieved(out, story);
+  append(out, to_document(story.beside_published));
   out.emplace_back(Heading{2, "Rates by shape, size and regime"});
   for (const auto& chart : {roofline_chart, shape_chart, payload_chart, regime_chart})
     out.emplace_back(chart(story));

@@ -1,18 +1,25 @@
 #!/usr/bin/env bash
 # Everything worth measuring on a GPU, most valuable first, within 8 minutes: correctness of every GPU implementation, 30 s of
-# warm-up, GEMM, memory, all-reduce; one record and its report.
-#   scripts/gpu_suite.sh [--bin DIR] [--seconds N]
+# warm-up, GEMM beside the vendor's and beside published figures, memory, all-reduce; one record and its report.
+#   scripts/gpu_suite.sh [--bin DIR] [--seconds N] [--only SECTION,...]
+# Sections: correct warm gemm fp8 published models squares ladder interference memory collectives steps attention layers pitfalls
+# decode peer sustained sanitizer. The last two come only where they are named, or time is left for them.
 # Programs: --bin, $TRAINMETER_BIN, the folder this script lies in, or build/bin. Output: $OUT, else results/.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-bin=${TRAINMETER_BIN:-} seconds=440
+bin=${TRAINMETER_BIN:-} seconds=440 only=
 while [ $# -gt 0 ]; do
   case $1 in
     --bin) bin=${2:?"--bin needs a folder"}; shift 2 ;;
     --seconds) seconds=${2:?"--seconds needs a number"}; shift 2 ;;
-    -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --only) only=${2:?"--only needs sections"}; shift 2 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) printf "gpu_suite.sh: unknown argument '%s' (try --help)\n" "$1" >&2; exit 2 ;;
   esac
+done
+known=$(sed -n 's/^ *if section \([a-z]*\) .*/\1/p' "${BASH_SOURCE[0]}")
+for name in ${only//,/ }; do
+  grep -qx "$name" <<<"$known" || { printf "gpu_suite.sh: --only: no section '%s' (try --help)\n" "$name" >&2; exit 2; }
 done
 if [ -z "$bin" ]; then
   for folder in "$here" "$here/../build/bin" "$here/../build-cuda/bin" "$here/../build-portable/trainmeter/bin"; do
@@ -32,72 +39,145 @@ fi
 out=${OUT:-$here/../results}
 mkdir -p "$out"
 record=$out/gpu_suite_$(date -u +%Y%m%dT%H%M%S).jsonl
-
+rested=${record%.jsonl}_burst.jsonl  # rates of a rested card are for comparing, never to predict from
 status=0
-say "Correctness of every GPU implementation"
-for test in "$bin/kernels_gpu_test" "$bin/../tests/kernels_gpu_test"; do
-  if [ -x "$test" ]; then "$test" --gtest_brief=1 >&2 || status=1; break; fi
-done
 
-# The measurements go on after a wrong result: each case verifies itself, and a wrong one becomes an error row.
-measure() {  # measure SECONDS COMMAND...
-  local budget=$1; shift
-  if [ $((seconds - SECONDS)) -lt "$budget" ]; then budget=$((seconds - SECONDS)); fi
-  if [ "$budget" -lt 5 ]; then printf 'left out, no time: %s\n' "$*" >&2; return; fi
-  local code=0
-  "$@" --device=gpu --max_seconds="$budget" >&2 || code=$?
-  case $code in 0 | 3) ;; 1) status=1 ;; *) printf 'exit code %d: %s\n' "$code" "$*" >&2; status=$code ;; esac
+section() {  # section NAME TITLE: whether it is wanted; then its title
+  case ,$only, in ,, | *,"$1",*) say "$2" ;; *) return 1 ;; esac
 }
 
-say "30 s of warm-up, so that the clocks are those of a busy card"
-measure 60 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --benchmark_min_time=30 --out="$out/warm_up.jsonl"
-say "GEMM: squares"
-measure 120 "$bin/gemm_bench" --benchmark_filter=-/mma/ --out="$record"
-say "The ladder: a plain kernel, tensor cores the generic way, Hopper's way, the vendor's"
-measure 20 "$bin/gemm_bench" --dtype=bf16 --m=4096 --n=4096 --k=4096 --benchmark_filter='/(reference|mma|hopper|cublaslt)/' --out="$record" --resume
-say "Our GEMM for Hopper beside cuBLASLt, sample by sample in turn"
-measure 60 "$bin/gemm_bench" --dtype=bf16 --m=4096,8192 --n=7168 --k=2048,8192 --benchmark_filter=hopper --versus=cublaslt --out="$record" --resume
-say "Block-scaled fp8, ours beside cuBLASLt: DeepSeek-V3's shapes as DeepGEMM lists them, and a weight gradient"
-fp8=(--dtype=fp8 --scaling=block128 --benchmark_filter=hopper --versus=cublaslt --out="$record" --resume)
-measure 60 "$bin/gemm_bench" "${fp8[@]}" --m=4096 --n=4096,7168,24576 --k=1536,7168,16384
-measure 20 "$bin/gemm_bench" "${fp8[@]}" --m=7168 --n=4096 --k=4096 --accumulate
-beside=(--benchmark_filter=hopper --versus=cublaslt --out="$record" --resume)
-say "Grouped by expert: DeepSeek-V3's gate and up of 8 experts of a GPU, balanced and skewed, and their weight gradient"
-measure 30 "$bin/gemm_bench" --dtype=fp8,bf16 --scaling=block128 --groups=8 --skew=balanced,zipf --m=32768 --n=4096 --k=7168 "${beside[@]}"
-measure 15 "$bin/gemm_bench" --dtype=fp8 --scaling=block128 --groups=8 --accumulate --m=4096 --n=7168 --k=32768 "${beside[@]}"
-say "On the 112 SMs that communication leaves"
-measure 20 "$bin/gemm_bench" --dtype=bf16,fp8 --scaling=block128 --m=4096 --n=7168 --k=2048 --sms=112 "${beside[@]}"
-say "Interference: GEMMs, cast and copy beside what moves data or polls on 20 SMs, then on more and fewer"
-measure 60 "$bin/overlap_bench" --out="$record" --resume
-say "Memory bandwidth"
-measure 40 "$bin/memory_bench" --out="$record"
-if [ "$gpus" -gt 1 ]; then
-  say "All GPUs at once, beside each alone"
-  measure 60 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --concurrent --out="$record"
-  say "All-reduce"
-  measure 60 "$bin/collective_bench" --out="$record"
-else
-  say "Our all-reduce between virtual ranks: one GPU's memory, no links"
-  for ranks in 2 8; do
-    measure 15 "$bin/collective_bench" --virtual_ranks=$ranks --dtype=bf16 --bytes=8192,262144,1048576,16777216 --out="$record" --resume
+# The measurements go on after a wrong result: each case verifies itself, and a wrong one becomes an error row; and after a
+# program that hangs, which a kernel's barrier can.
+measure() {  # measure SECONDS PROGRAM FLAG...
+  local budget=$1 program=$2; shift 2
+  if [ $((seconds - SECONDS)) -lt "$budget" ]; then budget=$((seconds - SECONDS)); fi
+  if [ "$budget" -lt 5 ]; then printf 'left out, no time: %s %s\n' "$program" "$*" >&2; return; fi
+  local code=0
+  timeout -k 10 $((budget + 60)) "$bin/$program" "$@" --device=gpu --max_seconds="$budget" >&2 || code=$?
+  case $code in 0 | 3) ;; 1) status=1 ;; *) printf 'exit code %d: %s %s\n' "$code" "$program" "$*" >&2; status=$code ;; esac
+}
+into=(--out="$record")
+ours=(--benchmark_filter=hopper --versus=cublaslt)  # and cuBLASLt, sample by sample in turn
+beside=("${ours[@]}" "${into[@]}")
+blocks=(--dtype=fp8 --scaling=block128)
+
+tests=
+for folder in "$bin" "$bin/../tests"; do
+  if [ -z "$tests" ] && [ -x "$folder/kernels_gpu_test" ]; then tests=$folder/kernels_gpu_test; fi
+done
+
+if section correct "Correctness of every GPU implementation"; then
+  if [ -n "$tests" ]; then timeout -k 10 200 "$tests" --gtest_brief=1 >&2 || status=1; else printf 'skipped: kernels_gpu_test was not built\n' >&2; fi
+fi
+if section warm "30 s of warm-up, so that the clocks are those of a busy card"; then
+  measure 60 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --benchmark_min_time=30 --out="$out/warm_up.jsonl"
+fi
+if section gemm "Our bf16 GEMM for Hopper beside cuBLASLt: squares, large C, fp32 output, the 112 SMs that communication leaves"; then
+  measure 10 gemm_bench --dtype=bf16 --m=4096 --n=4096 --k=4096 "${beside[@]}"
+  measure 15 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 "${beside[@]}"
+  measure 30 gemm_bench --dtype=bf16 --m=4096 --n=7168,24576,2112 --k=2048,7168 "${beside[@]}"
+  measure 10 gemm_bench --dtype=bf16 --m=4096 --n=7168 --k=2048 --fp32_out "${beside[@]}"
+  measure 20 gemm_bench --dtype=bf16,fp8 --scaling=block128 --m=4096 --n=7168 --k=2048 --sms=112 "${beside[@]}"
+fi
+if section fp8 "Block-scaled fp8 beside cuBLASLt: a weight gradient, and DeepSeek-V3's gate and up of 8 experts of a GPU, balanced and skewed"; then
+  measure 15 gemm_bench "${blocks[@]}" --m=7168 --n=4096 --k=4096 --accumulate "${beside[@]}"
+  measure 30 gemm_bench --dtype=fp8,bf16 --scaling=block128 --groups=8 --skew=balanced,zipf --m=32768 --n=4096 --k=7168 "${beside[@]}"
+  measure 15 gemm_bench "${blocks[@]}" --groups=8 --accumulate --m=4096 --n=7168 --k=32768 "${beside[@]}"
+fi
+if section published "DeepGEMM's table of 4096 rows, as it was measured: in bursts; and without a rest"; then
+  measure 45 gemm_bench --published=deepgemm-55ab91f-dense-4096 --regime=burst "${ours[@]}" --out="$rested"
+  measure 30 gemm_bench --published=deepgemm-55ab91f-dense-4096 "${beside[@]}"
+fi
+if section models "bf16 GEMMs of DeepSeek-V3's and Llama 3's steps beside cuBLASLt"; then
+  measure 60 gemm_bench --dtype=bf16 --models=deepseek-v3,llama-3-70b --tokens=4096 "${beside[@]}"
+fi
+if section squares "GEMM: squares in every type"; then
+  measure 60 gemm_bench --benchmark_filter=-/mma/ "${into[@]}"
+fi
+if section ladder "The ladder: a plain kernel, tensor cores the generic way, Hopper's way, the vendor's"; then
+  measure 15 gemm_bench --dtype=bf16 --m=4096 --n=4096 --k=4096 --benchmark_filter='/(reference|mma|hopper|cublaslt)/' "${into[@]}"
+fi
+if section memory "Memory bandwidth"; then
+  measure 40 memory_bench "${into[@]}"
+fi
+if section collectives "All-reduce; where there is one GPU, between virtual ranks: its memory, no links"; then
+  if [ "$gpus" -gt 1 ]; then
+    measure 60 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --concurrent "${into[@]}"
+    measure 60 collective_bench "${into[@]}"
+  else
+    for ranks in 2 8; do
+      measure 15 collective_bench --virtual_ranks=$ranks --dtype=bf16 --bytes=8192,262144,1048576,16777216 "${into[@]}"
+    done
+  fi
+fi
+if section interference "Interference: GEMMs, cast and copy beside what moves data or polls on 20 SMs, then on more and fewer"; then
+  measure 60 overlap_bench "${into[@]}"
+fi
+if section steps "Memory-bound kernels of DeepSeek-V3's step, and GPT-2's GEMMs"; then
+  measure 40 memory_bench --models=deepseek-v3 "${into[@]}"
+  measure 40 gemm_bench --models=gpt2-124m --benchmark_filter=-/mma/ "${into[@]}"
+fi
+if section attention "Attention core: Llama 3 8B's heads and DeepSeek-V3's, both passes, and a decode step"; then
+  measure 30 attention_bench --models=llama-3-8b,deepseek-v3 --seq_len=4096 --tokens=8192 "${into[@]}"
+fi
+if section layers "A layer of DeepSeek-V3 in fp8, as one of 64 GPUs has it, and one of Llama 3 8B: the whole, its parts in place and alone"; then
+  measure 100 layer_bench --models=deepseek-v3 --dtype=fp8 "${into[@]}"
+  measure 30 layer_bench --models=llama-3-8b --dtype=bf16 "${into[@]}"
+fi
+if section decode "Few rows, as a decode step has: DeepGEMM's tables of 64 and 128"; then
+  measure 30 gemm_bench --published=deepgemm-55ab91f-dense-128,deepgemm-55ab91f-dense-64 --regime=burst "${ours[@]}" --out="$rested"
+fi
+if section pitfalls "What zeros and warm caches would have flattered"; then
+  measure 30 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --pitfalls "${into[@]}"
+fi
+if section peer "PyTorch's GEMMs, and DeepGEMM's, at the shapes measured so far"; then
+  left=$((seconds - SECONDS))
+  if [ "$left" -lt 20 ] || { [ ! -s "$record" ] && [ ! -s "$rested" ]; }; then
+    printf 'left out: no time, or nothing to stand beside\n' >&2
+  elif ! python3 -c 'import torch' 2>/dev/null; then
+    printf 'skipped: python3 has no PyTorch\n' >&2
+  else
+    for file in "$rested" "$record"; do
+      if [ ! -s "$file" ]; then continue; fi
+      python3 -B "$here/peer_gemm.py" "$file" --max_seconds=$(((seconds - SECONDS) / 2)) >&2 || { [ $? -ne 1 ] || status=1; }
+    done
+  fi
+fi
+if section sustained "DeepGEMM's table and the squares again, for 5 s each after half a minute of work"; then
+  sustained=(--regime=sustained --case_seconds=5 --benchmark_min_time=5 "${beside[@]}")
+  measure 120 gemm_bench --published=deepgemm-55ab91f-dense-4096 "${sustained[@]}"
+  for size in 4096 8192; do measure 60 gemm_bench --dtype=bf16 --m=$size --n=$size --k=$size "${sustained[@]}"; done
+fi
+if section sanitizer "compute-sanitizer over the tests of small sizes"; then
+  tool=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer || true)
+  small='Gpu.OurGemmForHopperAdds*:Gpu.TilesWhoseK*:Gpu.GroupedGemmIsRight:Gpu.Fp8SumsThatCancel*:Gpu.AttentionIsRight*:GpuAllReduce.VirtualRanksAreRight'
+  for check in memcheck synccheck racecheck; do
+    left=$((seconds - SECONDS))
+    if [ -z "$tool" ] || [ -z "$tests" ]; then printf 'skipped: %s: no compute-sanitizer, or no kernels_gpu_test\n' "$check" >&2; continue; fi
+    if [ "$left" -lt 20 ]; then printf 'left out, no time: %s\n' "$check" >&2; continue; fi
+    code=0
+    timeout -k 10 $((left < 120 ? left : 120)) "$tool" --tool "$check" --error-exitcode 86 "$tests" --gtest_brief=1 --gtest_filter="$small" \
+      >"$out/$check.txt" 2>&1 || code=$?
+    case $code in
+      0) printf '%s: clean\n' "$check" >&2 ;;
+      86) printf '%s: errors, in %s\n' "$check" "$out/$check.txt" >&2; status=1 ;;
+      124) printf '%s: not done in time, %s so far\n' "$check" "$(grep -c '=========' "$out/$check.txt" || true) lines" >&2 ;;
+      *) printf '%s: exit code %d: %s\n' "$check" "$code" "$(tail -n 1 "$out/$check.txt")" >&2 ;;
+    esac
   done
 fi
-say "GEMM: shapes of DeepSeek-V3 and GPT-2"
-measure 110 "$bin/gemm_bench" --models=deepseek-v3,gpt2-124m --benchmark_filter=-/mma/ --out="$record" --resume
-say "Memory-bound kernels of DeepSeek-V3's step"
-measure 40 "$bin/memory_bench" --models=deepseek-v3 --out="$record" --resume
-say "Attention core: Llama 3 8B's heads and DeepSeek-V3's, both passes, and a decode step"
-measure 30 "$bin/attention_bench" --models=llama-3-8b,deepseek-v3 --seq_len=4096 --tokens=8192 --out="$record" --resume
-say "A layer of DeepSeek-V3 in fp8, as one of 64 GPUs has it, and one of Llama 3 8B: the whole, its parts in place and alone"
-measure 100 "$bin/layer_bench" --models=deepseek-v3 --dtype=fp8 --out="$record" --resume
-measure 30 "$bin/layer_bench" --models=llama-3-8b --dtype=bf16 --out="$record" --resume
-say "What zeros and warm caches would have flattered"
-measure 30 "$bin/gemm_bench" --dtype=bf16 --m=8192 --n=8192 --k=8192 --pitfalls --out="$record"
 
+if [ ! -s "$record" ]; then record=$rested; fi
+if [ ! -s "$record" ]; then printf 'nothing was measured\n' >&2; exit "$status"; fi
 say "CUDA graph of the same launches over events, case by case (1 within 3 %, from 100 us on)"
 grep -o '"cuda_graph_vs_events":"[^"]*"\|"name":"[^"]*"' "$record" | grep -B1 cuda_graph | grep -v '^--' | cut -d'"' -f4 | paste - - >&2 || true
 
 say "Report"
 "$bin/trainmeter" report "$record" -o "$record.txt" && cat "$record.txt"
+if [ -s "$rested" ] && [ "$record" != "$rested" ]; then
+  "$bin/trainmeter" report "$record" "$rested" -o "$record.published.txt"
+  say "Beside published figures, in bursts too"
+  sed -n '/^Beside what others published/,/^Rates by shape/p' "$record.published.txt"
+fi
 printf '\nrecord: %s\n' "$record" >&2
 exit "$status"

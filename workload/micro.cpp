@@ -34,6 +34,7 @@ MicroFigure read_figure(StrictObject object) {
   if (f.flops_per_s.has_value() + f.bytes_per_s.has_value() + f.bus_bytes_per_s.has_value() != 1) {
     object.refuse("flops_per_s", "exactly one of flops_per_s, bytes_per_s and bus_bytes_per_s");
   }
+  if (object.has("predicts")) f.predicts = object.boolean("predicts");
   f.source = read_source(object.object("source"));
   object.finish();
   return f;

@@ -28,6 +28,7 @@ struct MicroFigure {
   std::optional<double> flops_per_s;      // per GPU
   std::optional<double> bytes_per_s;      // per GPU: memory kernels
   std::optional<double> bus_bytes_per_s;  // per GPU: collectives, as nccl-tests defines busbw
+  bool predicts = true;  // false: later than the runs that are predicted, so no rate for them
   Source source;
 };
 

@@ -3,6 +3,7 @@
 // The grouped GEMMs of models' experts, as gemm_bench --models lists them on a GPU.
 #include "bench/case_lists.hpp"
 #include "bench/plans.hpp"
+#include "record/error.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -69,6 +70,25 @@ TEST(ExpertGemms, EachStandsOnceAndDenseModelsHaveNone) {
   const auto twice = expert_gemms(options_of({"--models=deepseek-v3,deepseek-v3"}), 8192);
   EXPECT_THAT(twice, SizeIs(12));  // of fp8 and bf16
   EXPECT_THAT(twice[0].in_step, HasSubstr("; deepseek-v3 expert_up fprop x 58"));
+}
+
+// DeepGEMM's table: 6 weights by 4096, 128 and 64 rows, each once however often it was published;
+// 4 contiguous groups and 4 masked ones of experts; 2 masked ones of a single expert.
+TEST(PublishedGemms, OfDeepGemmByHand) {
+  const std::vector<GemmProblem> found = published_gemms(options_of({"--published=deepgemm"}));
+  ASSERT_THAT(found, SizeIs(18 + 8 + 2));
+  EXPECT_EQ(found[0].groups * found[0].m, 4 * 8192);
+  EXPECT_EQ(found.back().m, 64);
+  for (const GemmProblem& p : found) {
+    EXPECT_EQ(p.dtype, DType::fp8);
+    EXPECT_EQ(p.scaling, Scaling::block128);
+    EXPECT_EQ(p.layout, Layout::nt);
+  }
+  EXPECT_THAT(published_gemms(options_of({"--published=deepgemm-pr81"})), SizeIs(5));
+  EXPECT_THAT(published_gemms(options_of({"--published=deepgemm-55ab91f-dense-4096"})), SizeIs(6));
+  EXPECT_THAT(published_gemms(options_of({"--published=deepgemm", "--dtype=bf16"})), IsEmpty());
+  EXPECT_THAT(published_gemms(options_of({})), IsEmpty());
+  EXPECT_THROW((void)published_gemms(options_of({"--published=deepgem-x"})), BadInput);
 }
 
 TEST(GemmCases, OfAModelNameTheirPlaceInItsStep) {

@@ -58,6 +58,7 @@ TEST(Options, ReadsOurFlags) {
   EXPECT_DOUBLE_EQ(options.max_seconds.value_or(0), 1.5);
   EXPECT_EQ(options.versus, "openblas");
   EXPECT_THAT(options.m, ElementsAre(1, 2));
+  EXPECT_THAT(read({"--published=deepgemm,mamf"}).published, ElementsAre("deepgemm", "mamf"));
   EXPECT_THAT(options.n, ElementsAre(3));
   EXPECT_THAT(options.layouts, ElementsAre("tn", "nn"));
   EXPECT_THAT(options.dtypes, ElementsAre("fp32", "bf16"));
@@ -168,6 +169,7 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
       {"--layout=nt", "--layout: expected together with --m, --n and --k"},
       {"--batch=16", "--batch: expected together with --m, --n and --k"},
       {"--batch=0", "--batch: 0: expected at least 1"},
+      {"--fp32_out", "--fp32_out: expected together with --m, --n and --k"},
       {"--search=soon", "--search: 'soon': expected a number of at least 0"},
       {"--layout=tt", "--layout: 'tt': expected one of nt, nn, tn"},
       {"--dtype=fp31", "--dtype: 'fp31': expected one of fp64"},

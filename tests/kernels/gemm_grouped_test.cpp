@@ -167,11 +167,11 @@ const std::vector<std::int64_t> kSizes = {70, 0, 131, 1, 0};  // none ends with 
 TEST(GroupedGemm, Bf16IsRightInEveryPass) {
   expect_right<GemmConfig<128, 128, 1, 4, Layout::nt>>(
       problem_of(DType::bf16, Layout::nt, false, kSizes));
-  expect_right<GemmConfig<128, 128, 2, 4, Layout::nt, false, Shared::a>>(
+  expect_right<GemmConfig<128, 128, 2, 4, Layout::nt, Output::bf16, Shared::a>>(
       problem_of(DType::bf16, Layout::nt, false, kSizes));
   expect_right<GemmConfig<64, 128, 1, 4, Layout::nn>>(
       problem_of(DType::bf16, Layout::nn, false, kSizes));
-  expect_right<GemmConfig<64, 128, 1, 4, Layout::tn, true>>(
+  expect_right<GemmConfig<64, 128, 1, 4, Layout::tn, Output::added>>(
       problem_of(DType::bf16, Layout::tn, true, kSizes));
 }
 

@@ -95,6 +95,12 @@ int wrong_elements(int m, int n, int k, int clusters) {
   return wrong;
 }
 
+template <class Config>
+void expect_split_right(int m, int n, int k, int clusters) {
+  EXPECT_EQ(wrong_elements<Config>(m, n, k, clusters), 0)
+      << Config::kSplits << " parts: " << m << " x " << n << " x " << k;
+}
+
 template <std::size_t kTile, bool kAdds>
 void expect_right(int m, int n, int k, int clusters) {
   constexpr TileShape t = kAdds ? kFp8TileShapesThatAdd[kTile] : kFp8TileShapes[kTile];
@@ -118,6 +124,15 @@ TEST(HopperFp8, TilesOf128RowsAreRight) {
 TEST(HopperFp8, TilesOf64RowsAreRight) {
   expect_right<2, false>(72, 264, 1040, 3);
   expect_right<2, true>(72, 132, 1040, 1);
+}
+
+// Blocks of a cluster that share a tile's k, each with scales of its own part.
+TEST(HopperFp8, TilesWhoseKIsSharedAreRight) {
+  using Two = Fp8Config<64, 2, 7, false, 2, Shared::tile>;
+  using Four = Fp8Config<64, 4, 4, false, 2, Shared::tile>;
+  expect_split_right<Two>(72, 264, 640, 1);  // 2 and 3 steps, 6 tiles
+  expect_split_right<Two>(8, 16, 16, 1);     // 0 and 1 step
+  expect_split_right<Four>(64, 136, 912, 1);
 }
 
 }  // namespace

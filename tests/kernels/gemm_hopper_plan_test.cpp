@@ -17,6 +17,7 @@ using namespace trainmeter;
 using namespace trainmeter::hopper;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 TEST(TileSchedule, CoversEveryTileOnceInAnyGridByAnyNumberOfWorkers) {
   std::mt19937 random(3);
@@ -146,4 +147,40 @@ TEST(HopperPlan, LimitsAreNamed) {
   EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16, Layout::tn}), IsEmpty());  // any k
   EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, Layout::tn}), HasSubstr("m is a multiple"));
   EXPECT_THAT(why_no_maps({std::int64_t{1} << 31, 64, 64, DType::bf16}), HasSubstr("2^31"));
+}
+
+// 17 tiles for 132 SMs, and 56: a decode step's. Not where k is short, or tiles are many.
+TEST(HopperPlan, FewTilesShareTheirK) {
+  GemmProblem p = {.m = 64, .n = 2112, .k = 7168, .dtype = DType::bf16};
+  EXPECT_THAT(first_for(p), HasSubstr("clusters of 4 that share k"));
+  p.n = 7168;
+  EXPECT_THAT(first_for(p), HasSubstr("clusters of 2 that share k"));
+  p.sms = 3;  // fewer than a cluster of 4 has blocks
+  for (const std::size_t i : tiles_for(p, 132)) EXPECT_LT(tiles_of(p)[i].blocks, 4);
+  p.sms = 0;
+  p.k = 256;
+  EXPECT_THAT(first_for(p), Not(HasSubstr("share k")));
+  p.k = 7168;
+  p.layout = Layout::nn;
+  EXPECT_THAT(first_for(p), Not(HasSubstr("share k")));
+  p = {.m = 64, .n = 2112, .k = 7168, .dtype = DType::fp8, .scaling = Scaling::block128};
+  EXPECT_THAT(first_for(p), HasSubstr("clusters of 4 that share k"));
+  for (const std::int64_t m : {4096, 8192}) {
+    p.m = m;
+    for (const std::size_t i : tiles_for(p, 132)) EXPECT_FALSE(tiles_of(p)[i].splits_k);
+  }
+}
+
+TEST(HopperPlan, Fp32OutputHasAFamilyOfItsOwn) {
+  GemmProblem p = {.m = 4096, .n = 7168, .k = 2048, .dtype = DType::bf16, .fp32_out = true};
+  EXPECT_THAT(first_for(p), HasSubstr("128 x 256"));
+  p.m = 64;
+  EXPECT_THAT(first_for(p), HasSubstr("64 x 128"));
+  p.n = 68;  // rows of C are multiples of 16 bytes in fp32
+  EXPECT_THAT(why_no_maps(p), IsEmpty());
+  p.layout = Layout::nn;  // and those of B in bf16
+  EXPECT_THAT(why_no_maps(p), HasSubstr("n is a multiple of 8"));
+  p = {.m = 64, .n = 64, .k = 64, .dtype = DType::fp8, .scaling = Scaling::block128};
+  p.fp32_out = true;
+  EXPECT_THAT(why_no_maps(p), HasSubstr("fp8's C is in bf16"));
 }

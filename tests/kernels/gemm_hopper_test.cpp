@@ -4,6 +4,7 @@
 // tile, ragged edges, several tiles a block, several clusters. Small whole numbers, so that sums
 // are exact.
 #include "kernels/gemm_hopper_kernel.hpp"
+#include "kernels/gemm_hopper_plan.hpp"
 
 #include "hopper_model.hpp"
 #include <gtest/gtest.h>
@@ -48,7 +49,8 @@ int wrong_elements(const Shape& s, int clusters) {
   std::vector<std::uint16_t> b = small_integers(s.groups * s.k * s.n, random);
   const auto elements = static_cast<std::size_t>(s.groups * s.m * s.n);
   std::vector<std::uint16_t> c(elements, 0xffff);
-  std::vector<float> sums(elements, 5);  // what is there, where the kernel adds
+  constexpr float kThere = Config::kAdds ? 5 : NAN;
+  std::vector<float> sums(elements, kThere);
   const auto map = [&](std::vector<std::uint16_t>& data, int contiguous, int other, int rows) {
     return ModelTensorMap{.data = reinterpret_cast<std::uint8_t*>(data.data()),
                           .sizes = {contiguous, other, s.groups},
@@ -57,11 +59,11 @@ int wrong_elements(const Shape& s, int clusters) {
   const GemmTask<ModelTensorMap> task = {
       .a = Config::kMajorA == Major::k ? map(a, s.k, s.m, Config::kBoxRowsA) : map(a, s.m, s.k, 64),
       .b = Config::kMajorB == Major::k ? map(b, s.k, s.n, Config::kBoxRowsB) : map(b, s.n, s.k, 64),
-      .c = Config::kAdds ? ModelTensorMap{.data = reinterpret_cast<std::uint8_t*>(sums.data()),
-                                          .element = 4,
-                                          .sizes = {s.n, s.m, s.groups},
-                                          .box = {32, 64}}
-                         : map(c, s.n, s.m, 64),
+      .c = Config::kFp32Out ? ModelTensorMap{.data = reinterpret_cast<std::uint8_t*>(sums.data()),
+                                             .element = 4,
+                                             .sizes = {s.n, s.m, s.groups},
+                                             .box = {32, 64}}
+                            : map(c, s.n, s.m, 64),
       .grid = grid_of<Config>(s.m, s.n, s.groups),
       .k_steps = (s.k + Config::kStepK - 1) / Config::kStepK};
   for (int cluster = 0; cluster < clusters; ++cluster) {
@@ -79,7 +81,8 @@ int wrong_elements(const Shape& s, int clusters) {
       for (int j = 0; j < s.n; ++j) {
         const float want = reference<kLayout>(s, a, b, group, i, j);
         const int at = (group * s.m + i) * s.n + j;
-        const bool right = Config::kAdds ? sums[at] == 5 + want : c[at] == bf16_from_float(want);
+        const bool right = Config::kFp32Out ? sums[at] == (Config::kAdds ? kThere + want : want)
+                                            : c[at] == bf16_from_float(want);
         wrong += right ? 0 : 1;
       }
     }
@@ -97,8 +100,16 @@ void expect_right(const Shape& s, int clusters) {
   check.template operator()<Layout::nt>();
   check.template operator()<Layout::nn>();
   check.template operator()<Layout::tn>();
-  using Adding = GemmConfig<kRows, kColumns, kBlocks, kStages, Layout::tn, true>;
+  using Adding = GemmConfig<kRows, kColumns, kBlocks, kStages, Layout::tn, Output::added>;
   EXPECT_EQ((wrong_elements<Adding, Layout::tn>(s, clusters)), 0) << "added to";
+}
+
+template <std::size_t kTile, Layout kLayout>
+void expect_right_in_fp32(const Shape& s, int clusters) {
+  constexpr TileShape t = kFp32OutTileShapes[kTile];
+  using Config = GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, Output::fp32>;
+  EXPECT_EQ((wrong_elements<Config, kLayout>(s, clusters)), 0)
+      << to_string(t) << " " << to_string(kLayout) << " " << s.m << " x " << s.n << " x " << s.k;
 }
 
 // Fewer steps than stages and more; a partner block that lies outside of C.
@@ -116,6 +127,29 @@ TEST(HopperGemm, TheMiddleTileIsRight) {
 TEST(HopperGemm, TheSmallTilesAreRight) {
   expect_right<64, 256, 1, 4>({8, 520, 8, 1}, 2);
   expect_right<64, 128, 1, 6>({72, 136, 520, 2}, 3);
+}
+
+// Blocks of a cluster that share a tile's k: parts that differ, none for some, several tiles each.
+TEST(HopperGemm, TilesWhoseKIsSharedAreRight) {
+  const auto expect = [](auto config, const Shape& s, int clusters) {
+    EXPECT_EQ((wrong_elements<decltype(config), Layout::nt>(s, clusters)), 0)
+        << decltype(config)::kSplits << " parts, " << s.m << " x " << s.n << " x " << s.k;
+  };
+  using Two = GemmConfig<64, 128, 2, 7, Layout::nt, Output::bf16, Shared::tile>;
+  using Four = GemmConfig<64, 128, 4, 4, Layout::nt, Output::bf16, Shared::tile>;
+  expect(Two(), {72, 264, 328, 1}, 2);  // 3 and 3 steps; 3 tiles for either cluster
+  expect(Two(), {1, 8, 64, 1}, 1);      // 0 and 1 step
+  expect(Four(), {64, 136, 456, 2}, 1);
+  expect(Four(), {3, 8, 136, 1}, 1);  // 0, 1, 1 and 1
+}
+
+// Every tile of fp32's and every layout, which a tile's output knows nothing of; n that no row of
+// bf16 could have, batches, several tiles a block.
+TEST(HopperGemm, Fp32OutputIsRight) {
+  expect_right_in_fp32<0, Layout::nt>({136, 260, 72, 1}, 1);
+  expect_right_in_fp32<1, Layout::nn>({131, 136, 64, 2}, 1);
+  expect_right_in_fp32<2, Layout::tn>({72, 136, 33, 2}, 3);
+  expect_right_in_fp32<2, Layout::nt>({3, 4, 8, 1}, 1);
 }
 
 }  // namespace

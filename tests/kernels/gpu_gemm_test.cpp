@@ -5,6 +5,7 @@
 #include "kernels/dtype.hpp"
 #include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_grouped.hpp"
+#include "kernels/gemm_hopper_plan.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 
@@ -45,7 +46,10 @@ const GroupedGemmBackend& grouped(std::string_view name) {
 std::string name_of(const GemmProblem& p) {
   return std::string(to_string(p.dtype)) + " " + std::string(to_string(p.layout)) + " " +
          std::to_string(p.groups) + " of " + std::to_string(p.m) + "x" + std::to_string(p.n) + "x" +
-         std::to_string(p.k) + (p.accumulate ? " adding" : "");
+         std::to_string(p.k) +
+         (p.accumulate ? " adding"
+          : p.fp32_out ? " in fp32"
+                       : "");
 }
 
 void expect_right(const GemmBackend& one, const GemmProblem& problem) {
@@ -149,12 +153,35 @@ TEST(Gpu, OurGemmsEqualTheReferenceBitForBit) {
         expect_same_as_reference(backend(name), {s.m, s.n, s.k, DType::bf16, layout});
     }
   }
+  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+    GemmProblem wide = {1000, 504, 328, DType::bf16, layout, 2};
+    wide.fp32_out = true;
+    expect_same_as_reference(backend("hopper"), wide);
+    for (const char* name : {"hopper", "cublaslt", "reference"}) expect_right(backend(name), wide);
+  }
   GemmProblem adding = {1000, 504, 328, DType::bf16, Layout::tn};
   adding.accumulate = true;
   expect_same_as_reference(backend("hopper"), adding);
   for (const bool accumulate : {false, true}) {
     for (const Shape s : {Shape{72, 136, 528}, Shape{1000, 504, 336}, Shape{4096, 2112, 2048}})
       expect_same_as_reference(backend("hopper"), fp8_problem(s, accumulate));
+  }
+}
+
+// Whichever is the fastest: each, forced. Parts of k that differ, none for some blocks.
+TEST(Gpu, TilesWhoseKIsSharedAreRight) {
+  NEEDS_GPU();
+  for (const Shape s : {Shape{64, 2112, 7168}, Shape{128, 7168, 2048}, Shape{1, 136, 144}}) {
+    for (const GemmProblem& problem :
+         {GemmProblem{s.m, s.n, s.k, DType::bf16, Layout::nt}, fp8_problem(s, false)}) {
+      const auto family = hopper::tiles_of(problem);
+      for (std::size_t i = 0; i < family.size(); ++i) {
+        if (!family[i].splits_k) continue;
+        ::setenv("TRAINMETER_GEMM_TILE", std::to_string(i).c_str(), 1);
+        expect_same_as_reference(backend("hopper"), problem);
+        ::unsetenv("TRAINMETER_GEMM_TILE");
+      }
+    }
   }
 }
 

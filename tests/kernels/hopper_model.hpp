@@ -364,6 +364,19 @@ struct ModelPtx {
     me.unfenced.emplace_back(to, std::bit_cast<std::uint32_t>(first));
     me.unfenced.emplace_back(to + 4, std::bit_cast<std::uint32_t>(second));
   }
+  static void send_four(std::uint32_t to, const float* values, std::uint32_t barrier, int rank) {
+    if (to % 16 != 0) throw std::runtime_error("16 bytes to an address that isn't aligned");
+    const std::lock_guard lock(me.cluster->mutex);
+    ModelBlock& block = me.cluster->block(rank);
+    for (std::uint32_t i = 0; i < 4; ++i)
+      std::memcpy(&block.shared.at(to + 4 * i), values + i, sizeof(float));
+    ModelBarrier& at = block.barriers.at(barrier);
+    at.bytes -= 16;
+    me.cluster->update(at);
+  }
+  static void read_shared_four(std::uint32_t from, float (&values)[4]) {
+    for (std::uint32_t i = 0; i < 4; ++i) values[i] = read_shared(from + 4 * i);
+  }
   static float read_shared(std::uint32_t from) {
     return reinterpret_cast<const float&>(me.block().shared.at(from));
   }

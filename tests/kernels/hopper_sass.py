@@ -10,20 +10,24 @@ sys.dont_write_bytecode = True
 from cuobjdump import Cuobjdump  # noqa: E402
 
 NN, NT, TN = 0, 1, 2
+TILE = 2  # what a cluster's blocks share, beside A and B
 
 
-def of_output(rows, columns, adds):
+BF16, FP32, ADDED = 0, 1, 2  # what becomes of sums
+
+
+def of_output(rows, columns, output):
     """Instructions that bring rows x columns of a consumer to memory, a slab of 128 bytes of each row at a time."""
-    slabs = rows // 64 * columns // (32 if adds else 64)
+    slabs = rows // 64 * columns // (64 if output == BF16 else 32)
     return {
-        "TMA store": 0 if adds else slabs,
-        "TMA add": slabs if adds else 0,
-        "stmatrix": 0 if adds else rows // 64 * columns // 16,  # two chunks of 8 columns each
-        "pack to bf16": 0 if adds else rows // 64 * columns // 4,  # a thread has a value of two columns
+        "TMA store": 0 if output == ADDED else slabs,
+        "TMA add": slabs if output == ADDED else 0,
+        "stmatrix": rows // 64 * columns // 16 if output == BF16 else 0,  # two chunks of 8 columns each
+        "pack to bf16": rows // 64 * columns // 4 if output == BF16 else 0,  # a thread has a value of two columns
     }
 
 
-def bf16(rows, columns, blocks, layout, adds, shares_a):
+def bf16(rows, columns, blocks, layout, output, shares_a):
     """Of one tile, written once each: loops over tiles and stages stay loops."""
     boxes_a = rows // (blocks if shares_a else 1) // 64 if layout == TN else 1
     boxes_b = 1 if layout == NT else columns // (1 if shares_a else blocks) // 64
@@ -33,8 +37,13 @@ def bf16(rows, columns, blocks, layout, adds, shares_a):
         "TMA load": boxes_a + boxes_b - shared,
         "TMA multicast": shared,
         "fp32 multiply-add": 0,  # all products are the tensor cores'
-        **of_output(64, columns, adds),
+        **of_output(64, columns, output),
     }
+
+
+def shared_k(columns):
+    """What blocks add that have a part of k each: a thread's sums of 64 rows, four at a time."""
+    return {"remote store": columns // 2 // 4}
 
 
 def fp8(rows, blocks, adds, partials):
@@ -46,13 +55,13 @@ def fp8(rows, blocks, adds, partials):
         "TMA load": 2 + adds + (1 if blocks == 1 else 0),  # A, scales of A and of columns, B
         "TMA multicast": 1 if blocks > 1 else 0,
         "fp32 multiply-add": promotions * columns // 2,  # one a sum
-        **of_output(64 * waves, columns, adds),
+        **of_output(64 * waves, columns, ADDED if adds else BF16),
     }
 
 
 NAMES = {"HGMMA": "wgmma", "QGMMA": "wgmma", "UTMASTG": "TMA store", "UTMAREDG": "TMA add", "STSM": "stmatrix",
          "F2FP": "pack to bf16", "USETMAXREG": "setmaxnreg", "LDL": "local memory", "STL": "local memory",
-         "FFMA": "fp32 multiply-add"}
+         "FFMA": "fp32 multiply-add", "STAS": "remote store"}
 # A fence of the whole GPU waits for all of a thread's memory accesses: a release at the scope of the cluster in the loop
 # over k cost 1,300 cycles a step. What is left are those of the two barriers of the cluster, at the beginning and the end.
 FENCES = 2
@@ -72,15 +81,18 @@ def check(kernel):
             counts[NAMES[base]] += 1
         if base in ("HGMMA", "QGMMA"):
             wgmma = opcode
-    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6LayoutE(\d)ELb(\d)EL\w*?6SharedE(\d)", name):
-        rows, columns, blocks, layout, adds, shared = map(int, match.groups())
-        want = bf16(rows, columns, blocks, layout, adds, shares_a=shared == 0)
+    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6LayoutE(\d)EL\w*?6OutputE(\d)EL\w*?6SharedE(\d)", name):
+        rows, columns, blocks, layout, output, shared = map(int, match.groups())
+        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shares_a=shared == 0)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
     else:
-        rows, blocks, adds, partials = map(int, re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi\d+ELb(\d)ELi(\d)", name).groups())
-        want = fp8(rows, blocks, adds, partials)
+        columns = 128
+        found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi\d+ELb(\d)ELi(\d)EL\w*?6SharedE(\d)", name)
+        rows, blocks, adds, partials, shared = map(int, found.groups())
+        want = fp8(rows, 1 if shared == TILE else blocks, adds, partials)
         shape = "QGMMA.64x128x32.F32.E4M3.E4M3"
-    want |= {"fence of the GPU": FENCES, "setmaxnreg": 2 if rows > 64 else 0, "local memory": 0}  # a lone consumer needs none
+    want |= {"fence of the GPU": FENCES, "setmaxnreg": 2 if rows > 64 else 0, "local memory": 0, "remote store": 0}  # a lone consumer needs none
+    want |= shared_k(columns) if shared == TILE else {}
     assert wgmma.startswith(shape), f"{name}: {wgmma}"
     found = {what: counts[what] for what in want}
     assert found == want, f"{name}:\nexpected {want}\nfound    {found}"
@@ -88,7 +100,7 @@ def check(kernel):
 
 tool = Cuobjdump(sys.argv[2:])
 kernels = [function for made in sys.argv[1].split(";") for function in tool.functions("-sass", made)]
-assert len(kernels) == 35, f"expected 24 of bf16, 6 of fp8 and 5 grouped, found {len(kernels)}"
+assert len(kernels) == 48, f"expected 35 of bf16, 8 of fp8 and 5 grouped, found {len(kernels)}"
 for one in kernels:
     check(one)
 print(f"{len(kernels)} kernels hold as many instructions as the algorithm has")
