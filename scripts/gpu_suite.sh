@@ -67,7 +67,10 @@ for folder in "$bin" "$bin/../tests"; do
 done
 
 if section correct "Correctness of every GPU implementation"; then
-  if [ -n "$tests" ]; then timeout -k 10 200 "$tests" --gtest_brief=1 >&2 || status=1; else printf 'skipped: kernels_gpu_test was not built\n' >&2; fi
+  for test in kernels_gpu_test bench_gpu_test; do
+    if [ -z "$tests" ] || [ ! -x "${tests%/*}/$test" ]; then printf 'skipped: %s was not built\n' "$test" >&2; continue; fi
+    timeout -k 10 200 "${tests%/*}/$test" --gtest_brief=1 >&2 || status=1
+  done
 fi
 if section warm "30 s of warm-up, so that the clocks are those of a busy card"; then
   measure 60 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --benchmark_min_time=30 --out="$out/warm_up.jsonl"

@@ -9,25 +9,24 @@ preset=${1:-}
 case $preset in asan | tsan) shift ;; *) die 2 "expected asan or tsan, found '$preset'" ;; esac
 install_missing "${packages[@]}" "${test_packages[@]}"
 programs=("$@")
+jobs=$(nproc)  # which OMP_NUM_THREADS changes
 export OMP_WAIT_POLICY=passive ASAN_OPTIONS=detect_stack_use_after_return=1:verify_asan_link_order=0 UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$root/tests/sanitizers/leaks.supp:print_suppressions=0
 
 if [ "$preset" = asan ] && [ ${#programs[@]} -eq 0 ]; then
   build_preset asan
   say "Testing under the address and undefined-behaviour sanitizers"
-  exec ctest --test-dir build-asan --output-on-failure --no-tests=error -j "$(nproc)" \
+  exec ctest --test-dir build-asan --output-on-failure --no-tests=error -j "$jobs" \
     -LE 'long|slurm|browser' -E '^reports_fresh'
 fi
 
 # Ranks as threads, the monitor, the journal, co-runners, the rendezvous, predictions side by side. g++'s OpenMP isn't instrumented, and
 # what its barriers order would look like races: one thread of it. MPI's ranks are processes: the sanitizer sees none of what they share.
-if [ "$preset" = tsan ]; then
-  export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1
-  if [ ${#programs[@]} -eq 0 ]; then
-    programs=(record_test kernels_static_test kernels_allreduce_test kernels_telemetry_test kernels_cpu_test bench_test report_test)
-  fi
+if [ ${#programs[@]} -eq 0 ]; then
+  programs=(record_test kernels_static_test kernels_allreduce_test kernels_telemetry_test kernels_cpu_test bench_test report_test)
 fi
 build_preset "$preset" "${programs[@]}"
+if [ "$preset" = tsan ]; then export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1; fi
 say "Testing under $preset: ${programs[*]}"
 test_it() {
   local log=build-$preset/$1.log
@@ -37,4 +36,4 @@ test_it() {
 }
 export -f test_it
 export preset
-printf '%s\n' "${programs[@]}" | xargs -P "$(nproc)" -I '{}' bash -c 'test_it {}' || die 1 "a test failed: build-$preset/*.log"
+printf '%s\n' "${programs[@]}" | xargs -P "$jobs" -I '{}' bash -c 'test_it {}' || die 1 "a test failed: build-$preset/*.log"
