@@ -3,6 +3,8 @@
 // Forwards to Google Benchmark's own reporters.
 #include "bench/reporter.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -52,7 +54,7 @@ Reporter::Reporter(std::shared_ptr<benchmark::BenchmarkReporter> inner, Progress
     : inner_(std::move(inner)),
       progress_(progress),
       for_people_(format == "console"),
-      hold_errors_(format == "csv") {}
+      hold_(format == "csv") {}
 
 bool Reporter::ReportContext(const Context& context) {
   inner_->SetOutputStream(&GetOutputStream());
@@ -61,8 +63,7 @@ bool Reporter::ReportContext(const Context& context) {
 }
 
 void Reporter::ReportRuns(const std::vector<Run>& runs) {
-  std::vector<Run> shown = std::move(held_);
-  held_.clear();
+  std::vector<Run> shown;
   for (const Run& run : runs) {
     if (run.error_occurred && run.error_message == kLeftOut) continue;
     shown.push_back(run);
@@ -70,10 +71,9 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
       shown.back().run_name.function_name = std::exchange(shown.back().report_label, "");
     }
     if (for_people_) use_base_units(shown.back().counters);
-    if (!run.error_occurred) hold_errors_ = false;
   }
-  if (hold_errors_) {
-    held_ = std::move(shown);
+  if (hold_) {
+    std::ranges::move(shown, std::back_inserter(held_));
     return;
   }
   if (shown.empty()) return;

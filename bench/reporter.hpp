@@ -32,8 +32,8 @@ class Reporter : public benchmark::BenchmarkReporter {
  private:
   std::shared_ptr<benchmark::BenchmarkReporter> inner_;
   Progress& progress_;
-  bool for_people_;   // console
-  bool hold_errors_;  // csv, whose columns are those of the first rows reported
+  bool for_people_;  // console
+  bool hold_;        // csv, whose columns are those of the first rows reported, until all are known
   std::vector<Run> held_;
 };
 

@@ -1,0 +1,41 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/reporter.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+namespace trainmeter {
+namespace {
+
+using ::testing::HasSubstr;
+
+benchmark::BenchmarkReporter::Run run_of(const std::string& name, const std::string& counter) {
+  benchmark::BenchmarkReporter::Run run;
+  run.run_name.function_name = name;
+  run.iterations = 1;
+  run.counters[counter] = benchmark::Counter(2);
+  return run;
+}
+
+// Google Benchmark's own ends the program where a later row has a counter that the first hadn't.
+TEST(Reporter, RowsOfCsvMayHaveOtherCountersThanTheFirst) {
+  Progress progress(2, false);
+  GoogleFlags flags;
+  flags.out_format = "csv";
+  const std::unique_ptr<Reporter> reporter = file_reporter(flags, progress);
+  std::ostringstream out;
+  reporter->SetOutputStream(&out);
+  reporter->SetErrorStream(&out);
+  reporter->ReportContext({});
+  reporter->ReportRuns({run_of("one", "TFLOP/s")});
+  reporter->ReportRuns({run_of("two", "GB/s")});
+  reporter->Finalize();
+  EXPECT_THAT(out.str(), HasSubstr("\"GB/s\",\"TFLOP/s\""));
+  EXPECT_THAT(out.str(), HasSubstr("\"two\""));
+}
+
+}  // namespace
+}  // namespace trainmeter
