@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The CPU's suite under sanitizers, in build-asan/ or build-tsan/:
-#   scripts/sanitize.sh asan [PROGRAM...]     addresses, leaks, undefined behaviour: all tests but the long ones, and those that are of
-#                                             the tree, Slurm or a browser; or these programs of build-asan/tests/ alone
-#   scripts/sanitize.sh tsan [PROGRAM...]     threads: the tests that start some
+#   scripts/sanitize.sh asan [PROGRAM[:FILTER]...]    addresses, leaks, undefined behaviour: all tests but the long ones, and those
+#                                                     that are of the tree, Slurm or a browser; or these of build-asan/tests/ alone
+#   scripts/sanitize.sh tsan [PROGRAM[:FILTER]...]    threads: the tests that start some
 source "$(dirname "$0")/common.sh"
 cd "$root"
 preset=${1:-}
@@ -21,16 +21,19 @@ if [ "$preset" = asan ] && [ ${#programs[@]} -eq 0 ]; then
 fi
 
 # Ranks as threads, the monitor, the journal, co-runners, the rendezvous, predictions side by side. g++'s OpenMP isn't instrumented, and
-# what its barriers order would look like races: one thread of it. MPI's ranks are processes: the sanitizer sees none of what they share.
+# what its barriers order would look like races: one thread of it, whoever asks for more. MPI's ranks are processes: the sanitizer sees none of what they share.
 if [ ${#programs[@]} -eq 0 ]; then
-  programs=(record_test kernels_static_test kernels_allreduce_test kernels_telemetry_test kernels_cpu_test bench_test report_test)
+  programs=(record_test kernels_static_test kernels_allreduce_test kernels_telemetry_test 'kernels_cpu_test:CoRunner*' bench_test
+    'report_test:Calibrate*:Validate*')
 fi
-build_preset "$preset" "${programs[@]}"
-if [ "$preset" = tsan ]; then export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1; fi
+build_preset "$preset" "${programs[@]%%:*}"
+if [ "$preset" = tsan ]; then export OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 OPENBLAS_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1; fi
 say "Testing under $preset: ${programs[*]}"
 test_it() {
-  local log=build-$preset/$1.log
-  "build-$preset/tests/$1" --gtest_brief=1 >"$log" 2>&1 && printf '%s: %s\n' "$1" "$(tail -n 1 "$log")" && return
+  local name=${1%%:*} filter='*'
+  if [[ $1 == *:* ]]; then filter=${1#*:}; fi
+  local log=build-$preset/$name.log
+  "build-$preset/tests/$name" --gtest_brief=1 --gtest_filter="$filter" >"$log" 2>&1 && printf '%s: %s\n' "$1" "$(tail -n 1 "$log")" && return
   tail -n 60 "$log"
   return 1
 }

