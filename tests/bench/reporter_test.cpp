@@ -29,6 +29,7 @@ TEST(Reporter, RowsOfCsvMayHaveOtherCountersThanTheFirst) {
   std::ostringstream out;
   reporter->SetOutputStream(&out);
   reporter->SetErrorStream(&out);
+  benchmark::BenchmarkReporter::Context::executable_name = "test";  // of all reporters
   reporter->ReportContext({});
   reporter->ReportRuns({run_of("one", "TFLOP/s")});
   reporter->ReportRuns({run_of("two", "GB/s")});
