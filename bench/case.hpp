@@ -52,11 +52,6 @@ struct Case {
   std::optional<Overlap> overlap;  // of overlap_bench
 };
 
-// The first of some ways to do the same that works here, into `used` which it is; each with its own
-// operands, or with `operands`. Unavailable where none does.
-std::unique_ptr<Operation> make_first(const std::vector<Case>& ways, const OperandOptions& operands,
-                                      const Case*& used);
-
 // What a case list was asked for and cannot have here, one reason each ("gemm/fp8: ...").
 struct CaseList {
   std::vector<Case> cases;

@@ -124,6 +124,19 @@ void StepFinder::gemm(const GemmWork& work, DType dtype) {
                                 [&](const Case& way) { return way.backend == options_.prefer; });
 }
 
+std::unique_ptr<Operation> make_first(const Ways& ways, const OperandOptions& operands,
+                                      const Case*& used) {
+  for (const Case& way : ways) {
+    used = &way;
+    try {
+      return way.make(way.operands.value_or(operands));
+    } catch (const Unavailable& error) {
+      if (&way == &ways.back()) throw Unavailable(fmt::format("{}: {}", way.name, error.what()));
+    }
+  }
+  throw std::logic_error("a part has at least one way to be done");
+}
+
 MakeStep layer_maker(const Options& options, const Target& target, DType precision) {
   return [options, target, precision](const LayerStep& step) {
     StepFinder finder(options, target);

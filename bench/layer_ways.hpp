@@ -39,7 +39,12 @@ class StepFinder {
   std::string why_none_;
 };
 
-// Prepares a step by the first way that works. Unavailable where none does.
+// The first way that works here, into `used` which it is; each with its own operands, or with
+// `operands`. Unavailable where none does.
+std::unique_ptr<Operation> make_first(const Ways& ways, const OperandOptions& operands,
+                                      const Case*& used);
+
+// Prepares a step so.
 MakeStep layer_maker(const Options& options, const Target& target, DType precision);
 
 }  // namespace trainmeter

@@ -5,6 +5,7 @@
 #include "bench/exit_code.hpp"
 #include "bench/layer_measure.hpp"
 #include "bench/layer_rows.hpp"
+#include "bench/layer_ways.hpp"
 #include "bench/monitor.hpp"
 #include "bench/runner.hpp"
 #include "bench/sentinel.hpp"
@@ -44,19 +45,6 @@ void take_check(const Check& check, Measurement& layer) {
 }
 
 }  // namespace
-
-std::unique_ptr<Operation> make_first(const std::vector<Case>& ways, const OperandOptions& operands,
-                                      const Case*& used) {
-  for (const Case& way : ways) {
-    used = &way;
-    try {
-      return way.make(way.operands.value_or(operands));
-    } catch (const Unavailable& error) {
-      if (&way == &ways.back()) throw Unavailable(fmt::format("{}: {}", way.name, error.what()));
-    }
-  }
-  throw std::logic_error("a part has at least one way to be done");
-}
 
 Outcome Runner::run_layer(const Plan& plan) {
   const Case& layer = plan.main;

@@ -15,7 +15,7 @@ endif()
 add_library(trainmeter_hopper OBJECT gemm_hopper.cu gemm_hopper_fp8.cu gemm_hopper_grouped.cu)
 # What ptxas says of them is kept beside each object: tests/kernels/hopper_ptxas.py reads it.
 set_target_properties(trainmeter_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real
-  RULE_LAUNCH_COMPILE "sh ${CMAKE_CURRENT_SOURCE_DIR}/keep_said.sh <OBJECT>")
+  RULE_LAUNCH_COMPILE "sh ${PROJECT_SOURCE_DIR}/cmake/keep_said.sh <OBJECT>")
 target_compile_options(trainmeter_hopper PRIVATE -Xptxas=-v)
 target_include_directories(trainmeter_hopper PRIVATE $<TARGET_PROPERTY:trainmeter_kernels,INTERFACE_INCLUDE_DIRECTORIES>)
 target_link_libraries(trainmeter_hopper PRIVATE trainmeter_flags CUDA::cudart_static)

@@ -20,9 +20,9 @@ namespace {
 
 using Words = std::set<std::string>;
 
-const Words kPrograms = {"gemm_bench",    "memory_bench", "attention_bench", "collective_bench",
-                         "layer_bench",   "nccl-tests",   "nvbandwidth",     "google-benchmark",
-                         "validate_step", "overlap_bench"};
+const Words kPrograms = {"gemm_bench",    "memory_bench",  "attention_bench", "collective_bench",
+                         "layer_bench",   "nccl-tests",    "nvbandwidth",     "google-benchmark",
+                         "validate_step", "overlap_bench", "peer_gemm"};
 const Words kOperations(operation_names().begin(), operation_names().end());
 const Words kBackends = {"onednn",    "openblas",    "cublaslt", "openmp",   "openmp_nt", "cuda",
                          "cuda_bulk", "copy_engine", "nccl",     "mpi",      "registers", "shm",
