@@ -21,13 +21,13 @@
 namespace trainmeter {
 namespace {
 
-std::int64_t whole(StrictObject& object, const std::string& key) {
+std::int64_t whole(StrictObject& object, std::string_view key) {
   const std::int64_t value = object.integer(key);
   if (value < 0) object.refuse(key, "a whole number of at least 0");
   return value;
 }
 
-std::map<std::string, std::string> text_map(StrictObject& object, const std::string& key) {
+std::map<std::string, std::string> text_map(StrictObject& object, std::string_view key) {
   const auto& value = object.raw(key);
   if (!value.is_object()) object.refuse(key, "an object of strings");
   std::map<std::string, std::string> out;
@@ -38,7 +38,7 @@ std::map<std::string, std::string> text_map(StrictObject& object, const std::str
   return out;
 }
 
-std::vector<double> positive_numbers(StrictObject& object, const std::string& key) {
+std::vector<double> positive_numbers(StrictObject& object, std::string_view key) {
   std::vector<double> values = object.numbers(key);
   if (!std::ranges::all_of(values, [](double x) { return x > 0; })) {
     object.refuse(key, "numbers above 0");
@@ -75,7 +75,7 @@ Discipline read_discipline(StrictObject object) {
   return discipline;
 }
 
-Header read_header(StrictObject object) {
+Header read_header(StrictObject& object) {
   if (const std::int64_t schema = object.count("schema"); schema != kRecordSchema) {
     object.refuse("schema",
                   fmt::format("{}, which this program reads{}", kRecordSchema,
@@ -165,7 +165,7 @@ std::vector<Probe> read_probes(StrictObject& object) {
   return out;
 }
 
-Measurement read_measurement(StrictObject object) {
+Measurement read_measurement(StrictObject& object) {
   Measurement m;
   (void)object.text("kind");
   m.session = object.text("session");
@@ -221,7 +221,8 @@ void refuse_length(std::uint64_t bytes, const std::filesystem::path& file) {
 
 Measurement measurement_from_json_line(const std::string& line) {
   const nlohmann::json json = nlohmann::json::parse(line);
-  return read_measurement({json, "a device's row"});
+  StrictObject object(json, "a device's row");
+  return read_measurement(object);
 }
 
 Record read_record(const std::filesystem::path& file) {

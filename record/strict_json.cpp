@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
+#include <set>
 #include <utility>
 
 namespace trainmeter {
@@ -99,60 +101,64 @@ StrictObject::StrictObject(const nlohmann::json& value, std::string where, std::
   }
 }
 
-std::string StrictObject::path_of(const std::string& key) const {
+std::string StrictObject::path_of(std::string_view key) const {
   return (path_.empty() ? "" : path_ + ".") + shortened(key);
 }
 
-void StrictObject::refuse(const std::string& key, const std::string& expected) const {
+void StrictObject::refuse(std::string_view key, std::string_view expected) const {
   const auto found = value_->find(key);
   throw BadInput(fmt::format("{}: {}: expected {}, found {}", where_, path_of(key), expected,
                              found == value_->end() ? "nothing" : shown(*found)));
 }
 
-bool StrictObject::has(const std::string& key) {
-  known_.insert(key);
-  return value_->contains(key);
-}
-
-const nlohmann::json& StrictObject::at(const std::string& key) {
-  known_.insert(key);
+const nlohmann::json* StrictObject::find(std::string_view key) {
   const auto found = value_->find(key);
   if (found == value_->end()) {
-    std::vector<std::string> keys;
-    for (const auto& item : value_->items()) keys.push_back(item.key());
-    const std::string near = nearest(key, keys);
-    throw BadInput(
-        fmt::format("{}: {}: missing{}", where_, path_of(key),
-                    near.empty() ? "" : fmt::format(" (there is '{}')", shortened(near))));
+    absent_.emplace_back(key);
+    return nullptr;
   }
-  return *found;
+  asked_.push_back(&*found);
+  return asked_.back();
 }
 
-std::string StrictObject::text(const std::string& key) {
+bool StrictObject::has(std::string_view key) {
+  return find(key) != nullptr;
+}
+
+const nlohmann::json& StrictObject::at(std::string_view key) {
+  if (const auto* found = find(key)) return *found;
+  std::vector<std::string> keys;
+  for (const auto& item : value_->items()) keys.push_back(item.key());
+  const std::string near = nearest(key, keys);
+  throw BadInput(fmt::format("{}: {}: missing{}", where_, path_of(key),
+                             near.empty() ? "" : fmt::format(" (there is '{}')", shortened(near))));
+}
+
+std::string StrictObject::text(std::string_view key) {
   const auto& value = at(key);
   if (!value.is_string()) refuse(key, "a string");
   return value.get<std::string>();
 }
 
-double StrictObject::number(const std::string& key) {
+double StrictObject::number(std::string_view key) {
   const auto& value = at(key);
   if (!value.is_number() || !std::isfinite(value.get<double>())) refuse(key, "a number");
   return value.get<double>();
 }
 
-double StrictObject::positive(const std::string& key) {
+double StrictObject::positive(std::string_view key) {
   const double value = number(key);
   if (!(value > 0)) refuse(key, "a number above 0");
   return value;
 }
 
-double StrictObject::non_negative(const std::string& key) {
+double StrictObject::non_negative(std::string_view key) {
   const double value = number(key);
   if (!(value >= 0)) refuse(key, "a number of at least 0");
   return value;
 }
 
-std::int64_t StrictObject::integer(const std::string& key) {
+std::int64_t StrictObject::integer(std::string_view key) {
   constexpr double kExact = 9007199254740992.0;  // 2^53: whole numbers are exact below it
   const auto& found = at(key);
   if (!found.is_number()) refuse(key, "a whole number");
@@ -161,19 +167,19 @@ std::int64_t StrictObject::integer(const std::string& key) {
   return static_cast<std::int64_t>(value);
 }
 
-std::int64_t StrictObject::count(const std::string& key) {
+std::int64_t StrictObject::count(std::string_view key) {
   const std::int64_t value = integer(key);
   if (value < 1) refuse(key, "a whole number of at least 1");
   return value;
 }
 
-bool StrictObject::boolean(const std::string& key) {
+bool StrictObject::boolean(std::string_view key) {
   const auto& value = at(key);
   if (!value.is_boolean()) refuse(key, "true or false");
   return value.get<bool>();
 }
 
-std::string StrictObject::one_of(const std::string& key, const std::vector<std::string>& allowed) {
+std::string StrictObject::one_of(std::string_view key, const std::vector<std::string>& allowed) {
   std::string value = text(key);
   if (std::ranges::find(allowed, value) == allowed.end()) {
     refuse(key, fmt::format("one of {}", fmt::join(allowed, ", ")));
@@ -181,7 +187,7 @@ std::string StrictObject::one_of(const std::string& key, const std::vector<std::
   return value;
 }
 
-std::vector<std::string> StrictObject::texts(const std::string& key) {
+std::vector<std::string> StrictObject::texts(std::string_view key) {
   const auto& value = at(key);
   if (!value.is_array() ||
       !std::ranges::all_of(value, [](const auto& x) { return x.is_string(); })) {
@@ -190,7 +196,7 @@ std::vector<std::string> StrictObject::texts(const std::string& key) {
   return value.get<std::vector<std::string>>();
 }
 
-std::vector<double> StrictObject::numbers(const std::string& key) {
+std::vector<double> StrictObject::numbers(std::string_view key) {
   const auto& value = at(key);
   if (!value.is_array() || !std::ranges::all_of(value, [](const auto& x) {
         return x.is_number() && std::isfinite(x.template get<double>());
@@ -200,11 +206,11 @@ std::vector<double> StrictObject::numbers(const std::string& key) {
   return value.get<std::vector<double>>();
 }
 
-StrictObject StrictObject::object(const std::string& key) {
+StrictObject StrictObject::object(std::string_view key) {
   return {at(key), where_, path_of(key)};
 }
 
-std::vector<StrictObject> StrictObject::objects(const std::string& key) {
+std::vector<StrictObject> StrictObject::objects(std::string_view key) {
   const auto& value = at(key);
   if (!value.is_array()) refuse(key, "a list of objects");
   std::vector<StrictObject> out;
@@ -214,21 +220,29 @@ std::vector<StrictObject> StrictObject::objects(const std::string& key) {
   return out;
 }
 
-const nlohmann::json& StrictObject::raw(const std::string& key) {
+const nlohmann::json& StrictObject::raw(std::string_view key) {
   return at(key);
 }
 
 void StrictObject::finish() const {
-  const auto& members = value_->get_ref<const nlohmann::json::object_t&>();  // in order, as known_
-  if (std::ranges::includes(known_, members, {}, {}, [](const auto& item) { return item.first; }))
-    return;
-  for (const auto& item : value_->items()) {
-    if (known_.contains(item.key())) continue;
-    const std::string near = nearest(item.key(), {known_.begin(), known_.end()});
-    throw BadInput(fmt::format("{}: {}: unknown key{}", where_, path_of(item.key()),
-                               near.empty() ? fmt::format(" (known: {})", fmt::join(known_, ", "))
-                                            : fmt::format(" (did you mean '{}'?)", near)));
+  const auto& members = value_->get_ref<const nlohmann::json::object_t&>();
+  std::vector<const nlohmann::json*> asked = asked_;
+  std::ranges::sort(asked, std::less<>());
+  asked.erase(std::ranges::unique(asked).begin(), asked.end());
+  if (asked.size() == members.size()) return;
+  std::set<std::string> known(absent_.begin(), absent_.end());
+  std::string unknown;
+  for (const auto& [key, member] : members) {
+    if (std::ranges::binary_search(asked, &member, std::less<>())) {
+      known.insert(key);
+    } else if (unknown.empty()) {
+      unknown = key;
+    }
   }
+  const std::string near = nearest(unknown, {known.begin(), known.end()});
+  throw BadInput(fmt::format("{}: {}: unknown key{}", where_, path_of(unknown),
+                             near.empty() ? fmt::format(" (known: {})", fmt::join(known, ", "))
+                                          : fmt::format(" (did you mean '{}'?)", near)));
 }
 
 }  // namespace trainmeter

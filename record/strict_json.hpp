@@ -11,7 +11,6 @@
 #include <filesystem>
 #include <initializer_list>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,41 +31,46 @@ class StrictObject {
  public:
   StrictObject(const nlohmann::json& value, std::string where, std::string path = "");
 
-  [[nodiscard]] bool has(const std::string& key);  // marks the key as known
-  [[nodiscard]] std::string text(const std::string& key);
-  [[nodiscard]] double number(const std::string& key);         // finite
-  [[nodiscard]] double positive(const std::string& key);       // finite and > 0
-  [[nodiscard]] double non_negative(const std::string& key);   // finite and >= 0
-  [[nodiscard]] std::int64_t integer(const std::string& key);  // whole (1e12 is), |x| < 2^53
-  [[nodiscard]] std::int64_t count(const std::string& key);    // whole and >= 1
-  [[nodiscard]] bool boolean(const std::string& key);
-  [[nodiscard]] std::string one_of(const std::string& key, const std::vector<std::string>& allowed);
-  [[nodiscard]] std::vector<std::string> texts(const std::string& key);
-  [[nodiscard]] std::vector<double> numbers(const std::string& key);
-  [[nodiscard]] StrictObject object(const std::string& key);
-  [[nodiscard]] std::vector<StrictObject> objects(const std::string& key);
-  [[nodiscard]] const nlohmann::json& raw(const std::string& key);
+  [[nodiscard]] bool has(std::string_view key);  // marks the key as known
+  [[nodiscard]] std::string text(std::string_view key);
+  [[nodiscard]] double number(std::string_view key);         // finite
+  [[nodiscard]] double positive(std::string_view key);       // finite and > 0
+  [[nodiscard]] double non_negative(std::string_view key);   // finite and >= 0
+  [[nodiscard]] std::int64_t integer(std::string_view key);  // whole (1e12 is), |x| < 2^53
+  [[nodiscard]] std::int64_t count(std::string_view key);    // whole and >= 1
+  [[nodiscard]] bool boolean(std::string_view key);
+  [[nodiscard]] std::string one_of(std::string_view key, const std::vector<std::string>& allowed);
+  [[nodiscard]] std::vector<std::string> texts(std::string_view key);
+  [[nodiscard]] std::vector<double> numbers(std::string_view key);
+  [[nodiscard]] StrictObject object(std::string_view key);
+  [[nodiscard]] std::vector<StrictObject> objects(std::string_view key);
+  [[nodiscard]] const nlohmann::json& raw(std::string_view key);
 
   // The same, or nothing where the key is absent: optional(&StrictObject::positive, "power_w").
   template <class T>
-  [[nodiscard]] std::optional<T> optional(T (StrictObject::*get)(const std::string&),
-                                          const std::string& key) {
+  [[nodiscard]] std::optional<T> optional(T (StrictObject::*get)(std::string_view),
+                                          std::string_view key) {
     if (!has(key)) return std::nullopt;
     return (this->*get)(key);
   }
 
   void finish() const;  // BadInput on the first unknown key
-  [[noreturn]] void refuse(const std::string& key, const std::string& expected) const;
+  [[noreturn]] void refuse(std::string_view key, std::string_view expected) const;
   [[nodiscard]] const std::string& where() const { return where_; }
-  [[nodiscard]] std::string path_of(const std::string& key) const;
+  [[nodiscard]] std::string path_of(std::string_view key) const;
 
  private:
-  const nlohmann::json& at(const std::string& key);
+  const nlohmann::json& at(std::string_view key);
+  const nlohmann::json* find(
+      std::string_view key);  // marks it as known; nullptr where it is absent
 
   const nlohmann::json* value_;
   std::string where_;
   std::string path_;
-  std::set<std::string> known_;
+  // The known keys: members that were asked for, and names that were asked for in vain. A fleet's
+  // records ask for millions, nearly all of them there.
+  std::vector<const nlohmann::json*> asked_;
+  std::vector<std::string> absent_;
 };
 
 }  // namespace trainmeter

@@ -51,14 +51,23 @@ struct AcceptCommand : Command {
   void for_each_record(const std::function<void(const Record&)>& use) const {
     const auto files = record_files(fmt::format("{}", fmt::join(lists, ",")));
     const std::size_t most = std::max(1U, std::thread::hardware_concurrency());
-    std::deque<std::future<Record>> reading;
+    constexpr std::size_t kFiles = 16;  // of a thread, which takes longer to start than one file
+    const auto read = [&files](std::size_t first) {
+      std::vector<Record> records;
+      for (std::size_t i = first; i < std::min(first + kFiles, files.size()); ++i)
+        records.push_back(read_record(files[i]));
+      return records;
+    };
+    std::deque<std::future<std::vector<Record>>> reading;
     for (std::size_t next = 0; next < files.size() || !reading.empty();) {
-      while (next < files.size() && reading.size() < most)
-        reading.push_back(std::async(std::launch::async, read_record, files[next++]));
-      const Record record = reading.front().get();
+      for (; next < files.size() && reading.size() < most; next += kFiles)
+        reading.push_back(std::async(std::launch::async, read, next));
+      const std::vector<Record> records = reading.front().get();
       reading.pop_front();
-      warn(record.warnings);
-      use(record);
+      for (const Record& record : records) {
+        warn(record.warnings);
+        use(record);
+      }
     }
   }
 

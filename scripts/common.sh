@@ -13,6 +13,7 @@ packages=(g++ cmake ninja-build git ca-certificates
 torch_packages=(python3-torch libopenblas0-openmp)  # without an OpenBLAS its fp32 GEMM is the reference one
 test_packages=(libgtest-dev libgmock-dev python3 python3-venv chromium chromium-driver python3-selenium slurm-wlm munge iproute2)
 fuzz_packages=(clang libclang-rt-dev llvm)
+long_packages=(buildah debootstrap)
 
 # install_missing PACKAGE...: nothing where all are there, so that a set-up machine needs no network.
 install_missing() {

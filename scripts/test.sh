@@ -8,7 +8,7 @@ source "$(dirname "$0")/common.sh"
 
 exclude=(-LE long) all=
 if [ "${1:-}" = --all ]; then exclude=() all=yes; shift; fi
-install_missing "${packages[@]}" "${test_packages[@]}"
+install_missing "${packages[@]}" "${test_packages[@]}" ${all:+"${long_packages[@]}"}
 build_with ON all
 set_up_charts || printf 'no charts: pages and Markdown keep their tables\n' >&2
 set_up_disassembler || printf 'no disassembler: the machine code is not looked at\n' >&2
