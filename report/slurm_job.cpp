@@ -95,7 +95,7 @@ std::vector<std::string> sbatch_command(const JobRequest& request) {
   const auto argument = [&words](const char* name, const std::string& value) {
     words.insert(words.end(), {name, value});
   };
-  argument("--bin", request.programs.string());
+  if (site.container.empty()) argument("--bin", request.programs.string());  // else the image's
   argument("--jobs", request.jobs.string());
   argument("--device", request.device);
   argument("--case-seconds", fmt::format("{}", request.case_seconds));

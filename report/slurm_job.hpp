@@ -16,7 +16,7 @@ namespace trainmeter {
 // What is particular to a site: a JSON file, every key optional.
 struct Site {
   std::vector<std::string> modules;     // loaded before anything runs
-  std::string container;                // image that the programs run in, by apptainer
+  std::string container;                // image whose /opt/trainmeter/bin is run, by apptainer
   std::string partition, account, qos;  // of sbatch
   std::string gres = "gpu";             // GPUs' name in Slurm's generic resources: gpu, gpu:h100
   std::int64_t gpus_per_node = 0;       // to ask for; 0: none

@@ -11,7 +11,7 @@ packages=(g++ cmake ninja-build git ca-certificates
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev libeigen3-dev libboost-dev libssl-dev
   libdnnl-dev libopenblas-openmp-dev libopenmpi-dev openmpi-bin libgloo-dev)
 torch_packages=(python3-torch libopenblas0-openmp)  # without an OpenBLAS its fp32 GEMM is the reference one
-test_packages=(libgtest-dev libgmock-dev python3 python3-venv chromium chromium-driver python3-selenium slurm-wlm munge iproute2)
+test_packages=(libgtest-dev libgmock-dev python3 python3-venv chromium chromium-driver python3-selenium slurm-wlm munge environment-modules iproute2)
 fuzz_packages=(clang libclang-rt-dev llvm)
 long_packages=(buildah debootstrap)
 

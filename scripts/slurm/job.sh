@@ -1,13 +1,13 @@
 # What the batch scripts here share: arguments, steps that a signal can end, what is kept. Sourced by them, not run.
 # shellcheck shell=bash
 # Arguments of every batch script, after the folder of these scripts; `trainmeter submit` passes them, none reaches a shell as text:
-#   --bin DIR      the programs (build/bin of the folder that the job was submitted in)
+#   --bin DIR      the programs (build/bin of the folder that the job was submitted in; of an image its /opt/trainmeter/bin)
 #   --jobs DIR     the job works in DIR/<job id> (trainmeter-jobs)
 #   --device D     gpu or cpu (gpu)      --case-seconds S  most sampling of a case (2)
 #   --module M     load it first; repeatable      --image FILE  run the programs in this container, by apptainer
 #   --mpi TYPE     of srun, for steps over several nodes (pmix)
 set -euo pipefail
-bin=$PWD/build/bin jobs=$PWD/trainmeter-jobs device=gpu case_seconds=2 mpi=pmix inside=() modules=()
+bin='' jobs=$PWD/trainmeter-jobs device=gpu case_seconds=2 mpi=pmix image='' modules=()
 while [ $# -gt 0 ]; do
   value=${2:?"$1 needs a value"}
   case $1 in
@@ -16,13 +16,20 @@ while [ $# -gt 0 ]; do
     --device) device=$value ;;
     --case-seconds) case_seconds=$value ;;
     --module) modules+=("$value") ;;
-    --image) inside=(apptainer exec --nv --bind "$jobs" "$value") ;;
+    --image) image=$value ;;
     --mpi) mpi=$value ;;
     *) printf "unknown argument '%s'\n" "$1" >&2; exit 2 ;;
   esac
   shift 2
 done
-if [ ${#modules[@]} -gt 0 ]; then module load "${modules[@]}"; fi
+inside=()  # what a step's command begins with
+if [ -n "$image" ]; then
+  # shellcheck disable=SC2154  # $here: of the script that sources this one
+  inside=(apptainer exec --bind "$jobs" --bind "$here" "$image")
+  if [ "$device" = gpu ]; then inside=(apptainer exec --nv "${inside[@]:2}"); fi
+fi
+bin=${bin:-${image:+/opt/trainmeter/bin}}
+bin=${bin:-$PWD/build/bin}
 export TRAINMETER_CASE_SECONDS=$case_seconds
 # What ranks that meet without MPI show each other that they hold: this start's own secret, in its environment alone.
 export TRAINMETER_TOKEN=${TRAINMETER_TOKEN:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}
@@ -78,3 +85,23 @@ finish() {
   printf '%s\n' "$worst" >"$ended.part" && mv "$ended.part" "$ended"
   exit "$worst"
 }
+
+# Sites define `module` for login shells, which this isn't, in words that aren't made for -eu.
+if [ ${#modules[@]} -gt 0 ]; then
+  set +eu
+  if ! type -t module >/dev/null; then
+    for file in ${MODULESHOME:+"$MODULESHOME/init/bash"} /etc/profile.d/{modules,lmod,z00_lmod}.sh; do
+      # shellcheck source=/dev/null
+      if [ -r "$file" ]; then source "$file"; break; fi
+    done
+  fi
+  module load "${modules[@]}"
+  code=$?
+  set -eu
+  if [ "$code" -ne 0 ]; then
+    say "module load ${modules[*]}: failed; the site file names modules that this node has not"
+    code=3
+    note
+    finish
+  fi
+fi

@@ -126,6 +126,39 @@ def case_report(c):
     assert merged.exists() and not merged.with_suffix(".jsonl.part").exists()
 
 
+APPTAINER = """#!/bin/bash
+# In apptainer's place: runs the command here, with the programs that an image would have.
+printf '%s\\n' "$*" >>CALLS
+until [ "$1" = /images/trainmeter.sif ]; do shift; done
+shift
+exec "${@//\\/opt\\/trainmeter\\/bin/PROGRAMS}"
+"""
+
+
+def case_site(c):
+    """A module that the job loads, as a login shell would, and a container whose programs it runs."""
+    if not pathlib.Path("/etc/profile.d/modules.sh").exists():
+        print("site: left out, no modules here (apt-get install environment-modules)")
+        return
+    modules, tools, calls = c.folder / "modulefiles", c.folder / "tools", c.folder / "calls"
+    (modules / "toolkit").mkdir(parents=True)
+    (modules / "toolkit/1").write_text(f"#%Module1.0\nprepend-path PATH {tools}\n")
+    tools.mkdir()
+    (tools / "apptainer").write_text(APPTAINER.replace("CALLS", str(calls)).replace("PROGRAMS", str(c.bin).replace("/", "\\/")))
+    (tools / "apptainer").chmod(0o755)
+    os.environ["MODULEPATH"] = str(modules)
+    site = c.folder / "container.json"
+    site.write_text(json.dumps({"modules": ["toolkit/1"], "container": "/images/trainmeter.sif"}))
+    done = c.submit(*QUICK, "--site", str(site))
+    assert "cases measured" in done.stderr and "gemm" in done.stdout, (done.stderr, done.stdout)
+    jobs, scripts = c.folder / "trainmeter-jobs", SOURCE / "scripts/slurm"
+    assert calls.read_text().startswith(f"exec --bind {jobs} --bind {scripts} /images/trainmeter.sif bash {scripts}/measure_node.sh"), calls.read_text()
+    assert "/opt/trainmeter/bin" in calls.read_text(), calls.read_text()
+    site.write_text(json.dumps({"modules": ["toolkit/2"]}))
+    done = c.submit(*QUICK, "--site", str(site), codes=(3,))
+    assert "toolkit/2: failed" in done.stderr + c.log(done.stderr.split("job ")[1].split(",")[0]), done.stderr
+
+
 def case_refusals(c):
     """Nothing reaches sbatch, let alone a shell, that isn't what it should be."""
     site = c.folder / "evil.json"
