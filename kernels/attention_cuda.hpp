@@ -24,6 +24,7 @@ class DeviceAttention : public Operation {
  protected:
   [[nodiscard]] const AttentionProblem& problem() const { return problem_; }
   [[nodiscard]] cudaStream_t queue() const { return stream_.get(); }
+  void wait() const { stream_.wait(); }
   // One set's, by AttentionTensor; null where the pass doesn't have it.
   [[nodiscard]] std::array<void*, kAttentionTensors> tensors(int set) const;
   // Backward reads O and L: waits for the forward pass that wrote them to set 0, and copies them to

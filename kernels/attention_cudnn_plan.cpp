@@ -4,8 +4,8 @@
 // cuDNN's from the library that kernels/cudnn_library.hpp loaded.
 //
 // Its statistics are our L: the natural logarithm of a query's sum of exponentials of scaled scores
-// (its composite graph says so in operations, cudnn_frontend/node/softmax.h: the row's maximum plus
-// the logarithm, PointwiseMode_t::LOG, of the sum).
+// (cudnn_frontend/node/softmax.h: the row's maximum plus PointwiseMode_t::LOG of the sum; base 2 is
+// by a flag that isn't set here).
 #include "kernels/attention_cudnn_plan.hpp"
 
 #include "kernels/cudnn_library.hpp"
