@@ -107,15 +107,25 @@ fe::graph::Graph graph_of(const AttentionProblem& p, int compute_capability) {
   return graph;
 }
 
+// Until cuDNN has said which of its engines can do it. `handle`: none for a device that the graph
+// was told of.
+void find_engines(fe::graph::Graph& graph, cudnnHandle_t handle) {
+  require(graph.validate());
+  require(graph.build_operation_graph(handle));
+  require(graph.create_execution_plans({fe::HeurMode_t::A}));
+  require(graph.check_support());
+}
+
 class Handle {
  public:
   explicit Handle(void* stream) {
     if (fe::detail::create_handle(&handle_) != CUDNN_STATUS_SUCCESS)
-      throw Unavailable("cudnn: cudnnCreate failed: " + fe::detail::get_last_error_string_());
+      throw Unavailable(in_a_line("cudnnCreate failed: " + fe::detail::get_last_error_string_()));
     if (fe::detail::set_stream(handle_, static_cast<cudaStream_t>(stream)) !=
         CUDNN_STATUS_SUCCESS) {
       (void)fe::detail::destroy_handle(handle_);
-      throw Unavailable("cudnn: cudnnSetStream failed: " + fe::detail::get_last_error_string_());
+      throw Unavailable(
+          in_a_line("cudnnSetStream failed: " + fe::detail::get_last_error_string_()));
     }
   }
   ~Handle() { (void)fe::detail::destroy_handle(handle_); }
@@ -153,12 +163,8 @@ CudnnAttentionPlan::CudnnAttentionPlan(const AttentionProblem& problem, int comp
   try {
     built_ = std::unique_ptr<Built>(
         new Built{Handle(stream), graph_of(problem, compute_capability), {}});
-    fe::graph::Graph& graph = built_->graph;
-    require(graph.validate());
-    require(graph.build_operation_graph(built_->handle.get()));
-    require(graph.create_execution_plans({fe::HeurMode_t::A}));
-    require(graph.check_support());
-    require(graph.build_plans(fe::BuildPlanPolicy_t::HEURISTICS_CHOICE));
+    find_engines(built_->graph, built_->handle.get());
+    require(built_->graph.build_plans(fe::BuildPlanPolicy_t::HEURISTICS_CHOICE));
   } catch (const Unavailable&) {
     throw;
   } catch (const std::runtime_error& error) {  // a function that this library doesn't have
@@ -202,10 +208,7 @@ std::string why_no_cudnn_engine(const AttentionProblem& problem, int compute_cap
   fe::graph::Graph graph = graph_of(problem, compute_capability);
   graph.set_device_properties(device);
   try {
-    require(graph.validate());
-    require(graph.build_operation_graph());
-    require(graph.create_execution_plans({fe::HeurMode_t::A}));
-    require(graph.check_support());
+    find_engines(graph, nullptr);
   } catch (const Unavailable& error) {
     return error.what();
   }

@@ -33,8 +33,8 @@ CudnnLibrary load() {
 }  // namespace
 
 const CudnnLibrary& cudnn_library() {
-  static const CudnnLibrary library = load();
-  return library;
+  static const CudnnLibrary kLibrary = load();
+  return kLibrary;
 }
 
 std::string cudnn_version_text(std::size_t version) {

@@ -10,11 +10,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdint>
 #include <cstdio>
 #include <dlfcn.h>
-#include <set>
 #include <string>
-#include <vector>
 
 namespace trainmeter {
 namespace {
