@@ -10,6 +10,8 @@ if(TRAINMETER_HAS_CUDNN)
   target_sources(trainmeter_kernels PRIVATE attention_cudnn.cpp attention_cudnn_plan.cpp cudnn_library.cpp)
   target_link_libraries(trainmeter_kernels PRIVATE trainmeter_cudnn)
   # Everything of cuDNN's by dlsym; without what writes graphs as JSON.
+  # Its headers take a minute to optimise, and what they do is prepare.
+  set_source_files_properties(attention_cudnn_plan.cpp PROPERTIES COMPILE_OPTIONS "-O1;-g0")
   set_property(SOURCE attention_cudnn_plan.cpp PROPERTY COMPILE_DEFINITIONS NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING CUDNN_FRONTEND_SKIP_JSON_LIB)
 endif()
 if(TRAINMETER_HAS_NCCL)
