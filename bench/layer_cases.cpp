@@ -141,12 +141,16 @@ class Builder {
   CaseList list_;
 };
 
-void require_known_backend(const std::string& name) {
-  if (name.empty()) return;
+void require_known_backends(const std::vector<std::string>& names) {
   std::vector<std::string_view> known;
   for (const GemmBackend& backend : gemm_backends()) known.push_back(backend.name);
-  if (std::ranges::find(known, name) == known.end())
-    throw BadInput(fmt::format("--prefer={}: expected one of {}", name, fmt::join(known, ", ")));
+  for (const AttentionBackend& backend : attention_backends()) {
+    if (std::ranges::find(known, backend.name) == known.end()) known.push_back(backend.name);
+  }
+  for (const std::string& name : names) {
+    if (std::ranges::find(known, name) == known.end())
+      throw BadInput(fmt::format("--prefer={}: expected one of {}", name, fmt::join(known, ", ")));
+  }
 }
 
 std::vector<DType> precisions(const Options& options, const Target& target) {
@@ -167,7 +171,7 @@ std::vector<DType> precisions(const Options& options, const Target& target) {
 }  // namespace
 
 CaseList layer_cases(const Options& options, const Target& target) {
-  require_known_backend(options.prefer);
+  require_known_backends(options.prefer);
   std::vector<std::string> ids = options.models;
   if (ids.empty()) {
     ids = target.kind == DeviceKind::gpu ? std::vector<std::string>{"deepseek-v3", "llama-3-8b"}

@@ -89,6 +89,7 @@ Ways StepFinder::ways(const LayerStep& step, DType precision) {
   } else {
     each(step_backends(), kernel_of(step, dtype), step_case);
   }
+  std::ranges::stable_partition(ways_, [&](const Case& way) { return preferred(way.backend); });
   return std::move(ways_);
 }
 
@@ -96,12 +97,16 @@ std::string StepFinder::why_none() const {
   return why_none_.empty() ? "no implementation for this device was built in" : why_none_;
 }
 
+bool StepFinder::preferred(std::string_view backend) const {
+  return std::ranges::find(options_.prefer, backend) != options_.prefer.end();
+}
+
 template <class Backends, class Problem, class MakeCase>
 void StepFinder::each(const Backends& backends, const Problem& problem, MakeCase make) {
   for (const auto& backend : backends) {
     if (backend.device != target_.kind) continue;
     if constexpr (requires { backend.on_request; }) {
-      if (backend.on_request && backend.name != options_.prefer) continue;
+      if (backend.on_request && !preferred(backend.name)) continue;
     }
     if (const std::string why = backend.why_not(problem); why.empty()) {
       ways_.push_back(make(problem, backend));
@@ -120,8 +125,6 @@ void StepFinder::gemm(const GemmWork& work, DType dtype) {
          });
   }
   each(gemm_backends(), problem, gemm_case);
-  std::ranges::stable_partition(ways_,
-                                [&](const Case& way) { return way.backend == options_.prefer; });
 }
 
 std::unique_ptr<Operation> make_first(const Ways& ways, const OperandOptions& operands,

@@ -12,6 +12,7 @@
 #include "workload/layer_steps.hpp"
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,7 @@ class StepFinder {
   [[nodiscard]] std::string why_none() const;  // there were none
 
  private:
+  [[nodiscard]] bool preferred(std::string_view backend) const;
   template <class Backends, class Problem, class MakeCase>
   void each(const Backends& backends, const Problem& problem, MakeCase make);
   void gemm(const GemmWork& work, DType dtype);

@@ -30,8 +30,8 @@ constexpr std::int64_t kMaxSms = 1024;
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
   std::string max_seconds, target, case_seconds, dtypes, models, published, tokens, m, n, k,
       layouts, scalings, sms, groups, skews, batch, search, concurrent, bytes, threads, kernels,
-      seq_lens, passes, sequences, heads, kv_heads, head_dim, value_dim, experts, beside, co_sms,
-      rate;
+      seq_lens, passes, sequences, heads, kv_heads, head_dim, value_dim, experts, prefer, beside,
+      co_sms, rate;
   CollectiveFlags collective;
 };
 
@@ -144,8 +144,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--experts", raw.experts,
                    "so many of a model's experts are on this device (those of one of 64)");
     app.add_option("--pass", raw.passes, "LIST of forward, backward (both)");
-    app.add_option("--prefer", options.prefer,
-                   "BACKEND: of GEMMs, where it can (the vendor's library)");
+    app.add_option("--prefer", raw.prefer,
+                   "LIST: backends of GEMMs and attention, where they can (the vendor's library)");
   } else if (options.program == Program::attention) {
     app.add_option("--models", raw.models, "ID,...: the heads of these models, instead");
     app.add_option("--heads", raw.heads, "so many query heads, instead of the default ones");
@@ -251,6 +251,7 @@ void interpret(const Raw& raw, Options& options) {
   }
   if (!raw.seq_lens.empty()) options.seq_lens = parse_counts("--seq_len", raw.seq_lens, kMaxTokens);
   if (!raw.passes.empty()) options.passes = parse_list("--pass", raw.passes);
+  if (!raw.prefer.empty()) options.prefer = parse_list("--prefer", raw.prefer);
   std::vector<std::string> passes = {"forward", "backward"};
   if (options.program == Program::attention) passes.emplace_back("decode");
   for (const std::string& pass : options.passes) one_of("--pass", pass, passes);

@@ -56,7 +56,7 @@ struct Options {
   std::optional<std::int64_t> sequences, heads, kv_heads, head_dim, value_dim;
 
   std::optional<std::int64_t> experts;  // layer: of one GPU
-  std::string prefer;                   // layer: backend of GEMMs; empty: the vendor's
+  std::vector<std::string> prefer;      // layer: backends; without any: the vendor's
 
   std::vector<std::string> kernels;  // memory; empty: all
   std::vector<std::int64_t> bytes;   // memory: of one array; collective: payload

@@ -1,6 +1,7 @@
-# Decides once whether GPU kernels are built. Sets TRAINMETER_HAS_CUDA and TRAINMETER_HAS_NCCL, and says in one line what
-# was found and what is left out.
+# Decides once whether GPU kernels are built. Sets TRAINMETER_HAS_CUDA, TRAINMETER_HAS_CUDNN and TRAINMETER_HAS_NCCL, and says in
+# one line what was found and what is left out.
 set(TRAINMETER_HAS_CUDA OFF)
+set(TRAINMETER_HAS_CUDNN OFF)
 set(TRAINMETER_HAS_NCCL OFF)
 if(NOT TRAINMETER_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "TRAINMETER_CUDA=${TRAINMETER_CUDA}: expected AUTO, ON or OFF")
@@ -35,6 +36,9 @@ set(CMAKE_CUDA_RUNTIME_LIBRARY Static)  # so a program starts, and says why, whe
 enable_language(CUDA)
 set(TRAINMETER_HAS_CUDA ON)
 
+set(found "toolkit ${CUDAToolkit_VERSION}")
+set(left_out "")
+
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV NCCL_HOME PATH_SUFFIXES include)
 find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${CUDAToolkit_LIBRARY_DIR} ENV NCCL_HOME PATH_SUFFIXES lib lib64)
 if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
@@ -42,7 +46,28 @@ if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
   add_library(trainmeter_nccl INTERFACE)
   target_include_directories(trainmeter_nccl SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
   target_link_libraries(trainmeter_nccl INTERFACE ${NCCL_LIBRARY})
-  message(STATUS "CUDA: toolkit ${CUDAToolkit_VERSION}, NCCL at ${NCCL_LIBRARY}; nothing is left out")
+  string(APPEND found ", NCCL at ${NCCL_LIBRARY}")
 else()
-  message(STATUS "CUDA: toolkit ${CUDAToolkit_VERSION}, no NCCL; leaving out GPU collectives")
+  list(APPEND left_out "GPU collectives (no NCCL)")
+endif()
+
+# Headers alone: the library is loaded at run time.
+find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV CUDNN_HOME PATH_SUFFIXES include)
+find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${PROJECT_SOURCE_DIR}/build/cudnn-frontend/include ${PROJECT_BINARY_DIR}/cudnn-frontend/include)
+if(NOT CUDNN_INCLUDE_DIR)
+  list(APPEND left_out "cuDNN's attention (no cudnn.h)")
+elseif(NOT CUDNN_FRONTEND_INCLUDE_DIR)
+  list(APPEND left_out "cuDNN's attention (no cudnn-frontend: docs/dependencies.md)")
+else()
+  set(TRAINMETER_HAS_CUDNN ON)
+  add_library(trainmeter_cudnn INTERFACE)
+  target_include_directories(trainmeter_cudnn SYSTEM INTERFACE ${CUDNN_FRONTEND_INCLUDE_DIR} ${CUDNN_INCLUDE_DIR})
+  string(APPEND found ", cudnn-frontend at ${CUDNN_FRONTEND_INCLUDE_DIR}")
+endif()
+
+if(left_out)
+  list(JOIN left_out " and " left_out)
+  message(STATUS "CUDA: ${found}; leaving out ${left_out}")
+else()
+  message(STATUS "CUDA: ${found}; nothing is left out")
 endif()

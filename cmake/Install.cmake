@@ -49,6 +49,7 @@ install(CODE "
   foreach(library IN LISTS libraries)
     file(INSTALL \"\${library}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib\" FOLLOW_SYMLINK_CHAIN)
   endforeach()
+  set(cudnn_frontend \"$<$<BOOL:${TRAINMETER_HAS_CUDNN}>:${CUDNN_FRONTEND_INCLUDE_DIR}>\")
   include(\"${PROJECT_SOURCE_DIR}/cmake/Licences.cmake\")
   write_licences(\"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}/licences\" \${libraries})
 ")

@@ -1,5 +1,6 @@
 # write_licences(<folder> <path of a library>...): what a portable folder contains of others', and under which licence. NOTICES.txt has a line a
-# component; the text of each is the file of its Debian package. Called when installing.
+# component; the text of each is the file of its Debian package. Called when installing; `cudnn_frontend` is the folder of its headers,
+# where they were compiled in.
 function(write_licences folder)
   # Compiled in: these headers, and what belongs to them.
   set(compiled_in boost/version.hpp eigen3/Eigen/Core CLI/CLI.hpp fmt/format.h nlohmann/json.hpp benchmark/benchmark.h)
@@ -35,6 +36,16 @@ function(write_licences folder)
       string(APPEND elsewhere "${package}  built without Debian's package: its licence came with it\n")
     endif()
   endforeach()
+  if(cudnn_frontend)
+    file(GLOB texts ${cudnn_frontend}/../nvidia_cudnn_frontend-*.dist-info/licenses/*)
+    if(texts)
+      file(COPY ${texts} DESTINATION ${folder}/cudnn-frontend)
+      string(REGEX REPLACE ".*/nvidia_cudnn_frontend-([0-9.]+)[.]dist-info/.*" "\\1" version "${texts}")
+      string(APPEND notices "cudnn-frontend ${version}  cudnn-frontend/\n")
+    else()
+      string(APPEND elsewhere "cudnn-frontend  not by scripts/common.sh: its licences came with ${cudnn_frontend}\n")
+    endif()
+  endif()
   if(EXISTS ${folder}/../../../trainmeter/charts/vega.js)
     string(APPEND elsewhere "share/trainmeter/charts/vega.js  Vega, Vega-Lite and Vega-Embed, BSD-3-Clause (https://github.com/vega)\n")
   endif()

@@ -49,7 +49,7 @@ void require_valid(const AttentionProblem& problem);
 std::int64_t attention_set_bytes(const AttentionProblem& problem);
 
 struct AttentionBackend {
-  std::string_view name;  // openmp mma
+  std::string_view name;  // openmp cudnn mma
   DeviceKind device;
   std::string (*why_not)(const AttentionProblem&);
   // Throws Unavailable where it can't, std::invalid_argument for sizes that aren't right.

@@ -2,19 +2,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The attention core in bf16 on the tensor cores of compute capability 8.0 and newer: the kernels
 // of attention_mma_forward.hpp and attention_mma_backward.hpp, launched.
+#include "kernels/attention_cuda.hpp"
 #include "kernels/attention_mma_backward.hpp"
-#include "kernels/attention_tensors.hpp"
 #include "kernels/backends.hpp"
-#include "kernels/cuda_support.hpp"
 #include "kernels/mma_ptx.cuh"
-#include "kernels/random.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <string>
-#include <vector>
 
 namespace trainmeter {
 namespace {
@@ -73,33 +71,17 @@ int sms_here() {
   return sms;
 }
 
-class MmaAttention final : public Operation {
+class MmaAttention final : public DeviceAttention {
  public:
   MmaAttention(const AttentionProblem& problem, const OperandOptions& options)
-      : p_(problem), sets_(sets_for(attention_set_bytes(problem), options, device_bytes_free())) {
-    for (int i = 0; i < kAttentionTensors; ++i) {
-      const auto tensor = static_cast<AttentionTensor>(i);
-      if (role_of(tensor, p_.pass) == TensorRole::unused) continue;
-      operands_[i] = DeviceOperand(attention_bytes_of(p_, tensor), sets_);
-      if (!drawn(tensor)) continue;
-      std::vector<std::byte> host(static_cast<std::size_t>(operands_[i].bytes()));
-      fill_random(host.data(), attention_elements(p_, tensor), p_.dtype,
-                  operand_seed(options.seed, 0, i), options.values);
-      operands_[i].copy_from_host(host.data());
-    }
+      : DeviceAttention(problem, options) {
     choose_splits();
     prepare();
     if (p_.pass == AttentionPass::forward) return;
     d_q_sums_ = DeviceBuffer(rows() * p_.head_dim * 4);
     delta_ = DeviceBuffer(rows() * 4);
-    forward_pass(0);  // for O and L
-    stream_.wait();
-    for (const AttentionTensor tensor : {AttentionTensor::o, AttentionTensor::l}) {
-      DeviceOperand& operand = operands_[static_cast<std::size_t>(tensor)];
-      std::vector<std::byte> host(static_cast<std::size_t>(operand.bytes()));
-      operand.copy_to_host(host.data());
-      operand.copy_from_host(host.data());
-    }
+    forward_pass(0);
+    share_forward_results();
   }
 
   void run(int set) override {
@@ -107,33 +89,6 @@ class MmaAttention final : public Operation {
     cuda_check(cudaGetLastError(), "attention_mma");
   }
 
-  Check verify() override {
-    stream_.wait();
-    for (int i = 0; i < kAttentionTensors; ++i) {
-      if (role_of(static_cast<AttentionTensor>(i), p_.pass) == TensorRole::output)
-        operands_[i].fill_bytes(0xff);  // NaN
-    }
-    run(0);
-    stream_.wait();
-    std::array<std::vector<std::byte>, kAttentionTensors> host;
-    AttentionData data{};
-    for (int i = 0; i < kAttentionTensors; ++i) {
-      if (operands_[i].empty()) continue;
-      host[i].resize(static_cast<std::size_t>(operands_[i].bytes()));
-      operands_[i].copy_to_host(host[i].data());
-      data[i] = host[i].data();
-    }
-    return verify_attention(p_, data, Probabilities::rounded);
-  }
-
-  [[nodiscard]] int sets() const override { return sets_; }
-  [[nodiscard]] std::vector<OperandView> operand_views() const override {
-    std::array<void*, kAttentionTensors> data{};
-    for (std::size_t i = 0; i < data.size(); ++i)
-      data[i] = operands_[i].empty() ? nullptr : operands_[i].data(0);
-    return attention_views(p_, DeviceKind::gpu, data);
-  }
-  [[nodiscard]] void* stream() const override { return stream_.get(); }
   [[nodiscard]] int launches() const override {
     return p_.pass == AttentionPass::backward ? 4 : splits_ > 1 ? 2 : 1;
   }
@@ -143,11 +98,6 @@ class MmaAttention final : public Operation {
   }
 
  private:
-  static bool drawn(AttentionTensor t) {
-    return t == AttentionTensor::q || t == AttentionTensor::k || t == AttentionTensor::v ||
-           t == AttentionTensor::d_o;
-  }
-
   [[nodiscard]] std::int64_t rows() const { return p_.batch * p_.heads * p_.queries; }
 
   // Where the rows of a head are one block (a decode step), the keys are shared among blocks until
@@ -192,24 +142,22 @@ class MmaAttention final : public Operation {
     });
   }
 
-  template <class T>
-  [[nodiscard]] T* at(AttentionTensor tensor, int set) const {
-    const DeviceOperand& operand = operands_[static_cast<std::size_t>(tensor)];
-    return operand.empty() ? nullptr : static_cast<T*>(operand.data(set));
-  }
-
   [[nodiscard]] Task task_of(int set) const {
-    using enum AttentionTensor;
+    const auto held = tensors(set);
+    const auto at = [&](AttentionTensor tensor) { return held[static_cast<std::size_t>(tensor)]; };
+    const auto bf16 = [&](AttentionTensor tensor) {
+      return static_cast<std::uint16_t*>(at(tensor));
+    };
     Task t = sizes_of(p_);
-    t.q = at<std::uint16_t>(q, set);
-    t.k = at<std::uint16_t>(k, set);
-    t.v = at<std::uint16_t>(v, set);
-    t.d_o = at<std::uint16_t>(d_o, set);
-    t.o = at<std::uint16_t>(o, set);
-    t.d_q = at<std::uint16_t>(d_q, set);
-    t.d_k = at<std::uint16_t>(d_k, set);
-    t.d_v = at<std::uint16_t>(d_v, set);
-    t.l = at<float>(l, set);
+    t.q = bf16(AttentionTensor::q);
+    t.k = bf16(AttentionTensor::k);
+    t.v = bf16(AttentionTensor::v);
+    t.d_o = bf16(AttentionTensor::d_o);
+    t.o = bf16(AttentionTensor::o);
+    t.d_q = bf16(AttentionTensor::d_q);
+    t.d_k = bf16(AttentionTensor::d_k);
+    t.d_v = bf16(AttentionTensor::d_v);
+    t.l = static_cast<float*>(at(AttentionTensor::l));
     t.delta = static_cast<float*>(delta_.data());
     t.d_q_sums = static_cast<float*>(d_q_sums_.data());
     t.part_o = static_cast<float*>(part_o_.data());
@@ -224,32 +172,28 @@ class MmaAttention final : public Operation {
     const auto blocks = static_cast<unsigned>(t.heads * blocks_of(t.rows, kBlockRows) * splits_);
     with_widths([&](auto widths) {
       using W = decltype(widths);
-      attention_forward<W><<<blocks, kThreads, W::kForwardBytes, stream_.get()>>>(t);
+      attention_forward<W><<<blocks, kThreads, W::kForwardBytes, queue()>>>(t);
     });
     if (splits_ > 1)
-      attention_combine<<<blocks_for(rows() * 32), kThreads, 0, stream_.get()>>>(t, rows());
+      attention_combine<<<blocks_for(rows() * 32), kThreads, 0, queue()>>>(t, rows());
   }
 
   void backward_pass(int set) const {
     const Task t = task_of(set);
-    attention_delta<<<blocks_for(rows() * 32), kThreads, 0, stream_.get()>>>(t, rows());
-    cuda_check(
-        cudaMemsetAsync(t.d_q_sums, 0, static_cast<std::size_t>(d_q_sums_.bytes()), stream_.get()),
-        "cudaMemsetAsync");
+    attention_delta<<<blocks_for(rows() * 32), kThreads, 0, queue()>>>(t, rows());
+    cuda_check(cudaMemsetAsync(t.d_q_sums, 0, static_cast<std::size_t>(d_q_sums_.bytes()), queue()),
+               "cudaMemsetAsync");
     const auto blocks = static_cast<unsigned>(t.heads * blocks_of(t.keys, kBlockKeys));
     with_widths([&](auto widths) {
       using W = decltype(widths);
-      attention_backward<W><<<blocks, kThreads, W::kBackwardBytes, stream_.get()>>>(t);
+      attention_backward<W><<<blocks, kThreads, W::kBackwardBytes, queue()>>>(t);
     });
     const std::int64_t pairs = rows() * p_.head_dim / 2;
-    attention_d_q<<<blocks_for(pairs), kThreads, 0, stream_.get()>>>(t, pairs);
+    attention_d_q<<<blocks_for(pairs), kThreads, 0, queue()>>>(t, pairs);
   }
 
-  AttentionProblem p_;
-  int sets_;
+  const AttentionProblem& p_ = problem();
   int splits_ = 1, keys_of_split_ = 0;
-  CudaStream stream_;
-  std::array<DeviceOperand, kAttentionTensors> operands_;
   DeviceBuffer d_q_sums_, delta_, part_o_, part_l_;
 };
 

@@ -70,6 +70,9 @@ std::span<const StepBackend> step_backends() {
 std::span<const AttentionBackend> attention_backends() {
   static const std::vector<AttentionBackend> backends = {
     openmp_attention_backend(),
+#if TRAINMETER_HAS_CUDNN
+    cudnn_attention_backend(),
+#endif
 #if TRAINMETER_HAS_CUDA
     mma_attention_backend(),
 #endif

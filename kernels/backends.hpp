@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // Every implementation, one function each, for the tables of backends.cpp. Those of the CUDA part
-// exist only where it is built (TRAINMETER_HAS_CUDA), oneDNN's only with oneDNN.
+// exist only where it is built (TRAINMETER_HAS_CUDA), oneDNN's and cuDNN's only with these.
 #pragma once
 
 #include "kernels/attention.hpp"
@@ -33,6 +33,7 @@ TransferBackend copy_engine_transfer_backend();
 TransferBackend cuda_transfer_backend();
 
 AttentionBackend openmp_attention_backend();
+AttentionBackend cudnn_attention_backend();
 AttentionBackend mma_attention_backend();
 
 StepBackend openmp_step_backend();

@@ -1,11 +1,19 @@
 # The GPU's part of the layer; included where a CUDA toolkit was found.
 target_sources(trainmeter_kernels PRIVATE
-  allreduce_cuda.cu attention_mma.cu co_runner_cuda.cu collective_cuda.cpp collective_gpus.cpp collective_nccl.cpp collective_nccl_ranks.cpp collective_peer.cpp
+  allreduce_cuda.cu attention_cuda.cpp attention_mma.cu co_runner_cuda.cu collective_cuda.cpp collective_gpus.cpp collective_nccl.cpp collective_nccl_ranks.cpp collective_peer.cpp
   cuda_support.cpp
   fastest.cpp gemm_cublaslt.cpp gemm_cublaslt_grouped.cpp gemm_cublaslt_product.cpp gemm_cuda.cpp gemm_grouped_cuda.cpp
   gemm_mma.cu gemm_reference.cu gpu_timer.cu gpus.cpp memory_copy_cuda.cu memory_cuda.cu sm_share_cuda.cpp step_cuda.cu
   transfer_cuda.cu)
 target_link_libraries(trainmeter_kernels PUBLIC CUDA::cudart_static PRIVATE CUDA::cublasLt)
+if(TRAINMETER_HAS_CUDNN)
+  target_sources(trainmeter_kernels PRIVATE attention_cudnn.cpp attention_cudnn_plan.cpp cudnn_library.cpp)
+  target_link_libraries(trainmeter_kernels PRIVATE trainmeter_cudnn)
+  # Everything of cuDNN's by dlsym; without what writes graphs as JSON.
+  # Its headers take a minute to optimise, and what they do is prepare.
+  set_source_files_properties(attention_cudnn_plan.cpp PROPERTIES COMPILE_OPTIONS "-O1;-g0")
+  set_property(SOURCE attention_cudnn_plan.cpp PROPERTY COMPILE_DEFINITIONS NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING CUDNN_FRONTEND_SKIP_JSON_LIB)
+endif()
 if(TRAINMETER_HAS_NCCL)
   target_sources(trainmeter_kernels PRIVATE nccl_communicator.cpp)
   target_link_libraries(trainmeter_kernels PRIVATE trainmeter_nccl)

@@ -17,6 +17,9 @@
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #endif
+#if TRAINMETER_HAS_CUDNN
+#include "kernels/cudnn_library.hpp"
+#endif
 #if TRAINMETER_HAS_NCCL
 #include <nccl.h>
 #endif
@@ -65,6 +68,10 @@ std::map<std::string, std::string> library_versions() {
   const std::size_t cublaslt = cublasLtGetVersion();  // 130001 is 13.0.1
   versions["cuBLASLt"] =
       dotted(cublaslt / 10000, cublaslt % 10000 / 100) + "." + std::to_string(cublaslt % 100);
+#endif
+#if TRAINMETER_HAS_CUDNN
+  if (const CudnnLibrary& cudnn = cudnn_library(); cudnn.handle != nullptr)
+    versions["cuDNN"] = cudnn_version_text(cudnn.version);
 #endif
 #if TRAINMETER_HAS_NCCL
   int nccl = 0;  // 22809 is 2.28.9

@@ -27,7 +27,7 @@ const Words kOperations(operation_names().begin(), operation_names().end());
 const Words kBackends = {"onednn",    "openblas",    "cublaslt", "openmp",   "openmp_nt", "cuda",
                          "cuda_bulk", "copy_engine", "nccl",     "mpi",      "registers", "shm",
                          "hopper",    "pytorch",     "gloo",     "composed", "peer",      "mma",
-                         "reference", "co_runner",   "deepgemm"};
+                         "reference", "co_runner",   "deepgemm", "cudnn"};
 const Words kShapeKeys = {"m",          "n",           "k",
                           "groups",     "bytes",       "cores",
                           "threads",    "node",        "from",
@@ -50,8 +50,8 @@ const Words kThrottleReasons = {"applications_clocks_setting",
                                 "display_clock_setting",
                                 "cgroup_quota",
                                 "core_thermal"};
-const Words kSoftware = {"CUDA",     "MPI",      "NCCL",   "OpenBLAS",
-                         "compiler", "cuBLASLt", "oneDNN", "PyTorch"};
+const Words kSoftware = {"CUDA",     "MPI",    "NCCL",    "OpenBLAS", "compiler",
+                         "cuBLASLt", "oneDNN", "PyTorch", "cuDNN"};
 const Words kDeviceWords = {"NVIDIA", "AMD",      "Intel",     "Intel(R)", "Xeon",  "Xeon(R)",
                             "EPYC",   "Instinct", "Processor", "CPU",      "GPU",   "Platinum",
                             "Gold",   "Silver",   "Core",      "Core(TM)", "Ryzen", "Tesla",

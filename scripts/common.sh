@@ -38,10 +38,27 @@ install_missing() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$quiet" install -y --no-install-recommends "${missing[@]}" >&2
 }
 
+# cuDNN's own C++ headers, into build/cudnn-frontend/, where there is a CUDA toolkit with cuDNN's. Needed before CMake looks for them;
+# without them, or without a network, the build leaves cuDNN out and says so.
+set_up_cudnn_frontend() {
+  local folder=$root/build/cudnn-frontend cudnn
+  if [ -d "$folder/include" ]; then return; fi
+  for cudnn in "${CUDNN_HOME:-}/include" "${CUDA_HOME:-}/include" /usr/local/cuda/include /usr/include; do
+    [ -e "$cudnn/cudnn.h" ] || continue
+    say "cuDNN's C++ headers in build/cudnn-frontend/"
+    mkdir -p "$folder"
+    python3 -m venv "$folder/venv" &&
+      "$folder/venv/bin/pip" -q install --disable-pip-version-check --no-deps --target "$folder" nvidia-cudnn-frontend==1.32.0 &&
+      rm -rf "$folder/venv" "$folder/cudnn"  # its Python, 100 MB
+    return
+  done
+}
+
 # build_with TESTS TARGET...: configures build/ with the default preset, tests ON or OFF, and builds.
 build_with() {
   local tests=-DTRAINMETER_TESTS=$1
   shift
+  set_up_cudnn_frontend || printf 'no cudnn-frontend: built without cuDNN\n' >&2
   say "Building in build/"
   cd "$root"
   local log=build/build.log

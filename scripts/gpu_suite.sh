@@ -120,8 +120,8 @@ if section steps "Memory-bound kernels of DeepSeek-V3's step, and GPT-2's GEMMs"
   measure 40 memory_bench --models=deepseek-v3 "${into[@]}"
   measure 40 gemm_bench --models=gpt2-124m --benchmark_filter=-/mma/ "${into[@]}"
 fi
-if section attention "Attention core: Llama 3 8B's heads and DeepSeek-V3's, both passes, and a decode step"; then
-  measure 30 attention_bench --models=llama-3-8b,deepseek-v3 --seq_len=4096 --tokens=8192 "${into[@]}"
+if section attention "Attention core, ours and cuDNN's: Llama 3 8B's heads and DeepSeek-V3's, both passes, and a decode step"; then
+  measure 50 attention_bench --models=llama-3-8b,deepseek-v3 --seq_len=4096 --tokens=8192 "${into[@]}"
 fi
 if section layers "A layer of DeepSeek-V3 in fp8, as one of 64 GPUs has it, and one of Llama 3 8B: the whole, its parts in place and alone"; then
   measure 100 layer_bench --models=deepseek-v3 --dtype=fp8 "${into[@]}"

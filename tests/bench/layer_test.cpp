@@ -113,10 +113,10 @@ TEST(LayerCases, ABlockOfExpertsHasTheShareOfOneOf64) {
 }
 
 TEST(LayerCases, APreferredLibraryComesFirst) {
-  const CaseList list = cases_for({"--tokens=64", "--dtype=fp32", "--prefer=openblas"});
+  const CaseList list = cases_for({"--tokens=64", "--dtype=fp32", "--prefer=openblas,openmp"});
   for (const auto& ways : list.cases[0].parts) {
     const Case& part = ways.front();
-    EXPECT_TRUE(part.operation != "gemm" || part.backend == "openblas") << part.name;
+    EXPECT_EQ(part.backend, part.operation == "gemm" ? "openblas" : "openmp") << part.name;
   }
 }
 
@@ -144,6 +144,7 @@ TEST(LayerCases, MistakesAreNamed) {
   EXPECT_THAT(mistake({"--pass=decode"}), HasSubstr("--pass: 'decode'"));
   EXPECT_THAT(mistake({"--dtype=int8"}), HasSubstr("expected one of bf16, fp32, fp8"));
   EXPECT_THAT(mistake({"--prefer=abacus"}), HasSubstr("--prefer=abacus: expected one of"));
+  EXPECT_THAT(mistake({"--prefer=openblas,abacus"}), HasSubstr("openmp"));
   EXPECT_THAT(mistake({"--cache=cold"}), HasSubstr("--cache"));
   EXPECT_THAT(mistake({"--versus=openblas"}), HasSubstr("--versus"));
 }

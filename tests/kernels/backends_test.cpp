@@ -1,13 +1,17 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The tables of implementations, and the words for layouts and kernels.
+#include "kernels/attention.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/memory.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace trainmeter {
 namespace {
@@ -26,6 +30,23 @@ TEST(Backends, HaveDistinctNamesAndTheCpusComeFirst) {
   }
   EXPECT_TRUE(names.contains("openmp"));
   EXPECT_TRUE(names.contains("openmp_nt"));
+}
+
+// A layer takes the first that can.
+TEST(Backends, OfAGpuTheVendorsComeFirst) {
+  const auto first_of_gpu = [](auto backends) {
+    for (const auto& backend : backends) {
+      if (backend.device == DeviceKind::gpu) return backend.name;
+    }
+    return std::string_view();
+  };
+  if (first_of_gpu(gemm_backends()).empty()) GTEST_SKIP() << "skipped: no GPU kernels are built";
+  EXPECT_EQ(first_of_gpu(gemm_backends()), "cublaslt");
+  std::vector<std::string_view> attention;
+  for (const AttentionBackend& backend : attention_backends()) attention.push_back(backend.name);
+  const bool cudnn = std::ranges::find(attention, "cudnn") != attention.end();
+  EXPECT_EQ(attention, cudnn ? (std::vector<std::string_view>{"openmp", "cudnn", "mma"})
+                             : (std::vector<std::string_view>{"openmp", "mma"}));
 }
 
 TEST(Backends, AReasonMeansUnavailable) {
