@@ -3,11 +3,13 @@
 // The data flow of a layer: which operand of which step is whose result.
 #include "bench/layer_flow.hpp"
 
+#include "bench/layer_scaled.hpp"
 #include "kernels/operand_values.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -74,7 +76,11 @@ std::string described(std::string_view entry, std::string_view operation,
 class Flow {
  public:
   Flow(const LayerInput& input, const MakeStep& make)
-      : in_(input), m_(input.model), make_(make), places_(places(input.experts)) {}
+      : in_(input), m_(input.model), make_(make), places_(places(input.experts)) {
+    if (input.share.precision != "fp8") return;
+    for (const GemmWork& g : layer_gemms(m_, input.share.kind, tokens(), 1, input.share.ep))
+      if (g.pass == Pass::fprop && g.low_precision) scaled_[g.name] = g;
+  }
 
   Tensors run(const LayerSteps& steps) {
     begin(steps.forward);
@@ -122,17 +128,21 @@ class Flow {
     return step;
   }
 
-  // The step's operation after it ran on these operands, the tokens' places, and a table of angles
-  // of its own.
-  std::unique_ptr<Operation> ran(const LayerStep& step, Given given) {
+  std::unique_ptr<Operation> made(const LayerStep& step) {
     std::unique_ptr<Operation> operation = make_(step);
-    const std::vector<OperandView> views = operation->operand_views();
-    if (views.empty()) {
+    if (operation->operand_views().empty()) {
       throw Unavailable(
           fmt::format("{}: {} keeps its operands to itself", step.entry, step.operation));
     }
     clear_results(*operation);
-    for (const OperandView& view : views) {
+    return operation;
+  }
+
+  // The step's operation after it ran on these operands, the tokens' places, and a table of angles
+  // of its own.
+  std::unique_ptr<Operation> ran(const LayerStep& step, Given given) {
+    std::unique_ptr<Operation> operation = made(step);
+    for (const OperandView& view : operation->operand_views()) {
       const bool has =
           std::ranges::any_of(given, [&](const auto& g) { return g.first == view.name; });
       if (view.name == "place") {
@@ -150,14 +160,46 @@ class Flow {
     return operand_values(*ran(next(name, "gemm", pass), {{"a", a}, {"b", b}}), "c");
   }
 
+  CastTensor cast(const Tensor& x, const GemmWork& fprop, std::int64_t cols) {
+    const auto operation = ran(next("fp8_cast", "cast_fp8_transpose", std::nullopt), {{"x", x}});
+    return cast_tensor(*operation, fprop.m * fprop.groups, cols);
+  }
+
+  Tensor scaled_gemm(const std::string& name, Pass pass, const ScaledOperands& a,
+                     const ScaledOperands& b) {
+    const LayerStep& step = next(name, "gemm", pass);
+    const auto operation = made(step);
+    give_scaled(*operation, *step.gemm, a, b);
+    operation->run(0);
+    return operand_values(*operation, "c");
+  }
+
+  // In fp8 the cast of the input is kept: the weight's gradient reads it, too.
   Tensor linear(const std::string& name, const Tensor& x) {
-    return gemm(name, Pass::fprop, x, weight(name));
+    const auto scaled = scaled_.find(name);
+    if (scaled == scaled_.end()) return gemm(name, Pass::fprop, x, weight(name));
+    const GemmWork& fprop = scaled->second;
+    const CastTensor& cast_x = casts_[name] = cast(x, fprop, fprop.k);
+    return scaled_gemm(name, Pass::fprop, split_rows(cast_x.rows, fprop.groups),
+                       scaled_weights(weight(name), fprop, false));
   }
 
   // The gradient of its input; the weight's is a result.
   Tensor linear_backward(const std::string& name, const Tensor& d_y, const Tensor& x) {
+    const auto scaled = scaled_.find(name);
+    if (scaled != scaled_.end()) return scaled_backward(scaled->second, d_y);
     Tensor d_x = gemm(name, Pass::dgrad, d_y, weight(name));
     out_["d_" + name] = gemm(name, Pass::wgrad, d_y, x);
+    return d_x;
+  }
+
+  Tensor scaled_backward(const GemmWork& fprop, const Tensor& d_y) {
+    const CastTensor cast_d_y = cast(d_y, fprop, fprop.n);
+    Tensor d_x = scaled_gemm(fprop.name, Pass::dgrad, split_rows(cast_d_y.rows, fprop.groups),
+                             scaled_weights(weight(fprop.name), fprop, true));
+    out_["d_" + fprop.name] =
+        scaled_gemm(fprop.name, Pass::wgrad, split_columns(cast_d_y.columns, fprop.groups),
+                    split_columns(casts_.at(fprop.name).columns, fprop.groups));
     return d_x;
   }
 
@@ -336,6 +378,8 @@ class Flow {
   const Model& m_;
   const MakeStep& make_;
   std::vector<std::int32_t> places_;
+  std::map<std::string, GemmWork> scaled_;   // forward GEMMs in fp8
+  std::map<std::string, CastTensor> casts_;  // of their inputs
   std::span<const LayerStep> steps_;
   std::size_t at_ = 0;
   Tensors out_;

@@ -4,6 +4,7 @@
 #include "bench/layer_reference.hpp"
 
 #include "bench/layer_reference_parts.hpp"
+#include "bench/layer_scaled.hpp"
 #include "kernels/operand_values.hpp"
 #include "kernels/random.hpp"
 #include "kernels/step_arrays.hpp"
@@ -235,6 +236,27 @@ class Reference {
   Tensors out_;
 };
 
+// Blocks of 128 x 128 of matrices [rows, cols] to the whole, a half or a quarter, so that a scale
+// in another one's place shows. Never more: larger scores of attention would make small errors
+// large.
+void shrink_blocks(Tensor& values, std::int64_t rows, std::int64_t cols) {
+  for (std::int64_t i = 0; i < std::ssize(values); ++i) {
+    const std::int64_t row = i / cols % rows / kCastBlock;
+    const std::int64_t column = i % cols / kCastBlock;
+    values[static_cast<std::size_t>(i)] *= std::exp2(-static_cast<double>((row + 2 * column) % 3));
+  }
+}
+
+// What e4m3 in blocks of 128 x 128 leaves of a weight: to quantise it again changes nothing.
+Tensor quantised(const Tensor& weight, const GemmWork& fprop) {
+  Tensor out;
+  for (const ScaledOperand& group : scaled_weights(weight, fprop, false)) {
+    const std::vector<float> values = values_of(group);
+    out.insert(out.end(), values.begin(), values.end());
+  }
+  return out;
+}
+
 }  // namespace
 
 LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType dtype,
@@ -245,17 +267,26 @@ LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType d
     fill_random(normal.data(), count, DType::fp32, operand_seed(seed, 0, drawn++));
     Tensor out(normal.size());
     std::ranges::transform(normal, out.begin(), [&](float value) {
-      return rounded_to(dtype, mean + deviation * static_cast<double>(value));
+      return rounded_to(dtype == DType::fp8 ? DType::bf16 : dtype,
+                        mean + deviation * static_cast<double>(value));
     });
     return out;
   };
+  const auto uneven = [&](Tensor values, std::int64_t rows, std::int64_t cols) {
+    if (dtype == DType::fp8) shrink_blocks(values, rows, cols);
+    return values;
+  };
   const std::int64_t tokens = share.tokens();
   LayerInput in{.model = model, .share = share, .x = draw(tokens * model.hidden, 0, 1)};
-  in.d_y = draw(tokens * model.hidden, 0, 1);
-  for (const char* norm : {"norm_1", "norm_2"}) in.weights[norm] = draw(model.hidden, 1, 0.25);
+  in.d_y = uneven(draw(tokens * model.hidden, 0, 1), tokens, model.hidden);
+  for (const char* norm : {"norm_1", "norm_2"})
+    in.weights[norm] = uneven(draw(model.hidden, 1, 0.25), 1, model.hidden);
   for (const GemmWork& g : layer_gemms(model, share.kind, tokens, 1, share.ep)) {
     if (g.pass != Pass::fprop) continue;
-    in.weights[g.name] = draw(g.groups * g.n * g.k, 0, 1 / std::sqrt(static_cast<double>(g.k)));
+    Tensor& weight = in.weights[g.name];
+    weight =
+        uneven(draw(g.groups * g.n * g.k, 0, 1 / std::sqrt(static_cast<double>(g.k))), g.n, g.k);
+    if (dtype == DType::fp8 && g.low_precision) weight = quantised(weight, g);
   }
   if (share.kind != GemmGroup::moe) return in;
   const Moe& e = *model.moe;

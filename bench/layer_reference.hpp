@@ -36,7 +36,9 @@ struct LayerInput {
 };
 
 // Seeded random values, as elements of `dtype` have them: weights such that what comes of
-// N(0,1) is about N(0,1) again. std::invalid_argument where the tokens can't be balanced.
+// N(0,1) is about N(0,1) again. In fp8 all is in bf16 but what its GEMMs multiply by, which is e4m3
+// in blocks of 128 x 128, as the optimizer leaves it; and blocks are up to four times smaller than
+// others. std::invalid_argument where the tokens can't be balanced.
 LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType dtype,
                             std::uint64_t seed);
 
