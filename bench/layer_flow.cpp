@@ -3,6 +3,7 @@
 // The data flow of a layer: which operand of which step is whose result.
 #include "bench/layer_flow.hpp"
 
+#include "bench/layer_columns.hpp"
 #include "bench/layer_scaled.hpp"
 #include "kernels/operand_values.hpp"
 
@@ -21,42 +22,6 @@
 namespace trainmeter {
 namespace {
 
-// Columns [first, first + cols) of a matrix with rows of `wide`.
-Tensor columns(const Tensor& from, std::int64_t wide, std::int64_t first, std::int64_t cols) {
-  Tensor out;
-  for (auto row = from.begin(); row != from.end(); row += wide)
-    out.insert(out.end(), row + first, row + first + cols);
-  return out;
-}
-
-// Matrices of as many rows each, one right of the other.
-Tensor beside(std::int64_t rows, std::initializer_list<const Tensor*> parts) {
-  Tensor out;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (const Tensor* part : parts) {
-      const std::int64_t cols = std::ssize(*part) / rows;
-      out.insert(out.end(), part->begin() + row * cols, part->begin() + (row + 1) * cols);
-    }
-  }
-  return out;
-}
-
-// [batch, first, second, dim] to [batch, second, first, dim]: tokens' heads to heads' tokens, and
-// back.
-Tensor swapped(const Tensor& from, std::int64_t batch, std::int64_t first, std::int64_t second) {
-  const std::int64_t dim = std::ssize(from) / (batch * first * second);
-  Tensor out;
-  for (std::int64_t b = 0; b < batch; ++b) {
-    for (std::int64_t s = 0; s < second; ++s) {
-      for (std::int64_t f = 0; f < first; ++f) {
-        const auto at = from.begin() + ((b * first + f) * second + s) * dim;
-        out.insert(out.end(), at, at + dim);
-      }
-    }
-  }
-  return out;
-}
-
 // Where each copy of a token lies among those of its expert, in the order of tokens.
 std::vector<std::int32_t> places(const std::vector<std::int32_t>& experts) {
   std::vector<std::int32_t> sorted(experts.size());
@@ -72,6 +37,10 @@ std::string described(std::string_view entry, std::string_view operation,
                       std::optional<Pass> pass) {
   return pass ? fmt::format("{} {}", entry, to_string(*pass)) : std::string(operation);
 }
+
+// Entries of the work list.
+constexpr const char* kResidualAndNorm = "residual_and_norm";
+constexpr const char* kLatentNorm = "latent_norm";
 
 class Flow {
  public:
@@ -208,21 +177,20 @@ class Flow {
     return operand_values(*ran(next(entry, operation, std::nullopt), given), result);
   }
 
-  Tensor norm(const Tensor& x, const std::string& w) {
-    return step("residual_and_norm", "rmsnorm", {{"x", x}, {"w", weight(w)}}, "y");
+  Tensor norm(std::string_view entry, const Tensor& x, const std::string& w) {
+    return step(entry, "rmsnorm", {{"x", x}, {"w", weight(w)}}, "y");
   }
 
-  // Of x: what comes through the norm, and what passes by it.
-  Tensor norm_backward(const Tensor& x, const std::string& w, const Tensor& d_n,
-                       const Tensor& d_beside) {
-    const auto operation = ran(next("residual_and_norm", "rmsnorm_backward", std::nullopt),
+  Tensor norm_backward(std::string_view entry, const Tensor& x, const std::string& w,
+                       const Tensor& d_n) {
+    const auto operation = ran(next(entry, "rmsnorm_backward", std::nullopt),
                                {{"x", x}, {"w", weight(w)}, {"dy", d_n}});
     out_["d_" + w] = operand_values(*operation, "dw");
-    return residual(operand_values(*operation, "dx"), d_beside);
+    return operand_values(*operation, "dx");
   }
 
   Tensor residual(const Tensor& a, const Tensor& b) {
-    return step("residual_and_norm", "residual_add", {{"a", a}, {"b", b}}, "y");
+    return step(kResidualAndNorm, "residual_add", {{"a", a}, {"b", b}}, "y");
   }
 
   Tensor sum(const Tensor& a, const Tensor& b) {
@@ -242,7 +210,7 @@ class Flow {
   }
 
   void forward() {
-    n1_ = norm(in_.x, "norm_1");
+    n1_ = norm(kResidualAndNorm, in_.x, "norm_1");
     m_.mla ? project_latent() : project();
     const auto core =
         ran(next("core", "attention_forward", std::nullopt), {{"q", q_}, {"k", k_}, {"v", v_}});
@@ -250,13 +218,13 @@ class Flow {
     l_ = operand_values(*core, "l");
     merged_ = by_tokens(o_, m_.heads);
     x1_ = residual(in_.x, linear("attention_output", merged_));
-    n2_ = norm(x1_, "norm_2");
+    n2_ = norm(kResidualAndNorm, x1_, "norm_2");
     out_["y"] = residual(x1_, experts() ? experts_forward() : up_.forward(*this, "ffn", n2_));
   }
 
   void backward() {
     const Tensor d_n2 = experts() ? experts_backward() : up_.backward(*this, "ffn", in_.d_y);
-    const Tensor d_x1 = norm_backward(x1_, "norm_2", d_n2, in_.d_y);
+    const Tensor d_x1 = residual(norm_backward(kResidualAndNorm, x1_, "norm_2", d_n2), in_.d_y);
     const Tensor d_o = by_heads(linear_backward("attention_output", d_x1, merged_), m_.heads);
     const auto core = ran(next("core", "attention_backward", std::nullopt),
                           {{"q", q_}, {"k", k_}, {"v", v_}, {"o", o_}, {"l", l_}, {"d_o", d_o}});
@@ -264,7 +232,7 @@ class Flow {
     const Tensor d_k = by_tokens(operand_values(*core, "d_k"), kv_heads());
     const Tensor d_v = by_tokens(operand_values(*core, "d_v"), kv_heads());
     const Tensor d_n1 = m_.mla ? latent_backward(d_q, d_k, d_v) : project_backward(d_q, d_k, d_v);
-    out_["d_x"] = norm_backward(in_.x, "norm_1", d_n1, d_x1);
+    out_["d_x"] = residual(norm_backward(kResidualAndNorm, in_.x, "norm_1", d_n1), d_x1);
   }
 
   void project() {
@@ -289,10 +257,12 @@ class Flow {
     const std::int64_t turned = a.qk_rope_head_dim;
     const std::int64_t down = a.kv_lora_rank + turned;
     q_a_ = linear("q_a", n1_);
+    q_n_ = norm(kLatentNorm, q_a_, "norm_q");
     const Tensor kv_a = linear("kv_a", n1_);
-    latent_ = columns(kv_a, down, 0, a.kv_lora_rank);
-    const Tensor q_b = linear("q_b", q_a_);
-    const Tensor kv_b = linear("kv_b", latent_);
+    kv_a_ = columns(kv_a, down, 0, a.kv_lora_rank);
+    kv_n_ = norm(kLatentNorm, kv_a_, "norm_kv");
+    const Tensor q_b = linear("q_b", q_n_);
+    const Tensor kv_b = linear("kv_b", kv_n_);
     const Tensor q_turned = columns(q_b, query_key_dim(m_), a.qk_nope_head_dim, turned);
     const Tensor k_turned = columns(kv_a, down, a.kv_lora_rank, turned);
     const Tensor qk = rope(beside(tokens(), {&q_turned, &k_turned}));
@@ -328,9 +298,11 @@ class Flow {
     const Tensor d_k_back = columns(d_turned, wide, m_.heads * turned, turned);
     const Tensor d_q_nope = columns(d_q, query_key_dim(m_), 0, a.qk_nope_head_dim);
     const Tensor d_k_nope = columns(d_k, query_key_dim(m_), 0, a.qk_nope_head_dim);
-    const Tensor d_latent = linear_backward("kv_b", beside(rows, {&d_k_nope, &d_v}), latent_);
-    const Tensor d_q_a = linear_backward("q_b", beside(rows, {&d_q_nope, &d_q_back}), q_a_);
-    const Tensor by_kv = linear_backward("kv_a", beside(tokens(), {&d_latent, &d_k_back}), n1_);
+    const Tensor d_kv_n = linear_backward("kv_b", beside(rows, {&d_k_nope, &d_v}), kv_n_);
+    const Tensor d_kv_a = norm_backward(kLatentNorm, kv_a_, "norm_kv", d_kv_n);
+    const Tensor by_kv = linear_backward("kv_a", beside(tokens(), {&d_kv_a, &d_k_back}), n1_);
+    const Tensor d_q_n = linear_backward("q_b", beside(rows, {&d_q_nope, &d_q_back}), q_n_);
+    const Tensor d_q_a = norm_backward(kLatentNorm, q_a_, "norm_q", d_q_n);
     return sum(linear_backward("q_a", d_q_a, n1_), by_kv);
   }
 
@@ -384,7 +356,7 @@ class Flow {
   std::size_t at_ = 0;
   Tensors out_;
   // What the backward pass reads again; q to o as the core has them, by heads.
-  Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, latent_;
+  Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, q_n_, kv_a_, kv_n_;
   FeedForward up_, shared_;
 };
 

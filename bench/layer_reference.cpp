@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -130,11 +131,13 @@ class Reference {
 
   void project_latent(const Tensor& n1) {
     const Mla& a = *m_.mla;
-    q_a_ = linear("q_a").y(n1);
-    heads_.q = linear("q_b").y(q_a_);
+    norm_q_.emplace(linear("q_a").y(n1), in_.weights.at("norm_q"));
+    heads_.q = linear("q_b").y(norm_q_->y());
     const Tensor kv_a = linear("kv_a").y(n1);
-    take(latent_, kv_a, a.kv_lora_rank + a.qk_rope_head_dim, 0, a.kv_lora_rank);
-    const Tensor kv_b = linear("kv_b").y(latent_);
+    Tensor latent;
+    take(latent, kv_a, a.kv_lora_rank + a.qk_rope_head_dim, 0, a.kv_lora_rank);
+    norm_kv_.emplace(std::move(latent), in_.weights.at("norm_kv"));
+    const Tensor kv_b = linear("kv_b").y(norm_kv_->y());
     const std::int64_t each = a.qk_nope_head_dim + a.v_head_dim;
     take(heads_.v, kv_b, each, a.qk_nope_head_dim, a.v_head_dim);
     for (std::int64_t row = 0; row < tokens() * m_.heads; ++row) {
@@ -168,15 +171,18 @@ class Reference {
     put(d_kv_b, each, a.qk_nope_head_dim, d.v, a.v_head_dim);
     const std::int64_t down = a.kv_lora_rank + a.qk_rope_head_dim;
     Tensor d_kv_a(static_cast<std::size_t>(tokens() * down));
-    put(d_kv_a, down, 0, backward("kv_b", d_kv_b, latent_), a.kv_lora_rank);
+    NormGradient kv = norm_kv_->backward(backward("kv_b", d_kv_b, norm_kv_->y()));
+    out_["d_norm_kv"] = std::move(kv.d_w);
+    put(d_kv_a, down, 0, kv.d_x, a.kv_lora_rank);
     for (std::int64_t row = 0; row < tokens() * m_.heads; ++row) {
       for (std::int64_t c = 0; c < a.qk_rope_head_dim; ++c) {
         d_kv_a[static_cast<std::size_t>(row / m_.heads * down + a.kv_lora_rank + c)] +=
             d.k[static_cast<std::size_t>(row * query_key_dim(m_) + a.qk_nope_head_dim + c)];
       }
     }
-    const Tensor d_q_a = backward("q_b", d.q, q_a_);
-    return sum(backward("q_a", d_q_a, n1), backward("kv_a", d_kv_a, n1));
+    NormGradient q = norm_q_->backward(backward("q_b", d.q, norm_q_->y()));
+    out_["d_norm_q"] = std::move(q.d_w);
+    return sum(backward("q_a", q.d_x, n1), backward("kv_a", d_kv_a, n1));
   }
 
   // Its result; the gradient of its input is added to d_x.
@@ -232,7 +238,7 @@ class Reference {
   const Model& m_;
   std::map<std::string, GemmWork> sizes_;  // of a weight [groups, n, k]
   Heads heads_;
-  Tensor q_a_, latent_;
+  std::optional<Norm> norm_q_, norm_kv_;  // of latent attention
   Tensors out_;
 };
 
@@ -279,8 +285,15 @@ LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType d
   const std::int64_t tokens = share.tokens();
   LayerInput in{.model = model, .share = share, .x = draw(tokens * model.hidden, 0, 1)};
   in.d_y = uneven(draw(tokens * model.hidden, 0, 1), tokens, model.hidden);
-  for (const char* norm : {"norm_1", "norm_2"})
-    in.weights[norm] = uneven(draw(model.hidden, 1, 0.25), 1, model.hidden);
+  const auto draw_norm = [&](const char* name, std::int64_t cols) {
+    in.weights[name] = uneven(draw(cols, 1, 0.25), 1, cols);
+  };
+  draw_norm("norm_1", model.hidden);
+  draw_norm("norm_2", model.hidden);
+  if (model.mla) {
+    draw_norm("norm_q", model.mla->q_lora_rank);
+    draw_norm("norm_kv", model.mla->kv_lora_rank);
+  }
   for (const GemmWork& g : layer_gemms(model, share.kind, tokens, 1, share.ep)) {
     if (g.pass != Pass::fprop) continue;
     Tensor& weight = in.weights[g.name];

@@ -10,7 +10,8 @@
 // the identity: what the steps leave out (workload/layer_steps.hpp), the layer leaves out. With
 // experts F(n) is the sum of the shared experts (one of their joint width) and of the chosen ones,
 // all weighted 1, since routing is left out; so the router's logits are a second result. Multi-head
-// latent attention: DeepSeek-V3 report, 2.1.1, without its two inner norms.
+// latent attention: DeepSeek-V3 report, 2.1.1, with norms of the latent vectors (4.2, "additional
+// RMSNorm layers after the compressed latent vectors").
 #pragma once
 
 #include "kernels/dtype.hpp"
@@ -31,7 +32,9 @@ struct LayerInput {
   LayerShare share;  // with all experts: ep 1
   Tensor x, d_y;     // [tokens, hidden]; d_y is the gradient of the loss for y
   Tensor d_router;   // [tokens, experts], the same for the logits; only with experts
-  Tensors weights;   // norm_1, norm_2 [hidden], and [groups, n, k] by the name of their GEMM
+  // norm_1, norm_2 [hidden], of latent attention norm_q, norm_kv [rank], and [groups, n, k] by the
+  // name of their GEMM
+  Tensors weights;
   std::vector<std::int32_t> experts;  // [tokens, top_k]: the chosen ones, each equally often
 };
 

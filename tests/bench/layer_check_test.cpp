@@ -117,6 +117,12 @@ TEST(LayerCheck, AMistakeInALayerOfExpertsIsFound) {
   expect_found(
       small("deepseek-v3", kExperts),
       {{.what = "no shared expert", .at = first(kSum, "residual_add"), .after = copies("a", "y")},
+       {.what = "no norm within attention",
+        .at = first("latent_norm", "rmsnorm"),
+        .after = copies("x", "y")},
+       {.what = "its gradient passed by it",
+        .at = first("latent_norm", "rmsnorm_backward"),
+        .after = copies("dy", "dx")},
        {.what = "copies at other experts",
         .at = first("expert_permute", "permute"),
         .after = changes("y", [](Tensor& y) { std::ranges::rotate(y, y.begin() + 192); })},

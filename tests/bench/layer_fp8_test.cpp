@@ -111,7 +111,7 @@ TEST(LayerCheckFp8, AMistakeIsFound) {
         .at = cast_of(192),
         .after = transposes("s_t", 2)},
        {.what = "a gradient's", .at = cast_of(192, 7), .after = transposes("s_t", 2)},
-       {.what = "a scale dropped", .at = cast_of(192), .after = drops_one("s")},
+       {.what = "a scale dropped", .at = cast_of(192, 3), .after = drops_one("s")},
        {.what = "one along tokens", .at = cast_of(192), .after = drops_one("s_t")},
        {.what = "a weight's scales transposed",
         .at = in_pass("shared_up", Pass::fprop),

@@ -65,6 +65,8 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
              "permute_backward"});
   EXPECT_THAT(names(list),
               ElementsAre("rmsnorm/bf16/openmp/rows:64/cols:7168",
+                          "rmsnorm/bf16/openmp/rows:64/cols:1536",  // of latent attention
+                          "rmsnorm/bf16/openmp/rows:64/cols:512",
                           "swiglu/bf16/openmp/rows:64/cols:18432",  // the first three layers
                           "swiglu/bf16/openmp/rows:512/cols:2048",  // 8 experts of a token
                           "rope/bf16/openmp/rows:64/heads:129/head_dim:64",
@@ -75,6 +77,8 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
                           "cross_entropy/bf16/openmp/rows:64/cols:129280",
                           "adamw/bf16/openmp/weights:16777216",  // capped
                           "rmsnorm_backward/bf16/openmp/rows:64/cols:7168",
+                          "rmsnorm_backward/bf16/openmp/rows:64/cols:1536",
+                          "rmsnorm_backward/bf16/openmp/rows:64/cols:512",
                           "swiglu_backward/bf16/openmp/rows:64/cols:18432",
                           "swiglu_backward/bf16/openmp/rows:512/cols:2048",
                           "rope_backward/bf16/openmp/rows:64/heads:129/head_dim:64",
