@@ -325,8 +325,8 @@ class Flow {
   };
 
   Tensor permuted(const Tensor& x) { return step("expert_permute", "permute", {{"x", x}}, "y"); }
-  Tensor gathered(const Tensor& copies) {
-    return step("expert_permute", "permute_backward", {{"dy", copies}}, "dx");
+  Tensor permute_backward(const Tensor& d_copies) {
+    return step("expert_permute", "permute_backward", {{"dy", d_copies}}, "dx");
   }
 
   Tensor experts_forward() {
@@ -334,12 +334,18 @@ class Flow {
     Tensor by_shared;
     if (shared) by_shared = shared_.forward(*this, "shared", n2_);
     out_["router"] = linear("router", n2_);
-    const Tensor routed = gathered(up_.forward(*this, "expert", permuted(n2_)));
+    by_experts_ = up_.forward(*this, "expert", permuted(n2_));
+    const Tensor routed =
+        step("expert_permute", "unpermute", {{"x", by_experts_}, {"w", in_.gates}}, "y");
     return shared ? sum(routed, by_shared) : routed;
   }
 
   Tensor experts_backward() {
-    const Tensor by_routed = gathered(up_.backward(*this, "expert", permuted(in_.d_y)));
+    const auto apart = ran(next("expert_permute", "unpermute_backward", std::nullopt),
+                           {{"x", by_experts_}, {"w", in_.gates}, {"dy", in_.d_y}});
+    out_["d_gates"] = operand_values(*apart, "dw");
+    const Tensor by_routed =
+        permute_backward(up_.backward(*this, "expert", operand_values(*apart, "dx")));
     const Tensor by_router = linear_backward("router", in_.d_router, n2_);
     const Tensor d_n2 = sum(by_routed, by_router);
     if (m_.moe->shared_experts == 0) return d_n2;
@@ -356,7 +362,7 @@ class Flow {
   std::size_t at_ = 0;
   Tensors out_;
   // What the backward pass reads again; q to o as the core has them, by heads.
-  Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, q_n_, kv_a_, kv_n_;
+  Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, q_n_, kv_a_, kv_n_, by_experts_;
   FeedForward up_, shared_;
 };
 

@@ -198,6 +198,7 @@ class Reference {
   Tensor experts(const Tensor& n2, Tensor& d_n2) {
     out_["router"] = linear("router").y(n2);
     d_n2 = backward("router", in_.d_router, n2);
+    out_["d_gates"].resize(in_.gates.size());
     Tensor y(n2.size());
     if (m_.moe->shared_experts > 0) y = mlp("shared_up", "shared_down", n2, d_n2);
     for (std::int64_t e = 0; e < m_.moe->experts; ++e) expert(e, n2, y, d_n2);
@@ -205,16 +206,19 @@ class Reference {
   }
 
   void expert(std::int64_t e, const Tensor& n2, Tensor& y, Tensor& d_n2) {
-    std::vector<std::int64_t> mine;  // tokens
-    for (std::size_t i = 0; i < in_.experts.size(); ++i) {
-      if (in_.experts[i] == e)
-        mine.push_back(static_cast<std::int64_t>(i) / m_.moe->experts_per_token);
-    }
+    std::vector<std::size_t> mine;  // copies: of token i / experts_per_token
+    for (std::size_t i = 0; i < in_.experts.size(); ++i)
+      if (in_.experts[i] == e) mine.push_back(i);
     const std::int64_t h = m_.hidden;
+    const auto begin_of = [&](std::size_t copy) {
+      return static_cast<std::int64_t>(copy) / m_.moe->experts_per_token * h;
+    };
     Tensor x, d_y;
-    for (const std::int64_t t : mine) {
-      x.insert(x.end(), n2.begin() + t * h, n2.begin() + (t + 1) * h);
-      d_y.insert(d_y.end(), in_.d_y.begin() + t * h, in_.d_y.begin() + (t + 1) * h);
+    for (const std::size_t copy : mine) {
+      for (std::int64_t c = begin_of(copy); c < begin_of(copy) + h; ++c) {
+        x.push_back(n2[static_cast<std::size_t>(c)]);
+        d_y.push_back(in_.gates[copy] * in_.d_y[static_cast<std::size_t>(c)]);
+      }
     }
     const Mlp one(linear("expert_up", e), linear("expert_down", e), gate(), x);
     const MlpGradient d = one.backward(d_y);
@@ -222,8 +226,10 @@ class Reference {
     for (std::size_t i = 0; i < mine.size(); ++i) {
       for (std::int64_t c = 0; c < h; ++c) {
         const auto from = i * static_cast<std::size_t>(h) + static_cast<std::size_t>(c);
-        y[static_cast<std::size_t>(mine[i] * h + c)] += own[from];
-        d_n2[static_cast<std::size_t>(mine[i] * h + c)] += d.d_x[from];
+        const auto to = static_cast<std::size_t>(begin_of(mine[i]) + c);
+        y[to] += in_.gates[mine[i]] * own[from];
+        out_["d_gates"][mine[i]] += in_.d_y[to] * own[from];
+        d_n2[to] += d.d_x[from];
       }
     }
     append(out_["d_expert_up"], d.d_up);
@@ -259,6 +265,20 @@ Tensor quantised(const Tensor& weight, const GemmWork& fprop) {
   for (const ScaledOperand& group : scaled_weights(weight, fprop, false)) {
     const std::vector<float> values = values_of(group);
     out.insert(out.end(), values.begin(), values.end());
+  }
+  return out;
+}
+
+// A softmax over a token's chosen experts of N(0,1), in fp32.
+Tensor draw_gates(std::int64_t tokens, std::int64_t top_k, std::uint64_t seed) {
+  std::vector<float> normal(static_cast<std::size_t>(tokens * top_k));
+  fill_random(normal.data(), tokens * top_k, DType::fp32, seed);
+  Tensor out(normal.begin(), normal.end());
+  for (auto token = out.begin(); token != out.end(); token += top_k) {
+    double sum = 0;
+    for (auto gate = token; gate != token + top_k; ++gate) sum += * gate = std::exp(*gate);
+    for (auto gate = token; gate != token + top_k; ++gate)
+      *gate = rounded_to(DType::fp32, *gate / sum);
   }
   return out;
 }
@@ -306,6 +326,7 @@ LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType d
   if (share.ep != 1 || tokens % e.experts != 0)
     throw std::invalid_argument("all experts, and tokens that they divide");
   in.d_router = draw(tokens * e.experts, 0, 1);
+  in.gates = draw_gates(tokens, e.experts_per_token, operand_seed(seed, 0, drawn++));
   for (std::int64_t t = 0; t < tokens; ++t) {
     for (std::int64_t j = 0; j < e.experts_per_token; ++j)
       in.experts.push_back(static_cast<std::int32_t>((t + t / e.experts + j) % e.experts));

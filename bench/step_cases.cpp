@@ -71,6 +71,8 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
       break;
     case StepKernel::permute:
     case StepKernel::permute_backward:
+    case StepKernel::unpermute:
+    case StepKernel::unpermute_backward:
       if (!m.moe) break;
       out.push_back({.kernel = kernel,
                      .rows = tokens,

@@ -178,7 +178,8 @@ class Order {
          {"top_k", m_.moe->experts_per_token}});
   }
 
-  // Tokens go to their experts and come back summed, so each way is the other one's gradient.
+  // Tokens go to their experts, and what these make of them comes back summed by the router's
+  // weights.
   void experts_forward() {
     norm();
     if (shared_width() > 0) {
@@ -191,13 +192,13 @@ class Order {
     forward("expert_up");
     activation("swiglu", copies(), m_.moe->expert_ffn);
     forward("expert_down");
-    permute("permute_backward");
+    permute("unpermute");
     if (shared_width() > 0) sum();
     residual();
   }
 
   void experts_backward() {
-    permute("permute");
+    permute("unpermute_backward");
     backward("expert_down");
     activation("swiglu_backward", copies(), m_.moe->expert_ffn);
     backward("expert_up");
