@@ -276,7 +276,10 @@ Tensor draw_gates(std::int64_t tokens, std::int64_t top_k, std::uint64_t seed) {
   Tensor out(normal.begin(), normal.end());
   for (auto token = out.begin(); token != out.end(); token += top_k) {
     double sum = 0;
-    for (auto gate = token; gate != token + top_k; ++gate) sum += * gate = std::exp(*gate);
+    for (auto gate = token; gate != token + top_k; ++gate) {
+      *gate = std::exp(*gate);
+      sum += *gate;
+    }
     for (auto gate = token; gate != token + top_k; ++gate)
       *gate = rounded_to(DType::fp32, *gate / sum);
   }
