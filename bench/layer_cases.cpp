@@ -26,8 +26,6 @@ constexpr double kLeastSets = 8;
 
 Check checked(const Options& options, const Target& target, const Model& model,
               const LayerShare& share, DType precision) {
-  if (precision == DType::fp8)
-    throw Unavailable("with fp8's scales nothing flows from one operation to the next");
   const SmallLayer small = small_layer(model, share);
   return check_layer(small, layer_steps(small.model, small.share), precision,
                      layer_maker(options, target, precision));

@@ -9,15 +9,17 @@
 
 namespace trainmeter {
 
-// A layer of the same steps that takes a moment: 2 sequences of 32 tokens, narrow, few heads and
-// experts; the widths of a head and the kind of attention, gate and experts are the model's own.
+// A layer of the same steps that takes a moment: 2 sequences of 32 tokens, in fp8 of 128, narrow,
+// few heads and experts; the widths of a head and the kind of attention, gate and experts are the
+// model's own.
 struct SmallLayer {
   Model model;
   LayerShare share;
 };
 SmallLayer small_layer(const Model& model, const LayerShare& share);
 
-// Compares each result row by row: of y and d_x a token's, of a weight's gradient an output's.
+// Compares each result row by row: of y and d_x a token's, of a weight's gradient an output's; the
+// gates' gradients are one row.
 // `error` is the largest error of a row as a share of its length, or of a tenth of the rows' mean
 // length where it is shorter; `bound` is what roundings to `dtype` may add up to.
 Check compare_layers(const Tensors& got, const LayerInput& input, DType dtype);

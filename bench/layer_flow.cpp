@@ -3,11 +3,14 @@
 // The data flow of a layer: which operand of which step is whose result.
 #include "bench/layer_flow.hpp"
 
+#include "bench/layer_columns.hpp"
+#include "bench/layer_scaled.hpp"
 #include "kernels/operand_values.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -18,42 +21,6 @@
 
 namespace trainmeter {
 namespace {
-
-// Columns [first, first + cols) of a matrix with rows of `wide`.
-Tensor columns(const Tensor& from, std::int64_t wide, std::int64_t first, std::int64_t cols) {
-  Tensor out;
-  for (auto row = from.begin(); row != from.end(); row += wide)
-    out.insert(out.end(), row + first, row + first + cols);
-  return out;
-}
-
-// Matrices of as many rows each, one right of the other.
-Tensor beside(std::int64_t rows, std::initializer_list<const Tensor*> parts) {
-  Tensor out;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (const Tensor* part : parts) {
-      const std::int64_t cols = std::ssize(*part) / rows;
-      out.insert(out.end(), part->begin() + row * cols, part->begin() + (row + 1) * cols);
-    }
-  }
-  return out;
-}
-
-// [batch, first, second, dim] to [batch, second, first, dim]: tokens' heads to heads' tokens, and
-// back.
-Tensor swapped(const Tensor& from, std::int64_t batch, std::int64_t first, std::int64_t second) {
-  const std::int64_t dim = std::ssize(from) / (batch * first * second);
-  Tensor out;
-  for (std::int64_t b = 0; b < batch; ++b) {
-    for (std::int64_t s = 0; s < second; ++s) {
-      for (std::int64_t f = 0; f < first; ++f) {
-        const auto at = from.begin() + ((b * first + f) * second + s) * dim;
-        out.insert(out.end(), at, at + dim);
-      }
-    }
-  }
-  return out;
-}
 
 // Where each copy of a token lies among those of its expert, in the order of tokens.
 std::vector<std::int32_t> places(const std::vector<std::int32_t>& experts) {
@@ -71,10 +38,18 @@ std::string described(std::string_view entry, std::string_view operation,
   return pass ? fmt::format("{} {}", entry, to_string(*pass)) : std::string(operation);
 }
 
+// Entries of the work list.
+constexpr const char* kResidualAndNorm = "residual_and_norm";
+constexpr const char* kLatentNorm = "latent_norm";
+
 class Flow {
  public:
   Flow(const LayerInput& input, const MakeStep& make)
-      : in_(input), m_(input.model), make_(make), places_(places(input.experts)) {}
+      : in_(input), m_(input.model), make_(make), places_(places(input.experts)) {
+    if (input.share.precision != "fp8") return;
+    for (const GemmWork& g : layer_gemms(m_, input.share.kind, tokens(), 1, input.share.ep))
+      if (g.pass == Pass::fprop && g.low_precision) scaled_[g.name] = g;
+  }
 
   Tensors run(const LayerSteps& steps) {
     begin(steps.forward);
@@ -122,17 +97,21 @@ class Flow {
     return step;
   }
 
-  // The step's operation after it ran on these operands, the tokens' places, and a table of angles
-  // of its own.
-  std::unique_ptr<Operation> ran(const LayerStep& step, Given given) {
+  std::unique_ptr<Operation> made(const LayerStep& step) {
     std::unique_ptr<Operation> operation = make_(step);
-    const std::vector<OperandView> views = operation->operand_views();
-    if (views.empty()) {
+    if (operation->operand_views().empty()) {
       throw Unavailable(
           fmt::format("{}: {} keeps its operands to itself", step.entry, step.operation));
     }
     clear_results(*operation);
-    for (const OperandView& view : views) {
+    return operation;
+  }
+
+  // The step's operation after it ran on these operands, the tokens' places, and a table of angles
+  // of its own.
+  std::unique_ptr<Operation> ran(const LayerStep& step, Given given) {
+    std::unique_ptr<Operation> operation = made(step);
+    for (const OperandView& view : operation->operand_views()) {
       const bool has =
           std::ranges::any_of(given, [&](const auto& g) { return g.first == view.name; });
       if (view.name == "place") {
@@ -150,14 +129,46 @@ class Flow {
     return operand_values(*ran(next(name, "gemm", pass), {{"a", a}, {"b", b}}), "c");
   }
 
+  CastTensor cast(const Tensor& x, const GemmWork& fprop, std::int64_t cols) {
+    const auto operation = ran(next("fp8_cast", "cast_fp8_transpose", std::nullopt), {{"x", x}});
+    return cast_tensor(*operation, fprop.m * fprop.groups, cols);
+  }
+
+  Tensor scaled_gemm(const std::string& name, Pass pass, const ScaledOperands& a,
+                     const ScaledOperands& b) {
+    const LayerStep& step = next(name, "gemm", pass);
+    const auto operation = made(step);
+    give_scaled(*operation, *step.gemm, a, b);
+    operation->run(0);
+    return operand_values(*operation, "c");
+  }
+
+  // In fp8 the cast of the input is kept: the weight's gradient reads it, too.
   Tensor linear(const std::string& name, const Tensor& x) {
-    return gemm(name, Pass::fprop, x, weight(name));
+    const auto scaled = scaled_.find(name);
+    if (scaled == scaled_.end()) return gemm(name, Pass::fprop, x, weight(name));
+    const GemmWork& fprop = scaled->second;
+    const CastTensor& cast_x = casts_[name] = cast(x, fprop, fprop.k);
+    return scaled_gemm(name, Pass::fprop, split_rows(cast_x.rows, fprop.groups),
+                       scaled_weights(weight(name), fprop, false));
   }
 
   // The gradient of its input; the weight's is a result.
   Tensor linear_backward(const std::string& name, const Tensor& d_y, const Tensor& x) {
+    const auto scaled = scaled_.find(name);
+    if (scaled != scaled_.end()) return scaled_backward(scaled->second, d_y);
     Tensor d_x = gemm(name, Pass::dgrad, d_y, weight(name));
     out_["d_" + name] = gemm(name, Pass::wgrad, d_y, x);
+    return d_x;
+  }
+
+  Tensor scaled_backward(const GemmWork& fprop, const Tensor& d_y) {
+    const CastTensor cast_d_y = cast(d_y, fprop, fprop.n);
+    Tensor d_x = scaled_gemm(fprop.name, Pass::dgrad, split_rows(cast_d_y.rows, fprop.groups),
+                             scaled_weights(weight(fprop.name), fprop, true));
+    out_["d_" + fprop.name] =
+        scaled_gemm(fprop.name, Pass::wgrad, split_columns(cast_d_y.columns, fprop.groups),
+                    split_columns(casts_.at(fprop.name).columns, fprop.groups));
     return d_x;
   }
 
@@ -166,21 +177,20 @@ class Flow {
     return operand_values(*ran(next(entry, operation, std::nullopt), given), result);
   }
 
-  Tensor norm(const Tensor& x, const std::string& w) {
-    return step("residual_and_norm", "rmsnorm", {{"x", x}, {"w", weight(w)}}, "y");
+  Tensor norm(std::string_view entry, const Tensor& x, const std::string& w) {
+    return step(entry, "rmsnorm", {{"x", x}, {"w", weight(w)}}, "y");
   }
 
-  // Of x: what comes through the norm, and what passes by it.
-  Tensor norm_backward(const Tensor& x, const std::string& w, const Tensor& d_n,
-                       const Tensor& d_beside) {
-    const auto operation = ran(next("residual_and_norm", "rmsnorm_backward", std::nullopt),
+  Tensor norm_backward(std::string_view entry, const Tensor& x, const std::string& w,
+                       const Tensor& d_n) {
+    const auto operation = ran(next(entry, "rmsnorm_backward", std::nullopt),
                                {{"x", x}, {"w", weight(w)}, {"dy", d_n}});
     out_["d_" + w] = operand_values(*operation, "dw");
-    return residual(operand_values(*operation, "dx"), d_beside);
+    return operand_values(*operation, "dx");
   }
 
   Tensor residual(const Tensor& a, const Tensor& b) {
-    return step("residual_and_norm", "residual_add", {{"a", a}, {"b", b}}, "y");
+    return step(kResidualAndNorm, "residual_add", {{"a", a}, {"b", b}}, "y");
   }
 
   Tensor sum(const Tensor& a, const Tensor& b) {
@@ -200,7 +210,7 @@ class Flow {
   }
 
   void forward() {
-    n1_ = norm(in_.x, "norm_1");
+    n1_ = norm(kResidualAndNorm, in_.x, "norm_1");
     m_.mla ? project_latent() : project();
     const auto core =
         ran(next("core", "attention_forward", std::nullopt), {{"q", q_}, {"k", k_}, {"v", v_}});
@@ -208,13 +218,13 @@ class Flow {
     l_ = operand_values(*core, "l");
     merged_ = by_tokens(o_, m_.heads);
     x1_ = residual(in_.x, linear("attention_output", merged_));
-    n2_ = norm(x1_, "norm_2");
+    n2_ = norm(kResidualAndNorm, x1_, "norm_2");
     out_["y"] = residual(x1_, experts() ? experts_forward() : up_.forward(*this, "ffn", n2_));
   }
 
   void backward() {
     const Tensor d_n2 = experts() ? experts_backward() : up_.backward(*this, "ffn", in_.d_y);
-    const Tensor d_x1 = norm_backward(x1_, "norm_2", d_n2, in_.d_y);
+    const Tensor d_x1 = residual(norm_backward(kResidualAndNorm, x1_, "norm_2", d_n2), in_.d_y);
     const Tensor d_o = by_heads(linear_backward("attention_output", d_x1, merged_), m_.heads);
     const auto core = ran(next("core", "attention_backward", std::nullopt),
                           {{"q", q_}, {"k", k_}, {"v", v_}, {"o", o_}, {"l", l_}, {"d_o", d_o}});
@@ -222,7 +232,7 @@ class Flow {
     const Tensor d_k = by_tokens(operand_values(*core, "d_k"), kv_heads());
     const Tensor d_v = by_tokens(operand_values(*core, "d_v"), kv_heads());
     const Tensor d_n1 = m_.mla ? latent_backward(d_q, d_k, d_v) : project_backward(d_q, d_k, d_v);
-    out_["d_x"] = norm_backward(in_.x, "norm_1", d_n1, d_x1);
+    out_["d_x"] = residual(norm_backward(kResidualAndNorm, in_.x, "norm_1", d_n1), d_x1);
   }
 
   void project() {
@@ -247,10 +257,12 @@ class Flow {
     const std::int64_t turned = a.qk_rope_head_dim;
     const std::int64_t down = a.kv_lora_rank + turned;
     q_a_ = linear("q_a", n1_);
+    q_n_ = norm(kLatentNorm, q_a_, "norm_q");
     const Tensor kv_a = linear("kv_a", n1_);
-    latent_ = columns(kv_a, down, 0, a.kv_lora_rank);
-    const Tensor q_b = linear("q_b", q_a_);
-    const Tensor kv_b = linear("kv_b", latent_);
+    kv_a_ = columns(kv_a, down, 0, a.kv_lora_rank);
+    kv_n_ = norm(kLatentNorm, kv_a_, "norm_kv");
+    const Tensor q_b = linear("q_b", q_n_);
+    const Tensor kv_b = linear("kv_b", kv_n_);
     const Tensor q_turned = columns(q_b, query_key_dim(m_), a.qk_nope_head_dim, turned);
     const Tensor k_turned = columns(kv_a, down, a.kv_lora_rank, turned);
     const Tensor qk = rope(beside(tokens(), {&q_turned, &k_turned}));
@@ -286,9 +298,11 @@ class Flow {
     const Tensor d_k_back = columns(d_turned, wide, m_.heads * turned, turned);
     const Tensor d_q_nope = columns(d_q, query_key_dim(m_), 0, a.qk_nope_head_dim);
     const Tensor d_k_nope = columns(d_k, query_key_dim(m_), 0, a.qk_nope_head_dim);
-    const Tensor d_latent = linear_backward("kv_b", beside(rows, {&d_k_nope, &d_v}), latent_);
-    const Tensor d_q_a = linear_backward("q_b", beside(rows, {&d_q_nope, &d_q_back}), q_a_);
-    const Tensor by_kv = linear_backward("kv_a", beside(tokens(), {&d_latent, &d_k_back}), n1_);
+    const Tensor d_kv_n = linear_backward("kv_b", beside(rows, {&d_k_nope, &d_v}), kv_n_);
+    const Tensor d_kv_a = norm_backward(kLatentNorm, kv_a_, "norm_kv", d_kv_n);
+    const Tensor by_kv = linear_backward("kv_a", beside(tokens(), {&d_kv_a, &d_k_back}), n1_);
+    const Tensor d_q_n = linear_backward("q_b", beside(rows, {&d_q_nope, &d_q_back}), q_n_);
+    const Tensor d_q_a = norm_backward(kLatentNorm, q_a_, "norm_q", d_q_n);
     return sum(linear_backward("q_a", d_q_a, n1_), by_kv);
   }
 
@@ -311,8 +325,8 @@ class Flow {
   };
 
   Tensor permuted(const Tensor& x) { return step("expert_permute", "permute", {{"x", x}}, "y"); }
-  Tensor gathered(const Tensor& copies) {
-    return step("expert_permute", "permute_backward", {{"dy", copies}}, "dx");
+  Tensor permute_backward(const Tensor& d_copies) {
+    return step("expert_permute", "permute_backward", {{"dy", d_copies}}, "dx");
   }
 
   Tensor experts_forward() {
@@ -320,12 +334,18 @@ class Flow {
     Tensor by_shared;
     if (shared) by_shared = shared_.forward(*this, "shared", n2_);
     out_["router"] = linear("router", n2_);
-    const Tensor routed = gathered(up_.forward(*this, "expert", permuted(n2_)));
+    by_experts_ = up_.forward(*this, "expert", permuted(n2_));
+    const Tensor routed =
+        step("expert_permute", "unpermute", {{"x", by_experts_}, {"w", in_.gates}}, "y");
     return shared ? sum(routed, by_shared) : routed;
   }
 
   Tensor experts_backward() {
-    const Tensor by_routed = gathered(up_.backward(*this, "expert", permuted(in_.d_y)));
+    const auto apart = ran(next("expert_permute", "unpermute_backward", std::nullopt),
+                           {{"x", by_experts_}, {"w", in_.gates}, {"dy", in_.d_y}});
+    out_["d_gates"] = operand_values(*apart, "dw");
+    const Tensor by_routed =
+        permute_backward(up_.backward(*this, "expert", operand_values(*apart, "dx")));
     const Tensor by_router = linear_backward("router", in_.d_router, n2_);
     const Tensor d_n2 = sum(by_routed, by_router);
     if (m_.moe->shared_experts == 0) return d_n2;
@@ -336,11 +356,13 @@ class Flow {
   const Model& m_;
   const MakeStep& make_;
   std::vector<std::int32_t> places_;
+  std::map<std::string, GemmWork> scaled_;   // forward GEMMs in fp8
+  std::map<std::string, CastTensor> casts_;  // of their inputs
   std::span<const LayerStep> steps_;
   std::size_t at_ = 0;
   Tensors out_;
   // What the backward pass reads again; q to o as the core has them, by heads.
-  Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, latent_;
+  Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, q_n_, kv_a_, kv_n_, by_experts_;
   FeedForward up_, shared_;
 };
 

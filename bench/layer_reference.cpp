@@ -4,12 +4,14 @@
 #include "bench/layer_reference.hpp"
 
 #include "bench/layer_reference_parts.hpp"
+#include "bench/layer_scaled.hpp"
 #include "kernels/operand_values.hpp"
 #include "kernels/random.hpp"
 #include "kernels/step_arrays.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -129,11 +131,13 @@ class Reference {
 
   void project_latent(const Tensor& n1) {
     const Mla& a = *m_.mla;
-    q_a_ = linear("q_a").y(n1);
-    heads_.q = linear("q_b").y(q_a_);
+    norm_q_.emplace(linear("q_a").y(n1), in_.weights.at("norm_q"));
+    heads_.q = linear("q_b").y(norm_q_->y());
     const Tensor kv_a = linear("kv_a").y(n1);
-    take(latent_, kv_a, a.kv_lora_rank + a.qk_rope_head_dim, 0, a.kv_lora_rank);
-    const Tensor kv_b = linear("kv_b").y(latent_);
+    Tensor latent;
+    take(latent, kv_a, a.kv_lora_rank + a.qk_rope_head_dim, 0, a.kv_lora_rank);
+    norm_kv_.emplace(std::move(latent), in_.weights.at("norm_kv"));
+    const Tensor kv_b = linear("kv_b").y(norm_kv_->y());
     const std::int64_t each = a.qk_nope_head_dim + a.v_head_dim;
     take(heads_.v, kv_b, each, a.qk_nope_head_dim, a.v_head_dim);
     for (std::int64_t row = 0; row < tokens() * m_.heads; ++row) {
@@ -167,15 +171,18 @@ class Reference {
     put(d_kv_b, each, a.qk_nope_head_dim, d.v, a.v_head_dim);
     const std::int64_t down = a.kv_lora_rank + a.qk_rope_head_dim;
     Tensor d_kv_a(static_cast<std::size_t>(tokens() * down));
-    put(d_kv_a, down, 0, backward("kv_b", d_kv_b, latent_), a.kv_lora_rank);
+    NormGradient kv = norm_kv_->backward(backward("kv_b", d_kv_b, norm_kv_->y()));
+    out_["d_norm_kv"] = std::move(kv.d_w);
+    put(d_kv_a, down, 0, kv.d_x, a.kv_lora_rank);
     for (std::int64_t row = 0; row < tokens() * m_.heads; ++row) {
       for (std::int64_t c = 0; c < a.qk_rope_head_dim; ++c) {
         d_kv_a[static_cast<std::size_t>(row / m_.heads * down + a.kv_lora_rank + c)] +=
             d.k[static_cast<std::size_t>(row * query_key_dim(m_) + a.qk_nope_head_dim + c)];
       }
     }
-    const Tensor d_q_a = backward("q_b", d.q, q_a_);
-    return sum(backward("q_a", d_q_a, n1), backward("kv_a", d_kv_a, n1));
+    NormGradient q = norm_q_->backward(backward("q_b", d.q, norm_q_->y()));
+    out_["d_norm_q"] = std::move(q.d_w);
+    return sum(backward("q_a", q.d_x, n1), backward("kv_a", d_kv_a, n1));
   }
 
   // Its result; the gradient of its input is added to d_x.
@@ -191,6 +198,7 @@ class Reference {
   Tensor experts(const Tensor& n2, Tensor& d_n2) {
     out_["router"] = linear("router").y(n2);
     d_n2 = backward("router", in_.d_router, n2);
+    out_["d_gates"].resize(in_.gates.size());
     Tensor y(n2.size());
     if (m_.moe->shared_experts > 0) y = mlp("shared_up", "shared_down", n2, d_n2);
     for (std::int64_t e = 0; e < m_.moe->experts; ++e) expert(e, n2, y, d_n2);
@@ -198,16 +206,19 @@ class Reference {
   }
 
   void expert(std::int64_t e, const Tensor& n2, Tensor& y, Tensor& d_n2) {
-    std::vector<std::int64_t> mine;  // tokens
-    for (std::size_t i = 0; i < in_.experts.size(); ++i) {
-      if (in_.experts[i] == e)
-        mine.push_back(static_cast<std::int64_t>(i) / m_.moe->experts_per_token);
-    }
+    std::vector<std::size_t> mine;  // copies: of token i / experts_per_token
+    for (std::size_t i = 0; i < in_.experts.size(); ++i)
+      if (in_.experts[i] == e) mine.push_back(i);
     const std::int64_t h = m_.hidden;
+    const auto begin_of = [&](std::size_t copy) {
+      return static_cast<std::int64_t>(copy) / m_.moe->experts_per_token * h;
+    };
     Tensor x, d_y;
-    for (const std::int64_t t : mine) {
-      x.insert(x.end(), n2.begin() + t * h, n2.begin() + (t + 1) * h);
-      d_y.insert(d_y.end(), in_.d_y.begin() + t * h, in_.d_y.begin() + (t + 1) * h);
+    for (const std::size_t copy : mine) {
+      for (std::int64_t c = begin_of(copy); c < begin_of(copy) + h; ++c) {
+        x.push_back(n2[static_cast<std::size_t>(c)]);
+        d_y.push_back(in_.gates[copy] * in_.d_y[static_cast<std::size_t>(c)]);
+      }
     }
     const Mlp one(linear("expert_up", e), linear("expert_down", e), gate(), x);
     const MlpGradient d = one.backward(d_y);
@@ -215,8 +226,10 @@ class Reference {
     for (std::size_t i = 0; i < mine.size(); ++i) {
       for (std::int64_t c = 0; c < h; ++c) {
         const auto from = i * static_cast<std::size_t>(h) + static_cast<std::size_t>(c);
-        y[static_cast<std::size_t>(mine[i] * h + c)] += own[from];
-        d_n2[static_cast<std::size_t>(mine[i] * h + c)] += d.d_x[from];
+        const auto to = static_cast<std::size_t>(begin_of(mine[i]) + c);
+        y[to] += in_.gates[mine[i]] * own[from];
+        out_["d_gates"][mine[i]] += in_.d_y[to] * own[from];
+        d_n2[to] += d.d_x[from];
       }
     }
     append(out_["d_expert_up"], d.d_up);
@@ -231,9 +244,47 @@ class Reference {
   const Model& m_;
   std::map<std::string, GemmWork> sizes_;  // of a weight [groups, n, k]
   Heads heads_;
-  Tensor q_a_, latent_;
+  std::optional<Norm> norm_q_, norm_kv_;  // of latent attention
   Tensors out_;
 };
+
+// Blocks of 128 x 128 of matrices [rows, cols] to the whole, a half or a quarter, so that a scale
+// in another one's place shows. Never more: larger scores of attention would make small errors
+// large.
+void shrink_blocks(Tensor& values, std::int64_t rows, std::int64_t cols) {
+  for (std::int64_t i = 0; i < std::ssize(values); ++i) {
+    const std::int64_t row = i / cols % rows / kCastBlock;
+    const std::int64_t column = i % cols / kCastBlock;
+    values[static_cast<std::size_t>(i)] *= std::exp2(-static_cast<double>((row + 2 * column) % 3));
+  }
+}
+
+// What e4m3 in blocks of 128 x 128 leaves of a weight: to quantise it again changes nothing.
+Tensor quantised(const Tensor& weight, const GemmWork& fprop) {
+  Tensor out;
+  for (const ScaledOperand& group : scaled_weights(weight, fprop, false)) {
+    const std::vector<float> values = values_of(group);
+    out.insert(out.end(), values.begin(), values.end());
+  }
+  return out;
+}
+
+// A softmax over a token's chosen experts of N(0,1), in fp32.
+Tensor draw_gates(std::int64_t tokens, std::int64_t top_k, std::uint64_t seed) {
+  std::vector<float> normal(static_cast<std::size_t>(tokens * top_k));
+  fill_random(normal.data(), tokens * top_k, DType::fp32, seed);
+  Tensor out(normal.begin(), normal.end());
+  for (auto token = out.begin(); token != out.end(); token += top_k) {
+    double sum = 0;
+    for (auto gate = token; gate != token + top_k; ++gate) {
+      *gate = std::exp(*gate);
+      sum += *gate;
+    }
+    for (auto gate = token; gate != token + top_k; ++gate)
+      *gate = rounded_to(DType::fp32, *gate / sum);
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -245,23 +296,40 @@ LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType d
     fill_random(normal.data(), count, DType::fp32, operand_seed(seed, 0, drawn++));
     Tensor out(normal.size());
     std::ranges::transform(normal, out.begin(), [&](float value) {
-      return rounded_to(dtype, mean + deviation * static_cast<double>(value));
+      return rounded_to(dtype == DType::fp8 ? DType::bf16 : dtype,
+                        mean + deviation * static_cast<double>(value));
     });
     return out;
   };
+  const auto uneven = [&](Tensor values, std::int64_t rows, std::int64_t cols) {
+    if (dtype == DType::fp8) shrink_blocks(values, rows, cols);
+    return values;
+  };
   const std::int64_t tokens = share.tokens();
   LayerInput in{.model = model, .share = share, .x = draw(tokens * model.hidden, 0, 1)};
-  in.d_y = draw(tokens * model.hidden, 0, 1);
-  for (const char* norm : {"norm_1", "norm_2"}) in.weights[norm] = draw(model.hidden, 1, 0.25);
+  in.d_y = uneven(draw(tokens * model.hidden, 0, 1), tokens, model.hidden);
+  const auto draw_norm = [&](const char* name, std::int64_t cols) {
+    in.weights[name] = uneven(draw(cols, 1, 0.25), 1, cols);
+  };
+  draw_norm("norm_1", model.hidden);
+  draw_norm("norm_2", model.hidden);
+  if (model.mla) {
+    draw_norm("norm_q", model.mla->q_lora_rank);
+    draw_norm("norm_kv", model.mla->kv_lora_rank);
+  }
   for (const GemmWork& g : layer_gemms(model, share.kind, tokens, 1, share.ep)) {
     if (g.pass != Pass::fprop) continue;
-    in.weights[g.name] = draw(g.groups * g.n * g.k, 0, 1 / std::sqrt(static_cast<double>(g.k)));
+    Tensor& weight = in.weights[g.name];
+    weight =
+        uneven(draw(g.groups * g.n * g.k, 0, 1 / std::sqrt(static_cast<double>(g.k))), g.n, g.k);
+    if (dtype == DType::fp8 && g.low_precision) weight = quantised(weight, g);
   }
   if (share.kind != GemmGroup::moe) return in;
   const Moe& e = *model.moe;
   if (share.ep != 1 || tokens % e.experts != 0)
     throw std::invalid_argument("all experts, and tokens that they divide");
   in.d_router = draw(tokens * e.experts, 0, 1);
+  in.gates = draw_gates(tokens, e.experts_per_token, operand_seed(seed, 0, drawn++));
   for (std::int64_t t = 0; t < tokens; ++t) {
     for (std::int64_t j = 0; j < e.experts_per_token; ++j)
       in.experts.push_back(static_cast<std::int32_t>((t + t / e.experts + j) % e.experts));

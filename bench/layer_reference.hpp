@@ -9,8 +9,10 @@
 // kernels/attention.hpp, causal within each sequence. F is W_down act(W_up n), act without a gate
 // the identity: what the steps leave out (workload/layer_steps.hpp), the layer leaves out. With
 // experts F(n) is the sum of the shared experts (one of their joint width) and of the chosen ones,
-// all weighted 1, since routing is left out; so the router's logits are a second result. Multi-head
-// latent attention: DeepSeek-V3 report, 2.1.1, without its two inner norms.
+// each times its gate. Routing is left out: gates come from outside, with a gradient that is a
+// result, and the router's logits are a second result. Multi-head
+// latent attention: DeepSeek-V3 report, 2.1.1, with norms of the latent vectors (4.2, "additional
+// RMSNorm layers after the compressed latent vectors").
 #pragma once
 
 #include "kernels/dtype.hpp"
@@ -31,17 +33,22 @@ struct LayerInput {
   LayerShare share;  // with all experts: ep 1
   Tensor x, d_y;     // [tokens, hidden]; d_y is the gradient of the loss for y
   Tensor d_router;   // [tokens, experts], the same for the logits; only with experts
-  Tensors weights;   // norm_1, norm_2 [hidden], and [groups, n, k] by the name of their GEMM
+  // norm_1, norm_2 [hidden], of latent attention norm_q, norm_kv [rank], and [groups, n, k] by the
+  // name of their GEMM
+  Tensors weights;
   std::vector<std::int32_t> experts;  // [tokens, top_k]: the chosen ones, each equally often
+  Tensor gates;                       // [tokens, top_k]: by which their results are weighted
 };
 
 // Seeded random values, as elements of `dtype` have them: weights such that what comes of
-// N(0,1) is about N(0,1) again. std::invalid_argument where the tokens can't be balanced.
+// N(0,1) is about N(0,1) again. In fp8 all is in bf16 but what its GEMMs multiply by, which is e4m3
+// in blocks of 128 x 128, as the optimizer leaves it; and blocks are up to four times smaller than
+// others. std::invalid_argument where the tokens can't be balanced.
 LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType dtype,
                             std::uint64_t seed);
 
-// y, with experts router (the logits), and of sum(y d_y) + sum(router d_router) the gradient d_x
-// and d_ of each weight.
+// y, with experts router (the logits), and of sum(y d_y) + sum(router d_router) the gradient d_x,
+// d_ of each weight, and with experts d_gates.
 Tensors layer_reference(const LayerInput& input);
 
 }  // namespace trainmeter

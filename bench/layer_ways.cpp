@@ -20,32 +20,6 @@ DType precision_of(const LayerStep& step, DType precision) {
   return step.gemm && step.gemm->low_precision ? DType::fp8 : DType::bf16;
 }
 
-GemmProblem gemm_of(const GemmWork& work, DType dtype, const Target& target) {
-  GemmProblem p = {.m = work.m,
-                   .n = work.n,
-                   .k = work.k,
-                   .dtype = dtype,
-                   .layout = layout_of(work.pass),
-                   .groups = work.groups};
-  if (dtype == DType::fp8) {  // both operands lie along k: they were cast so before
-    p.layout = Layout::nt;
-    p.scaling = Scaling::block128;
-  }
-  // On a GPU weight gradients are added up over micro-batches, in fp32.
-  p.accumulate = work.pass == Pass::wgrad && target.kind == DeviceKind::gpu && dtype != DType::fp32;
-  return p;
-}
-
-// Experts' tokens are balanced, so one launch of groups and a batch of products are the same work.
-GroupedGemmProblem grouped_of(const GemmProblem& batch, Pass pass) {
-  GroupedGemmProblem p{.all = batch, .sizes = {}};
-  std::int64_t& shared = pass == Pass::wgrad ? p.all.k : p.all.m;
-  p.sizes.assign(static_cast<std::size_t>(batch.groups), shared);
-  shared *= batch.groups;
-  p.all.groups = 1;
-  return p;
-}
-
 AttentionProblem attention_of(const LayerStep& step, DType dtype) {
   const auto& s = step.shape;
   return {.pass = step.operation == "attention_forward" ? AttentionPass::forward
@@ -77,6 +51,32 @@ StepProblem kernel_of(const LayerStep& step, DType dtype) {
 }
 
 }  // namespace
+
+GemmProblem gemm_problem(const GemmWork& work, DType dtype, DeviceKind device) {
+  GemmProblem p = {.m = work.m,
+                   .n = work.n,
+                   .k = work.k,
+                   .dtype = dtype,
+                   .layout = layout_of(work.pass),
+                   .groups = work.groups};
+  if (dtype == DType::fp8) {
+    p.layout = Layout::nt;
+    p.scaling = Scaling::block128;
+  }
+  // Over micro-batches.
+  const bool adds = dtype == DType::fp8 || (device == DeviceKind::gpu && dtype != DType::fp32);
+  p.accumulate = work.pass == Pass::wgrad && adds;
+  return p;
+}
+
+GroupedGemmProblem grouped_problem(const GemmProblem& batch, Pass pass) {
+  GroupedGemmProblem p{.all = batch, .sizes = {}};
+  std::int64_t& shared = pass == Pass::wgrad ? p.all.k : p.all.m;
+  p.sizes.assign(static_cast<std::size_t>(batch.groups), shared);
+  shared *= batch.groups;
+  p.all.groups = 1;
+  return p;
+}
 
 Ways StepFinder::ways(const LayerStep& step, DType precision) {
   why_none_.clear();
@@ -117,9 +117,9 @@ void StepFinder::each(const Backends& backends, const Problem& problem, MakeCase
 }
 
 void StepFinder::gemm(const GemmWork& work, DType dtype) {
-  const GemmProblem problem = gemm_of(work, dtype, target_);
+  const GemmProblem problem = gemm_problem(work, dtype, target_.kind);
   if (problem.groups > 1) {
-    each(grouped_gemm_backends(), grouped_of(problem, work.pass),
+    each(grouped_gemm_backends(), grouped_problem(problem, work.pass),
          [](const GroupedGemmProblem& p, const GroupedGemmBackend& backend) {
            return grouped_case(p, Skew::balanced, backend);
          });

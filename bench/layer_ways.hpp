@@ -9,6 +9,7 @@
 #include "bench/options.hpp"
 #include "bench/target.hpp"
 #include "kernels/dtype.hpp"
+#include "kernels/gemm_grouped.hpp"
 #include "workload/layer_steps.hpp"
 
 #include <string>
@@ -17,6 +18,13 @@
 #include <vector>
 
 namespace trainmeter {
+
+// A layer's GEMM as the kernels' problem: in fp8 with scales of blocks and both operands along k,
+// as the casts before it leave them, and weight gradients added up in fp32, as on a GPU in bf16.
+GemmProblem gemm_problem(const GemmWork& work, DType dtype, DeviceKind device);
+
+// Experts' tokens are balanced, so one launch of groups and a batch of products are the same work.
+GroupedGemmProblem grouped_problem(const GemmProblem& batch, Pass pass);
 
 using Ways = std::vector<Case>;  // to do one step, the preferred first
 

@@ -42,6 +42,12 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
   switch (kernel) {
     case StepKernel::rmsnorm:
     case StepKernel::rmsnorm_backward:
+      matrix(tokens, m.hidden);
+      if (m.mla) {
+        matrix(tokens, m.mla->q_lora_rank);
+        matrix(tokens, m.mla->kv_lora_rank);
+      }
+      break;
     case StepKernel::cast_fp8:
     case StepKernel::cast_fp8_transpose:
     case StepKernel::residual_add:
@@ -65,6 +71,8 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
       break;
     case StepKernel::permute:
     case StepKernel::permute_backward:
+    case StepKernel::unpermute:
+    case StepKernel::unpermute_backward:
       if (!m.moe) break;
       out.push_back({.kernel = kernel,
                      .rows = tokens,

@@ -111,9 +111,11 @@ std::vector<std::byte> DeviceGemm::output() {
 }
 
 std::vector<OperandView> DeviceGemm::operand_views() const {
-  if (problem_.scaling != Scaling::none) return {};
-  return gemm_views(problem_, DeviceKind::gpu, {a_.data(0), b_.data(0), c_.data(0)},
-                    {a_.bytes(), b_.bytes(), c_.bytes()});
+  const auto place = [](const DeviceOperand& operand) {
+    return operand.empty() ? OperandPlace() : OperandPlace{operand.data(0), operand.bytes()};
+  };
+  return gemm_views(problem_, DeviceKind::gpu, {place(a_), place(b_), place(c_)},
+                    {place(scales_a_), place(scales_b_)});
 }
 
 Check DeviceGemm::verify() {

@@ -20,7 +20,7 @@ DeviceGroupedGemm::DeviceGroupedGemm(const GroupedGemmProblem& problem,
       plan_(plan_of(problem)),
       stream_(std::move(stream)),
       sets_(sets_for(plan_.bytes(), options, device_bytes_free())) {
-  GroupedOperands host(problem, options.seed, options.values);
+  LaidOperands host = GroupedOperands(problem, options.seed, options.values).laid;
   const GemmProblem& all = problem.all;
   const std::int64_t a_bytes = plan_.a + spare_rows * all.k * size_of(all.dtype);
   host.a.resize(static_cast<std::size_t>(a_bytes));
@@ -50,9 +50,12 @@ int DeviceGroupedGemm::groups_at_work() const {
 }
 
 std::vector<OperandView> DeviceGroupedGemm::operand_views() const {
-  if (problem_.all.scaling != Scaling::none) return {};
-  return gemm_views(problem_.all, DeviceKind::gpu, {a_.data(0), b_.data(0), c_.data(0)},
-                    {plan_.a, plan_.b, plan_.c});
+  const auto place = [](const DeviceOperand& operand, std::int64_t bytes) {
+    return operand.empty() ? OperandPlace() : OperandPlace{operand.data(0), bytes};
+  };
+  return gemm_views(problem_.all, DeviceKind::gpu,
+                    {place(a_, plan_.a), place(b_, plan_.b), place(c_, plan_.c)},
+                    {place(scales_a_, 4 * plan_.scales_a), place(scales_b_, 4 * plan_.scales_b)});
 }
 
 Check DeviceGroupedGemm::verify() {

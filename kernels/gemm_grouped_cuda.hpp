@@ -27,7 +27,7 @@ class DeviceGroupedGemm : public Operation {
 
   Check verify() final;
   [[nodiscard]] int sets() const final { return sets_; }
-  [[nodiscard]] std::vector<OperandView> operand_views() const final;  // none with a scaling
+  [[nodiscard]] std::vector<OperandView> operand_views() const final;
   [[nodiscard]] void* stream() const final { return stream_.get(); }
 
  protected:

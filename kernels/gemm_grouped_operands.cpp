@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
 
 namespace trainmeter {
 namespace {
@@ -20,6 +21,21 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t to) {
 // TMA takes addresses that are multiples of 16 bytes.
 constexpr std::int64_t kAlignedBytes = 16;
 constexpr std::int64_t kAlignedScales = kAlignedBytes / 4;
+
+void require_size(const ScaledOperand& operand, std::int64_t rows, std::int64_t k,
+                  ScaleBlock block) {
+  if (operand.rows != rows || operand.k != k || operand.block != block)
+    throw std::invalid_argument("a scaled operand of another size or with other scales");
+}
+
+void place(const ScaledOperand& made, std::vector<std::byte>& to, std::int64_t at,
+           std::int64_t row) {
+  if (made.k == 0) return;  // an empty group has no address
+  for (std::int64_t r = 0; r < made.rows; ++r) {
+    std::memcpy(to.data() + at + r * row, made.elements.data() + r * made.k,
+                static_cast<std::size_t>(made.k));
+  }
+}
 
 }  // namespace
 
@@ -64,61 +80,64 @@ GroupedPlan plan_of(const GroupedGemmProblem& problem) {
   return plan;
 }
 
+LaidOperands lay_scaled(const GroupedGemmProblem& problem, std::span<const ScaledOperand> a,
+                        std::span<const ScaledOperand> b) {
+  const GroupedPlan plan = plan_of(problem);
+  LaidOperands to;
+  to.a.resize(static_cast<std::size_t>(plan.a));
+  to.b.resize(static_cast<std::size_t>(plan.b));
+  to.scales_a.resize(static_cast<std::size_t>(plan.scales_a));
+  to.scales_b.resize(static_cast<std::size_t>(plan.scales_b));
+  if (a.size() != plan.groups.size() || b.size() != plan.groups.size())
+    throw std::invalid_argument("an operand of each for each group");
+  for (std::size_t group = 0; group < plan.groups.size(); ++group) {
+    const GemmProblem p = problem_of_group(problem, group);
+    const GroupPlace& at = plan.groups[group];
+    require_size(a[group], p.m, p.k, scale_block_of_a(p));
+    require_size(b[group], p.n, p.k, scale_block_of_b(p));
+    place(a[group], to.a, at.a, at.row);
+    place(b[group], to.b, at.b, at.row);
+    for (std::int64_t k = 0; k < p.k; k += kCastBlock) {
+      const auto* const scales =
+          a[group].scales.data() + scale_index(ScaleBlock::row, p.m, p.k, 0, k);
+      std::copy_n(scales, p.m, to.scales_a.begin() + at.scales_a + k / kCastBlock * at.scales_row);
+    }
+    std::ranges::copy(b[group].scales, to.scales_b.begin() + at.scales_b);
+  }
+  return to;
+}
+
 GroupedOperands::GroupedOperands(const GroupedGemmProblem& problem, std::uint64_t seed,
                                  Values values)
-    : a(static_cast<std::size_t>(plan_of(problem).a)),
-      b(static_cast<std::size_t>(plan_of(problem).b)),
-      problem_(problem),
-      seed_(seed),
-      plan_(plan_of(problem)) {
-  scales_a.resize(static_cast<std::size_t>(plan_.scales_a));
-  scales_b.resize(static_cast<std::size_t>(plan_.scales_b));
+    : problem_(problem), seed_(seed), plan_(plan_of(problem)) {
   if (problem.all.scaling != Scaling::none) {
     fill_scaled(values);
     return;
   }
   const std::int64_t size = size_of(problem.all.dtype);
-  fill_random(a.data(), plan_.a / size, problem.all.dtype, operand_seed(seed, 0, 0), values);
-  fill_random(b.data(), plan_.b / size, problem.all.dtype, operand_seed(seed, 0, 1), values);
-}
-
-void GroupedOperands::place(const ScaledOperand& made, std::vector<std::byte>& to, std::int64_t at,
-                            std::int64_t row) {
-  if (made.k == 0) return;  // an empty group has no address
-  for (std::int64_t r = 0; r < made.rows; ++r) {
-    std::memcpy(to.data() + at + r * row, made.elements.data() + r * made.k,
-                static_cast<std::size_t>(made.k));
-  }
+  laid.a.resize(static_cast<std::size_t>(plan_.a));
+  laid.b.resize(static_cast<std::size_t>(plan_.b));
+  fill_random(laid.a.data(), plan_.a / size, problem.all.dtype, operand_seed(seed, 0, 0), values);
+  fill_random(laid.b.data(), plan_.b / size, problem.all.dtype, operand_seed(seed, 0, 1), values);
 }
 
 // Each group is quantised by itself: blocks of k begin with its k, and rows are its own anyway.
 void GroupedOperands::fill_scaled(Values values) {
-  const std::size_t count = problem_.sizes.size();
-  values_a_.resize(count);
-  values_b_.resize(count);
-  for (std::size_t group = 0; group < count; ++group) {
+  std::vector<ScaledOperand> made_a, made_b;
+  for (std::size_t group = 0; group < problem_.sizes.size(); ++group) {
     const GemmProblem p = problem_of_group(problem_, group);
-    const GroupPlace& at = plan_.groups[group];
     const auto make = [&](int operand, std::int64_t rows, ScaleBlock block) {
       std::vector<float> wide(static_cast<std::size_t>(rows * p.k));
       fill_random(wide.data(), rows * p.k, DType::fp32,
                   operand_seed(seed_, static_cast<int>(group), operand), values);
       return scaled_operand(wide.data(), rows, p.k, block);
     };
-    const ScaledOperand made_a = make(0, p.m, scale_block_of_a(p));
-    const ScaledOperand made_b = make(1, p.n, scale_block_of_b(p));
-    place(made_a, a, at.a, at.row);
-    place(made_b, b, at.b, at.row);
-    for (std::int64_t r = 0; r < p.m; ++r) {
-      for (std::int64_t k = 0; k < p.k; k += 128) {
-        scales_a[static_cast<std::size_t>(at.scales_a + k / kCastBlock * at.scales_row + r)] =
-            made_a.scales[static_cast<std::size_t>(scale_index(ScaleBlock::row, p.m, p.k, r, k))];
-      }
-    }
-    std::ranges::copy(made_b.scales, scales_b.begin() + at.scales_b);
-    values_a_[group] = values_of(made_a);
-    values_b_[group] = values_of(made_b);
+    made_a.push_back(make(0, p.m, scale_block_of_a(p)));
+    made_b.push_back(make(1, p.n, scale_block_of_b(p)));
+    values_a_.push_back(values_of(made_a.back()));
+    values_b_.push_back(values_of(made_b.back()));
   }
+  laid = lay_scaled(problem_, made_a, made_b);
 }
 
 Check GroupedOperands::verify(const void* c, std::uint64_t seed) const {
@@ -127,8 +146,8 @@ Check GroupedOperands::verify(const void* c, std::uint64_t seed) const {
     if (problem_.sizes[group] == 0) continue;
     const GroupPlace& at = plan_.groups[group];
     const bool scaled = !values_a_.empty();
-    const void* one_a = scaled ? static_cast<const void*>(values_a_[group].data()) : &a[at.a];
-    const void* one_b = scaled ? static_cast<const void*>(values_b_[group].data()) : &b[at.b];
+    const void* one_a = scaled ? static_cast<const void*>(values_a_[group].data()) : &laid.a[at.a];
+    const void* one_b = scaled ? static_cast<const void*>(values_b_[group].data()) : &laid.b[at.b];
     Check check = verify_gemm(problem_of_group(problem_, group), one_a, one_b,
                               static_cast<const std::byte*>(c) + at.c, seed);
     check.how += ", each group";

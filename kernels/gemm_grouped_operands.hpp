@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace trainmeter {
@@ -31,14 +32,23 @@ struct GroupedPlan {
 
 GroupedPlan plan_of(const GroupedGemmProblem& problem);
 
+// A and B of all groups, as the plan lays them.
+struct LaidOperands {
+  std::vector<std::byte> a, b;
+  std::vector<float> scales_a, scales_b;
+};
+
+// Of scaled operands, by group: A [m, k] and B [n, k], their scales as scale_block_of_a() and
+// scale_block_of_b() have them. std::invalid_argument where one is of another size.
+LaidOperands lay_scaled(const GroupedGemmProblem& problem, std::span<const ScaledOperand> a,
+                        std::span<const ScaledOperand> b);
+
 // The same seed makes the same operands.
 class GroupedOperands {
  public:
   GroupedOperands(const GroupedGemmProblem& problem, std::uint64_t seed, Values values);
 
-  // As the plan lays them.
-  std::vector<std::byte> a, b;
-  std::vector<float> scales_a, scales_b;
+  LaidOperands laid;
 
   // C after one run, where it was NaN before; or half of C after two, where it was zero and is
   // added to. The worst group's check.
@@ -46,8 +56,6 @@ class GroupedOperands {
 
  private:
   void fill_scaled(Values values);
-  void place(const ScaledOperand& made, std::vector<std::byte>& to, std::int64_t at,
-             std::int64_t row);
 
   GroupedGemmProblem problem_;
   std::uint64_t seed_;

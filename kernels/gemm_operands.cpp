@@ -69,12 +69,19 @@ std::int64_t gemm_bytes_of_one_set(const GemmProblem& p) {
 }
 
 std::vector<OperandView> gemm_views(const GemmProblem& p, DeviceKind device,
-                                    const std::array<void*, 3>& data,
-                                    const std::array<std::int64_t, 3>& bytes) {
+                                    const std::array<OperandPlace, 3>& abc,
+                                    const std::array<OperandPlace, 2>& scales) {
   const auto [role, type] = output_of(p);
-  return {{"a", OperandRole::input, p.dtype, bytes[0], data[0], device},
-          {"b", OperandRole::input, p.dtype, bytes[1], data[1], device},
-          {"c", role, type, bytes[2], data[2], device}};
+  std::vector<OperandView> views = {
+      {"a", OperandRole::input, p.dtype, abc[0].bytes, abc[0].data, device},
+      {"b", OperandRole::input, p.dtype, abc[1].bytes, abc[1].data, device},
+      {"c", role, type, abc[2].bytes, abc[2].data, device}};
+  if (p.scaling == Scaling::none) return views;
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    views.push_back({i == 0 ? "scales_a" : "scales_b", OperandRole::input, DType::fp32,
+                     scales[i].bytes, scales[i].data, device});
+  }
+  return views;
 }
 
 HostGemm::HostGemm(const GemmProblem& problem, const OperandOptions& options)
@@ -101,8 +108,10 @@ void HostGemm::run(int set) {
 }
 
 std::vector<OperandView> HostGemm::operand_views() const {
-  return gemm_views(problem_, DeviceKind::cpu, {a_.data(0), b_.data(0), c_.data(0)},
-                    {a_.bytes(), b_.bytes(), c_.bytes()});
+  const auto place = [](const HostOperand& operand) {
+    return OperandPlace{operand.data(0), operand.bytes()};
+  };
+  return gemm_views(problem_, DeviceKind::cpu, {place(a_), place(b_), place(c_)});
 }
 
 Check HostGemm::verify() {

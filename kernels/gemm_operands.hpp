@@ -19,10 +19,17 @@ namespace trainmeter {
 // integer, which no machine holds.
 std::int64_t gemm_bytes_of_one_set(const GemmProblem& problem);
 
-// Of a, b and c of a GEMM without a scaling; c is a state where it is added to.
+// Where an operand lies, and its bytes.
+struct OperandPlace {
+  void* data = nullptr;
+  std::int64_t bytes = 0;
+};
+
+// Of a, b and c of a GEMM, and with a scaling of scales_a and scales_b; c is a state where it is
+// added to. How scaled operands lie: scaled_operand.hpp, of groups gemm_grouped_operands.hpp.
 std::vector<OperandView> gemm_views(const GemmProblem& problem, DeviceKind device,
-                                    const std::array<void*, 3>& data,
-                                    const std::array<std::int64_t, 3>& bytes);
+                                    const std::array<OperandPlace, 3>& abc,
+                                    const std::array<OperandPlace, 2>& scales = {});
 
 // A GEMM on the CPU. A library's class adds multiply().
 class HostGemm : public Operation {

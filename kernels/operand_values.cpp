@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <stdexcept>
 #include <string>
 
@@ -84,6 +85,20 @@ void set_operand_indices(Operation& operation, std::string_view name,
   if (view.type) throw std::invalid_argument("operand " + std::string(name) + " holds no indices");
   require_count(view, indices.size(), sizeof(std::int32_t));
   copy(view.data, indices.data(), view.bytes, view.device);
+}
+
+std::vector<std::byte> operand_bytes(const Operation& operation, std::string_view name) {
+  const OperandView view = find(operation, name);
+  std::vector<std::byte> host(static_cast<std::size_t>(view.bytes));
+  copy(host.data(), view.data, view.bytes, view.device);
+  return host;
+}
+
+void set_operand_bytes(Operation& operation, std::string_view name,
+                       std::span<const std::byte> bytes) {
+  const OperandView view = find(operation, name);
+  require_count(view, bytes.size(), 1);
+  copy(view.data, bytes.data(), view.bytes, view.device);
 }
 
 void clear_results(Operation& operation) {

@@ -6,7 +6,9 @@
 
 #include "kernels/operation.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +21,11 @@ void set_operand_values(Operation& operation, std::string_view name,
                         const std::vector<double>& values);  // rounded to its type
 void set_operand_indices(Operation& operation, std::string_view name,
                          const std::vector<std::int32_t>& indices);
+
+// As they are stored, of whatever type; std::invalid_argument for another number of bytes.
+std::vector<std::byte> operand_bytes(const Operation& operation, std::string_view name);
+void set_operand_bytes(Operation& operation, std::string_view name,
+                       std::span<const std::byte> bytes);
 
 // NaN into its outputs, zeros into its states: what it doesn't write can't pass for a result.
 void clear_results(Operation& operation);

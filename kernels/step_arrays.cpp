@@ -134,6 +134,13 @@ std::vector<StepArray> step_arrays(const StepProblem& p) {
     case StepKernel::permute_backward:
       return {in("dy", matrix * p.top_k, e), in("place", p.rows * p.top_k, indices),
               out("dx", matrix, e)};
+    case StepKernel::unpermute:
+      return {in("x", matrix * p.top_k, e), in("place", p.rows * p.top_k, indices),
+              in("w", p.rows * p.top_k, DType::fp32), out("y", matrix, e)};
+    case StepKernel::unpermute_backward:
+      return {in("x", matrix * p.top_k, e),           in("place", p.rows * p.top_k, indices),
+              in("w", p.rows * p.top_k, DType::fp32), in("dy", matrix, e),
+              out("dx", matrix * p.top_k, e),         out("dw", p.rows * p.top_k, DType::fp32)};
   }
   throw std::invalid_argument("no such kernel of a step");
 }
@@ -158,6 +165,8 @@ void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t 
         return fill_angles(p, static_cast<float*>(data));
       case StepKernel::permute:
       case StepKernel::permute_backward:
+      case StepKernel::unpermute:
+      case StepKernel::unpermute_backward:
         return fill_places(p, static_cast<std::int32_t*>(data), own);
       case StepKernel::cross_entropy:
         return fill_targets(p, static_cast<std::int32_t*>(data), own);
@@ -165,8 +174,8 @@ void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t 
         break;
     }
   }
-  const std::int64_t bytes = step_arrays(p).at(static_cast<std::size_t>(array)).bytes;
-  fill_random(data, bytes / size_of(p.dtype), p.dtype, own);
+  const StepArray filled = step_arrays(p).at(static_cast<std::size_t>(array));
+  fill_random(data, filled.bytes / size_of(*filled.type), *filled.type, own);
   if (p.kernel == StepKernel::cast_fp8 || p.kernel == StepKernel::cast_fp8_transpose) {
     put_special_values(p, static_cast<char*>(data));
   }

@@ -30,6 +30,9 @@ namespace trainmeter {
 // swiglu_backward     x e[rows,2 cols], dy e[rows,cols]; dx e[rows,2 cols]
 // rope_backward       dy, table as rope's x and table; dx as dy
 // permute_backward    dy e[rows top_k,cols], place int32[rows,top_k]; dx e[rows,cols]
+// unpermute           x e[rows top_k,cols], place int32[rows,top_k], w fp32[rows,top_k];
+//                     y e[rows,cols]
+// unpermute_backward  x, place, w, and dy e[rows,cols]; dx as x, dw as w
 struct StepArray {
   using Role = OperandRole;
   Role role;

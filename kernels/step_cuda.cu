@@ -191,8 +191,19 @@ class CudaStep final : public Operation {
             <<<rows, threads, 0, stream>>>(array(2), array(0), array(1), cols);
         return;
       case StepKernel::permute_backward:
-        step_cuda::permute_backward<T, V><<<rows, threads, 0, stream>>>(
-            array(2), array(0), array<const std::int32_t>(1), cols, static_cast<int>(p.top_k));
+        step_cuda::sum_copies<T, V, false>
+            <<<rows, threads, 0, stream>>>(array(2), array(0), array<const std::int32_t>(1),
+                                           nullptr, cols, static_cast<int>(p.top_k));
+        return;
+      case StepKernel::unpermute:
+        step_cuda::sum_copies<T, V, true>
+            <<<rows, threads, 0, stream>>>(array(3), array(0), array<const std::int32_t>(1),
+                                           array<const float>(2), cols, static_cast<int>(p.top_k));
+        return;
+      case StepKernel::unpermute_backward:
+        step_cuda::unpermute_backward<T, V><<<rows, threads, 0, stream>>>(
+            array(4), array<float>(5), array(0), array(3), array<const std::int32_t>(1),
+            array<const float>(2), cols, static_cast<int>(p.top_k));
         return;
       case StepKernel::cast_fp8:
       case StepKernel::cast_fp8_transpose:

@@ -112,26 +112,60 @@ __global__ void __launch_bounds__(kMostThreads)
   });
 }
 
-// A block a token: reads the gradients of its copies and writes their sum.
-template <class T, int V>
+// A block a token: reads its copies and writes their sum, weighted where there are weights:
+// permute_backward without, unpermute with them.
+template <class T, int V, bool kWeighted>
 __global__ void __launch_bounds__(kMostThreads)
-    permute_backward(T* __restrict__ dx, const T* __restrict__ dy,
-                     const std::int32_t* __restrict__ places, int cols, int top_k) {
+    sum_copies(T* __restrict__ y, const T* __restrict__ x, const std::int32_t* __restrict__ places,
+               const float* __restrict__ weights, int cols, int top_k) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * cols;
   places += static_cast<std::int64_t>(blockIdx.x) * top_k;
+  if constexpr (kWeighted) weights += static_cast<std::int64_t>(blockIdx.x) * top_k;
   for_each_pack<V>(cols, [&](std::int64_t c) {
     float sum[V] = {};
 #pragma unroll 4
     for (int j = 0; j < top_k; ++j) {
-      const auto copy = load<V>(dy + static_cast<std::int64_t>(places[j]) * cols + c);
+      const auto copy = load<V>(x + static_cast<std::int64_t>(places[j]) * cols + c);
+      const float weight = kWeighted ? weights[j] : 1;
 #pragma unroll
-      for (int l = 0; l < V; ++l) sum[l] += to_float(copy.lane[l]);
+      for (int l = 0; l < V; ++l) sum[l] += weight * to_float(copy.lane[l]);
     }
     Pack<T, V> out;
 #pragma unroll
     for (int l = 0; l < V; ++l) store(out.lane[l], sum[l]);
-    store_pack<V>(dx + at + c, out);
+    store_pack<V>(y + at + c, out);
   });
+}
+
+// A block a token, copy by copy: the token's gradient, read again from the cache, goes weighted to
+// the copy's place, and times the copy into the gradient of its weight.
+template <class T, int V>
+__global__ void __launch_bounds__(kMostThreads)
+    unpermute_backward(T* __restrict__ dx, float* __restrict__ dw, const T* __restrict__ x,
+                       const T* __restrict__ dy, const std::int32_t* __restrict__ places,
+                       const float* __restrict__ weights, int cols, int top_k) {
+  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * cols;
+  for (int j = 0; j < top_k; ++j) {
+    const std::int64_t copy = static_cast<std::int64_t>(blockIdx.x) * top_k + j;
+    const std::int64_t to = static_cast<std::int64_t>(places[copy]) * cols;
+    const float weight = weights[copy];
+    float product = 0;
+    for_each_pack<V>(cols, [&](std::int64_t c) {
+      const auto gradient = load<V>(dy + at + c);
+      const auto value = load<V>(x + to + c);
+      Pack<T, V> out;
+#pragma unroll
+      for (int l = 0; l < V; ++l) {
+        product += to_float(gradient.lane[l]) * to_float(value.lane[l]);
+        store(out.lane[l], weight * to_float(gradient.lane[l]));
+      }
+      store_pack<V>(dx + to + c, out);
+    });
+    const Sum sum =
+        reduce_block(Sum{product}, Sum{0}, [](Sum a, Sum b) { return Sum{a.value + b.value}; });
+    if (threadIdx.x == 0) dw[copy] = sum.value;
+    __syncthreads();  // the next sum goes through the same shared memory
+  }
 }
 
 }  // namespace trainmeter::step_cuda

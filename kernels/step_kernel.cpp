@@ -18,7 +18,8 @@ bool is_rope(StepKernel kernel) {
 }
 
 bool is_permute(StepKernel kernel) {
-  return kernel == StepKernel::permute || kernel == StepKernel::permute_backward;
+  return kernel == StepKernel::permute || kernel == StepKernel::permute_backward ||
+         kernel == StepKernel::unpermute || kernel == StepKernel::unpermute_backward;
 }
 
 std::map<std::string, std::int64_t> sizes_of(const StepProblem& p) {
@@ -28,6 +29,8 @@ std::map<std::string, std::int64_t> sizes_of(const StepProblem& p) {
       return {{"rows", p.rows}, {"heads", p.heads}, {"head_dim", p.head_dim}};
     case StepKernel::permute:
     case StepKernel::permute_backward:
+    case StepKernel::unpermute:
+    case StepKernel::unpermute_backward:
       return {{"rows", p.rows}, {"cols", p.cols}, {"experts", p.experts}, {"top_k", p.top_k}};
     case StepKernel::adamw:
       return {{"weights", p.weights}};
@@ -66,6 +69,10 @@ std::string_view to_string(StepKernel kernel) {
       return "rope_backward";
     case StepKernel::permute_backward:
       return "permute_backward";
+    case StepKernel::unpermute:
+      return "unpermute";
+    case StepKernel::unpermute_backward:
+      return "unpermute_backward";
   }
   throw std::invalid_argument("no such kernel of a step");
 }

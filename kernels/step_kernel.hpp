@@ -27,6 +27,11 @@
 //                    of the other half dy g s, side by side as x
 // rope_backward      each pair of dy turned back
 // permute_backward   dx[r] = sum over j of dy[place[r,j]]
+// unpermute          y[r] = sum over j of w[r,j] x[place[r,j]]: experts' results, each weighted as
+// its
+//                    token's router says, in fp32
+// unpermute_backward dx[place[r,j]] = w[r,j] dy[r], and of the weights, in fp32,
+//                    dw[r,j] = sum over c of dy[r,c] x[place[r,j],c]
 // A residual passes its gradient on as it is, and cross_entropy's comes with its loss.
 #pragma once
 
@@ -56,10 +61,12 @@ enum class StepKernel {
   rmsnorm_backward,
   swiglu_backward,
   rope_backward,
-  permute_backward
+  permute_backward,
+  unpermute,
+  unpermute_backward
 };
 
-inline constexpr std::array<StepKernel, 13> kStepKernels = {StepKernel::rmsnorm,
+inline constexpr std::array<StepKernel, 15> kStepKernels = {StepKernel::rmsnorm,
                                                             StepKernel::swiglu,
                                                             StepKernel::rope,
                                                             StepKernel::cast_fp8,
@@ -71,7 +78,9 @@ inline constexpr std::array<StepKernel, 13> kStepKernels = {StepKernel::rmsnorm,
                                                             StepKernel::rmsnorm_backward,
                                                             StepKernel::swiglu_backward,
                                                             StepKernel::rope_backward,
-                                                            StepKernel::permute_backward};
+                                                            StepKernel::permute_backward,
+                                                            StepKernel::unpermute,
+                                                            StepKernel::unpermute_backward};
 
 std::string_view to_string(StepKernel kernel);
 
@@ -81,7 +90,7 @@ struct StepProblem {
   std::int64_t rows = 0;                 // tokens
   std::int64_t cols = 0;                 // of y; cross_entropy: the vocabulary
   std::int64_t heads = 0, head_dim = 0;  // rope, instead of cols; head_dim is even
-  std::int64_t experts = 0, top_k = 0;   // permute; top_k <= experts
+  std::int64_t experts = 0, top_k = 0;   // permute, unpermute; top_k <= experts
   std::int64_t weights = 0;              // adamw, instead of rows and cols
 };
 

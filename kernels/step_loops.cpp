@@ -82,28 +82,6 @@ TRAINMETER_INLINE void swiglu_backward_of(T* dx, const T* x, const T* dy, std::i
   }
 }
 
-// Sums in fp32, a chunk of the first-level cache at a time.
-template <class T>
-TRAINMETER_INLINE void permute_backward_of(T* dx, const T* dy, const std::int32_t* place,
-                                           std::int64_t rows, std::int64_t cols,
-                                           std::int64_t top_k) {
-  constexpr std::int64_t kChunk = 1024;
-  std::array<float, kChunk> sum;
-  for (std::int64_t row = 0; row < rows; ++row, dx += cols, place += top_k) {
-    for (std::int64_t begin = 0; begin < cols; begin += kChunk) {
-      const std::int64_t count = std::min(kChunk, cols - begin);
-      sum.fill(0);
-      for (std::int64_t j = 0; j < top_k; ++j) {
-        const T* const copy = dy + place[j] * cols + begin;
-#pragma omp simd
-        for (std::int64_t c = 0; c < count; ++c) sum[c] += to_float(copy[c]);
-      }
-#pragma omp simd
-      for (std::int64_t c = 0; c < count; ++c) store(dx[begin + c], sum[c]);
-    }
-  }
-}
-
 // Backward turns by the opposite angle.
 template <bool kBackward, class T>
 TRAINMETER_INLINE void rope_of(T* y, const T* x, const float* table, std::int64_t rows,
@@ -313,18 +291,6 @@ TRAINMETER_TARGET_CLONES
 void swiglu_backward(float* dx, const float* x, const float* dy, std::int64_t rows,
                      std::int64_t cols) {
   swiglu_backward_of(dx, x, dy, rows, cols);
-}
-
-TRAINMETER_TARGET_CLONES
-void permute_backward(Bf16* dx, const Bf16* dy, const std::int32_t* place, std::int64_t rows,
-                      std::int64_t cols, std::int64_t top_k) {
-  permute_backward_of(dx, dy, place, rows, cols, top_k);
-}
-
-TRAINMETER_TARGET_CLONES
-void permute_backward(float* dx, const float* dy, const std::int32_t* place, std::int64_t rows,
-                      std::int64_t cols, std::int64_t top_k) {
-  permute_backward_of(dx, dy, place, rows, cols, top_k);
 }
 
 TRAINMETER_TARGET_CLONES

@@ -43,6 +43,19 @@ void permute_backward(Bf16* dx, const Bf16* dy, const std::int32_t* place, std::
 void permute_backward(float* dx, const float* dy, const std::int32_t* place, std::int64_t rows,
                       std::int64_t cols, std::int64_t top_k);
 
+struct RoutedRows {
+  const std::int32_t* place;
+  const float* w;
+  std::int64_t rows, cols, top_k;
+};
+
+// x, and backward dx, point to the array's first row, all else to the first of the rows here.
+void unpermute(Bf16* y, const Bf16* x, const RoutedRows& of);
+void unpermute(float* y, const float* x, const RoutedRows& of);
+void unpermute_backward(Bf16* dx, float* dw, const Bf16* x, const Bf16* dy, const RoutedRows& of);
+void unpermute_backward(float* dx, float* dw, const float* x, const float* dy,
+                        const RoutedRows& of);
+
 void residual_add(Bf16* y, const Bf16* a, const Bf16* b, std::int64_t count);
 void residual_add(float* y, const float* a, const float* b, std::int64_t count);
 

@@ -146,7 +146,18 @@ class OpenMpStep final : public Operation {
         return permute_backward(array(2, set, at), array(0, set, 0),
                                 array<std::int32_t>(1, set, begin * p.top_k), rows, p.cols,
                                 p.top_k);
+      case StepKernel::unpermute:
+        return unpermute(array(3, set, at), array(0, set, 0), routed(set, begin, rows));
+      case StepKernel::unpermute_backward:
+        return unpermute_backward(array(4, set, 0), array<float>(5, set, begin * p.top_k),
+                                  array(0, set, 0), array(3, set, at), routed(set, begin, rows));
     }
+  }
+
+  [[nodiscard]] RoutedRows routed(int set, std::int64_t begin, std::int64_t rows) const {
+    const std::int64_t first = begin * problem_.top_k;
+    return {array<std::int32_t>(1, set, first), array<float>(2, set, first), rows, problem_.cols,
+            problem_.top_k};
   }
 
   // Each thread sums the weights' gradient over its rows, then over the threads for its columns.

@@ -91,7 +91,12 @@ class Reference {
       case StepKernel::rope_backward:
         return worst_of(p_.rows * p_.heads, [this](std::int64_t head) { return rope(head, -1); });
       case StepKernel::permute_backward:
-        return worst_of(p_.rows, [this](std::int64_t row) { return permute_backward(row); });
+        return worst_of(p_.rows, [this](std::int64_t row) { return sum_of_copies(row, 2); });
+      case StepKernel::unpermute:
+        return worst_of(p_.rows, [this](std::int64_t row) { return sum_of_copies(row, 3); });
+      case StepKernel::unpermute_backward:
+        return worst_of(p_.rows * p_.top_k,
+                        [this](std::int64_t copy) { return unpermute_backward(copy); });
     }
     throw std::invalid_argument("no such kernel of a step");
   }
@@ -209,19 +214,38 @@ class Reference {
     return worst;
   }
 
-  [[nodiscard]] double permute_backward(std::int64_t row) const {
+  // Into array `to`; with weights where that is unpermute's.
+  [[nodiscard]] double sum_of_copies(std::int64_t row, std::size_t to) const {
+    const bool weighted = p_.kernel == StepKernel::unpermute;
     double worst = 0;
     for (std::int64_t c = 0; c < p_.cols; ++c) {
       double sum = 0;
       double size = 0;
       for (std::int64_t j = 0; j < p_.top_k; ++j) {
-        const double copy = in(0)[index(1, row * p_.top_k + j) * p_.cols + c];
+        const std::int64_t i = row * p_.top_k + j;
+        const double copy = in(0)[index(1, i) * p_.cols + c] * (weighted ? in_fp32(2)[i] : 1);
         sum += copy;
         size += std::abs(copy);
       }
-      worst = std::max(worst, stored(out(2)[row * p_.cols + c], sum, growth(p_.top_k) * size));
+      worst = std::max(worst, stored(out(to)[row * p_.cols + c], sum, growth(p_.top_k + 1) * size));
     }
     return worst;
+  }
+
+  [[nodiscard]] double unpermute_backward(std::int64_t copy) const {
+    const std::int64_t row = copy / p_.top_k;
+    const std::int64_t at = index(1, copy) * p_.cols;
+    double sum = 0;
+    double size = 0;
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      const double gradient = in(3)[row * p_.cols + c];
+      const double expected = in_fp32(2)[copy] * gradient;
+      worst = std::max(worst, stored(out(4)[at + c], expected, kU * std::abs(expected)));
+      sum += gradient * in(0)[at + c];
+      size += std::abs(gradient * in(0)[at + c]);
+    }
+    return std::max(worst, scaled(out_fp32(5)[copy], sum, growth(p_.cols + 1) * size + kExact));
   }
 
   [[nodiscard]] double swiglu(std::int64_t row) const {

@@ -52,6 +52,10 @@ double step_kernel_bytes(std::string_view kernel, const std::map<std::string, st
   if (kernel == "permute" || kernel == "permute_backward") {
     return matrix * element_bytes * (1 + size("top_k")) + 4 * rows * size("top_k");
   }
+  if (kernel == "unpermute")
+    return matrix * element_bytes * (1 + size("top_k")) + 8 * rows * size("top_k");
+  if (kernel == "unpermute_backward")
+    return matrix * element_bytes * (1 + 2 * size("top_k")) + 12 * rows * size("top_k");
   if (kernel == "cross_entropy") return 2 * matrix * element_bytes + 8 * rows;
   throw std::invalid_argument("step_kernel_bytes: unknown kernel '" + std::string(kernel) + "'");
 }

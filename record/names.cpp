@@ -76,7 +76,9 @@ const std::vector<std::string>& step_kernel_names() {
                                                   "rmsnorm_backward",
                                                   "swiglu_backward",
                                                   "rope_backward",
-                                                  "permute_backward"};
+                                                  "permute_backward",
+                                                  "unpermute",
+                                                  "unpermute_backward"};
   return kNames;
 }
 

@@ -84,6 +84,10 @@ class Order {
     add("residual_and_norm", "rmsnorm_backward", of_tokens());
     residual();
   }
+  // MLA's inner norms, of the queries' and of the keys' and values' latent vectors.
+  void latent_norm(const char* operation, std::int64_t rank) {
+    add("latent_norm", operation, {{"rows", tokens()}, {"cols", rank}});
+  }
   [[nodiscard]] Shape of_tokens() const { return {{"rows", tokens()}, {"cols", m_.hidden}}; }
 
   void rope(const char* operation) {
@@ -113,7 +117,12 @@ class Order {
   void attention_forward() {
     norm();
     if (m_.mla) {
-      for (const char* name : {"q_a", "kv_a", "q_b", "kv_b"}) forward(name);
+      forward("q_a");
+      latent_norm("rmsnorm", m_.mla->q_lora_rank);
+      forward("kv_a");
+      latent_norm("rmsnorm", m_.mla->kv_lora_rank);
+      forward("q_b");
+      forward("kv_b");
     } else {
       forward("qkv");
     }
@@ -128,7 +137,12 @@ class Order {
     core("attention_backward");
     rope("rope_backward");
     if (m_.mla) {
-      for (const char* name : {"kv_b", "q_b", "kv_a", "q_a"}) backward(name);
+      backward("kv_b");
+      latent_norm("rmsnorm_backward", m_.mla->kv_lora_rank);
+      backward("kv_a");
+      backward("q_b");
+      latent_norm("rmsnorm_backward", m_.mla->q_lora_rank);
+      backward("q_a");
       sum();
     } else {
       backward("qkv");
@@ -164,7 +178,8 @@ class Order {
          {"top_k", m_.moe->experts_per_token}});
   }
 
-  // Tokens go to their experts and come back summed, so each way is the other one's gradient.
+  // Tokens go to their experts, and what these make of them comes back summed by the router's
+  // weights.
   void experts_forward() {
     norm();
     if (shared_width() > 0) {
@@ -177,13 +192,13 @@ class Order {
     forward("expert_up");
     activation("swiglu", copies(), m_.moe->expert_ffn);
     forward("expert_down");
-    permute("permute_backward");
+    permute("unpermute");
     if (shared_width() > 0) sum();
     residual();
   }
 
   void experts_backward() {
-    permute("permute");
+    permute("unpermute_backward");
     backward("expert_down");
     activation("swiglu_backward", copies(), m_.moe->expert_ffn);
     backward("expert_up");

@@ -138,6 +138,10 @@ class Builder {
     work_.core.value_dim = value_dim(m_);
     work_.core.group = m_.mla ? 1 : m_.heads / m_.kv_heads;
     traffic("residual_and_norm", 8 * h(), 8 * h(), outer_tokens());
+    if (m_.mla) {  // between the projections down, whose tokens are divided, and up
+      const double latent = real(m_.mla->q_lora_rank + m_.mla->kv_lora_rank);
+      traffic("latent_norm", 2 * latent, 3 * latent, tokens_ / tp());
+    }
     if (m_.ffn_kind == FfnKind::swiglu) {  // models with a gate have rotary embeddings
       // MLA rotates one key that all heads share.
       const double rotated = m_.mla ? (real(m_.heads) / tp() + 1) * real(m_.mla->qk_rope_head_dim)

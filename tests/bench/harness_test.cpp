@@ -132,11 +132,11 @@ TEST_F(HarnessTest, ALayerThatIsWrongAsAWholeIsNeverTimed) {
   EXPECT_EQ(right.error_bound, 0.1);
 
   TearDown();
-  layer.check_whole = []() -> Check { throw Unavailable("not in fp8"); };
+  layer.check_whole = []() -> Check { throw Unavailable("no attention here"); };
   EXPECT_EQ(run_job(job({layer}, quick)), kFine);
   const Measurement unchecked = read_record(file_).lines.back().measurement;
   EXPECT_EQ(unchecked.check, "each part by itself");
-  EXPECT_EQ(unchecked.notes.at("whole_unchecked"), "not in fp8");
+  EXPECT_EQ(unchecked.notes.at("whole_unchecked"), "no attention here");
 }
 
 // A timer with a second opinion, as a GPU's has.

@@ -73,6 +73,7 @@ TEST(LayerReference, GradientsAreTheSlopesOfTheLoss) {
     const Tensors results = layer_reference(input);
     std::map<std::string, Tensor*> tensors = {{"x", &input.x}};
     for (auto& [name, weight] : input.weights) tensors[name] = &weight;
+    if (layer.share.kind == GemmGroup::moe) tensors["gates"] = &input.gates;
     EXPECT_EQ(results.size(), tensors.size() + (layer.share.kind == GemmGroup::moe ? 2 : 1));
     for (auto& [name, tensor] : tensors) {
       const Tensor& gradient = results.at("d_" + name);

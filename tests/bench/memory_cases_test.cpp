@@ -62,9 +62,11 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
       cases({"--models=deepseek-v3", "--tokens=64",
              "--kernels=rmsnorm,swiglu,rope,cast_fp8,cast_fp8_transpose,permute,residual_add,"
              "cross_entropy,adamw,rmsnorm_backward,swiglu_backward,rope_backward,"
-             "permute_backward"});
+             "permute_backward,unpermute,unpermute_backward"});
   EXPECT_THAT(names(list),
               ElementsAre("rmsnorm/bf16/openmp/rows:64/cols:7168",
+                          "rmsnorm/bf16/openmp/rows:64/cols:1536",  // of latent attention
+                          "rmsnorm/bf16/openmp/rows:64/cols:512",
                           "swiglu/bf16/openmp/rows:64/cols:18432",  // the first three layers
                           "swiglu/bf16/openmp/rows:512/cols:2048",  // 8 experts of a token
                           "rope/bf16/openmp/rows:64/heads:129/head_dim:64",
@@ -75,10 +77,14 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
                           "cross_entropy/bf16/openmp/rows:64/cols:129280",
                           "adamw/bf16/openmp/weights:16777216",  // capped
                           "rmsnorm_backward/bf16/openmp/rows:64/cols:7168",
+                          "rmsnorm_backward/bf16/openmp/rows:64/cols:1536",
+                          "rmsnorm_backward/bf16/openmp/rows:64/cols:512",
                           "swiglu_backward/bf16/openmp/rows:64/cols:18432",
                           "swiglu_backward/bf16/openmp/rows:512/cols:2048",
                           "rope_backward/bf16/openmp/rows:64/heads:129/head_dim:64",
-                          "permute_backward/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8"));
+                          "permute_backward/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
+                          "unpermute/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
+                          "unpermute_backward/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8"));
   EXPECT_THAT(list.left_out, IsEmpty());
   EXPECT_DOUBLE_EQ(list.cases[0].bytes, (2.0 * 64 * 7168 + 7168) * 2);
   EXPECT_EQ(list.cases[0].shape,

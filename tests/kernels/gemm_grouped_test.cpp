@@ -85,8 +85,8 @@ struct Run {
   auto task_of(std::size_t group) {
     const GemmProblem p = problem_of_group(problem, group);
     const GroupPlace& at = plan.groups[group];
-    void* const a = operands.a.data() + at.a;
-    void* const b = operands.b.data() + at.b;
+    void* const a = operands.laid.a.data() + at.a;
+    void* const b = operands.laid.b.data() + at.b;
     const int size = static_cast<int>(size_of(p.dtype));
     const int depth = Config::kStepK;
     const auto operand = [&](void* data, Major major, std::int64_t other, int box_rows) {
@@ -110,10 +110,10 @@ struct Run {
       const auto scales = [&](float* data, std::int64_t rows, int box, std::int64_t row) {
         return map_of(data, 4, rows, task.k_steps, box, 1, false, row);
       };
-      float* const scales_b = operands.scales_b.data() + at.scales_b;
+      float* const scales_b = operands.laid.scales_b.data() + at.scales_b;
       EXPECT_EQ(at.scales_a % 4 + at.scales_row % 4, 0) << "TMA's alignment";
       task.scales_a =
-          scales(operands.scales_a.data() + at.scales_a, p.m, Config::kRows, at.scales_row);
+          scales(operands.laid.scales_a.data() + at.scales_a, p.m, Config::kRows, at.scales_row);
       if (Config::kScaledColumns)
         task.scales_b = scales(scales_b, p.n, 128, scale_index(ScaleBlock::row, p.n, p.k, 0, 128));
       task.scales_of_blocks = scales_b;

@@ -5,12 +5,14 @@
 
 #include "kernels/attention.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/gemm_operands.hpp"
 #include "kernels/step_kernel.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -69,6 +71,40 @@ TEST(OperandValues, IndicesSayWhereCopiesGo) {
   set_operand_indices(*permute, "place", {3, 0, 1, 2});
   permute->run(0);
   EXPECT_THAT(operand_values(*permute, "y"), ElementsAre(1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3));
+}
+
+TEST(OperandValues, BytesPassAsTheyAre) {
+  const StepProblem problem = {
+      .kernel = StepKernel::cast_fp8_transpose, .dtype = DType::fp32, .rows = 2, .cols = 3};
+  const auto cast = of_cpu(step_backends(), "openmp").make(problem, {});
+  EXPECT_THAT(names(*cast), ElementsAre("x", "q", "s", "q_t", "s_t"));
+  set_operand_values(*cast, "x", {448, 224, -112, 1, 0, 2});
+  cast->run(0);
+  const auto e4m3 = [](float value) { return std::byte{fp8_from_float(value)}; };
+  EXPECT_THAT(operand_bytes(*cast, "q"),
+              ElementsAre(e4m3(448), e4m3(224), e4m3(-112), e4m3(224), e4m3(0), e4m3(448)));
+  EXPECT_EQ(operand_values(*cast, "s")[0], 1);
+  const std::vector<std::byte> bytes(6, std::byte{7});
+  set_operand_bytes(*cast, "q", bytes);
+  EXPECT_EQ(operand_bytes(*cast, "q"), bytes);
+  EXPECT_THROW(set_operand_bytes(*cast, "q", std::vector<std::byte>(5)), std::invalid_argument);
+  EXPECT_THROW((void)operand_values(*cast, "q"), std::invalid_argument);
+}
+
+TEST(OperandValues, AScaledProductHasItsScales) {
+  GemmProblem problem = {.m = 16, .n = 16, .k = 16, .dtype = DType::fp8, .layout = Layout::nt};
+  std::vector<float> memory(5);
+  const auto at = [&](int i) { return OperandPlace{&memory[static_cast<std::size_t>(i)], 4}; };
+  const auto views = [&] {
+    return gemm_views(problem, DeviceKind::cpu, {at(0), at(1), at(2)}, {at(3), at(4)});
+  };
+  EXPECT_EQ(views().size(), 3U);
+  problem.scaling = Scaling::block128;
+  ASSERT_EQ(views().size(), 5U);
+  EXPECT_EQ(views()[3].name, "scales_a");
+  EXPECT_EQ(views()[4].name, "scales_b");
+  EXPECT_EQ(views()[4].data, &memory[4]);
+  EXPECT_EQ(views()[4].type, DType::fp32);
 }
 
 TEST(OperandValues, StatesAreClearedToZeros) {

@@ -43,7 +43,8 @@ std::vector<StepProblem> problems(StepKernel kernel, DType type) {
     add({.rows = 1, .heads = 1, .head_dim = 2});
     add({.rows = 37, .heads = 3, .head_dim = 10});
     add({.rows = 300, .heads = 5, .head_dim = 64});
-  } else if (kernel == StepKernel::permute || kernel == StepKernel::permute_backward) {
+  } else if (kernel == StepKernel::permute || kernel == StepKernel::permute_backward ||
+             kernel == StepKernel::unpermute || kernel == StepKernel::unpermute_backward) {
     add({.rows = 1, .cols = 1, .experts = 1, .top_k = 1});
     add({.rows = 67, .cols = 33, .experts = 5, .top_k = 5});
     add({.rows = 300, .cols = 256, .experts = 64, .top_k = 6});
@@ -152,7 +153,15 @@ struct Arrays {
         return rope_backward(out<T>(2), in<T>(0), in<float>(1), p.rows, p.heads, p.head_dim);
       case StepKernel::permute_backward:
         return permute_backward(out<T>(2), in<T>(0), in<std::int32_t>(1), p.rows, p.cols, p.top_k);
+      case StepKernel::unpermute:
+        return unpermute(out<T>(3), in<T>(0), routed());
+      case StepKernel::unpermute_backward:
+        return unpermute_backward(out<T>(4), out<float>(5), in<T>(0), in<T>(3), routed());
     }
+  }
+
+  RoutedRows routed() {
+    return {in<std::int32_t>(1), in<float>(2), problem.rows, problem.cols, problem.top_k};
   }
 
   [[nodiscard]] Check check() const {
@@ -179,6 +188,8 @@ std::size_t element_bytes(const StepProblem& p, std::size_t output) {
       return output == 2 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     case StepKernel::adamw:
       return output == 4 ? 2 : 4;
+    case StepKernel::unpermute_backward:
+      return output == 5 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     case StepKernel::rmsnorm_backward:
       return output == 4 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     default:
@@ -425,6 +436,22 @@ TEST(StepLoops, APermutationsGradientSumsTheCopies) {
   float dx[4];
   permute_backward(dx, dy, place, 2, 2, 2);
   EXPECT_THAT(dx, ::testing::ElementsAre(1001, 2002, 110, 220));
+}
+
+TEST(StepLoops, UnpermuteByHand) {
+  const float x[8] = {1, 2, 10, 20, 100, 200, 1000, 2000};  // four copies of two columns
+  const std::int32_t place[4] = {0, 3, 2, 1};               // of two tokens
+  const float w[4] = {1, 0.5, 2, 3};
+  const RoutedRows of = {place, w, 2, 2, 2};
+  float y[4];
+  unpermute(y, x, of);
+  EXPECT_THAT(y, ::testing::ElementsAre(501, 1002, 230, 460));
+  const float dy[4] = {1, 2, 3, 4};
+  float dx[8];
+  float dw[4];
+  unpermute_backward(dx, dw, x, dy, of);
+  EXPECT_THAT(dx, ::testing::ElementsAre(1, 2, 9, 12, 6, 8, 0.5, 1));
+  EXPECT_THAT(dw, ::testing::ElementsAre(5, 5000, 1100, 110));
 }
 
 TEST(StepLoops, LargeValuesOverflowNothing) {

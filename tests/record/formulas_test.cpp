@@ -42,6 +42,11 @@ TEST(Formulas, StepKernelBytesCountEachOperandOnce) {
   EXPECT_DOUBLE_EQ(step_kernel_bytes("cross_entropy", matrix, 2), 2 * 4000 + 80);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("rope", {{"rows", 10}, {"heads", 3}, {"head_dim", 8}}, 2),
                    2 * 480 + 320);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("unpermute", {{"rows", 10}, {"cols", 200}, {"top_k", 2}}, 2),
+                   10 * 200 * 2 * 3 + 10 * 2 * 8);
+  EXPECT_DOUBLE_EQ(
+      step_kernel_bytes("unpermute_backward", {{"rows", 10}, {"cols", 200}, {"top_k", 2}}, 2),
+      10 * 200 * 2 * 5 + 10 * 2 * 12);
   EXPECT_DOUBLE_EQ(
       step_kernel_bytes("permute", {{"rows", 10}, {"cols", 200}, {"experts", 8}, {"top_k", 2}}, 2),
       4000 + 2 * 4000 + 80);

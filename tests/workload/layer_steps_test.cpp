@@ -103,6 +103,25 @@ TEST(LayerSteps, ADenseBlockInOrder) {
   EXPECT_EQ(steps.forward[3].shape, core);
 }
 
+TEST(LayerSteps, LatentAttentionHasNormsBetweenItsProjections) {
+  const LayerSteps steps = layer_steps(small_mla(), kTwoSequencesOf16);
+  const auto forward = names(steps.forward);
+  EXPECT_THAT(std::vector(forward.begin(), forward.begin() + 8),
+              ElementsAre("rmsnorm", "q_a:fprop", "rmsnorm", "kv_a:fprop", "rmsnorm", "q_b:fprop",
+                          "kv_b:fprop", "rope"));
+  const auto backward = names(steps.backward);
+  EXPECT_THAT(
+      std::vector(backward.end() - 14, backward.end()),
+      ElementsAre("rope_backward", "kv_b:dgrad", "kv_b:wgrad", "rmsnorm_backward", "kv_a:dgrad",
+                  "kv_a:wgrad", "q_b:dgrad", "q_b:wgrad", "rmsnorm_backward", "q_a:dgrad",
+                  "q_a:wgrad", "residual_add", "rmsnorm_backward", "residual_add"));
+  const std::map<std::string, std::int64_t> queries = {{"rows", 32}, {"cols", 24}};
+  EXPECT_EQ(steps.forward[2].shape, queries);
+  EXPECT_EQ(steps.forward[4].shape.at("cols"), 16);
+  EXPECT_EQ((steps.backward.end() - 11)->shape.at("cols"), 16);
+  EXPECT_EQ((steps.backward.end() - 6)->shape, queries);
+}
+
 TEST(LayerSteps, WhatNoKernelDoesIsNamed) {
   EXPECT_THAT(layer_steps(small_gpt(), kTwoSequencesOf16).left_out, ElementsAre("activation"));
   const LayerShare share = {.kind = GemmGroup::moe, .sequences = 2, .seq_len = 16, .ep = 4};
@@ -114,7 +133,7 @@ TEST(LayerSteps, DeepSeeksBlockOnOneOf64GpusInFp8) {
   const LayerSteps steps =
       layer_steps(published("deepseek-v3"),
                   {.kind = GemmGroup::moe, .seq_len = 4096, .ep = 64, .precision = "fp8"});
-  EXPECT_EQ(steps.forward.size(), 30U);
+  EXPECT_EQ(steps.forward.size(), 32U);
   const auto first = names(steps.forward);
   EXPECT_EQ(std::ranges::count(first, "cast_fp8_transpose"), 9);
   EXPECT_EQ(std::ranges::count(names(steps.backward), "cast_fp8_transpose"), 9);

@@ -423,6 +423,7 @@ TEST(Traffic, OfAWholeModelByHand) {
   EXPECT_DOUBLE_EQ(by.at("activation"), 2.0 * 8 * (3 * 18432 + 58 * 9 * 2048));  // SwiGLU
   EXPECT_DOUBLE_EQ(by.at("expert_permute"), 2.0 * 4 * 9 * 7168 * 58);
   EXPECT_DOUBLE_EQ(by.at("rotary"), 2.0 * 4 * (128 + 1) * 64 * 61);
+  EXPECT_DOUBLE_EQ(by.at("latent_norm"), 2.0 * 5 * (1536 + 512) * 61);  // norms within attention
   EXPECT_DOUBLE_EQ(by.at("router"), 2.0 * 8 * 256 * 58);
 }
 
