@@ -33,7 +33,7 @@ if(TRAINMETER_FUZZ)
 endif()
 
 # trainmeter_precompile(<target> [<header>...]): what most of its sources read anyway, read once, which is a third of the build's time.
-# Nothing of our own is in it, so it hides no layer from the dependency rule. The preset asan does without, and would not compile a
+# Nothing of our own is in it, so it hides no layer from the dependency rule. The preset portable does without, and would not compile a
 # source that forgot an include.
 function(trainmeter_precompile target)
   target_precompile_headers(${target} PRIVATE <algorithm> <chrono> <filesystem> <fstream> <functional> <map> <memory> <optional>
