@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 #include <unistd.h>
 
@@ -41,8 +42,23 @@ fs::path script_folder() {
   throw EnvironmentFailed("submit: no batch scripts beside this program (share/trainmeter/slurm)");
 }
 
+// This machine has no Slurm, or none that answers.
+class NoSlurm : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+bool silent(const ChildOutput& said) {
+  return said.code != 0 && said.err.find("Unable to contact") != std::string::npos;
+}
+
 ChildOutput slurm(const std::vector<std::string>& command) {
-  ChildOutput said = run_child(command);
+  ChildOutput said;
+  try {
+    said = run_child(command);
+  } catch (const EnvironmentFailed& error) {
+    throw NoSlurm(error.what());
+  }
   for (std::string* text : {&said.out, &said.err}) {
     while (text->ends_with('\n')) text->pop_back();
     std::ranges::replace(*text, '\n', ' ');
@@ -101,8 +117,22 @@ struct SubmitCommand : Command {
   }
 
   int run() override {
+    try {
+      return submit();
+    } catch (const NoSlurm& error) {
+      fmt::print(stderr, "trainmeter: submit: {}\n", error.what());
+      return kUnavailable;
+    }
+  }
+
+ private:
+  int submit() {
     request.jobs = fs::absolute(jobs).lexically_normal();
-    if (!attach.empty()) return follow(job_number(attach));
+    if (!attach.empty()) {
+      const std::string job = job_number(attach);
+      if (!fs::exists(request.jobs / job)) require_known(job);
+      return follow(job);
+    }
     prepare();
     explain();
     const std::vector<std::string> command = sbatch_command(request);
@@ -114,11 +144,11 @@ struct SubmitCommand : Command {
     fs::create_directories(request.jobs, failed);
     if (failed) throw BadInput(fmt::format("--jobs: {}: {}", jobs, failed.message()));
     const ChildOutput said = slurm(command);
+    if (silent(said)) throw NoSlurm("sbatch: " + said.err);
     if (said.code != 0) throw BadInput("sbatch: " + said.err);
     return follow(job_number(said.out.substr(0, said.out.find(';'))));  // "12;cluster"
   }
 
- private:
   void prepare() {
     if (const char* set = std::getenv("TRAINMETER_SITE"); site_file.empty() && set != nullptr)
       site_file = set;
@@ -147,7 +177,8 @@ struct SubmitCommand : Command {
                                                   1
                                             : 0;
       text = fmt::format(
-          "all-reduce between all pairs of {} nodes (rounds: {}), then over 4, 8, ... nodes (steps: "
+          "all-reduce between all pairs of {} nodes (rounds: {}), then over 4, 8, ... nodes "
+          "(steps: "
           "{})\n",
           request.nodes, rounds, wholes);
       seconds = kStepS * (rounds + std::max<std::int64_t>(wholes, 0));
@@ -164,6 +195,14 @@ struct SubmitCommand : Command {
     }
     fmt::print(stderr, "{}{} on {} {}; at most about {} min of measuring\n", text, request.kind,
                request.nodes, request.nodes == 1 ? "node" : "nodes", (seconds + 59) / 60);
+  }
+
+  // A job that has left nothing yet is followed where the queue has it.
+  void require_known(const std::string& job) const {
+    const ChildOutput said = slurm({"squeue", "--noheader", "--jobs=" + job});
+    if (said.code == 0 && !said.out.empty()) return;
+    if (silent(said)) throw NoSlurm("squeue: " + said.err);
+    throw BadInput(fmt::format("job {}: not in {} (--jobs), and not in the queue", job, jobs));
   }
 
   // Until the job is over; then its records and what they say.

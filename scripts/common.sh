@@ -6,6 +6,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf '\n== %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$2" >&2; exit "$1"; }
 
+case ${1:-} in -h | --help)  # of the script that sources this: what its head says
+  sed -n '2,/^[^#]/{ /^# shellcheck/d; s/^# \{0,1\}//p; }' "$0"
+  exit 0 ;;
+esac
+
 # Debian packages by name; docs/dependencies.md says why each.
 packages=(g++ cmake ninja-build git ca-certificates
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev libeigen3-dev libboost-dev libssl-dev

@@ -6,6 +6,7 @@
 source "$(dirname "$0")/common.sh"
 cd "$root"
 seconds=${1:-20}
+case $seconds in *[!0-9]*) die 2 "expected seconds, found '$seconds'" ;; esac
 shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then mapfile -t targets < <(ls tests/fuzz/corpus); fi

@@ -5,6 +5,7 @@ source "$(dirname "$0")/common.sh"
 
 check=0
 if [ "${1:-}" = --check ]; then check=1; shift; fi
+case ${1:-} in -*) die 2 "unknown argument '$1'" ;; esac
 trainmeter=${1:-$root/build/bin/trainmeter}
 export TRAINMETER_DATA=$root/results/published
 cd "$root"

@@ -71,6 +71,7 @@ std::filesystem::path Library::file(const std::string& kind, const std::string& 
   }
   const std::vector<std::string> known = ids(kind);
   if (std::ranges::find(known, id_or_file) == known.end()) {
+    if (std::error_code ignored; fs::exists(named, ignored)) return named;
     const std::string near = nearest(id_or_file, known);
     throw BadInput(fmt::format("'{}': no such file, and no such id in {}{}", id_or_file, kind,
                                near.empty() ? fmt::format(" (there are {})", fmt::join(known, ", "))

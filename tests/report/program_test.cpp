@@ -20,12 +20,13 @@ struct Outcome {
   std::string out, err;
 };
 
-Outcome run_program(const std::string& arguments) {
+// `before`: assignments of the environment.
+Outcome run_program(const std::string& arguments, const std::string& before = "") {
   const auto stem =
       (std::filesystem::path(testing::TempDir()) /
        (std::string("program_") + testing::UnitTest::GetInstance()->current_test_info()->name()))
           .string();
-  const std::string command = fmt::format("'{}/trainmeter' {} >'{}.out' 2>'{}.err'",
+  const std::string command = fmt::format("{} '{}/trainmeter' {} >'{}.out' 2>'{}.err'", before,
                                           TRAINMETER_BIN_DIR, arguments, stem, stem);
   const int status = std::system(command.c_str());
   return {WEXITSTATUS(status), slurp(stem + ".out"), slurp(stem + ".err")};
@@ -284,4 +285,37 @@ TEST(Program, AFullDiskIsTheEnvironmentsFault) {
   const std::string command =
       fmt::format("'{}/trainmeter' claims >/dev/full 2>/dev/null", TRAINMETER_BIN_DIR);
   EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 4);
+}
+
+// No Slurm here, and one whose controller is silent: not what the user wrote wrong.
+TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
+  const std::filesystem::path none = std::filesystem::path(testing::TempDir()) / "no_slurm";
+  const std::filesystem::path silent = std::filesystem::path(testing::TempDir()) / "silent_slurm";
+  for (const auto& folder : {none, silent}) std::filesystem::create_directories(folder);
+  for (const char* command : {"sbatch", "squeue"}) {
+    std::ofstream(silent / command)
+        << "#!/bin/sh\necho 'error: Unable to contact slurm controller (connect failure)' >&2\n"
+           "exit 1\n";
+    std::filesystem::permissions(silent / command, std::filesystem::perms::owner_all);
+  }
+  const std::string jobs = " --jobs '" + (none / "jobs").string() + "'";
+  for (const auto& [path, why] : {std::pair{none.string(), "cannot be started"},
+                                  std::pair{silent.string() + ":/bin", "Unable to contact"}}) {
+    for (const std::string arguments : {"submit --device cpu", "submit --attach 99"}) {
+      const Outcome o = run_program(arguments + jobs, "PATH='" + path + "'");
+      EXPECT_EQ(o.code, 3) << arguments << "\n" << o.err;
+      EXPECT_THAT(o.err, HasSubstr(why)) << arguments;
+    }
+  }
+}
+
+TEST(Program, AFileNeedsNoExtension) {
+  const auto file = std::filesystem::path(testing::TempDir()) / "a_claim_of_mine";
+  std::filesystem::copy_file(
+      std::filesystem::path(TRAINMETER_SOURCE_DIR) / "results/published/claims/r1-press.json", file,
+      std::filesystem::copy_options::overwrite_existing);
+  const Outcome o =
+      run_program("claims a_claim_of_mine", fmt::format("cd '{}' &&", testing::TempDir()));
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("contradictory"));
 }
