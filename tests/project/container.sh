@@ -41,7 +41,7 @@ expect() {  # expect TEXT PROGRAM ARGUMENT...
 expect CPU trainmeter doctor  # found by the image's own PATH
 expect '"r1-press"' trainmeter claims --format json
 expect openblas gemm_bench --device=cpu --benchmark_min_time=0.01 --case_seconds=0.05 --cache=hot --dtype=fp32 --m=64 --n=64 --k=64 --out=/tmp/r.jsonl
-expect 'measurements)' trainmeter report /tmp/r.jsonl --format md
+expect '1 measurement)' trainmeter report /tmp/r.jsonl --format md
 if [ -n "$cuda" ]; then
   there gemm_bench --device=gpu --out=/tmp/g.jsonl >"$work/out" 2>&1 || true
   grep -q 'no CUDA device\|driver' "$work/out" || { echo "gemm_bench --device=gpu does not look for a GPU:"; cat "$work/out"; exit 1; }
