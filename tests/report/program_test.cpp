@@ -291,7 +291,11 @@ TEST(Program, AFullDiskIsTheEnvironmentsFault) {
 TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
   const std::filesystem::path none = std::filesystem::path(testing::TempDir()) / "no_slurm";
   const std::filesystem::path silent = std::filesystem::path(testing::TempDir()) / "silent_slurm";
-  for (const auto& folder : {none, silent}) std::filesystem::create_directories(folder);
+  for (const auto& folder : {none, silent}) {
+    std::filesystem::create_directories(folder);
+    std::filesystem::remove(folder / "bash");
+    std::filesystem::create_symlink("/bin/bash", folder / "bash");
+  }
   for (const char* command : {"sbatch", "squeue"}) {
     std::ofstream(silent / command)
         << "#!/bin/sh\necho 'error: Unable to contact slurm controller (connect failure)' >&2\n"
@@ -302,7 +306,7 @@ TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
   for (const auto& [path, why] : {std::pair{none.string(), "cannot be started"},
                                   std::pair{silent.string() + ":/bin", "Unable to contact"}}) {
     for (const std::string arguments : {"submit --device cpu", "submit --attach 99"}) {
-      const Outcome o = run_program(arguments + jobs, "PATH='" + path + "'");
+      const Outcome o = run_program(arguments + jobs, "SLURMD_NODENAME=n1 PATH='" + path + "'");
       EXPECT_EQ(o.code, 3) << arguments << "\n" << o.err;
       EXPECT_THAT(o.err, HasSubstr(why)) << arguments;
     }
