@@ -99,7 +99,10 @@ class Cluster:
         call("scontrol", "update", f"jobid={job}", "starttime=now", "timelimit=60")
 
     def attach(self, job, codes=(0,)):
-        return self.submit("--attach", job, codes=codes)
+        try:
+            return self.submit("--attach", job, codes=codes)
+        except AssertionError as wrong:
+            raise AssertionError(f"{wrong}\nthe job's log:\n{self.log(job)}") from None
 
 
 EVERYTHING = 10  # cases of measure_node.sh on a CPU: 3 GEMM shapes and 2 memory kernels, by 2 implementations each
