@@ -94,12 +94,11 @@ void add_machine(Document& out, const Story& story) {
 constexpr double kCeilingNoise =
     0.05;  // of a measured ceiling, on a machine that does nothing else
 
-// Either the ceiling was measured while other programs held the cores, or it isn't one.
+// Why a rate may be above what is given as possible.
 std::string why_beyond(const Achieved& a) {
   if (is_collective(a.point.operation))
     return "bus bandwidth counts what a ring would send. Where switches add up (NVLink SHARP, "
-           "NCCL's "
-           "NVLS), a GPU sends less, and its links are no bound";
+           "NCCL's NVLS), a GPU sends less, and its links are no bound";
   return std::string("its share, and an MFU against that peak, mean nothing. ") +
          (a.point.published
               ? "One of the two figures is of something else"
@@ -138,7 +137,7 @@ void add_achieved(Document& out, const Story& story) {
     if (std::ranges::any_of(story.achieved, [](const Achieved& a) { return a.point.power_capped; }))
       notes.emplace_back(
           "the power cap held the clock of some of these, GEMMs above all: a few runs after a rest "
-          "(--regime=burst) are faster");
+          "(--regime=burst) can be faster");
   }
   for (const Achieved& a : story.achieved) {
     if (a.possible && a.point.value > (1 + kCeilingNoise) * *a.possible)
