@@ -8,6 +8,7 @@
 #include "record/statistics.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 namespace trainmeter {
@@ -48,6 +49,24 @@ std::optional<double> work_per_joule(const Measurement& m) {
   if (!m.energy_j || m.energy_steps < kLeastEnergySteps || m.ranks > 1) return std::nullopt;
   const double runs = static_cast<double>(m.time_s.size()) * static_cast<double>(m.runs_per_sample);
   return work_per_joule(m.flops > 0 ? m.flops : m.bytes, runs, *m.energy_j);
+}
+
+std::optional<double> settled_power_w(const Measurement& m) {
+  if (m.ranks > 1) return std::nullopt;
+  const auto from = m.notes.find("energy_from");
+  const bool from_readings = from != m.notes.end() && from->second == "power";
+  if (m.energy_j && m.energy_steps >= kLeastEnergySteps && !from_readings) {
+    const double runs_s = std::accumulate(m.time_s.begin(), m.time_s.end(), 0.0) *
+                          static_cast<double>(m.runs_per_sample);
+    return *m.energy_j / runs_s;
+  }
+  const std::size_t count = m.power_w.size() / 3;
+  if (count < kLeastSettled) return std::nullopt;
+  const std::vector<double> last(m.power_w.end() - static_cast<std::ptrdiff_t>(count),
+                                 m.power_w.end());
+  const auto [low, high] = std::ranges::minmax(last);
+  if (!(high - low < kSettled * high)) return std::nullopt;
+  return median(last);
 }
 
 std::optional<double> flops_per_cycle(const Measurement& m) {

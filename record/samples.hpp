@@ -31,6 +31,16 @@ inline constexpr std::int64_t kLeastEnergySteps = 10;
 std::optional<double> work_per_joule(const Measurement& measurement);
 std::optional<double> flops_per_cycle(const Measurement& measurement);
 
+// What the device drew while this ran, in W: its energy over the time of its runs where a counter
+// of energy tells; else the readings, once they have settled. NVML's power is a mean over a second,
+// so it climbs for as long from what was drawn before: read ten times a second, from 500 W to 700 W
+// by 3 % a reading. Settled: the last third of the readings, three at least, within kSettled of one
+// another. Rows that were measured in turn share their readings. Nothing where neither tells, or
+// where several ranks shared the power.
+inline constexpr double kSettled = 0.02;
+inline constexpr std::size_t kLeastSettled = 3;
+std::optional<double> settled_power_w(const Measurement& measurement);
+
 // Of one run, in seconds. std::invalid_argument where there are no samples.
 MedianEstimate median_time(const Measurement& measurement, double confidence = 0.95);
 

@@ -4,6 +4,7 @@
 #include "report/beside_published.hpp"
 
 #include "record/names.hpp"
+#include "report/story.hpp"
 #include "report/transfer.hpp"
 
 #include <fmt/format.h>
@@ -74,15 +75,6 @@ std::string shown_method(const std::string& method) {
   return method.empty() ? "as usual" : method;
 }
 
-std::string shown_shape(const RatePoint& p) {
-  return fmt::format("{}{} x {} x {}", p.groups > 1 ? fmt::format("{} groups, ", p.groups) : "",
-                     p.m, p.n, p.k);
-}
-
-std::string shown_or_dash(const char* format, double value) {
-  return value > 0 ? fmt::format(fmt::runtime(format), value) : "-";
-}
-
 // Of one backend, type, method and publisher: how many shapes, the mean and the lowest ratio.
 std::vector<Text> summaries(const std::vector<BesidePublished>& rows) {
   std::map<std::tuple<std::string, std::string, std::string, std::string>,
@@ -101,7 +93,7 @@ std::vector<Text> summaries(const std::vector<BesidePublished>& rows) {
         "{} {}, {}: {:.3f} of {}'s in geometric mean over {} shape{}, the lowest {:.3f} ({})",
         backend, dtype, shown_method(method), std::exp(logs / static_cast<double>(members.size())),
         publisher, members.size(), members.size() == 1 ? "" : "s", lowest->ratio(),
-        shown_shape(lowest->point)));
+        shown_gemm(lowest->point)));
   }
   return out;
 }
@@ -145,10 +137,10 @@ Document to_document(const std::vector<BesidePublished>& rows) {
               {}};
   for (const BesidePublished& row : rows) {
     const RatePoint& p = row.point;
-    table.rows.push_back({shown_shape(p), p.dtype, p.backend, shown_method(row.method),
-                          shown_or_dash("{:.2f} GHz", p.clock_hz / 1e9),
-                          shown_or_dash("{:.0f} W", p.power_w), format_flops(p.value),
-                          format_flops(*row.figure.flops_per_s),
+    table.rows.push_back({shown_gemm(p), p.dtype, p.backend, shown_method(row.method),
+                          p.clock_hz > 0 ? fmt::format("{:.2f} GHz", p.clock_hz / 1e9) : "-",
+                          p.power_w > 0 ? fmt::format("{:.0f} W", p.power_w) : "n/a",
+                          format_flops(p.value), format_flops(*row.figure.flops_per_s),
                           fmt::format("{}, {}", row.figure.backend, row.system),
                           fmt::format("{:.3f}", row.ratio())});
   }
@@ -157,7 +149,8 @@ Document to_document(const std::vector<BesidePublished>& rows) {
   notes.emplace_back(
       "the published ones are the highest of each shape, on a GPU with the same chip, whatever "
       "its memory and links; clock, power and rests between runs are printed by few sources: a "
-      "burst is a few runs after a rest, sustained is after half a minute of work");
+      "burst is a few runs after a rest, sustained is after half a minute of work; power where its "
+      "readings had settled, or the energy counter tells");
   out.emplace_back(Bullets{std::move(notes)});
   return out;
 }
@@ -167,7 +160,7 @@ nlohmann::ordered_json to_json(const BesidePublished& row) {
           {"method", shown_method(row.method)},
           {"flops_per_s", row.point.value},
           {"sm_clock_hz", row.point.clock_hz},
-          {"power_w", row.point.power_w},
+          {"power_w", row.point.power_w > 0 ? nlohmann::ordered_json(row.point.power_w) : nullptr},
           {"origin", row.point.origin},
           {"figure", row.figure.id},
           {"system", row.system},

@@ -14,6 +14,8 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
+#include <utility>
 
 namespace trainmeter {
 namespace {
@@ -23,6 +25,7 @@ using Json = nlohmann::ordered_json;
 struct Gemm {  // of a story, with the number that its rate is
   const RatePoint* point = nullptr;
   std::string number;
+  std::string shape;  // tells it from others of the same series
 };
 
 // The id of each point's number: the fastest of a case has the plain one (report/numbers.hpp).
@@ -35,24 +38,29 @@ std::map<const RatePoint*, std::string> ids_of(const std::vector<RatePoint>& poi
   return out;
 }
 
-std::vector<Gemm> gemms_of(const Story& story) {
-  std::vector<Gemm> out;
-  const auto ids = ids_of(story.rates.points());
-  for (const RatePoint& p : story.rates.points()) {
-    if (p.operation == "gemm" && p.m > 0) out.push_back({&p, ids.at(&p)});
-  }
-  std::ranges::stable_sort(out, std::ranges::greater{},
-                           [](const Gemm& g) { return g.point->value; });
-  return out;
-}
-
 std::string series_of(const RatePoint& p) {
   return p.dtype + " " + p.backend + (p.published ? " (published)" : "");
 }
 
-std::string shape_of(const RatePoint& p) {
-  return fmt::format("{}{} x {} x {}", p.groups > 1 ? fmt::format("{} of ", p.groups) : "", p.m,
-                     p.n, p.k);
+// Of a case that was measured or published more than once: which line, which publication.
+std::string where(const RatePoint& p) {
+  return p.published ? fmt::format(" ({})", p.name)
+                     : fmt::format(" (line {})", p.origin.substr(p.origin.rfind(':') + 1));
+}
+
+std::vector<Gemm> gemms_of(const Story& story) {
+  std::vector<Gemm> out;
+  const auto ids = ids_of(story.points);
+  for (const RatePoint& p : story.points) {
+    if (p.operation == "gemm" && p.m > 0) out.push_back({&p, ids.at(&p), shown_gemm(p)});
+  }
+  std::ranges::stable_sort(out, std::ranges::greater{},
+                           [](const Gemm& g) { return g.point->value; });
+  std::set<std::pair<std::string, std::string>> seen;  // by series and shape
+  for (Gemm& g : out) {
+    if (!seen.insert({series_of(*g.point), g.shape}).second) g.shape += where(*g.point);
+  }
+  return out;
 }
 
 double flops_of(const RatePoint& p) {
@@ -68,7 +76,7 @@ Json gemm_values(const std::vector<Gemm>& gemms) {
   auto values = Json::array();
   for (const Gemm& g : gemms) {
     values.push_back({{"number", g.number},
-                      {"case", shape_of(*g.point)},
+                      {"case", g.shape},
                       {"series", series_of(*g.point)},
                       {"intensity", intensity_of(*g.point)},
                       {"flops", flops_of(*g.point)},
@@ -91,16 +99,17 @@ std::string short_name(const RatePoint& p) {
 Block ladder_chart(const Story& story) {
   Bars bars("ladder", "From the datasheet to the step: FLOP/s per device", "FLOP/s per device",
             ".2s");
-  const std::string dtype = story.rates.best_gemm("fp8") ? "fp8" : "bf16";
+  const std::string dtype = story.rates.best_known_gemm("fp8") ? "fp8" : "bf16";
   for (const std::string& type : dtype == "fp8" ? std::vector<std::string>{"fp8", "bf16"}
                                                 : std::vector<std::string>{"bf16", "fp32"}) {
     if (const auto peak = story.machine.peak_flops.find(type);
         peak != story.machine.peak_flops.end())
       bars.add(story.machine.source ? type + " peak, datasheet" : type + " peak, register loop",
                peak->second, format_flops(peak->second), "machine:peak_flops." + type, "possible");
-    if (const auto best = story.rates.best_gemm(type))
-      bars.add(type + " GEMM, the best", best->value, format_flops(best->value),
-               best->name + ":rate", best->published ? "published" : "measured");
+    if (const auto best = story.rates.best_known_gemm(type))
+      bars.add(type + " GEMM, the best" + (best->published ? " (" + best->backend + ")" : ""),
+               best->value, format_flops(best->value), best->name + ":rate",
+               best->published ? "published" : "measured");
   }
   if (story.prediction) {
     const Prediction& p = *story.prediction;
@@ -154,7 +163,7 @@ Block roofline_chart(const Story& story) {
                       {"tooltip", tooltip({"case", "series", "shown"})}}}}};
   Table table{{"shape", "of", ">FLOP / byte", ">rate"}, {}};
   for (const Gemm& g : gemms)
-    table.rows.push_back({shape_of(*g.point), series_of(*g.point),
+    table.rows.push_back({g.shape, series_of(*g.point),
                           fmt::format("{:.0f}", intensity_of(*g.point)),
                           numbered(shown_rate(*g.point, g.point->value), g.number)});
   return chart_of("roofline",
@@ -175,8 +184,7 @@ Block shape_chart(const Story& story) {
                       {"tooltip", tooltip({"case", "series", "shown"})}};
   Table table{{"shape", "of", ">FLOP", ">rate"}, {}};
   for (const Gemm& g : gemms)
-    table.rows.push_back({shape_of(*g.point), series_of(*g.point),
-                          fmt::format("{:.3g}", flops_of(*g.point)),
+    table.rows.push_back({g.shape, series_of(*g.point), fmt::format("{:.3g}", flops_of(*g.point)),
                           numbered(shown_rate(*g.point, g.point->value), g.number)});
   return chart_of("shapes", "GEMM rate against the size of the GEMM", std::move(spec),
                   std::move(table));
@@ -256,7 +264,7 @@ Block regime_chart(const Story& story) {
          fmt::format("{:.2f}", pair.sustained->value / pair.burst->value),
          pair.sustained->clock_hz > 0 ? fmt::format("{:.0f} MHz", pair.sustained->clock_hz / 1e6)
                                       : "-",
-         pair.sustained->power_w > 0 ? fmt::format("{:.0f} W", pair.sustained->power_w) : "-"});
+         pair.sustained->power_w > 0 ? fmt::format("{:.0f} W", pair.sustained->power_w) : "n/a"});
   }
   Json spec = plot(std::move(values));
   spec["mark"] = "bar";

@@ -44,9 +44,10 @@ std::string rate_text(double rate, bool bus) {
 
 std::string both(const Implied& implied, const Ceiling& ceiling) {
   const bool bus = implied.bus_bytes_per_s > 0;
-  return fmt::format("{} needs {}{} per GPU; the best {} {} known for it is {}", implied.stage,
+  return fmt::format("{} needs {}{} per GPU; the best {} {} known for it is {}{}", implied.stage,
                      implied.upper_bound ? "at most " : "", rate_text(rate_of(implied), bus),
-                     ceiling.dtype, named(ceiling.operation), rate_text(rate_of(ceiling), bus));
+                     ceiling.dtype, named(ceiling.operation), rate_text(rate_of(ceiling), bus),
+                     ceiling.own ? ", a figure of the claimant's own" : "");
 }
 
 // An MFU above 100 % in the very precision of its peak.

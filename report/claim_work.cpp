@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 namespace trainmeter {
 namespace {
@@ -117,7 +118,7 @@ Implied implied_by(const KernelClaim& kernel, const std::string& id) {
 }
 
 std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtype) {
-  const auto best = book.best_gemm(dtype);
+  const auto best = book.best_known_gemm(dtype);
   if (!best) return std::nullopt;
   return Ceiling{.flops_per_s = best->value,
                  .dtype = dtype,
@@ -125,7 +126,8 @@ std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtyp
                  .how = best->transferred.empty()
                             ? "measured on this GPU"
                             : fmt::format("transferred from {}: same SMs, same {} peak",
-                                          best->transferred, dtype)};
+                                          best->transferred, dtype),
+                 .figure = best->published ? best->name : ""};
 }
 
 std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string& system,
@@ -138,7 +140,8 @@ std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string&
       const double flops = figure.flops_per_s.value_or(0);
       const double bus = figure.bus_bytes_per_s.value_or(0);
       const bool same = figure.operation == kernel.operation && figure.dtype == kernel.dtype &&
-                        figure.ranks == kernel.ranks && figure.id != kernel.figure;
+                        figure.ranks == kernel.ranks && figure.id != kernel.figure &&
+                        !figure.refuted;
       if (!same || (best && flops <= best->flops_per_s && bus <= best->bus_bytes_per_s)) continue;
       best = Ceiling{
           .operation = kernel.operation,
@@ -146,7 +149,8 @@ std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string&
           .bus_bytes_per_s = bus,
           .dtype = kernel.dtype,
           .origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator),
-          .how = "measured on this GPU, " + figure.id};
+          .how = "measured on this GPU, " + figure.id,
+          .figure = figure.id};
     }
   }
   return best;
@@ -165,9 +169,34 @@ std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const RateBook& bo
                    .dtype = kernel.dtype,
                    .origin = p.origin,
                    .how = p.transferred.empty() ? "measured on this GPU, " + p.name
-                                                : "measured on " + p.transferred + ", " + p.name};
+                                                : "measured on " + p.transferred + ", " + p.name,
+                   .figure = ""};
   }
   return best;
+}
+
+std::optional<Ceiling> higher(const std::optional<Ceiling>& one,
+                              const std::optional<Ceiling>& other) {
+  if (!one || !other) return one ? one : other;
+  const auto rate = [](const Ceiling& c) { return std::max(c.flops_per_s, c.bus_bytes_per_s); };
+  return rate(*one) < rate(*other) ? other : one;
+}
+
+// The host, and whose part of it (github.com/deepseek-ai). What strangers write there into issues
+// is not the owner's.
+bool published_by(const std::string& who, const Source& source) {
+  const auto small = [](std::string text) {
+    std::ranges::transform(text, text.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+  };
+  const std::string url = small(source.url);
+  if (who.empty() || url.find("/issues/") != std::string::npos) return false;
+  const std::size_t scheme = url.find("://");
+  const std::size_t host = scheme == std::string::npos ? 0 : scheme + 3;
+  const std::size_t path = url.find('/', host);
+  const std::size_t end = path == std::string::npos ? path : url.find('/', path + 1);
+  return url.substr(host, end - host).find(small(who)) != std::string::npos;
 }
 
 }  // namespace trainmeter

@@ -15,14 +15,21 @@ namespace trainmeter {
 std::optional<Implied> implied_by(const Run& run, std::optional<double> hours);
 Implied implied_by(const KernelClaim& kernel, const std::string& id);
 
-// The best GEMM of `dtype`, published or in the user's records.
+// The best GEMM of `dtype` in the book.
 std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtype);
 
-// The best figure of the same operation, dtype and ranks that anybody else published for `system`.
+// The best figure of the same operation, dtype and ranks that was published for `system`, but for
+// the claim's own and what is refuted.
 std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string& system,
                                    const Library& library);
 // The same of what the user measured.
 std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const RateBook& book);
+
+// The higher of two; what is there where one is missing.
+std::optional<Ceiling> higher(const std::optional<Ceiling>& one,
+                              const std::optional<Ceiling>& other);
+// Whether the source's address is of `who` said something.
+bool published_by(const std::string& who, const Source& source);
 
 std::optional<double> hours_of(const Run& run);  // as printed, else GPUs x wall hours
 

@@ -11,7 +11,11 @@
 #include "report/stages.hpp"
 #include "report/transfer.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <set>
 
 namespace trainmeter {
 namespace {
@@ -24,15 +28,26 @@ std::optional<System> system_of(const Run& run) {
   return std::nullopt;
 }
 
-RateBook rates_for(const System& system, const Library& library, const JudgeOptions& options) {
-  RateBook book;
-  book.describe(system);
-  if (options.rates.empty()) {
-    book.add_published(library, system);
-  } else {
-    (void)add_projected(book, options.rates, system, library);
+// What a claim on `system` is held against, published and of the user's records, and the rates that
+// its run is predicted with, which are the user's alone where there are any.
+struct Known {
+  RateBook published, measured;
+  RateBook on_the_chip;  // of the measured ones: what comes from farther away is an estimate
+  bool users = false;
+
+  [[nodiscard]] const RateBook& to_predict() const { return users ? measured : published; }
+};
+
+Known known_for(const System& system, const Library& library, const JudgeOptions& options) {
+  Known out;
+  out.published.add_published(library, system);
+  out.users = !options.rates.empty();
+  out.measured.describe(system);
+  if (out.users) (void)add_projected(out.measured, options.rates, system, library);
+  for (const RatePoint& point : out.measured.points()) {
+    if (point.nearness <= Nearness::same_chip) out.on_the_chip.add(point);
   }
-  return book;
+  return out;
 }
 
 void add_work(Verdict& out, const Run& run, std::optional<double> hours, const RateBook& book,
@@ -46,7 +61,7 @@ void add_work(Verdict& out, const Run& run, std::optional<double> hours, const R
   }
 }
 
-void add_ceilings(Verdict& out, const RateBook& book) {
+void add_ceilings(Verdict& out, const Known& known) {
   std::vector<std::string> dtypes;
   for (const Implied& implied : out.implied) {
     if (implied.operation == "gemm") dtypes.push_back(implied.precision);
@@ -55,20 +70,35 @@ void add_ceilings(Verdict& out, const RateBook& book) {
   for (const std::string& dtype : dtypes) {
     const bool there =
         std::ranges::find(out.ceilings, dtype, &Ceiling::dtype) != out.ceilings.end();
-    if (const auto ceiling = ceiling_for(book, dtype); ceiling && !there)
-      out.ceilings.push_back(*ceiling);
+    const auto ceiling =
+        higher(ceiling_for(known.published, dtype), ceiling_for(known.on_the_chip, dtype));
+    if (ceiling && !there) out.ceilings.push_back(*ceiling);
   }
 }
 
-// What the measured GEMMs drew, at the median; nothing where the records don't say.
-std::optional<double> power_of(const RateBook& book) {
-  std::vector<double> watts;
-  for (const RatePoint& point : book.points()) {
-    if (point.operation == "gemm" && !point.published && point.power_w > 0)
-      watts.push_back(point.power_w);
+void mark_own(Verdict& out, const Library& library) {
+  for (const std::string& id : library.ids("micro")) {
+    for (const MicroFigure& figure : library.micro(id).figures) {
+      for (Ceiling& ceiling : out.ceilings) {
+        if (ceiling.figure == figure.id) ceiling.own = published_by(out.who, figure.source);
+      }
+    }
   }
-  if (watts.empty()) return std::nullopt;
-  return median(watts);
+}
+
+// What the user's GEMMs drew, at the median, and on which devices; nothing where the records don't
+// say.
+void set_power(CostOptions& to, const RateBook& book, const System& system) {
+  std::vector<double> watts;
+  std::set<std::string> devices;
+  for (const RatePoint& point : book.points()) {
+    if (point.operation != "gemm" || !(point.power_w > 0)) continue;
+    watts.push_back(point.power_w);
+    devices.insert(point.transferred.empty() ? system.id : point.transferred);
+  }
+  if (watts.empty()) return;
+  to.power_w = median(watts);
+  to.power_how = fmt::format("measured on {}", fmt::join(devices, " and "));
 }
 
 void add_arithmetic(Verdict& out, const Claim& claim) {
@@ -79,16 +109,16 @@ void add_arithmetic(Verdict& out, const Claim& claim) {
 
 void add_measured(Verdict& out, const Claim& claim, const System& system, const Library& library,
                   const JudgeOptions& options) {
+  const Known known = known_for(system, library, options);
   if (claim.kernel) {
     out.implied.push_back(implied_by(*claim.kernel, claim.run.id));
-    const auto ceiling = options.rates.empty()
-                             ? ceiling_for(*claim.kernel, system.id, library)
-                             : ceiling_for(*claim.kernel, rates_for(system, library, options));
+    const auto ceiling = higher(ceiling_for(*claim.kernel, system.id, library),
+                                ceiling_for(*claim.kernel, known.on_the_chip));
     if (ceiling) out.ceilings.push_back(*ceiling);
     return;
   }
   const Knowledge knowledge = load_knowledge(library);
-  const RateBook book = rates_for(system, library, options);
+  const RateBook& book = known.to_predict();
   add_work(out, claim.run, hours_of(claim.run), book, system, knowledge);
   for (const Stage& stage : claim.run.stages) {
     if (stage.run) {
@@ -96,9 +126,9 @@ void add_measured(Verdict& out, const Claim& claim, const System& system, const 
                knowledge);
     }
   }
-  add_ceilings(out, book);
+  add_ceilings(out, known);
   CostOptions priced = options.cost;
-  if (!priced.power_w) priced.power_w = power_of(book);
+  if (!priced.power_w) set_power(priced, known.measured, system);
   if (const auto hours = hours_of(claim.run))
     out.cost = cost_of({*hours, *hours, *hours}, system, library, priced);
 }
@@ -133,6 +163,7 @@ Verdict judge(const Claim& claim, const Library& library, const JudgeOptions& op
   add_arithmetic(out, claim);
   if (const auto system = system_of(claim.run)) {
     add_measured(out, claim, *system, library, options);
+    mark_own(out, library);
   }
   if (!claim.about.empty()) out.plainly = mixed_up(claim, library.claim(claim.about));
   decide(out, claim.run);

@@ -52,6 +52,8 @@ struct Ceiling {
   std::string operation = "gemm";
   double flops_per_s = 0, bus_bytes_per_s = 0;  // one of them
   std::string dtype, origin, how;
+  std::string figure;  // id of the published one; empty: the user's own record
+  bool own = false;    // published by the claimant
 };
 
 struct ClaimPrediction {  // of the stages that can be predicted
@@ -81,7 +83,9 @@ struct Verdict {
 };
 
 struct JudgeOptions {
-  std::vector<Record> rates;  // the user's, carried to the claim's system; empty: published ones
+  // The user's, carried to the claim's system: what the claim's run is predicted with, and ceilings
+  // where they are above the published ones. Empty: published ones alone.
+  std::vector<Record> rates;
   CostOptions cost;
 };
 

@@ -20,7 +20,9 @@ struct ClaimsCommand : Command {
 
   void options(CLI::App& app) override {
     app.add_option("ID", which, "ids or files; default: all published");
-    app.add_option("--rates", rates, "records to take the ceilings from; default: published ones");
+    add_rates_option(
+        app, rates,
+        "records of yours: rates to predict with, and ceilings beside the published ones");
     app.add_option("--price", price,
                    "USD per GPU-hour, or 'listings': the range of published rents")
         ->check(dollars_or_listings())

@@ -64,6 +64,7 @@ Json ceiling_json(const std::vector<Ceiling>& ceilings) {
     }
     one["how"] = c.how;
     one["origin"] = c.origin;
+    one["own"] = c.own;
     out.push_back(std::move(one));
   }
   return out;
@@ -110,9 +111,10 @@ void add_work_lines(std::vector<std::string>& notes, const Verdict& v) {
           fmt::format("{}: MFU of the dense bf16 peak {}", i.stage, fmt::join(ways, ", ")));
   }
   for (const Ceiling& c : v.ceilings) {
-    notes.push_back(fmt::format("best {} {}: {} ({}; {})", c.dtype,
+    notes.push_back(fmt::format("best {} {}: {} ({}{}; {})", c.dtype,
                                 c.operation == "gemm" ? "GEMM" : c.operation,
-                                rate_text(c.flops_per_s, c.bus_bytes_per_s), c.how, c.origin));
+                                rate_text(c.flops_per_s, c.bus_bytes_per_s), c.how,
+                                c.own ? fmt::format(", by {} itself", v.who) : "", c.origin));
   }
   for (const ClaimPrediction& p : v.predicted) {
     const RunEstimates& e = p.prediction.estimates;

@@ -85,6 +85,13 @@ std::vector<Record> read_records(const std::vector<std::string>& names) {
   return out;
 }
 
+void add_rates_option(CLI::App& app, std::vector<std::string>& rates, const std::string& about) {
+  app.add_option("--rates", rates, about)
+      ->option_text("RECORD[,RECORD...]")
+      ->allow_extra_args(false)
+      ->delimiter(',');
+}
+
 std::vector<Record> records_in(const std::string& list) {
   std::vector<Record> out = read_record_list(list);
   for (const Record& record : out) warn(record.warnings);

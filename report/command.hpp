@@ -58,6 +58,8 @@ struct Output {
 
 // Records as named; a folder stands for the newest record in it. Their warnings go to stderr.
 std::vector<Record> read_records(const std::vector<std::string>& names);
+// --rates: one record, or several with commas between, for each time that it is given.
+void add_rates_option(CLI::App& app, std::vector<std::string>& rates, const std::string& about);
 // As read_record_list, with the records' warnings.
 std::vector<Record> records_in(const std::string& list);
 

@@ -134,7 +134,7 @@ Cost cost_of(const Estimate& hours, const System& system, const Library& library
   out.energy_usd = *out.energy_kwh * own.usd_per_kwh.value;
   out.energy_how = fmt::format(
       "{:.0f} W ({}) x {:.3g} for the server x PUE {:g} = {:.3g} kWh a GPU-hour, at {:g} USD",
-      *power, options.power_w ? "measured" : "the GPU's limit", own.server_power_ratio.value,
+      *power, options.power_w ? options.power_how : "the GPU's limit", own.server_power_ratio.value,
       own.pue.value, kwh, own.usd_per_kwh.value);
   const double owned = owned_usd_per_gpu_hour(*power, own);
   out.ownership_usd = hours.p50 * owned * all;

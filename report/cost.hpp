@@ -60,6 +60,7 @@ struct CostOptions {
   std::optional<double> price_usd_per_gpu_hour;  // instead of the listings
   double beyond_final_run = 1;    // times this for what a final run leaves out; 1: nothing added
   std::optional<double> power_w;  // measured; else the system's limit
+  std::string power_how = "measured";
 };
 
 struct Cost {

@@ -7,6 +7,7 @@
 #include "record/names.hpp"
 #include "record/overlap.hpp"
 #include "record/samples.hpp"
+#include "record/statistics.hpp"
 #include "report/chart_parts.hpp"
 #include "report/rates.hpp"
 
@@ -27,6 +28,7 @@ struct Row {
   std::string beside;
   std::int64_t sms = 0;
   std::string alone;      // its rate
+  std::string clock;      // of the device meanwhile
   double by_sms = 0;      // left by fewer SMs
   double by_traffic = 0;  // of that, left by the traffic
   double keeps = 0;       // of all
@@ -44,17 +46,19 @@ double work_rate(const Measurement& m) {
 Row row_of(const Interference& one) {
   const Measurement& m = *one.alone;
   const double alone = work_rate(m);
-  Row out{.operation = fmt::format("{} {} {}", m.operation, m.dtype, m.backend),
-          .beside = one.co_alone->operation,
-          .sms = m.shape.at(kCoSms),
-          .alone = is_compute(m.operation) ? format_flops(alone) : format_bandwidth(alone),
-          .by_sms = 1 / one.sms.median,
-          .by_traffic = 1 / one.traffic.median,
-          .keeps = 1 / one.both.median,
-          .untold = {},
-          .moves = work_rate(*one.co_together),
-          .co_keeps = 1 / one.co_traffic.median,
-          .lost = lost_share(one.both.median)};
+  Row out{
+      .operation = fmt::format("{} {} {}", m.operation, m.dtype, m.backend),
+      .beside = one.co_alone->operation,
+      .sms = m.shape.at(kCoSms),
+      .alone = is_compute(m.operation) ? format_flops(alone) : format_bandwidth(alone),
+      .clock = m.sm_clock_hz.empty() ? "-" : fmt::format("{:.2f} GHz", median(m.sm_clock_hz) / 1e9),
+      .by_sms = 1 / one.sms.median,
+      .by_traffic = 1 / one.traffic.median,
+      .keeps = 1 / one.both.median,
+      .untold = {},
+      .moves = work_rate(*one.co_together),
+      .co_keeps = 1 / one.co_traffic.median,
+      .lost = lost_share(one.both.median)};
   if (one.untold) out.untold = 1 / one.untold->median;
   return out;
 }
@@ -87,13 +91,13 @@ bool polls(const Row& row) {
 Document interference(const std::vector<Record>& records, const FactorTable& assumed) {
   const std::vector<Row> rows = rows_of(records);
   if (rows.empty()) return {};
-  Table table{{"operation", "beside", ">on SMs", ">alone", ">by fewer SMs", ">by traffic", ">keeps",
-               ">untold", ">it moves", ">of alone", ">lost", "best"},
+  Table table{{"operation", "beside", ">on SMs", ">alone", ">clock", ">by fewer SMs", ">by traffic",
+               ">keeps", ">untold", ">it moves", ">of alone", ">lost", "best"},
               {}};
   auto values = Json::array();
   for (const Row& row : rows) {
     const std::string moves = polls(row) ? "-" : format_bandwidth(row.moves);
-    table.rows.push_back({row.operation, row.beside, std::to_string(row.sms), row.alone,
+    table.rows.push_back({row.operation, row.beside, std::to_string(row.sms), row.alone, row.clock,
                           format_percent(row.by_sms), format_percent(row.by_traffic),
                           format_percent(row.keeps), row.untold ? format_percent(*row.untold) : "-",
                           moves, format_percent(row.co_keeps), fmt::format("{:.2f}", row.lost),
@@ -130,7 +134,10 @@ Document interference(const std::vector<Record>& records, const FactorTable& ass
     return fmt::format("{} {:.2f} ({:.2f} to {:.2f})", to_string(factor), p.median, p.low, p.high);
   };
   out.emplace_back(Bullets{
-      {"by fewer SMs: what is left of its speed while a co-runner holds SMs (on a CPU: cores) and "
+      {"alone: in turn with the other rows, in many of which the GPU idles or moves bytes, hence "
+       "cooler and at a higher clock (one for all rows of a case) than back to back: it may be "
+       "above the best rate of such a GEMM without pauses",
+       "by fewer SMs: what is left of its speed while a co-runner holds SMs (on a CPU: cores) and "
        "does nothing; by traffic: what is left of that while it moves bytes or polls; keeps: both; "
        "untold: beside it with the grid of all SMs",
        "of alone: what the co-runner keeps of its own; best: no other number of SMs keeps more and "

@@ -42,7 +42,7 @@ struct PredictCommand : Command {
 
   void options(CLI::App& app) override {
     app.add_option("--run", run_id, "run file or id")->required();
-    app.add_option("--rates", rates, "records to take the rates from; default: published ones");
+    add_rates_option(app, rates, "records to take the rates from; default: published ones");
     app.add_option("--system", system,
                    "system id or file, or 'measured': the records' own; default: the run's");
     app.add_option("--price", price,

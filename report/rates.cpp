@@ -4,6 +4,7 @@
 #include "report/rates.hpp"
 
 #include "record/formulas.hpp"
+#include "record/samples.hpp"
 #include "record/statistics.hpp"
 #include "report/gemm_curve.hpp"
 #include "report/transfer.hpp"
@@ -60,7 +61,6 @@ RatePoint shaped(const std::map<std::string, std::int64_t>& shape) {
 
 RatePoint point_of(const Record& record, const Line& line) {
   const Measurement& m = line.measurement;
-  const auto middle = [](const std::vector<double>& v) { return v.empty() ? 0 : median(v); };
   RatePoint out = shaped(m.shape);
   out.operation = m.operation;
   out.dtype = m.dtype;
@@ -72,8 +72,9 @@ RatePoint point_of(const Record& record, const Line& line) {
   out.noise = noise_of(m);
   out.name = m.name;
   out.origin = fmt::format("{}:{}", record.file.string(), line.line);
-  out.power_w = middle(m.power_w);
-  out.clock_hz = middle(m.sm_clock_hz);
+  out.power_w = settled_power_w(m).value_or(0);
+  out.clock_hz = m.sm_clock_hz.empty() ? 0 : median(m.sm_clock_hz);
+  out.regime = record.header_of(line).discipline.regime;
   out.power_capped = std::ranges::any_of(m.throttle_reasons, [](const std::string& reason) {
     return reason == "sw_power_cap" || reason == "hw_power_brake_slowdown";
   });
@@ -125,19 +126,23 @@ void RateBook::add_published(const Library& library, const System& system) {
     for (const std::string& id : ids) {
       const Micro& micro = library.micro(id);
       if ((micro.system == system.id) != own) continue;
-      std::vector<RatePoint> points;
+      std::vector<RatePoint> points, later;
       for (const MicroFigure& figure : micro.figures) {
         // What a stack's collectives make of other links is a factor of the model.
-        if (figure.predicts && (own || !figure.bus_bytes_per_s)) points.push_back(point_of(figure));
+        if (figure.refuted || (!own && figure.bus_bytes_per_s)) continue;
+        (figure.predicts ? points : later).push_back(point_of(figure));
       }
       // Published figures print no power: who uses them applies the cap. The factors were
       // calibrated with GEMMs as they are.
-      const Projection projection =
-          project(points, own ? system : library.system(micro.system), system,
-                  {.farthest = Nearness::same_chip,
-                   .power = false,
-                   .gemm_shapes = false,
-                   .known = &points_});
+      const System from = own ? system : library.system(micro.system);
+      const TransferOptions options{.farthest = Nearness::same_chip,
+                                    .power = false,
+                                    .gemm_shapes = false,
+                                    .exponent = {},
+                                    .known = &points_};
+      const Projection beyond = project(later, from, system, options);
+      const Projection projection = project(points, from, system, options);
+      later_.insert(later_.end(), beyond.points.begin(), beyond.points.end());
       points_.insert(points_.end(), projection.points.begin(), projection.points.end());
     }
   }
@@ -359,12 +364,27 @@ std::optional<Rate> RateBook::register_peak(const std::string& dtype) const {
   return rate_at(*best, 0, "register loop");
 }
 
-std::optional<RatePoint> RateBook::best_gemm(const std::string& dtype) const {
-  std::optional<RatePoint> best;
-  for (const RatePoint& point : points_) {
+namespace {
+
+void raise_to_best_gemm(std::optional<RatePoint>& best, const std::vector<RatePoint>& points,
+                        const std::string& dtype) {
+  for (const RatePoint& point : points) {
     if (point.operation == "gemm" && point.dtype == dtype && (!best || point.value > best->value))
       best = point;
   }
+}
+
+}  // namespace
+
+std::optional<RatePoint> RateBook::best_gemm(const std::string& dtype) const {
+  std::optional<RatePoint> best;
+  raise_to_best_gemm(best, points_, dtype);
+  return best;
+}
+
+std::optional<RatePoint> RateBook::best_known_gemm(const std::string& dtype) const {
+  std::optional<RatePoint> best = best_gemm(dtype);
+  raise_to_best_gemm(best, later_, dtype);
   return best;
 }
 

@@ -58,9 +58,11 @@ struct RatePoint {
   std::string projection;   // then: how it was carried over (report/transfer.hpp)
   Nearness nearness = Nearness::own;
   bool published = false;
-  double power_w = 0, clock_hz = 0;  // medians while it was measured; 0 unknown
-  bool power_capped = false;         // the driver said that it throttled on power
-  double cap_w = 0;                  // projected to this power cap; 0: as it was measured
+  double power_w = 0;         // settled (record/samples.hpp); 0 unknown
+  double clock_hz = 0;        // median while it was measured; 0 unknown
+  std::string regime;         // burst, sustained; "": neither was asked for
+  bool power_capped = false;  // the driver said that it throttled on power
+  double cap_w = 0;           // projected to this power cap; 0: as it was measured
 };
 
 // The rate of a point, used for another shape with this error (0: the very shape); `fit` says so.
@@ -78,7 +80,8 @@ class RateBook {
   void add(RatePoint point) { points_.push_back(std::move(point)); }
 
   // What others measured on `system`; where nobody did for a dtype, on another card of the same
-  // chip (report/transfer.hpp), and marked so.
+  // chip (report/transfer.hpp), and marked so. A figure that is refuted (workload/micro.hpp) is
+  // left out, one that is too late to predict with is a ceiling alone.
   void add_published(const Library& library, const System& system);
 
   // The device whose rates these are: its SMs and bandwidth shape the curve between known shapes.
@@ -120,10 +123,14 @@ class RateBook {
   [[nodiscard]] std::optional<Rate> bus(std::string_view collective, double bytes) const;
   [[nodiscard]] std::optional<Rate> register_peak(
       const std::string& dtype) const;  // measured fma loop
-  [[nodiscard]] std::optional<RatePoint> best_gemm(const std::string& dtype) const;  // the ceiling
+  [[nodiscard]] std::optional<RatePoint> best_gemm(const std::string& dtype) const;
+  // The same with the published ones that are too late to predict with: the ceiling.
+  [[nodiscard]] std::optional<RatePoint> best_known_gemm(const std::string& dtype) const;
   // The power cap that rates of this dtype hold under; 0 where that isn't known.
   [[nodiscard]] double cap_held(const std::string& dtype) const;
   [[nodiscard]] const std::vector<RatePoint>& points() const { return points_; }
+  // Published figures that are too late to predict with.
+  [[nodiscard]] const std::vector<RatePoint>& later() const { return later_; }
 
  private:
   struct Known;  // a shape with what it reaches of the curve
@@ -133,7 +140,7 @@ class RateBook {
                             const RatePoint* left_out);
   static double shape_error(const std::vector<Known>& known);
 
-  std::vector<RatePoint> points_;
+  std::vector<RatePoint> points_, later_;
   InPlaceRatios in_place_;
   System device_;
 };

@@ -7,6 +7,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "record/samples.hpp"
+#include "report/in_turn.hpp"
 #include "report/interference.hpp"
 #include "report/stages.hpp"
 #include "report/transfer.hpp"
@@ -210,6 +211,21 @@ std::string shown_rate(const RatePoint& point, double value) {
   return is_compute(point.operation) ? format_flops(value) : format_bandwidth(value);
 }
 
+std::string shown_gemm(const RatePoint& p) {
+  const std::int64_t rows = p.operation == "grouped_gemm" ? p.m : p.m * p.groups;
+  std::string out = fmt::format("{} x {} x {}", rows, p.n, p.k);
+  if (p.groups > 1) out += fmt::format(" in {} groups", p.groups);
+  if (p.layout == "nn" || p.layout == "tn") out += " " + p.layout;
+  if (p.name.find("/accumulate:") != std::string::npos) out += ", added to";
+  if (p.name.find("/fp32_out:") != std::string::npos) out += ", C in fp32";
+  return out;
+}
+
+std::string shown_regime(const RatePoint& p) {
+  if (p.regime == "burst") return "in bursts after rests";
+  return p.regime == "sustained" ? "after half a minute of work" : "in runs back to back";
+}
+
 std::string shown_rate(const UsedRate& used) {
   const bool bytes =
       used.what.find("memory") != std::string::npos || used.what.find("all_") != std::string::npos;
@@ -225,8 +241,10 @@ Story tell_published(const Library& library, const StoryOptions& options) {
   story.machine = *run.system;
   story.rates.describe(story.machine);
   story.rates.add_published(library, story.machine);
+  story.points = story.rates.points();
+  story.points.insert(story.points.end(), story.rates.later().begin(), story.rates.later().end());
   std::map<std::tuple<std::string, std::string, std::string>, Achieved> best;
-  for (const RatePoint& point : story.rates.points()) {
+  for (const RatePoint& point : story.points) {
     Achieved a;
     a.point = point;
     find_possible(a, story);
@@ -253,6 +271,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   std::vector<Record> own;
   for (const Record& record : story.records) own.push_back(only(record, kind));
   for (const Record& record : own) story.rates.add(record);
+  story.points = story.rates.points();
   story.rates.set_in_place(measured_in_place(own));
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
@@ -309,6 +328,7 @@ nlohmann::ordered_json to_json(const Story& story) {
   json["beside_published"] = Json::array();
   for (const BesidePublished& row : story.beside_published)
     json["beside_published"].push_back(to_json(row));
+  json["in_turn"] = in_turn_json(story.records);
   json["interference"] = interference_json(story.records);
   json["failures"] = story.failures;
   json["prediction"] = story.prediction ? to_json(*story.prediction) : Json(nullptr);

@@ -37,6 +37,7 @@ struct Story {
   System machine;                  // the measured device as a system
   std::vector<std::string> notes;  // how `machine` was made
   RateBook rates;
+  std::vector<RatePoint> points;  // that are shown: those of `rates`, and later published figures
   std::vector<Achieved> achieved;
   std::vector<Achieved> collectives;  // every payload, in order
   std::vector<BesidePublished> beside_published;
@@ -63,6 +64,11 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
 Story tell_published(const Library& library, const StoryOptions& options);
 
 std::string shown_rate(const RatePoint& point, double value);
+// "32768 x 4096 x 7168 in 4 groups nn, added to": rows of all groups together, the layout where it
+// isn't nt, what is done with C.
+std::string shown_gemm(const RatePoint& point);
+// How it was timed: "in runs back to back", "in bursts after rests", "after half a minute of work".
+std::string shown_regime(const RatePoint& point);
 std::string shown_rate(const UsedRate& used);
 std::string number_id(const Prediction& prediction, const InPlaceLink& link);
 

@@ -4,6 +4,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "report/charts.hpp"
+#include "report/in_turn.hpp"
 #include "report/interference.hpp"
 #include "report/story_parts.hpp"
 
@@ -32,11 +33,7 @@ std::string shown_shape(const RatePoint& point) {
   if (is_step_kernel(point.operation) || point.operation.starts_with("attention_") ||
       point.operation.starts_with("layer_"))
     return sizes_in(point.name);
-  if (point.m > 0) {
-    return fmt::format(
-        "{}{} x {} x {}{}", point.groups > 1 ? fmt::format("{} of ", point.groups) : "", point.m,
-        point.n, point.k, point.layout == "nt" || point.layout == "none" ? "" : " " + point.layout);
-  }
+  if (point.m > 0) return shown_gemm(point);
   if (point.bytes > 0)
     return format_bytes(static_cast<double>(point.bytes)) +
            (point.ranks > 1 ? fmt::format(", {} ranks", point.ranks) : "");
@@ -97,6 +94,17 @@ void add_machine(Document& out, const Story& story) {
 constexpr double kCeilingNoise =
     0.05;  // of a measured ceiling, on a machine that does nothing else
 
+// Why a rate may be above what is given as possible.
+std::string why_beyond(const Achieved& a) {
+  if (is_collective(a.point.operation))
+    return "bus bandwidth counts what a ring would send. Where switches add up (NVLink SHARP, "
+           "NCCL's NVLS), a GPU sends less, and its links are no bound";
+  return std::string("its share, and an MFU against that peak, mean nothing. ") +
+         (a.point.published
+              ? "One of the two figures is of something else"
+              : "Other programs may have held the cores: measure again when they are idle");
+}
+
 void add_achieved(Document& out, const Story& story) {
   out.emplace_back(Heading{2, "Achieved, beside what is possible"});
   Table table{{"operation", "dtype", "backend", "best at", ">achieved", ">possible", ">share",
@@ -126,15 +134,16 @@ void add_achieved(Document& out, const Story& story) {
         "samples, a drift, or samples too alike in time; all-reduce as bus bandwidth, "
         "kernels of a step as the bytes they must move; every case was verified before it was "
         "timed");
+    if (std::ranges::any_of(story.achieved, [](const Achieved& a) { return a.point.power_capped; }))
+      notes.emplace_back(
+          "the power cap held the clock of some of these, GEMMs above all: a few runs after a rest "
+          "(--regime=burst) can be faster");
   }
-  // Either the ceiling was measured while other programs held the cores, or it isn't one.
   for (const Achieved& a : story.achieved) {
-    if (a.point.published || !a.possible || a.point.value <= (1 + kCeilingNoise) * *a.possible)
-      continue;
-    notes.push_back(fmt::format(
-        "{} {} {} exceeds what is given as possible ({}): its share, and an MFU against that peak, "
-        "mean nothing. Other programs may have held the cores: measure again when they are idle",
-        a.point.operation, a.point.dtype, a.point.backend, a.possible_how));
+    if (a.possible && a.point.value > (1 + kCeilingNoise) * *a.possible)
+      notes.push_back(fmt::format("{} {} {} exceeds what is given as possible ({}): {}",
+                                  a.point.operation, a.point.dtype, a.point.backend, a.possible_how,
+                                  why_beyond(a)));
   }
   out.emplace_back(Bullets{std::move(notes)});
 
@@ -241,6 +250,7 @@ Document to_document(const Story& story) {
     out.emplace_back(Bullets{{story.warnings.begin(), story.warnings.end()}});
   if (story.records.size() > 1) append(out, side_by_side(story));
   add_achieved(out, story);
+  append(out, in_turn(story.records));
   append(out, to_document(story.beside_published));
   out.emplace_back(Heading{2, "Rates by shape, size and regime"});
   for (const auto& chart : {roofline_chart, shape_chart, payload_chart, regime_chart})

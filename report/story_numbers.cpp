@@ -290,8 +290,8 @@ void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
   Leaves(numbers, prefix, "derived", "").add(json, "");
 }
 
-void add_published_rates(Numbers& numbers, const RateBook& rates) {
-  for (const RatePoint& p : rates.points()) {
+void add_published_rates(Numbers& numbers, const std::vector<RatePoint>& points) {
+  for (const RatePoint& p : points) {
     if (!p.published) continue;
     numbers.add({.id = p.name + ":rate",
                  .value = p.value,
@@ -312,7 +312,7 @@ std::string number_id(const Prediction& p, const InPlaceLink& link) {
 Numbers numbers_of(const Story& story) {
   Numbers numbers;
   add_measured(numbers, story);
-  add_published_rates(numbers, story.rates);
+  add_published_rates(numbers, story.points);
   for (const auto& [dtype, peak] : story.machine.peak_flops) {
     const auto measured = story.rates.register_peak(dtype);
     const auto& source = story.machine.source;

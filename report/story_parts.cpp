@@ -15,9 +15,16 @@ namespace {
 
 constexpr std::size_t kDifferencesShown = 20;
 
+std::string held_by_cap(const RatePoint& point) {
+  if (!point.power_capped) return "";
+  return point.clock_hz > 0
+             ? fmt::format(", where the power cap holds it at {:.2f} GHz", point.clock_hz / 1e9)
+             : ", held by the power cap";
+}
+
 Text about_kernels(const Story& story) {
   for (const char* dtype : {"fp8", "bf16", "fp32"}) {
-    const auto best = story.rates.best_gemm(dtype);
+    const auto best = story.rates.best_known_gemm(dtype);
     if (!best) continue;
     const auto peak = story.machine.peak_flops.find(dtype);
     const std::string of_peak =
@@ -25,11 +32,14 @@ Text about_kernels(const Story& story) {
             ? ""
             : fmt::format(", {} of {}", format_percent(best->value / peak->second),
                           story.machine.source ? "its datasheet's peak" : "its register loop");
-    return numbered(
-        fmt::format("{}: the best {} GEMM {} {}{}.", story.machine.gpu, dtype,
-                    best->published ? "that anybody published reaches" : "measured reaches",
-                    shown_rate(*best, best->value), of_peak),
-        best->name + ":rate");
+    const std::string rate = shown_rate(*best, best->value);
+    const std::string text =
+        best->published
+            ? fmt::format("that anybody published reaches {} ({}){}", rate, best->backend, of_peak)
+            : fmt::format("measured reaches {}{}, {}{}", rate, of_peak, shown_regime(*best),
+                          held_by_cap(*best));
+    return numbered(fmt::format("{}: the best {} GEMM {}.", story.machine.gpu, dtype, text),
+                    best->name + ":rate");
   }
   return fmt::format("{}: no GEMM was measured.", story.machine.gpu);
 }
@@ -54,13 +64,24 @@ Text about_training(const Story& story) {
 }
 
 Text about_claims(const Story& story) {
-  const auto refuted = std::ranges::count_if(story.verdicts, &Verdict::fails);
-  const auto consistent = std::ranges::count(story.verdicts, "consistent", &Verdict::verdict);
+  const auto count = [&](bool constructed, const auto& is) {
+    return std::ranges::count_if(
+        story.verdicts, [&](const Verdict& v) { return v.constructed == constructed && is(v); });
+  };
+  const auto any = [](const Verdict&) { return true; };
+  const auto fails = [](const Verdict& v) { return v.fails(); };
+  const auto is = [](const char* verdict) {
+    return [verdict](const Verdict& v) { return v.verdict == verdict; };
+  };
+  std::string made;
+  if (const auto all = count(true, any); all > 0)
+    made = fmt::format(" Of {} more, made up to show mistakes, {} are refuted.", all,
+                       count(true, fails));
   return fmt::format(
       "Of {} published claims, {} agree with their own arithmetic and with what has been measured; "
-      "refuted: {}; untestable: {}.",
-      story.verdicts.size(), consistent, refuted,
-      std::ranges::count(story.verdicts, "untestable", &Verdict::verdict));
+      "untestable: {}; refuted: {}.{}",
+      count(false, any), count(false, is("consistent")), count(false, is("untestable")),
+      count(false, fails), made);
 }
 
 }  // namespace

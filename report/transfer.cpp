@@ -235,7 +235,8 @@ class Projector {
     const double watts = out.power_w;
     const bool at_cap = from_.power_w && close(watts, *from_.power_w, kAtCap);
     // A card that throttles on power elsewhere than at the datasheet's cap has another limit set.
-    const double held = out.power_capped && !at_cap ? watts : from_.power_w.value_or(watts);
+    const bool other_limit = out.power_capped && watts > 0 && !at_cap;
+    const double held = other_limit ? watts : from_.power_w.value_or(watts);
     if (!(held > 0)) return 1;  // neither cap nor power is known: left to who uses the rate
     const double nominal = from_.power_w.value_or(held);
     if (near == Nearness::own && close(cap, nominal, kSamePeak)) return 1;  // measured there

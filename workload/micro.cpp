@@ -35,6 +35,7 @@ MicroFigure read_figure(StrictObject object) {
     object.refuse("flops_per_s", "exactly one of flops_per_s, bytes_per_s and bus_bytes_per_s");
   }
   if (object.has("predicts")) f.predicts = object.boolean("predicts");
+  if (object.has("refuted")) f.refuted = object.boolean("refuted");
   f.source = read_source(object.object("source"));
   object.finish();
   return f;

@@ -29,6 +29,9 @@ struct MicroFigure {
   std::optional<double> bytes_per_s;      // per GPU: memory kernels
   std::optional<double> bus_bytes_per_s;  // per GPU: collectives, as nccl-tests defines busbw
   bool predicts = true;  // false: later than the runs that are predicted, so no rate for them
+  // A claim of its own that exceeds every other figure (a test holds the claims' verdicts against
+  // this): no ceiling, and no rate to predict with.
+  bool refuted = false;
   Source source;
 };
 

@@ -62,6 +62,30 @@ TEST(PairedRatio, LeavesOutAPairWhereEitherIsMarked) {
   EXPECT_THROW((void)paired_ratio(a, b), std::invalid_argument);
 }
 
+// NVML's readings are means over a second: of 0.2 s after an idle GPU they tell the climb.
+TEST(Worth, PowerIsToldWhereItHasSettled) {
+  Measurement m = with({1e-3, 1e-3, 1e-3, 1e-3});
+  EXPECT_FALSE(settled_power_w(m));
+  m.power_w = {131, 131, 187, 240, 346, 395, 448, 448, 460};
+  EXPECT_FALSE(settled_power_w(m));
+  m.power_w = {131, 131, 187, 240, 346, 395, 448, 456, 452};
+  EXPECT_DOUBLE_EQ(settled_power_w(m).value_or(0), 452);
+  m.power_w = {318, 318, 318, 318, 318, 318, 318, 318};  // too few to have lasted
+  EXPECT_FALSE(settled_power_w(m));
+  m.power_w.push_back(318);
+  EXPECT_DOUBLE_EQ(settled_power_w(m).value_or(0), 318);
+  m.runs_per_sample = 5;
+  m.energy_j = 10;
+  m.energy_steps = kLeastEnergySteps - 1;
+  EXPECT_DOUBLE_EQ(settled_power_w(m).value_or(0), 318);
+  m.energy_steps = kLeastEnergySteps;
+  EXPECT_DOUBLE_EQ(settled_power_w(m).value_or(0), 10 / (20 * 1e-3));
+  m.notes["energy_from"] = "power";  // the readings again
+  EXPECT_DOUBLE_EQ(settled_power_w(m).value_or(0), 318);
+  m.ranks = 2;
+  EXPECT_FALSE(settled_power_w(m));
+}
+
 TEST(Worth, IsWorkOverEnergyAndCycles) {
   Measurement m = with({1e-3, 1e-3, 1e-3, 1e-3});
   m.runs_per_sample = 5;

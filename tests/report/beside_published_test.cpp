@@ -71,6 +71,7 @@ TEST(BesidePublished, GroupsHaveTheirRowsEach) {
   const auto rows = rows_of({grouped});
   ASSERT_THAT(rows, SizeIs(1));
   EXPECT_NEAR(rows[0].ratio(), 1, 1e-9);
+  EXPECT_THAT(to_text(to_document(rows), {}), HasSubstr("32768 x 4096 x 7168 in 4 groups"));
   grouped.notes["skew"] = "zipf";
   EXPECT_THAT(rows_of({grouped}), IsEmpty());
 }
@@ -87,6 +88,21 @@ TEST(BesidePublished, SaysMeanAndLowestOfEachBackend) {
                               "shapes, the lowest 0.810 (4096 x 7168 x 2048)"));
   EXPECT_THAT(text, HasSubstr("cublaslt fp8, burst: 1.000"));
   EXPECT_THAT(text, HasSubstr("1.38 PFLOP/s"));
+}
+
+TEST(BesidePublished, PowerIsShownWhereItHadSettled) {
+  Measurement climbing = fp8_at(1.18e15, 4096, 7168, 2048);
+  climbing.power_w = {131, 131, 187, 240, 346, 395, 448, 448, 500};
+  Measurement settled = fp8_at(1.2e15, 4096, 4096, 7168);
+  settled.power_w = {500, 600, 690, 690, 690, 690, 691, 690, 691};
+  const auto rows = rows_of({climbing, settled});
+  ASSERT_THAT(rows, SizeIs(2));
+  EXPECT_EQ(rows[0].point.power_w, 0);
+  EXPECT_TRUE(to_json(rows[0]).at("power_w").is_null());
+  EXPECT_EQ(to_json(rows[1]).at("power_w"), 691);
+  const std::string text = to_text(to_document(rows), {});
+  EXPECT_THAT(text, HasSubstr("691 W"));
+  EXPECT_THAT(text, HasSubstr("n/a"));
 }
 
 // What is later than the runs that are predicted is compared with, and predicts none.

@@ -4,12 +4,14 @@
 #include "report/claims.hpp"
 
 #include "report/claim_rules.hpp"
+#include "report/claim_work.hpp"
 
 #include "fixtures.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 
 using namespace trainmeter;
 using nlohmann::json;
@@ -44,8 +46,22 @@ Verdict with(double flops, double ceiling, bool upper_bound = false) {
                   .precision = "bf16",
                   .conventions = {}}};
   if (ceiling > 0)
-    out.ceilings = {{.flops_per_s = ceiling, .dtype = "bf16", .origin = "", .how = ""}};
+    out.ceilings = {
+        {.flops_per_s = ceiling, .dtype = "bf16", .origin = "", .how = "", .figure = ""}};
   return out;
+}
+
+Record on_h200(const std::vector<Measurement>& measurements) {
+  Record record = record_of(measurements);
+  put_on({.kind = "gpu",
+          .name = "NVIDIA H200",
+          .count = 1,
+          .sms = 132,
+          .memory_bytes = 141'000'000'000,
+          .last_level_cache_bytes = 0,
+          .details = {}},
+         record);
+  return record;
 }
 
 struct Expected {
@@ -55,7 +71,9 @@ struct Expected {
 // Of every committed claim.
 const std::map<std::string, Expected> kExpected = {
     {"bloom-hours", {"contradictory", "sums_disagree", "1,089,669 GPU-hours, not 1,082,990"}},
-    {"deepgemm-1550", {"exceeds_measured", "above_measured", "1.50 PFLOP/s: 3.3 % above it"}},
+    {"deepgemm-1550",
+     {"exceeds_measured", "above_measured",
+      "1.50 PFLOP/s, a figure of the claimant's own: 3.3 % above it"}},
     {"deepseek-r1", {"consistent", "within_measured", "at most 533 TFLOP/s"}},
     {"deepseek-r1-zero", {"consistent", "within_measured", "at most 533 TFLOP/s"}},
     {"deepseek-v3", {"consistent", "within_measured", "386 TFLOP/s"}},
@@ -81,7 +99,7 @@ const std::map<std::string, Expected> kExpected = {
     {"made-mfu-above-100", {"exceeds_measured", "above_measured", "an MFU of 114 %"}},
     {"made-sparse-peak", {"contradictory", "wrong_denominator", "2:4 sparsity"}},
     {"made-stages", {"contradictory", "sums_disagree", "1,330,000 GPU-hours, not 1,510,000"}},
-    {"made-tenth-of-v3", {"exceeds_measured", "above_measured", "148.7 % above it"}},
+    {"made-tenth-of-v3", {"exceeds_measured", "above_measured", "157.0 % above it"}},
     {"megatron-177b", {"consistent", "within_measured", "433 TFLOP/s"}},
     {"megatron-462b", {"consistent", "within_measured", "460 TFLOP/s"}},
     {"mlperf-gpt-3-256", {"consistent", "within_measured", "864 TFLOP/s"}},
@@ -247,10 +265,95 @@ TEST(Claims, AUsersRecordIsTheCeiling) {
   Claim claim = claim_of(R"("model": "gpt2-124m", "system": "h100", "precision": "bf16",
     "published": {"tflops_per_gpu": 900})");
   EXPECT_EQ(judge(claim, published_library()).verdict, "exceeds_measured");
-  JudgeOptions options;
-  options.rates.push_back({});
-  // A record without rates: nothing is known, so nothing is said.
-  EXPECT_EQ(judge(claim, published_library(), options).rule, "no_measurement");
+  const auto with_measured = [&](const std::vector<Measurement>& measurements) {
+    return judge(claim, published_library(), {.rates = {on_h200(measurements)}, .cost = {}});
+  };
+  EXPECT_EQ(with_measured({gemm_at(9.1e14, 8192, 8192, 8192)}).verdict, "consistent");
+  // Less than others published, or nothing, is no ceiling.
+  EXPECT_EQ(with_measured({gemm_at(1e14, 8192, 8192, 8192)}).reason,
+            judge(claim, published_library()).reason);
+  EXPECT_EQ(with_measured({}).verdict, "exceeds_measured");
+}
+
+TEST(Claims, ASlowNodeRefutesNobody) {
+  Measurement slow = gemm_at(258e12, 4096, 4096, 7168, "fp8");
+  slow.scaling = "block128";
+  const Library library = published_library();
+  const Verdict v =
+      judge(library.claim("deepseek-v3"), library, {.rates = {on_h200({slow})}, .cost = {}});
+  EXPECT_EQ(v.verdict, "consistent");
+  EXPECT_DOUBLE_EQ(v.ceilings.at(0).flops_per_s, 1500e12);
+}
+
+TEST(Claims, AnEstimateFromAnotherChipIsNoCeiling) {
+  Record a100 = record_of({gemm_at(300e12, 8192, 8192, 8192)});  // 96 % of its peak
+  put_on({.kind = "gpu",
+          .name = "NVIDIA A100-SXM4-80GB",
+          .count = 1,
+          .sms = 108,
+          .memory_bytes = 80'000'000'000,
+          .last_level_cache_bytes = 0,
+          .details = {}},
+         a100);
+  const Claim claim = claim_of(R"("model": "gpt2-124m", "system": "h100", "precision": "bf16",
+    "published": {"tflops_per_gpu": 900})");
+  EXPECT_EQ(judge(claim, published_library(), {.rates = {a100}, .cost = {}}).verdict,
+            "exceeds_measured");
+}
+
+TEST(Claims, EnergyTakesSettledPowerAndNamesItsDevice) {
+  const auto energy_how = [](const std::vector<double>& readings) {
+    Measurement m = gemm_at(7e14, 8192, 8192, 8192);
+    m.power_w = readings;
+    const Library library = published_library();
+    return judge(library.claim("deepseek-v3"), library, {.rates = {on_h200({m})}, .cost = {}})
+        .cost->energy_how;
+  };
+  EXPECT_THAT(energy_how({300, 400, 500, 600, 680, 690, 690, 690, 690}),
+              HasSubstr("690 W (measured on h200)"));
+  EXPECT_THAT(energy_how({300, 350, 400, 450, 500, 550, 600, 650, 690}),
+              HasSubstr("700 W (the GPU's limit)"));
+}
+
+TEST(Claims, RefutedFiguresAreNoCeilings) {
+  const Library library = published_library();
+  std::set<std::string> tagged, found;
+  for (const std::string& id : library.ids("micro")) {
+    for (const MicroFigure& figure : library.micro(id).figures) {
+      if (figure.refuted) tagged.insert(figure.id);
+    }
+  }
+  for (const std::string& id : library.ids("claims")) {
+    const Claim claim = library.claim(id);
+    const Verdict v = judge(claim, library);
+    if (claim.kernel && v.fails()) found.insert(claim.kernel->figure);
+    for (const Ceiling& c : v.ceilings) EXPECT_FALSE(tagged.contains(c.figure)) << id;
+  }
+  EXPECT_EQ(tagged, found);
+  RateBook book;
+  book.add_published(library, library.system("h800"));
+  for (const auto* points : {&book.points(), &book.later()}) {
+    for (const RatePoint& p : *points) EXPECT_FALSE(tagged.contains(p.name)) << p.name;
+  }
+}
+
+TEST(Claims, AFigureOfTheClaimantsOwnIsNamed) {
+  const Verdict own = judged("deepseek-v3");
+  EXPECT_TRUE(own.ceilings.at(0).own);
+  EXPECT_EQ(own.ceilings.at(0).figure, "deepgemm-pr81-256x128-4096x7168x16384");
+  EXPECT_THAT(own.reason, HasSubstr("1.50 PFLOP/s, a figure of the claimant's own"));
+  EXPECT_FALSE(own.ceilings.at(1).own);  // bf16, of others
+  EXPECT_THAT(judged("made-tenth-of-v3").reason, testing::Not(HasSubstr("claimant")));
+  EXPECT_FALSE(judged("gb200-v3").ceilings.at(0).own);  // Microsoft's, of NVIDIA's GPU
+  const auto by = [](const char* who, const char* url) {
+    return published_by(who, {.title = "", .locator = "", .url = url, .read_on = ""});
+  };
+  EXPECT_TRUE(by("NVIDIA", "https://developer.nvidia.com/blog/a/b"));
+  EXPECT_TRUE(by("DeepSeek-AI", "https://github.com/deepseek-ai/DeepGEMM"));
+  EXPECT_TRUE(by("Meta", "https://meta.com"));
+  EXPECT_FALSE(by("NVIDIA", "https://github.com/NVIDIA/nccl/issues/1455"));
+  EXPECT_FALSE(by("NVIDIA", "https://blogs.example.org/x/nvidia-gb200"));
+  EXPECT_FALSE(by("", "https://github.com/deepseek-ai/DeepGEMM"));
 }
 
 TEST(Claims, AKernelsClaimIsHeldAgainstAUsersRecord) {

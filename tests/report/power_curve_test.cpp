@@ -114,7 +114,7 @@ TEST(PowerCurve, TheTransferUsesItAndSaysSo) {
   const Library library = published_library();
   const System h200 = library.system("h200");
   Measurement m = gemm_at(700e12, 8192, 8192, 8192);
-  m.power_w = {695};
+  m.power_w.assign(9, 695);
   m.sm_clock_hz = {1.5e9};
   m.time_s.assign(4, 0.5);
   for (std::int64_t i = 0; i < 4; ++i) {

@@ -229,6 +229,17 @@ TEST(Program, ExportsForOtherTools) {
   EXPECT_THAT(slurp(target), HasSubstr("time_p50_s"));
 }
 
+TEST(Program, RatesTakeOneListOfRecordsAndLeaveTheIds) {
+  const std::string record = record_file();
+  for (const std::string& rates : {record, record + "," + record, record + " --rates " + record}) {
+    const Outcome o =
+        run_program(fmt::format("claims --rates {} deepseek-v3 --format json", rates));
+    ASSERT_EQ(o.code, 0) << o.err;
+    EXPECT_EQ(nlohmann::json::parse(o.out).size(), 1U);
+  }
+  expect_refused(fmt::format("predict --run gpt2-124m-10b --rates {0} {0}", record), record);
+}
+
 TEST(Program, DoctorSaysWhatIsThere) {
   const Outcome o = run_program("doctor --format json");
   ASSERT_EQ(o.code, 0) << o.err;

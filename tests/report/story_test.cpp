@@ -7,6 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+#include <utility>
+
 using namespace trainmeter;
 using testing::HasSubstr;
 using testing::Not;
@@ -94,4 +97,97 @@ TEST(Story, JsonIsWhole) {
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_EQ(nlohmann::json::parse(json.dump()), json);  // no NaN turned into null
   EXPECT_EQ(json.dump().find("null,\"low"), std::string::npos);
+}
+
+namespace {
+
+std::string flat(const Document& document) {  // as one line
+  std::string out;
+  for (const char c : to_text(document, {})) {
+    const bool space = c == ' ' || c == '\n';
+    if (!space || (!out.empty() && out.back() != ' ')) out += space ? ' ' : c;
+  }
+  return out;
+}
+
+// Shape and series of each row of the tables below the roofline and the shapes.
+void expect_rows_apart(const Document& document) {
+  std::size_t tables = 0;
+  for (const Block& block : document) {
+    const auto* chart = std::get_if<Chart>(&block);
+    if (chart == nullptr || (chart->id != "roofline" && chart->id != "shapes")) continue;
+    ++tables;
+    std::set<std::pair<std::string, std::string>> seen;
+    for (const auto& row : chart->table.rows)
+      EXPECT_TRUE(seen.insert({row[0].text, row[1].text}).second) << row[0].text;
+  }
+  EXPECT_EQ(tables, 2U);
+}
+
+Record h200_record() {
+  return read_record(std::filesystem::path(TRAINMETER_SOURCE_DIR) /
+                     "results/measured/h200/20261126T082444-644a3e8.jsonl");
+}
+
+}  // namespace
+
+TEST(Story, ClaimsThatNobodyMadeCountApart) {
+  const std::string text = flat(to_document(tell({small_cpu()}, published_library(), {})));
+  EXPECT_THAT(text,
+              HasSubstr("Of 34 published claims, 22 agree with their own arithmetic and with "
+                        "what has been measured; untestable: 9; refuted: 3. Of 6 more, made up "
+                        "to show mistakes, 6 are refuted."));
+}
+
+TEST(Story, RowsOfAShapeAreToldApart) {
+  Record record = small_cpu();
+  Measurement transposed = gemm_at(0.9e12, 1024, 1024, 1024);
+  transposed.layout = "nn";
+  transposed.name += "/layout:nn";
+  record.lines.push_back({transposed, 0, 98});
+  record.lines.push_back({gemm_at(0.8e12, 1024, 1024, 1024), 0, 99});
+  const Document document = to_document(tell({record}, published_library(), {}));
+  expect_rows_apart(document);
+  EXPECT_THAT(flat(document), HasSubstr("1024 x 1024 x 1024 nn"));
+  EXPECT_THAT(flat(document), HasSubstr("1024 x 1024 x 1024 (line 99)"));
+  const Document published =
+      to_document(tell_published(published_library(), {.run = "deepseek-v3-step", .predict = {}}));
+  expect_rows_apart(published);
+}
+
+TEST(Story, APublishedBestIsNotRefutedAndSaysWhose) {
+  const std::string text = flat(
+      to_document(tell_published(published_library(), {.run = "deepseek-v3-step", .predict = {}})));
+  EXPECT_THAT(text, HasSubstr("the best fp8 GEMM that anybody published reaches 1.50 PFLOP/s "
+                              "(deepgemm)"));
+  EXPECT_THAT(text, HasSubstr("allreduce fp32 nccl exceeds what is given as possible (datasheet of "
+                              "h800): bus bandwidth counts what a ring would send"));
+}
+
+// Of the committed record: a row's power climbed, a pair ran in turn, bests were held by the cap.
+TEST(Story, OfTheH200) {
+  const std::string text = flat(to_document(tell({h200_record()}, published_library(), {})));
+  EXPECT_THAT(text,
+              HasSubstr("the best fp8 GEMM measured reaches 1.29 PFLOP/s, 65.1 % of its "
+                        "datasheet's peak, in runs back to back, where the power cap holds it "
+                        "at 1."));
+  EXPECT_THAT(text, HasSubstr("32768 x 4096 x 7168 in 8 groups"));
+  EXPECT_THAT(text, HasSubstr("cublaslt, 8 calls"));
+  for (const char* climbing : {"293 W", "240 W", "208 W"})
+    EXPECT_THAT(text, Not(HasSubstr(climbing)));
+  EXPECT_THAT(text, HasSubstr("at a higher clock"));
+}
+
+TEST(Story, PairsInTurnAreSideBySide) {
+  Measurement one = gemm_at(1e12, 512, 512, 512),
+              other = gemm_at(0.8e12, 512, 512, 512, "bf16", "b");
+  one.paired_with = other.name;
+  other.paired_with = one.name;
+  const std::string text =
+      flat(to_document(tell({record_of({one, other})}, published_library(), {})));
+  EXPECT_THAT(text, HasSubstr("Two implementations in turn"));
+  EXPECT_THAT(text, HasSubstr("onednn 1.00 TFLOP/s b 800 GFLOP/s 1.250"));
+  one.paired_with = "";
+  EXPECT_THAT(flat(to_document(tell({record_of({one, other})}, published_library(), {}))),
+              Not(HasSubstr("Two implementations in turn")));
 }

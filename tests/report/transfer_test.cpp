@@ -86,7 +86,7 @@ Device device(const std::string& name, std::int64_t sms, double memory_bytes,
 // A record of one GPU: a GEMM at `flops_per_s` and `watts`, and a triad at 90 % of 4.8 TB/s.
 Record gpu_record(const Device& d, double flops_per_s, double watts) {
   Measurement g = gemm_at(flops_per_s, 8192, 8192, 8192, "bf16", "cublaslt");
-  g.power_w.assign(3, watts);
+  g.power_w.assign(9, watts);
   g.sm_clock_hz.assign(3, 1.4e9);
   Record record = record_of({g, measured("triad", "fp64", "own", {{"bytes", 1 << 30}},
                                          3.0 * (1 << 30), 3.0 * (1 << 30) / 4.32e12)});
@@ -208,6 +208,16 @@ TEST(Transfer, ADriverThatThrottlesElsewhereHasAnotherLimitSet) {
   EXPECT_NEAR(only(project({g}, published("h100"), capped)).value / 650e12, 1, 1e-12);
   // But a reading may lag behind a short kernel: nothing is raised on its word.
   EXPECT_NEAR(only(project({g}, published("h100"), published("h800"))).value / 650e12, 1, 1e-12);
+}
+
+// Its readings had not settled: its power isn't known, its cap is the datasheet's.
+TEST(Transfer, AThrottledGemmOfUnknownPowerIsAtItsCap) {
+  RatePoint g = gemm(650e12);
+  const RatePoint free = only(project({g}, published("h100"), published("h100-96gb-hbm2e")));
+  g.power_capped = true;
+  const RatePoint throttled = only(project({g}, published("h100"), published("h100-96gb-hbm2e")));
+  EXPECT_LT(free.value, 650e12);
+  EXPECT_DOUBLE_EQ(throttled.value, free.value);
 }
 
 TEST(Transfer, WithoutItsPowerTheCapsRatioStandsIn) {

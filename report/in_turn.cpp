@@ -1,0 +1,109 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// Pairs of rows, and their ratio.
+#include "report/in_turn.hpp"
+
+#include "record/overlap.hpp"
+#include "record/samples.hpp"
+#include "report/rates.hpp"
+#include "report/story.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace trainmeter {
+namespace {
+
+struct Pair {
+  RatePoint one, other;
+  std::string problem;             // shape, and the SMs where not all were used
+  std::string one_how, other_how;  // backend, and in how many calls
+  MedianEstimate speed;            // of `one` over the other's
+};
+
+std::string problem_of(const Measurement& m, const Header& header, const RatePoint& point) {
+  std::string out;
+  if (point.m > 0) {
+    out = shown_gemm(point);
+  } else {
+    for (const auto& [key, size] : m.shape)
+      out += fmt::format("{}{}:{}", out.empty() ? "" : " ", key, size);
+  }
+  if (m.ranks > 1) out += fmt::format(", {} ranks", m.ranks);
+  if (m.ranks < 2 && m.sms != header.device.sms)
+    out += fmt::format(" on {} {}", m.sms, header.device.kind == "gpu" ? "SMs" : "cores");
+  return out;
+}
+
+std::string how_of(const Measurement& m) {
+  const auto calls = m.notes.find("calls");
+  return calls == m.notes.end() ? m.backend : fmt::format("{}, {} calls", m.backend, calls->second);
+}
+
+std::vector<Pair> pairs_of(const std::vector<Record>& records) {
+  std::vector<Pair> out;
+  for (const Record& record : records) {
+    for (auto line = record.lines.begin(); line != record.lines.end(); ++line) {
+      const Measurement& m = line->measurement;
+      const Discipline& discipline = record.header_of(*line).discipline;
+      const bool as_in_training = discipline.data == "normal" && discipline.cache != "hot";
+      if (m.paired_with.empty() || m.shape.contains(kCoSms) || !m.usable() || !as_in_training)
+        continue;
+      const auto other = std::find_if(line + 1, record.lines.end(), [&](const Line& l) {
+        return l.session == line->session && l.measurement.name == m.paired_with &&
+               l.measurement.paired_with == m.name && l.measurement.repetition == m.repetition &&
+               l.measurement.usable() && l.measurement.time_s.size() == m.time_s.size();
+      });
+      if (other == record.lines.end()) continue;
+      const RatePoint point = point_of(record, *line);
+      out.push_back({.one = point,
+                     .other = point_of(record, *other),
+                     .problem = problem_of(m, record.header_of(*line), point),
+                     .one_how = how_of(m),
+                     .other_how = how_of(other->measurement),
+                     .speed = paired_ratio(other->measurement, m)});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Document in_turn(const std::vector<Record>& records) {
+  const std::vector<Pair> pairs = pairs_of(records);
+  if (pairs.empty()) return {};
+  Document out;
+  out.emplace_back(Heading{2, "Two implementations in turn"});
+  Table table{{"operation", "dtype", "problem", "one", ">its rate", "the other", ">its rate",
+               ">one's speed / the other's"},
+              {}};
+  for (const Pair& p : pairs) {
+    table.rows.push_back(
+        {p.one.operation, p.one.dtype, p.problem, p.one_how, shown_rate(p.one, p.one.value),
+         p.other_how, shown_rate(p.other, p.other.value), fmt::format("{:.3f}", p.speed.median)});
+  }
+  out.emplace_back(std::move(table));
+  out.emplace_back(Paragraph{
+      "On the same operands, a sample of each in turn; the ratio is the median over pairs "
+      "of samples."});
+  return out;
+}
+
+nlohmann::ordered_json in_turn_json(const std::vector<Record>& records) {
+  auto out = nlohmann::ordered_json::array();
+  for (const Pair& p : pairs_of(records)) {
+    out.push_back({{"one", p.one.name},
+                   {"other", p.other.name},
+                   {"problem", p.problem},
+                   {"one_rate", p.one.value},
+                   {"other_rate", p.other.value},
+                   {"speed", p.speed.median},
+                   {"origin", p.one.origin}});
+  }
+  return out;
+}
+
+}  // namespace trainmeter
