@@ -131,10 +131,10 @@ void add_achieved(Document& out, const Story& story) {
   for (const Achieved& a : story.achieved) {
     if (a.point.published || !a.possible || a.point.value <= (1 + kCeilingNoise) * *a.possible)
       continue;
-    notes.push_back(fmt::format(
-        "{} {} {} exceeds what is given as possible ({}): its share, and an MFU against that peak, "
-        "mean nothing. Other programs may have held the cores: measure again when they are idle",
-        a.point.operation, a.point.dtype, a.point.backend, a.possible_how));
+    notes.push_back(
+        fmt::format("{} {} {} exceeds what is given as possible ({}): its share means nothing. "
+                    "Other programs may have held the cores: measure again when they are idle",
+                    a.point.operation, a.point.dtype, a.point.backend, a.possible_how));
   }
   out.emplace_back(Bullets{std::move(notes)});
 
