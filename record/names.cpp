@@ -18,6 +18,8 @@
 namespace trainmeter {
 namespace {
 
+constexpr double kInDigits = 1e15;  // beyond it a count is shown as a power of ten
+
 const std::map<std::string, double, std::less<>>& sizes() {
   static const std::map<std::string, double, std::less<>> kSizes = {
       {"fp64", 8}, {"fp32", 4}, {"tf32", 4}, {"fp16", 2},
@@ -182,7 +184,9 @@ std::string format_bandwidth(double bytes_per_s) {
 }
 
 std::string format_count(double count) {
-  return std::isfinite(count) ? grouped(fmt::format("{:.0f}", count)) : "n/a";
+  if (!std::isfinite(count)) return "n/a";
+  if (std::abs(count) >= kInDigits) return fmt::format("{:.3g}", count);
+  return grouped(fmt::format("{:.0f}", count));
 }
 
 std::string format_percent(double fraction) {
@@ -195,6 +199,7 @@ std::string format_usd(double usd) {
   if (!std::isfinite(usd)) return "n/a";
   const std::string sign = usd < 0 ? "-" : "";
   if (std::abs(usd) < 100) return fmt::format("{}${:.2f}", sign, std::abs(usd));
+  if (std::abs(usd) >= kInDigits) return fmt::format("{}${:.3g}", sign, std::abs(usd));
   return sign + "$" + grouped(fmt::format("{:.0f}", std::abs(usd)));
 }
 

@@ -93,6 +93,17 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
   return best;
 }
 
+std::vector<std::string> nearest_few(std::string_view word, std::vector<std::string> known,
+                                     std::size_t count) {
+  const std::string_view start = word.substr(0, kLongestWord);
+  const auto far = [&](const std::string& candidate) {
+    return std::pair(candidate.find(word) == std::string::npos, edit_distance(start, candidate));
+  };
+  std::ranges::stable_sort(known, {}, far);
+  known.resize(std::min(known.size(), count));
+  return known;
+}
+
 StrictObject::StrictObject(const nlohmann::json& value, std::string where, std::string path)
     : value_(&value), where_(std::move(where)), path_(std::move(path)) {
   if (!value.is_object()) {

@@ -24,6 +24,11 @@ nlohmann::json read_json_file(const std::filesystem::path& file);
 // of its length, at least 2).
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
 
+// The `count` known words that are nearest to `word`: those that it is a part of, then by edit
+// distance.
+std::vector<std::string> nearest_few(std::string_view word, std::vector<std::string> known,
+                                     std::size_t count);
+
 // One object while it is being read. `where` names it in messages, such as "runs/x.json" or
 // "a.jsonl:3"; a child's path is appended ("runs/x.json: parallel.tp"). Each getter marks its key
 // as known; finish() refuses keys that no getter asked for.

@@ -5,6 +5,7 @@
 
 #include "record/error.hpp"
 #include "report/cases.hpp"
+#include "workload/limits.hpp"
 
 #include <fmt/format.h>
 
@@ -104,15 +105,26 @@ CLI::Validator number_above_0() {
             double value = 0;
             const char* end = text.data() + text.size();
             const auto [stop, failed] = std::from_chars(text.data(), end, value);
-            const bool good = failed == std::errc{} && stop == end && std::isfinite(value);
+            const bool good = failed == std::errc{} && stop == end && std::isnormal(value);
             return good && value > 0 ? ""
                                      : fmt::format("expected a number above 0, found '{}'", text);
           },
           ""};
 }
 
+CLI::Validator dollars() {
+  return {[](std::string& text) {
+            if (std::string refusal = number_above_0()(text); !refusal.empty()) return refusal;
+            return std::stod(text) <= kMaxUsdPerGpuHour
+                       ? ""
+                       : fmt::format("expected at most {} USD a GPU-hour, found '{}'",
+                                     kMaxUsdPerGpuHour, text);
+          },
+          ""};
+}
+
 CLI::Validator dollars_or_listings() {
-  return {[](std::string& text) { return text == kListings ? "" : number_above_0()(text); }, ""};
+  return {[](std::string& text) { return text == kListings ? "" : dollars()(text); }, ""};
 }
 
 CLI::Validator whole_number(std::int64_t least, std::int64_t most) {

@@ -38,7 +38,8 @@ Rate memory_rate(const System& system, const RateBook& book) {
             .noise = 0.05,
             .shape = 0,
             .origin = "system " + system.id,
-            .how = "datasheet"};
+            .how = "datasheet",
+            .basis = Basis::datasheet};
   }
   throw BadInput(fmt::format(
       "system {}: no memory bandwidth is known: give a record with --rates (memory_bench)",

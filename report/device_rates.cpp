@@ -32,7 +32,8 @@ DeviceRates::DeviceRates(const Run& run, const System& system, const RateBook& b
                   .noise = 0.05,
                   .shape = 0,
                   .origin = "system " + system.id,
-                  .how = "datasheet"};
+                  .how = "datasheet",
+                  .basis = Basis::datasheet};
     assume_(fmt::format("memory bandwidth: {:.2f} of the datasheet's", kMemoryShare));
   }
   if (!memory) {
@@ -87,7 +88,8 @@ Rate DeviceRates::gemm(const std::string& dtype, const char* layout, const GemmW
           .noise = 0.05,
           .shape = 0.1,
           .origin = "system " + system_.id,
-          .how = "datasheet"};
+          .how = "datasheet",
+          .basis = Basis::datasheet};
 }
 
 double DeviceRates::best_gemm(const std::string& dtype) const {
@@ -122,7 +124,8 @@ Rate DeviceRates::attention(bool forward, const std::string& backend, const Core
               .shape = 0.15,
               .origin = point ? point->origin : "system " + system_.id,
               .how = fmt::format("best {} GEMM x {:.2f}{}", dtype, kAttentionOfGemm,
-                                 projected ? ", " + point->projection : "")};
+                                 projected ? ", " + point->projection : ""),
+              .basis = Basis::assumed};
 }
 
 double DeviceRates::unfused_attention_gemm() const {

@@ -47,12 +47,19 @@ std::vector<double> stratified(int n, std::mt19937_64& random) {
   return out;
 }
 
+// A peak that the best GEMM exceeds is none, such as a register loop that was measured while other
+// programs held the cores: the GEMM stands for it.
 std::optional<double> peak_of(const std::string& first, const Run& run, const System& system,
                               const RateBook& book) {
   for (const std::string& dtype : {first, run.precision, std::string("fp32")}) {
-    if (const auto found = system.peak_flops.find(dtype); found != system.peak_flops.end())
-      return found->second;
-    if (const auto measured = book.register_peak(dtype)) return measured->value;
+    std::optional<double> peak;
+    if (const auto found = system.peak_flops.find(dtype); found != system.peak_flops.end()) {
+      peak = found->second;
+    } else if (const auto measured = book.register_peak(dtype)) {
+      peak = measured->value;
+    }
+    const auto gemm = book.best_gemm(dtype);
+    if (peak) return std::max(*peak, gemm ? gemm->value : 0);
   }
   return std::nullopt;
 }
@@ -254,24 +261,6 @@ FactorValues values_of(const Belief& belief) {
 
 }  // namespace
 
-nlohmann::ordered_json printed_figures(const Published& p) {
-  nlohmann::ordered_json out = nlohmann::ordered_json::object();
-  const auto put = [&](const char* key, const auto& value) {
-    if (value) out[key] = *value;
-  };
-  put("gpu_hours", p.gpu_hours);
-  put("wall_hours", p.wall_hours);
-  put("step_time_s", p.step_time_s);
-  put("tokens_per_s_per_gpu", p.tokens_per_s_per_gpu);
-  put("tokens_per_day", p.tokens_per_day);
-  put("tflops_per_gpu", p.tflops_per_gpu);
-  put("slot_time_s", p.slot_time_s);
-  put("mfu", p.mfu);
-  put("hfu", p.hfu);
-  put("cost_usd", p.cost_usd);
-  return out;
-}
-
 double median_shift(const std::vector<Candidate>& candidates, const Belief& belief,
                     const PredictOptions& options) {
   const FactorValues centre = values_of(belief);
@@ -279,13 +268,48 @@ double median_shift(const std::vector<Candidate>& candidates, const Belief& beli
                   central_step_s(candidates, centre));
 }
 
-Prediction predict(const Run& run, const System& system, const RateBook& book,
+namespace {
+
+// The step with all its causal FLOPs at the fastest peak that it may use.
+double least_step_s(const Run& run, const System& system, const RateBook& book) {
+  const double flops = training_flops_per_token(*run.model, {.seq_len = *run.seq_len}) *
+                       static_cast<double>(*run.global_batch_sequences * *run.seq_len);
+  const double peak = std::max(peak_of("bf16", run, system, book).value_or(0),
+                               peak_of(run.precision, run, system, book).value_or(0));
+  return flops / (peak * static_cast<double>(run.gpus));
+}
+
+// No draw is faster than the peak. Where the middle one would be, some rate or peak is wrong.
+void bound_by_peak(std::vector<double>& steps, const Run& run, const System& system,
+                   const RateBook& book) {
+  const double least = least_step_s(run, system, book);
+  if (!(least <= middle(steps))) {
+    throw BadInput(
+        fmt::format("run {} on {}: a step of {:.3g} s would be faster than its FLOPs at the peak, "
+                    "{:.3g} s: a rate, a size or the peak is wrong",
+                    run.id, system.id, middle(steps), least));
+  }
+  for (double& seconds : steps) seconds = std::max(seconds, least);
+}
+
+Prediction checked(Prediction out, const Run& run, const System& system) {
+  refuse_impossible(out);
+  if (const std::string left_out = left_out_on(system, run); !left_out.empty())
+    out.assumptions.push_back(left_out);
+  return out;
+}
+
+}  // namespace
+
+Prediction predict(const Run& original, const System& system, const RateBook& book,
                    const Knowledge& knowledge, const PredictOptions& options) {
+  const Run run = carried_to(original, system);
   if (options.samples != 0 && options.samples < 100) {
     throw BadInput("--samples: expected 0 (no range) or at least 100");
   }
   if (run.rl && !run.tokens) {
-    return predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book));
+    return checked(predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book)),
+                   run, system);
   }
   const Belief& belief = knowledge.calibration.for_family(run.family);
   const FactorValues centre = values_of(belief);
@@ -318,6 +342,7 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
       *run.model, {.seq_len = *run.seq_len, .attention = attention_convention(run)});
   facts.gpus = static_cast<double>(run.gpus);
   facts.peak = mfu_peak(run, system, book);
+  bound_by_peak(sampled.step, run, system, book);
   facts.goodput = run.goodput;
   if (run.tokens) facts.steps = *run.tokens / facts.tokens_per_step;
   facts.price = options.price_usd_per_gpu_hour;
@@ -336,61 +361,7 @@ Prediction predict(const Run& run, const System& system, const RateBook& book,
   }
   if (!facts.price) out.assumptions.emplace_back("no price is known: give --price for the cost");
   out.published = printed_figures(run.published);
-  return out;
-}
-
-nlohmann::ordered_json to_json(const Estimate& e) {
-  return {{"p05", e.p05}, {"p50", e.p50}, {"p95", e.p95}};
-}
-
-namespace {
-
-nlohmann::ordered_json to_json(const RunEstimates& e) {
-  nlohmann::ordered_json json = {{"step_time_s", to_json(e.step_time_s)},
-                                 {"gpu_hours", nullptr},
-                                 {"mfu", to_json(e.mfu)},
-                                 {"tflops_per_gpu", to_json(e.tflops_per_gpu)},
-                                 {"cost_usd", nullptr}};
-  if (e.gpu_hours) json["gpu_hours"] = to_json(*e.gpu_hours);
-  if (e.cost_usd) json["cost_usd"] = to_json(*e.cost_usd);
-  return json;
-}
-
-}  // namespace
-
-nlohmann::ordered_json to_json(const Prediction& p) {
-  nlohmann::ordered_json json = {{"run_id", p.run_id},
-                                 {"system_id", p.system_id},
-                                 {"estimates", to_json(p.estimates)},
-                                 {"null_model", to_json(p.null_model)}};
-  if (p.slot_time_s) json["slot_time_s"] = to_json(*p.slot_time_s);
-  json["breakdown_s"] = nlohmann::ordered_json::object();
-  for (const auto& [name, seconds] : p.breakdown_s) json["breakdown_s"][name] = seconds;
-  json["published"] = p.published;
-  json["published_step_time_s"] =
-      p.published_step_time_s ? nlohmann::ordered_json(*p.published_step_time_s) : nullptr;
-  json["error_pct"] = p.error_pct ? nlohmann::ordered_json(*p.error_pct) : nullptr;
-  json["rates"] = nlohmann::ordered_json::array();
-  for (const UsedRate& used : p.rates) {
-    json["rates"].push_back({{"for", used.what},
-                             {"value", used.rate.value},
-                             {"share_of_step", used.share},
-                             {"how", used.rate.how},
-                             {"origin", used.rate.origin}});
-  }
-  json["factors"] = nlohmann::ordered_json::array();
-  for (const UsedFactor& used : p.factors) json["factors"].push_back(to_json(used));
-  json["in_place"] = nlohmann::ordered_json::array();
-  for (const InPlaceLink& link : p.in_place) json["in_place"].push_back(to_json(link));
-  json["moves_most"] = nlohmann::ordered_json::array();
-  for (const auto& [name, width] : p.moves_most)
-    json["moves_most"].push_back({{"input", name}, {"variance_share", width}});
-  json["goodput"] = p.goodput;
-  json["assumptions"] = p.assumptions;
-  json["price_usd_per_gpu_hour"] =
-      p.price_usd_per_gpu_hour ? nlohmann::ordered_json(*p.price_usd_per_gpu_hour) : nullptr;
-  json["mfu_peak_flops"] = p.mfu_peak_flops;
-  return json;
+  return checked(std::move(out), run, system);
 }
 
 }  // namespace trainmeter

@@ -67,10 +67,22 @@ struct PredictOptions {
   std::uint64_t seed = 1;
 };
 
-// BadInput where the run lacks what a prediction needs, its layout is impossible or doesn't fit, or
-// no rate is known for it. A run is never predicted with factors that its own family took part in.
+// The run as it would be on another system than its own (or its stages'): its work, layout and
+// software, without what its source says of that system: published figures, price, power cap.
+// On its own, as it is.
+Run carried_to(Run run, const System& system);
+std::string left_out_on(const System& system, const Run& run);  // says so; empty on its own
+
+// As carried_to(run, system). BadInput where the run lacks what a prediction needs, its layout is
+// impossible or doesn't fit, or no rate is known for it, or where something impossible follows: no
+// time for a step, more FLOP/s than the peak. A run is never predicted with factors that its own
+// family took part in.
 Prediction predict(const Run& run, const System& system, const RateBook& rates,
                    const Knowledge& knowledge, const PredictOptions& options);
+
+// BadInput where a figure of it is none that can be: a step, slot or part of one that takes no
+// time, a rate's share or an MFU above 100 %.
+void refuse_impossible(const Prediction& prediction);
 
 // The step without sampling: the geometric mean over the candidates, every factor at its median.
 double central_step_s(const std::vector<Candidate>& candidates, const FactorValues& factors);

@@ -60,14 +60,14 @@ struct PredictCommand : Command {
 
   int run() override {
     const Library library(published_data());
-    const Run which = library.run(run_id);
+    Run which = library.run(run_id);
     RateBook book;
     std::vector<std::string> notes;
     const std::vector<Record> records = read_records(rates);
     System on;
     if (system == "measured") {
       if (records.empty()) throw BadInput("--system measured: needs a record (--rates)");
-      for (const Record& record : records) book.add(record);
+      for (const Record& record : of_kind(records, device_kind(records))) book.add(record);
       on = measured_system(records, book, library, notes);
     } else if (!system.empty()) {
       on = library.system(system);
@@ -76,6 +76,7 @@ struct PredictCommand : Command {
     } else {
       throw BadInput(fmt::format("run {}: system: missing; name one with --system", which.id));
     }
+    which = carried_to(std::move(which), on);
     book.describe(on);
     if (records.empty()) {
       book.add_published(library, on);
@@ -85,7 +86,8 @@ struct PredictCommand : Command {
       const std::vector<std::string> reasons = add_projected(book, records, on, library);
       notes.insert(notes.end(), reasons.begin(), reasons.end());
     }
-    book.set_in_place(no_in_place ? InPlaceRatios::all_one() : measured_in_place(records));
+    book.set_in_place(no_in_place ? InPlaceRatios::all_one()
+                                  : measured_in_place(of_kind(records, on.kind)));
     if (!price.empty() && price != kListings) predict.price_usd_per_gpu_hour = std::stod(price);
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
     if (price == kListings) price_by_listings(prediction, on, library);

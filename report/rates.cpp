@@ -38,7 +38,22 @@ Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
           .noise = point.noise,
           .shape = shape,
           .origin = point.origin,
-          .how = how_of(point, fit)};
+          .how = how_of(point, fit),
+          .basis = point.published ? Basis::published : Basis::measured};
+}
+
+std::string_view to_string(Basis basis) {
+  switch (basis) {
+    case Basis::measured:
+      return "measured";
+    case Basis::published:
+      return "published";
+    case Basis::datasheet:
+      return "datasheet";
+    case Basis::assumed:
+      return "assumed";
+  }
+  return "";
 }
 
 // The shape's part of a point, the same for what we measured and what others published.
@@ -362,6 +377,14 @@ std::optional<Rate> RateBook::register_peak(const std::string& dtype) const {
   }
   if (best == nullptr) return std::nullopt;
   return rate_at(*best, 0, "register loop");
+}
+
+std::vector<Record> of_kind(std::vector<Record> records, const std::string& kind) {
+  for (Record& record : records) {
+    std::erase_if(record.lines,
+                  [&](const Line& line) { return record.header_of(line).device.kind != kind; });
+  }
+  return records;
 }
 
 namespace {

@@ -20,6 +20,10 @@
 
 namespace trainmeter {
 
+// What a rate rests on. Assumed: a share of another kernel's rate.
+enum class Basis { measured, published, datasheet, assumed };
+std::string_view to_string(Basis basis);
+
 // A rate with its relative uncertainties (standard deviations of its logarithm).
 struct Rate {
   double value = 0;  // FLOP/s or bytes/s, per device
@@ -28,6 +32,7 @@ struct Rate {
   std::string
       origin;  // "results/measured/x.jsonl:12" or "published: DeepGEMM README, Performance tables"
   std::string how;  // exact shape; between shapes; ..., measured on h100, projected to h800: ...
+  Basis basis = Basis::measured;
 };
 
 // Where too few shapes are known to learn it from.
@@ -156,6 +161,8 @@ RatePoint point_of(const Record& record, const Line& line);
 // Usable, with nothing beside it, and measured as training meets it: on normal data, not out of the
 // caches, and no short probe of a search, the luckiest of which would win.
 bool gives_rate(const Measurement& measurement, const Header& header);
+// What was measured on devices of this kind (gpu or cpu), record by record.
+std::vector<Record> of_kind(std::vector<Record> records, const std::string& kind);
 
 bool is_memory_kernel(std::string_view operation);  // whose rate is the memory's: STREAM's
 bool is_step_kernel(std::string_view operation);    // memory-bound, and counted as least bytes

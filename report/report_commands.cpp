@@ -36,7 +36,7 @@ struct StoryCommand : Command {
     app.add_option("--run", run_id,
                    "the run that is carried to the measured machine: id or file; default "
                    "gpt2-124m-10b, with --published deepseek-v3-step");
-    app.add_option("--price", price, "USD per device-hour")->check(number_above_0());
+    app.add_option("--price", price, "USD per device-hour")->check(dollars());
   }
 
   [[nodiscard]] Story story(bool with_validation) const {

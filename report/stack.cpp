@@ -3,7 +3,10 @@
 // The stacks by their names in run files.
 #include "report/stack.hpp"
 
+#include "record/error.hpp"
 #include "report/transfer.hpp"
+
+#include <fmt/format.h>
 
 #include <cstdlib>
 
@@ -33,8 +36,15 @@ std::vector<Stack> stacks_of(const Run& run, const System& system) {
     return out;
   };
   if (run.stack == "deepseek" && system.sms > 0) {
-    constexpr double kCommunicationSms = 20;  // DeepSeek-V3 report, 3.2.2
-    one.compute_sms = 1 - kCommunicationSms / static_cast<double>(system.sms);
+    constexpr std::int64_t kCommunicationSms = 20;  // DeepSeek-V3 report, 3.2.2
+    if (system.sms <= kCommunicationSms) {
+      throw BadInput(
+          fmt::format("run {}: stack: deepseek gives {} {} to communication, and {} has {}: none "
+                      "is left to compute on",
+                      run.id, kCommunicationSms, system.kind == "gpu" ? "SMs" : "cores", system.id,
+                      system.sms));
+    }
+    one.compute_sms = 1 - static_cast<double>(kCommunicationSms) / static_cast<double>(system.sms);
     return {with("flash-attention-3")};  // their kernel isn't public: the best that is
   }
   // Megatron's fp16 runs on Ampere date from before FlashAttention (2022).

@@ -24,6 +24,7 @@ struct Stack {
 };
 
 // The ways it may have been, all alike: which attention kernel a stack had is rarely printed.
+// BadInput where communication leaves no SM to compute on.
 std::vector<Stack> stacks_of(const Run& run, const System& system);
 
 }  // namespace trainmeter

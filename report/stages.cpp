@@ -43,9 +43,10 @@ void set_rates(RunEstimates& e, double flops_per_step, double gpus, double peak)
 
 }  // namespace
 
-Prediction predict_run(const Run& run, const System& system, const RateBook& book,
+Prediction predict_run(const Run& original, const System& system, const RateBook& book,
                        const Knowledge& knowledge, const PredictOptions& options) {
-  if (!staged(run)) return predict(run, system, book, knowledge, options);
+  if (!staged(original)) return predict(original, system, book, knowledge, options);
+  const Run run = carried_to(original, system);
   std::vector<Prediction> parts;
   std::vector<double> steps;
   double all_steps = 0;

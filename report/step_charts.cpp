@@ -26,24 +26,30 @@ Block breakdown_chart(const Prediction& p) {
 }
 
 Block basis_chart(const Prediction& p) {
-  // Measured at the very shape, between measured shapes, published, assumed.
-  std::map<std::string, double> shares;
+  const auto shown = [](const Rate& rate) {
+    switch (rate.basis) {
+      case Basis::measured:
+        return std::pair(rate.how.starts_with("exact") ? "measured at this very shape"
+                                                       : "measured, carried from others",
+                         "measured");
+      case Basis::published:
+        return std::pair("published rates", "published");
+      case Basis::datasheet:
+        return std::pair("a share of the datasheet", "published");
+      case Basis::assumed:
+        break;
+    }
+    return std::pair("assumed: a share of another kernel's rate", "assumed");
+  };
+  std::map<std::pair<std::string, std::string>, double> shares;  // by words and kind
   double all = 0;
   for (const UsedRate& used : p.rates) {
-    const std::string& origin = used.rate.origin;
-    const char* basis = origin.starts_with("published")                   ? "published rates"
-                        : origin.empty() || origin.starts_with("assumed") ? "assumed rates"
-                        : used.rate.how.starts_with("exact") ? "measured at this very shape"
-                                                             : "measured, carried from others";
-    shares[basis] += used.share;
+    shares[shown(used.rate)] += used.share;
     all += used.share;
   }
   Bars bars("basis", "What the time of a step rests on", "share of the step", ".0%");
-  for (const auto& [basis, share] : shares)
-    bars.add(basis, share, format_percent(share), "",
-             basis.starts_with("measured") ? "measured"
-             : basis.starts_with("pub")    ? "published"
-                                           : "assumed");
+  for (const auto& [what, share] : shares)
+    bars.add(what.first, share, format_percent(share), "", what.second);
   if (bars.empty()) return Paragraph{"Nothing is known of what a step's time rests on."};
   if (all < 0.995)
     bars.add("no rate: bubbles, waiting, overheads", 1 - all, format_percent(1 - all), "",

@@ -23,7 +23,8 @@ namespace {
 
 constexpr double kConfidence = 0.95;
 
-// The device that the story is about: a GPU where one was measured.
+}  // namespace
+
 std::string device_kind(const std::vector<Record>& records) {
   for (const Record& record : records) {
     for (const Line& line : record.lines) {
@@ -33,12 +34,7 @@ std::string device_kind(const std::vector<Record>& records) {
   return "cpu";
 }
 
-Record only(const Record& record, const std::string& kind) {
-  Record out = record;
-  std::erase_if(out.lines,
-                [&](const Line& line) { return record.header_of(line).device.kind != kind; });
-  return out;
-}
+namespace {
 
 void find_possible(Achieved& a, const Story& story) {
   const RatePoint& p = a.point;
@@ -81,7 +77,7 @@ void collect_achieved(Story& story, const std::string& kind) {
                                              m.failure.empty() ? "not verified" : m.failure));
       }
     }
-    const Record record = only(all, kind);
+    const Record record = of_kind({all}, kind).front();
     RateBook book;
     book.add(record);
     std::size_t index = 0;
@@ -121,6 +117,15 @@ std::int64_t micro_batch_tokens(const System& machine) {
   return machine.kind == "gpu" ? 8192 : 1024;
 }
 
+// The dtype that a run on this machine would train in, by the GEMMs that were measured; empty
+// where none was. A datasheet is no measurement of this machine.
+std::string training_dtype(const RateBook& rates) {
+  for (const char* dtype : {"bf16", "fp16", "fp32"}) {
+    if (rates.best_gemm(dtype)) return dtype;
+  }
+  return "";
+}
+
 // The published run, carried to the measured machine: its model, tokens and batch, none of its
 // claims.
 Run here(Run run, const Story& story, const std::string& dtype) {
@@ -141,6 +146,7 @@ Run here(Run run, const Story& story, const std::string& dtype) {
   run.precision = dtype;
   run.system = story.machine;
   run.price_usd_per_gpu_hour.reset();
+  run.context.power_cap_w.reset();
   run.published = {};
   run.goodput = 1;
   return run;
@@ -268,8 +274,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
     story.warnings.insert(story.warnings.end(), record.warnings.begin(), record.warnings.end());
   }
   const std::string kind = device_kind(story.records);
-  std::vector<Record> own;
-  for (const Record& record : story.records) own.push_back(only(record, kind));
+  const std::vector<Record> own = of_kind(story.records, kind);
   for (const Record& record : own) story.rates.add(record);
   story.points = story.rates.points();
   story.rates.set_in_place(measured_in_place(own));
@@ -280,12 +285,14 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   const Knowledge knowledge = load_knowledge(library);
   story.assumed = knowledge.factors;
 
+  const Run run = library.run(options.run);
   try {
-    Run run = library.run(options.run);
     if (!run.seq_len || !run.global_batch_sequences)
       throw BadInput("run " + run.id + ": seq_len and global_batch_sequences: expected both");
     story.prediction_title = fmt::format("{} on this machine", run.title);
-    const std::string dtype = story.rates.best_gemm("bf16") ? "bf16" : "fp32";
+    const std::string dtype = training_dtype(story.rates);
+    if (dtype.empty())
+      throw BadInput("no GEMM of this machine was measured (gemm_bench), so no rate is known");
     story.prediction =
         predict(here(run, story, dtype), story.machine, story.rates, knowledge, options.predict);
   } catch (const BadInput& error) {  // such as a record without memory bandwidth: the rest of the

@@ -99,7 +99,7 @@ std::string why_beyond(const Achieved& a) {
   if (is_collective(a.point.operation))
     return "bus bandwidth counts what a ring would send. Where switches add up (NVLink SHARP, "
            "NCCL's NVLS), a GPU sends less, and its links are no bound";
-  return std::string("its share, and an MFU against that peak, mean nothing. ") +
+  return std::string("its share means nothing. ") +
          (a.point.published
               ? "One of the two figures is of something else"
               : "Other programs may have held the cores: measure again when they are idle");

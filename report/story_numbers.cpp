@@ -148,11 +148,12 @@ void add_rates(Numbers& numbers, const Prediction& p, const std::string& prefix)
   for (const Number& n : numbers.all()) by_line.emplace(n.source, n.id);
   for (const UsedRate& used : p.rates) {
     const std::string id = fmt::format("{}:rates.{}.value", prefix, word(used.what));
-    const bool published = used.rate.origin.starts_with("published");
     Number number{.id = id,
                   .value = used.rate.value,
                   .shown = shown_rate(used),
-                  .kind = published ? "published" : "measured",
+                  .kind = used.rate.basis == Basis::datasheet
+                              ? "published"
+                              : std::string(to_string(used.rate.basis)),
                   .formula = used.rate.how,
                   .inputs = {},
                   .source = used.rate.origin};
@@ -256,9 +257,9 @@ void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
   const std::string step = prefix + ":step_time_s";
   const std::string flops = constant("flops_per_step", p.flops_per_step, "derived",
                                      "model FLOPs of a step (docs/flops.md)");
-  const std::string peak =
-      constant("mfu_peak_flops", p.mfu_peak_flops, datasheet ? "published" : "measured",
-               "the peak that MFU is given against: the system's, dense");
+  const std::string peak = constant(
+      "mfu_peak_flops", p.mfu_peak_flops, datasheet ? "published" : "measured",
+      "the peak that MFU is given against: the system's, dense, or the best GEMM above it");
   derived("step_time_s", p.estimates.step_time_s,
           "median of the draws; in the likeliest layout, every input at its middle, the sum of "
           "these parts",

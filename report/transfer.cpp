@@ -3,6 +3,7 @@
 // The rules of a transfer, each beside its reason.
 #include "report/transfer.hpp"
 
+#include "record/error.hpp"
 #include "report/gemm_curve.hpp"
 
 #include <fmt/format.h>
@@ -365,16 +366,26 @@ std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>
   std::map<std::string, std::optional<System>> systems;  // by the device's name
   std::map<std::string, std::vector<RatePoint>> points;  // of those devices
   std::map<std::string, std::vector<PowerPoint>> power;
+  std::string other_kind;  // a device of it, with its record
   for (const Record& record : records) {
     for (const Line& line : record.lines) {
       if (!gives_rate(line.measurement, record.header_of(line))) continue;
       const Device& device = record.header_of(line).device;
+      if (device.kind != on.kind) {
+        other_kind =
+            fmt::format("{}: rates of {} are never carried to {}: one is a CPU, the other a GPU",
+                        record.file.string(), device.name, on.id);
+        note(other_kind);
+        continue;
+      }
       const auto [at, added] = systems.insert({device.name, std::nullopt});
       if (added) at->second = device.name == on.gpu ? on : system_of_device(device, library);
       points[device.name].push_back(point_of(record, line));
       std::ranges::copy(power_points(line.measurement), std::back_inserter(power[device.name]));
     }
   }
+  if (points.empty() && !other_kind.empty())
+    throw BadInput(other_kind + " (predict --system measured: a run on the measured machine)");
   // The nearest first, so that the others are used only for what it lacks.
   for (const Nearness turn : {Nearness::own, Nearness::same_chip, Nearness::same_architecture,
                               Nearness::other_architecture}) {

@@ -52,7 +52,8 @@ std::optional<System> system_of_device(const Device& device, const Library& libr
 
 // Adds what `records` measured to `book`, as rates of `on`: its own as they are, those of other
 // published systems projected, the nearest first; those of devices that no published system
-// describes as they are. Returns the reasons and warnings.
+// describes as they are. A CPU's rates are never a GPU's, nor the other way round: they are left
+// out, and where nothing else was measured that is BadInput. Returns the reasons and warnings.
 std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>& records,
                                        const System& on, const Library& library);
 

@@ -14,9 +14,9 @@
 namespace trainmeter {
 namespace {
 
-// What no single GPU, run or market comes near: beyond it, a unit was mistaken.
-constexpr double kMaxFlopsPerGpu = 1e17, kMaxBytesPerGpu = 1e14, kMaxWallHours = 1e6,
-                 kMaxPrice = 1000;
+// What no single GPU comes near: beyond it, a unit was mistaken.
+constexpr double kMaxFlopsPerGpu = 1e17, kMaxBytesPerGpu = 1e14;
+constexpr double kMaxPrinted = 1e30;  // FLOPs of a run, tokens, ...
 
 const std::vector<std::string>& units() {
   static const std::vector<std::string> kUnits = {"GPU-hours", "hours",    "days", "seconds", "USD",
@@ -28,7 +28,8 @@ std::vector<double> factors(StrictObject& object, const std::string& key) {
   if (!object.has(key)) return {};
   std::vector<double> out = object.numbers(key);
   for (const double value : out) {
-    if (!(value > 0)) object.refuse(key, "numbers above 0");
+    if (!(0 < value && value <= kMaxPrinted))
+      object.refuse(key, fmt::format("numbers above 0, at most {:g}", kMaxPrinted));
   }
   return out;
 }
@@ -42,16 +43,14 @@ PrintedSum read_sum(StrictObject object) {
     object.refuse("multiply", "either `multiply` (with `divide`, if need be) or `add`");
   }
   sum.exact = object.optional(&StrictObject::positive, "exact").value_or(1);
-  sum.printed = object.positive("printed");
   sum.unit = object.one_of("unit", units());
+  sum.printed = at_most(object, "printed",
+                        sum.unit == "GPU-hours" ? kMaxGpuHours
+                        : sum.unit == "USD"     ? kMaxUsd
+                                                : kMaxPrinted,
+                        "a number above 0");
   object.finish();
   return sum;
-}
-
-double at_most(StrictObject& object, const std::string& key, double most, const char* unit) {
-  const double value = object.positive(key);
-  if (!(value <= most)) object.refuse(key, fmt::format("{}, at most {:g}", unit, most));
-  return value;
 }
 
 KernelClaim read_kernel(StrictObject object) {
@@ -74,7 +73,7 @@ KernelClaim read_kernel(StrictObject object) {
 
 // {amount, currency, usd_per_unit} into dollars, with what the last printed digits are worth.
 void read_cost(StrictObject object, Claim& claim, nlohmann::json& run) {
-  const double amount = object.positive("amount");
+  const double amount = at_most(object, "amount", kMaxUsd, "an amount");
   const std::string currency = filled(object, "currency");
   if (currency != "USD" && !object.has("usd_per_unit")) {
     throw BadInput(fmt::format("{}: {}: missing; a cost in {} needs its rate in USD",
@@ -95,11 +94,8 @@ std::string read_date(StrictObject& object) {
 }
 
 void check_units(StrictObject object) {
-  if (object.has("price_usd_per_gpu_hour"))
-    at_most(object, "price_usd_per_gpu_hour", kMaxPrice, "USD per GPU-hour");
   if (!object.has("published")) return;
   StrictObject published = object.object("published");
-  if (published.has("wall_hours")) at_most(published, "wall_hours", kMaxWallHours, "hours");
   if (published.has("tflops_per_gpu"))
     at_most(published, "tflops_per_gpu", kMaxFlopsPerGpu / 1e12, "TFLOP/s of one GPU");
 }

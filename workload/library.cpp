@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds and reads the published files.
 #include "record/error.hpp"
+#include "record/text_limits.hpp"
 #include "workload/claim.hpp"
 #include "workload/limits.hpp"
 #include "workload/run.hpp"
@@ -73,9 +74,13 @@ std::filesystem::path Library::file(const std::string& kind, const std::string& 
   if (std::ranges::find(known, id_or_file) == known.end()) {
     if (std::error_code ignored; fs::exists(named, ignored)) return named;
     const std::string near = nearest(id_or_file, known);
-    throw BadInput(fmt::format("'{}': no such file, and no such id in {}{}", id_or_file, kind,
-                               near.empty() ? fmt::format(" (there are {})", fmt::join(known, ", "))
-                                            : fmt::format(" (did you mean '{}'?)", near)));
+    constexpr std::size_t kFew = 4;
+    throw BadInput(fmt::format(
+        "'{}': no such file, and no such id in {} ({})", shortened(id_or_file), kind,
+        near.empty() ? fmt::format("nearest: {}; all {}: ls {}",
+                                   fmt::join(nearest_few(id_or_file, known, kFew), ", "),
+                                   known.size(), (root_ / kind).string())
+                     : fmt::format("did you mean '{}'?", near)));
   }
   return root_ / kind / (id_or_file + ".json");
 }

@@ -20,6 +20,18 @@ std::int64_t bounded(StrictObject& object, const std::string& key, std::int64_t 
   return value;
 }
 
+double at_most(StrictObject& object, const std::string& key, double most, const char* what) {
+  const double value = object.positive(key);
+  if (!(value <= most)) object.refuse(key, fmt::format("{}, at most {:g}", what, most));
+  return value;
+}
+
+std::optional<double> at_most_if_there(StrictObject& object, const std::string& key, double most,
+                                       const char* what) {
+  if (!object.has(key)) return std::nullopt;
+  return at_most(object, key, most, what);
+}
+
 bool is_within(const std::filesystem::path& file, const std::filesystem::path& folder) {
   std::error_code error;
   const std::filesystem::path relative = std::filesystem::relative(file, folder, error);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace trainmeter {
@@ -15,12 +16,21 @@ namespace trainmeter {
 inline constexpr std::int64_t kMaxModelSize = 100'000'000;  // layers, widths, heads, experts
 inline constexpr std::int64_t kMaxRunSize = 1'000'000'000;  // GPUs, sequences, tokens in one
 inline constexpr double kMaxTokens = 1e18;                  // of a whole run
-inline constexpr std::size_t kLongestName = 1000;           // of a file
-inline constexpr int kMostStages = 100;  // of a run, and of the runs that it names
+inline constexpr double kMaxGpuHours = 1e12;                // a hundred million GPUs for a year
+inline constexpr double kMaxWallHours = 1e6;
+inline constexpr double kMaxUsdPerGpuHour = 1000;
+inline constexpr double kMaxUsd = kMaxGpuHours * kMaxUsdPerGpuHour;
+inline constexpr std::size_t kLongestName = 1000;  // of a file
+inline constexpr int kMostStages = 100;            // of a run, and of the runs that it names
 
 // A whole number from `least` to `most`.
 std::int64_t bounded(StrictObject& object, const std::string& key, std::int64_t least,
                      std::int64_t most);
+
+// A number above 0 and at most `most`; `what` says of what, in messages.
+double at_most(StrictObject& object, const std::string& key, double most, const char* what);
+std::optional<double> at_most_if_there(StrictObject& object, const std::string& key, double most,
+                                       const char* what);
 
 // The file that an object's `text` names: an id as it is; a path, which is from the object's own
 // file, as one that can be opened. BadInput where it leads out of that file's folder, over links

@@ -77,9 +77,9 @@ void check_layout(StrictObject object, const Parallel& p, std::int64_t gpus) {
 
 Published read_claimed(StrictObject object) {
   Published p;
-  p.gpu_hours = object.optional(&StrictObject::positive, "gpu_hours");
-  p.wall_hours = object.optional(&StrictObject::positive, "wall_hours");
-  p.step_time_s = object.optional(&StrictObject::positive, "step_time_s");
+  p.gpu_hours = at_most_if_there(object, "gpu_hours", kMaxGpuHours, "GPU-hours");
+  p.wall_hours = at_most_if_there(object, "wall_hours", kMaxWallHours, "hours");
+  p.step_time_s = at_most_if_there(object, "step_time_s", kMaxWallHours * 3600, "seconds");
   p.tokens_per_s_per_gpu = object.optional(&StrictObject::positive, "tokens_per_s_per_gpu");
   p.tokens_per_day = object.optional(&StrictObject::positive, "tokens_per_day");
   p.tflops_per_gpu = object.optional(&StrictObject::positive, "tflops_per_gpu");
@@ -89,7 +89,7 @@ Published read_claimed(StrictObject object) {
   p.mfu_peak_flops = object.optional(&StrictObject::positive, "mfu_peak_flops");
   if (object.has("mfu_attention"))
     p.mfu_attention = object.one_of("mfu_attention", {"causal", "full", "none"});
-  p.cost_usd = object.optional(&StrictObject::positive, "cost_usd");
+  p.cost_usd = at_most_if_there(object, "cost_usd", kMaxUsd, "USD");
   object.finish();
   return p;
 }
@@ -223,9 +223,9 @@ std::vector<Stage> read_stages(StrictObject& run, const Library& library) {
     Stage stage;
     stage.title = object.text("title");
     stage.gpus = object.optional(&StrictObject::positive, "gpus");
-    stage.wall_hours = object.optional(&StrictObject::positive, "wall_hours");
-    stage.gpu_hours = object.optional(&StrictObject::positive, "gpu_hours");
-    stage.cost_usd = object.optional(&StrictObject::positive, "cost_usd");
+    stage.wall_hours = at_most_if_there(object, "wall_hours", kMaxWallHours, "hours");
+    stage.gpu_hours = at_most_if_there(object, "gpu_hours", kMaxGpuHours, "GPU-hours");
+    stage.cost_usd = at_most_if_there(object, "cost_usd", kMaxUsd, "USD");
     object.finish();
     out.push_back(std::move(stage));
   }
@@ -281,7 +281,8 @@ Run read_run(StrictObject object, const Library& library) {
   }
   run.host_s = object.optional(&StrictObject::positive, "host_s");
   run.goodput = fraction(object, "goodput").value_or(1);
-  run.price_usd_per_gpu_hour = object.optional(&StrictObject::positive, "price_usd_per_gpu_hour");
+  run.price_usd_per_gpu_hour =
+      at_most_if_there(object, "price_usd_per_gpu_hour", kMaxUsdPerGpuHour, "USD per GPU-hour");
   if (object.has("published")) run.published = read_claimed(object.object("published"));
   if (object.has("context")) run.context = read_context(object.object("context"));
   if (object.has("stages")) run.stages = read_stages(object, library);

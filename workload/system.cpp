@@ -28,7 +28,8 @@ System read_system(StrictObject object) {
   s.nvlink_bytes_per_s = object.optional(&StrictObject::positive, "nvlink_bytes_per_s");
   s.nic_bytes_per_s = object.optional(&StrictObject::positive, "nic_bytes_per_s");
   s.power_w = object.optional(&StrictObject::positive, "power_w");
-  s.price_usd_per_gpu_hour = object.optional(&StrictObject::positive, "price_usd_per_gpu_hour");
+  s.price_usd_per_gpu_hour =
+      at_most_if_there(object, "price_usd_per_gpu_hour", kMaxUsdPerGpuHour, "USD per GPU-hour");
   if (object.has("source")) s.source = read_source(object.object("source"));
   object.finish();
   return s;

@@ -43,6 +43,8 @@ TEST(Names, CountsPercentAndMoney) {
   EXPECT_EQ(format_usd(5576000), "$5,576,000");
   EXPECT_EQ(format_usd(1.5), "$1.50");
   EXPECT_EQ(format_usd(-1234), "-$1,234");
+  EXPECT_EQ(format_usd(-1e30), "-$1e+30");  // no line of thirty digits
+  EXPECT_EQ(format_count(1.234e99), "1.23e+99");
 }
 
 TEST(Names, Dtypes) {

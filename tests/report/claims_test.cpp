@@ -385,6 +385,19 @@ TEST(Claims, BadOnesAreRefusedWithFileAndKey) {
             "newer trainmeter, found 2");
   EXPECT_THAT(refused(R"("published": {"gpu_hours": -5})"), HasSubstr("published.gpu_hours"));
   EXPECT_THAT(refused(R"("published": {"wall_hours": 1e7})"), HasSubstr("published.wall_hours"));
+  EXPECT_THAT(refused(R"("published": {"gpu_hours": 1e99})"),
+              HasSubstr("published.gpu_hours: expected GPU-hours, at most 1e+12"));
+  EXPECT_THAT(refused(R"("published": {"cost_usd": 1e99})"), HasSubstr("published.cost_usd"));
+  EXPECT_THAT(refused(R"("published": {"step_time_s": 1e99})"), HasSubstr("published.step_time_s"));
+  EXPECT_THAT(refused(R"("stages": [{"title": "a", "gpu_hours": 1e99}])"),
+              HasSubstr("stages[0].gpu_hours"));
+  EXPECT_THAT(refused(R"("cost": {"amount": 1e99, "currency": "USD"})"), HasSubstr("cost.amount"));
+  EXPECT_THAT(refused(R"("sums": [{"title": "a", "multiply": [2, 3], "printed": 1e99,
+                                   "unit": "GPU-hours"}])"),
+              HasSubstr("sums[0].printed"));
+  EXPECT_THAT(refused(R"("sums": [{"title": "a", "multiply": [1e99, 3], "printed": 6,
+                                   "unit": "GPU-hours"}])"),
+              HasSubstr("sums[0].multiply"));
   EXPECT_THAT(refused(R"("published": {"tflops_per_gpu": 4e14})"),
               HasSubstr("published.tflops_per_gpu"));
   EXPECT_THAT(refused(R"("published": {"mfu": 38.9})"), HasSubstr("published.mfu"));

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // One run's prediction against sums done by hand, and what the bill refuses and assumes.
+#include "report/charts.hpp"
+#include "report/stack.hpp"
 #include "workload/step.hpp"
 
 #include "predict_fixtures.hpp"
@@ -8,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 
 using namespace trainmeter;
 using nlohmann::json;
@@ -114,6 +117,7 @@ TEST(Predict, PriceOfTheOptionBeforeTheRunsBeforeTheSystems) {
   EXPECT_THAT(price({}).assumptions, Contains(HasSubstr("--price")));
   system.price_usd_per_gpu_hour = 1;
   EXPECT_EQ(price({}).price_usd_per_gpu_hour, 1);
+  run.system = system;  // on another the run's price doesn't count
   run.price_usd_per_gpu_hour = 2;
   EXPECT_EQ(price({}).price_usd_per_gpu_hour, 2);
   EXPECT_EQ(price({.price_usd_per_gpu_hour = 3}).price_usd_per_gpu_hour, 3);
@@ -258,4 +262,113 @@ TEST(Predict, TakesTheAttentionThatWasMeasuredHere) {
   EXPECT_NEAR(core_s("gpu", 0.1).first / core_s("gpu", 0).first, 1, 1e-6);
   EXPECT_TRUE(core_s("gpu", 0.1).second);
   EXPECT_NEAR(core_s("gpu", 1.3).first / core_s("gpu", 0).first, 0.5, 1e-6);
+}
+
+TEST(Predict, CommunicationMustLeaveSmsToComputeOn) {
+  const trainmeter::Run run = library().run("deepseek-v3-step");
+  System system = library().system("h800");
+  for (const std::int64_t sms : {2, 20}) {
+    system.sms = sms;
+    EXPECT_THAT(refusal([&] { (void)stacks_of(run, system); }),
+                HasSubstr(fmt::format("h800 has {}: none is left to compute on", sms)));
+  }
+  system.sms = 40;
+  EXPECT_NEAR(stacks_of(run, system).front().compute_sms, 0.5, 1e-12);
+}
+
+TEST(Predict, NothingFasterThanThePeakIsPredicted) {
+  const auto with_fp16_at = [](double flops_per_s) {
+    RateBook book;
+    System system = small_system();
+    system.peak_flops["fp16"] = 4e12;
+    book.describe(system);
+    book.add(record_of({gemm_at(flops_per_s, 1024, 1024, 1024, "fp16"),
+                        measured("triad", "fp64", "openmp", {{"bytes", 1 << 27}}, 3.0 * (1 << 27),
+                                 3.0 * (1 << 27) / 200e9)}));
+    return predict(gpt2(), system, book, knowledge(), {});  // fp16 stands for bf16
+  };
+  const Prediction slow = with_fp16_at(1e12);
+  EXPECT_LT(slow.estimates.mfu.p95, 1);
+  // Draws are bounded by 2 TFLOP/s in bf16 before the middle one is beyond it.
+  const Prediction near = with_fp16_at(2.4e12);
+  EXPECT_LT(near.estimates.mfu.p50, 1);
+  EXPECT_NEAR(near.estimates.mfu.p95, 1, 1e-9);
+  EXPECT_THAT(refusal([&] { (void)with_fp16_at(40e12); }),
+              HasSubstr("would be faster than its FLOPs at the peak"));
+}
+
+TEST(Predict, ImpossibleFiguresAreRefused) {
+  const Prediction good = predicted(gpt2());
+  refuse_impossible(good);
+  const auto refused = [&](const std::function<void(Prediction&)>& spoil) {
+    Prediction bad = good;
+    spoil(bad);
+    return refusal([&] { refuse_impossible(bad); });
+  };
+  EXPECT_THAT(refused([](auto& p) { p.estimates.mfu.p50 = 127.8; }),
+              HasSubstr("run gpt2-124m-10b on small: an MFU of 12780 %, which is impossible"));
+  EXPECT_THAT(refused([](auto& p) { p.rates.front().share = 173.86; }),
+              HasSubstr("17386.0 % of the step"));
+  EXPECT_THAT(refused([](auto& p) { p.rates.front().share = -0.1; }), HasSubstr("of the step"));
+  EXPECT_THAT(refused([](auto& p) { p.slot_time_s = Estimate{-3, -2, -1}; }), HasSubstr("slot"));
+  EXPECT_THAT(refused([](auto& p) { p.slot_time_s = Estimate{0, 0, 0}; }), HasSubstr("slot"));
+  EXPECT_THAT(refused([](auto& p) { p.estimates.step_time_s.p05 = NAN; }), HasSubstr("a step of"));
+  EXPECT_THAT(refused([](auto& p) { p.breakdown_s.emplace_back("moe", -1); }), HasSubstr("moe of"));
+}
+
+TEST(Predict, ARegisterLoopThatAGemmExceedsIsNoPeak) {
+  Record record = small_cpu();
+  record.lines[3].measurement = measured("fma", "bf16", "registers", {{"cores", 2}}, 0.8e12, 1);
+  RateBook book;
+  book.add(record);
+  System system = small_system();
+  system.peak_flops = {{"bf16", book.register_peak("bf16")->value}};
+  const Prediction p = predict(gpt2(), system, book, knowledge(), {});
+  EXPECT_NEAR(p.mfu_peak_flops / 1e12, 1, 1e-9);  // the GEMM's
+  EXPECT_NEAR(p.null_model.mfu.p50, kNullMfu, 1e-9);
+}
+
+TEST(Predict, OnAnotherSystemNothingOfItsOwnIsUsed) {
+  trainmeter::Run run = library().run("gpt2-124m-10b");  // on a100, at its price
+  run.context.power_cap_w = 300;
+  const auto on = [&](const char* id, const PredictOptions& options = {.samples = 0}) {
+    const System system = library().system(id);
+    return predict(run, system, published_book(system), knowledge(), options);
+  };
+  const Prediction own = on("a100");
+  EXPECT_TRUE(own.published_step_time_s && own.error_pct);
+  EXPECT_EQ(own.price_usd_per_gpu_hour, run.price_usd_per_gpu_hour);
+  const Prediction other = on("h100");
+  EXPECT_FALSE(other.published_step_time_s);
+  EXPECT_FALSE(other.error_pct);
+  EXPECT_EQ(to_json(other).at("published"), json::object());
+  EXPECT_TRUE(to_json(other).at("error_pct").is_null());
+  EXPECT_EQ(other.price_usd_per_gpu_hour, library().system("h100").price_usd_per_gpu_hour);
+  EXPECT_THAT(other.assumptions, Contains(HasSubstr("as on h100, not on a100")));
+  EXPECT_THAT(other.assumptions, Not(Contains(HasSubstr("power cap of 300 W"))));
+  EXPECT_EQ(on("h100", {.price_usd_per_gpu_hour = 5, .samples = 0}).price_usd_per_gpu_hour, 5);
+  EXPECT_FALSE(on("b200").estimates.cost_usd);  // its file has no price
+  // Nor the peak that its source divides by.
+  run = library().run("deepseek-v3-step");
+  EXPECT_EQ(on("b200").mfu_peak_flops, library().system("b200").peak_flops.at("bf16"));
+}
+
+TEST(Predict, WhatAStepRestsOnIsNamedAsItIs) {
+  Prediction p = predicted(gpt2());
+  p.rates.clear();
+  for (const auto& [basis, share] :
+       {std::pair(Basis::datasheet, 0.08), std::pair(Basis::assumed, 0.128),
+        std::pair(Basis::published, 0.2), std::pair(Basis::measured, 0.3)})
+    p.rates.push_back(
+        {.what = "a", .rate = {.value = 1, .how = "x", .basis = basis}, .share = share});
+  const std::string text = to_text({basis_chart(p)}, {});
+  const auto row = [&](const char* what, const char* share) {
+    const auto at = text.find(what);
+    return at != std::string::npos &&
+           text.substr(at, text.find('\n', at) - at).find(share) != std::string::npos;
+  };
+  EXPECT_TRUE(row("a share of the datasheet", "8.0 %")) << text;
+  EXPECT_TRUE(row("assumed: a share of another kernel's rate", "12.8 %")) << text;
+  EXPECT_TRUE(row("published rates", "20.0 %")) << text;
+  EXPECT_TRUE(row("measured, carried from others", "30.0 %")) << text;
 }

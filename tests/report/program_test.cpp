@@ -40,6 +40,19 @@ void expect_refused(const std::string& arguments, const std::string& message) {
   EXPECT_EQ(o.out, "");
 }
 
+Record gpu_record() {
+  Record record = small_cpu();
+  put_on({.kind = "gpu",
+          .name = "NVIDIA H200",
+          .count = 1,
+          .sms = 132,
+          .memory_bytes = 150'100'000'000,
+          .last_level_cache_bytes = 0,
+          .details = {}},
+         record);
+  return record;
+}
+
 std::string record_file() {
   return write_record(
              small_cpu(),
@@ -78,7 +91,8 @@ TEST(Program, ClaimsAtAPriceAndBeyondTheFinalRun) {
   EXPECT_EQ(rental("--price 2").at("p50"), 294000);
   EXPECT_EQ(rental("--price 2 --beyond-final-run 10").at("p95"), 2940000);
   EXPECT_LT(rental("").at("p05"), rental("").at("p95"));
-  EXPECT_EQ(run_program(fmt::format("claims deepseek-v3 --rates '{}'", record_file())).code, 0);
+  const std::string gpu = write_record(gpu_record(), "gpu.jsonl").string();
+  EXPECT_EQ(run_program(fmt::format("claims deepseek-v3 --rates '{}'", gpu)).code, 0);
   const Outcome o =
       run_program("predict --run deepseek-v3-pretrain --price listings --samples 0 --format json");
   ASSERT_EQ(o.code, 0) << o.err;
@@ -277,6 +291,19 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("predict --run gpt2-124m-10b --price -1",
                  "--price: expected a number above 0, found '-1'");
   expect_refused("predict --run gpt2-124m-10b --price free", "found 'free'");
+  expect_refused("predict --run gpt2-124m-10b --price 1e-320", "found '1e-320'");
+  for (const char* command : {"predict --run gpt2-124m-10b", "claims", "report --published"}) {
+    expect_refused(fmt::format("{} --price 1e300", command),
+                   "--price: expected at most 1000 USD a GPU-hour, found '1e300'");
+  }
+  expect_refused(fmt::format("predict --run deepseek-v3-step --rates '{}'", record_file()),
+                 "never carried to h800");
+  expect_refused(fmt::format("claims deepseek-v3 --rates '{}'", record_file()), "never carried");
+  expect_refused(
+      fmt::format("predict --run deepseek-v3-step --rates '{}' --system measured", record_file()),
+      "this machine has 2: none is left to compute on");
+  expect_refused(fmt::format("report '{}' --run nope", record_file()), "no such id in runs");
+  expect_refused("report --published --run nope", "no such id in runs");
   expect_refused("predict --run gpt2-124m-10b --seed -1", "--seed: expected a whole number");
   expect_refused("predict --run gpt2-124m-10b --samples 3",
                  "--samples: expected 0 (no range) or at least 100");

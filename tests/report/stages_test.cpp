@@ -66,6 +66,10 @@ TEST(Stages, HoursAndMoneyAddUp) {
   EXPECT_NEAR(sum.estimates.step_time_s.p50 / (seconds / steps), 1, 1e-9);
   EXPECT_NEAR(*sum.error_pct, (hours / 1000 - 1) * 100, 1e-6);
   EXPECT_LT(sum.estimates.mfu.p05, sum.estimates.mfu.p95);
+  const Prediction elsewhere =
+      predict_run(whole, library.system("h200"), book, knowledge, {.samples = 200});
+  EXPECT_FALSE(elsewhere.error_pct);
+  EXPECT_EQ(elsewhere.price_usd_per_gpu_hour, library.system("h200").price_usd_per_gpu_hour);
   EXPECT_THAT(sum.assumptions, testing::Contains(HasSubstr("stage-8192: 2543 steps")));
 }
 

@@ -191,3 +191,25 @@ TEST(Story, PairsInTurnAreSideBySide) {
   EXPECT_THAT(flat(to_document(tell({record_of({one, other})}, published_library(), {}))),
               Not(HasSubstr("Two implementations in turn")));
 }
+
+TEST(Story, WithoutAGemmOfTheMachineThereIsNoTrainingHeadline) {
+  Record record =
+      record_of({measured("triad", "fp64", "own", {{"bytes", 1 << 30}}, 3.0 * (1 << 30), 1e-3)});
+  put_on({.kind = "gpu",
+          .name = "NVIDIA H200",
+          .count = 1,
+          .sms = 132,
+          .memory_bytes = 150'100'000'000,
+          .last_level_cache_bytes = 0,
+          .details = {}},
+         record);
+  const Story story = tell({record}, published_library(), {});
+  EXPECT_EQ(story.machine.id, "h200");
+  EXPECT_FALSE(story.prediction);
+  EXPECT_THAT(story.why_no_prediction, HasSubstr("no GEMM of this machine was measured"));
+}
+
+TEST(Story, ARunThatNobodyKnowsIsNoStory) {
+  EXPECT_THAT(refusal([] { (void)tell({small_cpu()}, published_library(), {.run = "nope"}); }),
+              HasSubstr("'nope': no such file, and no such id in runs"));
+}

@@ -3,6 +3,8 @@
 // Projections from one device to another, against hand-computed ones.
 #include "report/transfer.hpp"
 
+#include "report/predict.hpp"
+
 #include "fixtures.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +12,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <set>
 
 using namespace trainmeter;
 using testing::Contains;
@@ -407,4 +410,43 @@ TEST(Transfer, APredictionSaysThatItsRatesAreProjected) {
   }
   EXPECT_GT(from_record, 0);
   EXPECT_THAT(json.at("assumptions").dump(), HasSubstr("measured on h200, projected to h800"));
+}
+
+TEST(Transfer, ACpusRatesAreNeverAGpus) {
+  const Library library = published_library();
+  RateBook book;
+  EXPECT_THAT(
+      refusal([&] { (void)add_projected(book, {small_cpu()}, published("h100"), library); }),
+      HasSubstr("test.jsonl: rates of Some CPU are never carried to h100"));
+  EXPECT_TRUE(book.points().empty());
+  const Record gpu = gpu_record(device("NVIDIA H100 80GB HBM3", 132, 85e9), 790e12, 695);
+  EXPECT_THAT(add_projected(book, {gpu, small_cpu()}, published("h100"), library),
+              Contains(HasSubstr("Some CPU are never carried")));
+  EXPECT_EQ(book.points().size(), 2U);  // the GPU's alone
+  System cpu = toy_gpu();
+  cpu.kind = "cpu";
+  EXPECT_THAT(refusal([&] { (void)add_projected(book, {gpu}, cpu, library); }),
+              HasSubstr("NVIDIA H100 80GB HBM3 are never carried to toy"));
+}
+
+TEST(Transfer, EveryRateSaysWhatItRestsOn) {
+  const System h800 = published("h800");
+  const Library library = published_library();
+  RateBook book;
+  book.describe(h800);
+  (void)add_projected(book, {gpu_record(device("NVIDIA H200", 132, 150.1e9), 788e12, 695)}, h800,
+                      library);
+  const auto json = to_json(predict(library.run("deepseek-v3-step"), h800, book,
+                                    load_knowledge(library), {.samples = 0}));
+  std::set<std::string> seen;
+  for (const auto& rate : json.at("rates")) {
+    const auto how = rate.at("how").get<std::string>();
+    const auto basis = rate.at("basis").get<std::string>();
+    EXPECT_EQ(basis, how.starts_with("best")        ? "assumed"
+                     : how.starts_with("datasheet") ? "datasheet"
+                                                    : "measured")
+        << rate;
+    seen.insert(basis);
+  }
+  EXPECT_EQ(seen, (std::set<std::string>{"assumed", "datasheet", "measured"}));
 }

@@ -7,6 +7,7 @@
 #include "workload/layout.hpp"
 #include "workload/worklist.hpp"
 
+#include "../refusal.hpp"
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -227,4 +228,14 @@ TEST(Published, TheEnvironmentNamesTheFolder) {
   EXPECT_EQ(published_data(), "/somewhere");
   ::unsetenv("TRAINMETER_DATA");
   EXPECT_TRUE(std::filesystem::is_directory(published_data() / "models"));
+}
+
+TEST(Library, AnUnknownIdIsAnsweredWithTheNearestFew) {
+  const std::string message = refusal([] { (void)library().run("nope"); });
+  EXPECT_THAT(message, HasSubstr("'nope': no such file, and no such id in runs (nearest: "));
+  EXPECT_THAT(message, HasSubstr(fmt::format("all {}: ls ", library().ids("runs").size())));
+  EXPECT_LT(message.size(), 300U);
+  EXPECT_THAT(refusal([] { (void)library().run("llama"); }), HasSubstr("nearest: llama"));
+  EXPECT_THAT(refusal([] { (void)library().run("deepseek-v3-stp"); }),
+              HasSubstr("did you mean 'deepseek-v3-step'?"));
 }

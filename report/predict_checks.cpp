@@ -1,0 +1,65 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// What a prediction may be of, and what it may say: runs on other systems than their own, and
+// figures that can't be.
+#include "record/error.hpp"
+#include "report/predict.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace trainmeter {
+namespace {
+
+// Whether what its source prints is of this system.
+bool is_own(const Run& run, const System& system) {
+  if (run.system) return run.system->id == system.id;
+  return std::ranges::all_of(
+      run.stages, [&](const Stage& stage) { return !stage.run || is_own(*stage.run, system); });
+}
+
+}  // namespace
+
+std::string left_out_on(const System& system, const Run& run) {
+  if (is_own(run, system)) return "";
+  return fmt::format(
+      "the run as on {}, not on {}: its published figures, price and power cap are "
+      "left out",
+      system.id, run.system ? run.system->id : "its stages' own");
+}
+
+Run carried_to(Run run, const System& system) {
+  if (is_own(run, system)) return run;
+  Published nothing;
+  nothing.mfu_attention = run.published.mfu_attention;  // how FLOPs are counted
+  run.published = nothing;
+  run.price_usd_per_gpu_hour.reset();
+  run.context.power_cap_w.reset();
+  return run;
+}
+
+void refuse_impossible(const Prediction& p) {
+  const auto refuse = [&](const std::string& what) {
+    throw BadInput(fmt::format("run {} on {}: {}, which is impossible: nothing is predicted",
+                               p.run_id, p.system_id, what));
+  };
+  const auto positive = [](const Estimate& e) { return 0 < e.p05 && std::isfinite(e.p95); };
+  if (!positive(p.estimates.step_time_s))
+    refuse(fmt::format("a step of {:.3g} s", p.estimates.step_time_s.p50));
+  if (p.slot_time_s && !positive(*p.slot_time_s))
+    refuse(fmt::format("a pipeline's slot of {:.3g} s", p.slot_time_s->p50));
+  for (const auto& [name, seconds] : p.breakdown_s) {
+    if (!(seconds >= 0)) refuse(fmt::format("{} of {:.3g} s in a step", name, seconds));
+  }
+  constexpr double kRounding = 1e-6;
+  for (const UsedRate& used : p.rates) {
+    if (!(0 <= used.share && used.share <= 1 + kRounding))
+      refuse(fmt::format("{}: {:.1f} % of the step", used.what, used.share * 100));
+  }
+  if (!(p.estimates.mfu.p50 <= 1))
+    refuse(fmt::format("an MFU of {:.0f} %", p.estimates.mfu.p50 * 100));
+}
+
+}  // namespace trainmeter
