@@ -244,7 +244,7 @@ TEST(Program, ExportsForOtherTools) {
 }
 
 TEST(Program, RatesTakeOneListOfRecordsAndLeaveTheIds) {
-  const std::string record = record_file();
+  const std::string record = write_record(gpu_record(), "rates_of_a_gpu.jsonl").string();
   for (const std::string& rates : {record, record + "," + record, record + " --rates " + record}) {
     const Outcome o =
         run_program(fmt::format("claims --rates {} deepseek-v3 --format json", rates));
