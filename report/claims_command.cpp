@@ -3,6 +3,7 @@
 // trainmeter claims: the arithmetic and the verdict of published claims.
 #include "report/claims.hpp"
 #include "report/command.hpp"
+#include "report/story.hpp"
 
 #include <algorithm>
 
@@ -39,6 +40,10 @@ struct ClaimsCommand : Command {
   int run() override {
     const Library library(published_data());
     JudgeOptions options{.rates = read_records(rates), .cost = {}};
+    if (!options.rates.empty() && device_kind(options.rates) == "cpu") {
+      warn({"--rates: a CPU's rates say nothing of GPUs: they are left out"});
+      options.rates.clear();
+    }
     if (price != kListings) options.cost.price_usd_per_gpu_hour = std::stod(price);
     options.cost.beyond_final_run = beyond_final_run;
     std::vector<Verdict> verdicts;

@@ -44,7 +44,8 @@ struct PredictCommand : Command {
     app.add_option("--run", run_id, "run file or id")->required();
     add_rates_option(app, rates, "records to take the rates from; default: published ones");
     app.add_option("--system", system,
-                   "system id or file, or 'measured': the records' own; default: the run's");
+                   "system id or file, or 'measured': the records' own; default: the run's, but "
+                   "'measured' for a CPU's records");
     app.add_option("--price", price,
                    "USD per GPU-hour, or 'listings': the range of published rents")
         ->check(dollars_or_listings());
@@ -65,7 +66,17 @@ struct PredictCommand : Command {
     std::vector<std::string> notes;
     const std::vector<Record> records = read_records(rates);
     System on;
-    if (system == "measured") {
+    bool on_measured = system == "measured";
+    if (system.empty() && !records.empty() && device_kind(records) == "cpu" && which.system &&
+        which.system->kind == "gpu") {
+      on_measured = true;
+      notes.push_back(
+          fmt::format("the records are a CPU's, whose rates say nothing of {}: the run as "
+                      "on that CPU (--system measured)",
+                      which.system->id));
+      warn(notes);
+    }
+    if (on_measured) {
       if (records.empty()) throw BadInput("--system measured: needs a record (--rates)");
       for (const Record& record : of_kind(records, device_kind(records))) book.add(record);
       on = measured_system(records, book, library, notes);
@@ -80,7 +91,7 @@ struct PredictCommand : Command {
     book.describe(on);
     if (records.empty()) {
       book.add_published(library, on);
-    } else if (system != "measured") {
+    } else if (!on_measured) {
       if (which.context.power_cap_w) on.power_w = which.context.power_cap_w;
       book.describe(on);
       const std::vector<std::string> reasons = add_projected(book, records, on, library);

@@ -53,14 +53,7 @@ Verdict with(double flops, double ceiling, bool upper_bound = false) {
 
 Record on_h200(const std::vector<Measurement>& measurements) {
   Record record = record_of(measurements);
-  put_on({.kind = "gpu",
-          .name = "NVIDIA H200",
-          .count = 1,
-          .sms = 132,
-          .memory_bytes = 141'000'000'000,
-          .last_level_cache_bytes = 0,
-          .details = {}},
-         record);
+  put_on(h200(), record);
   return record;
 }
 

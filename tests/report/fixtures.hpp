@@ -120,6 +120,16 @@ inline void put_on(const Device& device, Record& record) {
   for (Line& line : record.lines) line.measurement.sms = device.sms;
 }
 
+inline Device h200() {
+  return {.kind = "gpu",
+          .name = "NVIDIA H200",
+          .count = 1,
+          .sms = 132,
+          .memory_bytes = 150'100'000'000,
+          .last_level_cache_bytes = 0,
+          .details = {}};
+}
+
 // Rates of a small CPU: 1 TFLOP/s at every shape tried, 20 GB/s.
 inline Record small_cpu() {
   Measurement all_reduce =

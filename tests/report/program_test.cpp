@@ -42,14 +42,7 @@ void expect_refused(const std::string& arguments, const std::string& message) {
 
 Record gpu_record() {
   Record record = small_cpu();
-  put_on({.kind = "gpu",
-          .name = "NVIDIA H200",
-          .count = 1,
-          .sms = 132,
-          .memory_bytes = 150'100'000'000,
-          .last_level_cache_bytes = 0,
-          .details = {}},
-         record);
+  put_on(h200(), record);
   return record;
 }
 
@@ -296,9 +289,9 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
     expect_refused(fmt::format("{} --price 1e300", command),
                    "--price: expected at most 1000 USD a GPU-hour, found '1e300'");
   }
-  expect_refused(fmt::format("predict --run deepseek-v3-step --rates '{}'", record_file()),
-                 "never carried to h800");
-  expect_refused(fmt::format("claims deepseek-v3 --rates '{}'", record_file()), "never carried");
+  expect_refused(
+      fmt::format("predict --run deepseek-v3-step --system h800 --rates '{}'", record_file()),
+      "never carried to h800");
   expect_refused(
       fmt::format("predict --run deepseek-v3-step --rates '{}' --system measured", record_file()),
       "this machine has 2: none is left to compute on");
@@ -360,4 +353,20 @@ TEST(Program, AFileNeedsNoExtension) {
       run_program("claims a_claim_of_mine", fmt::format("cd '{}' &&", testing::TempDir()));
   EXPECT_EQ(o.code, 0) << o.err;
   EXPECT_THAT(o.out, HasSubstr("contradictory"));
+}
+
+// Nobody means an A100 who has measured a CPU.
+TEST(Program, ACpusRatesAreOfThatCpuAlone) {
+  const Outcome run = run_program(
+      fmt::format("predict --run gpt2-124m-10b --rates '{}' --format json", record_file()));
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("the run as on that CPU"));
+  const auto json = nlohmann::json::parse(run.out);
+  EXPECT_EQ(json.at("system_id"), "this machine");
+  EXPECT_TRUE(json.at("error_pct").is_null());
+  const Outcome claims =
+      run_program(fmt::format("claims deepseek-v3 --rates '{}' --format json", record_file()));
+  ASSERT_EQ(claims.code, 0) << claims.err;
+  EXPECT_THAT(claims.err, HasSubstr("they are left out"));
+  EXPECT_EQ(claims.out, run_program("claims deepseek-v3 --format json").out);
 }

@@ -195,14 +195,7 @@ TEST(Story, PairsInTurnAreSideBySide) {
 TEST(Story, WithoutAGemmOfTheMachineThereIsNoTrainingHeadline) {
   Record record =
       record_of({measured("triad", "fp64", "own", {{"bytes", 1 << 30}}, 3.0 * (1 << 30), 1e-3)});
-  put_on({.kind = "gpu",
-          .name = "NVIDIA H200",
-          .count = 1,
-          .sms = 132,
-          .memory_bytes = 150'100'000'000,
-          .last_level_cache_bytes = 0,
-          .details = {}},
-         record);
+  put_on(h200(), record);
   const Story story = tell({record}, published_library(), {});
   EXPECT_EQ(story.machine.id, "h200");
   EXPECT_FALSE(story.prediction);
