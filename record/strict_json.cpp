@@ -239,7 +239,7 @@ void StrictObject::finish() const {
   const auto& members = value_->get_ref<const nlohmann::json::object_t&>();
   std::vector<const nlohmann::json*> asked = asked_;
   std::ranges::sort(asked, std::less<>());
-  asked.erase(std::ranges::unique(asked).begin(), asked.end());
+  asked.erase(std::unique(asked.begin(), asked.end()), asked.end());
   if (asked.size() == members.size()) return;
   std::set<std::string> known(absent_.begin(), absent_.end());
   std::string unknown;
