@@ -10,9 +10,9 @@
 // the identity: what the steps leave out (workload/layer_steps.hpp), the layer leaves out. With
 // experts F(n) is the sum of the shared experts (one of their joint width) and of the chosen ones,
 // each times its gate. Routing is left out: gates come from outside, with a gradient that is a
-// result, and the router's logits are a second result. Multi-head
-// latent attention: DeepSeek-V3 report, 2.1.1, with norms of the latent vectors (4.2, "additional
-// RMSNorm layers after the compressed latent vectors").
+// result, and the router's logits are a second result. Multi-head latent attention: DeepSeek-V3
+// report, 2.1.1, with norms of the latent vectors (4.2, "additional RMSNorm layers after the
+// compressed latent vectors").
 #pragma once
 
 #include "kernels/dtype.hpp"

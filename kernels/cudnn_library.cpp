@@ -4,12 +4,14 @@
 // first needed, and CUDA's run-time compiler (libnvrtc), which makes its attention kernels.
 #include "kernels/cudnn_library.hpp"
 
+#include <atomic>
 #include <dlfcn.h>
 
 namespace trainmeter {
 namespace {
 
 constexpr const char* kName = "libcudnn.so.9";
+std::atomic<bool> found = false;
 constexpr std::size_t kLeastVersion = 91800;  // what cudnn-frontend's calls of an older one lack
 
 CudnnLibrary load() {
@@ -33,8 +35,16 @@ CudnnLibrary load() {
 }  // namespace
 
 const CudnnLibrary& cudnn_library() {
-  static const CudnnLibrary kLibrary = load();
+  static const CudnnLibrary kLibrary = [] {
+    CudnnLibrary library = load();
+    found = library.handle != nullptr;
+    return library;
+  }();
   return kLibrary;
+}
+
+const CudnnLibrary* loaded_cudnn_library() {
+  return found ? &cudnn_library() : nullptr;
 }
 
 std::string cudnn_version_text(std::size_t version) {

@@ -17,6 +17,8 @@ struct CudnnLibrary {
 
 // Loaded by the first call, and never unloaded.
 const CudnnLibrary& cudnn_library();
+// Where something has asked for it before and it was found; else nullptr. Loads nothing.
+const CudnnLibrary* loaded_cudnn_library();
 
 std::string cudnn_version_text(std::size_t version);  // 9.19.0
 

@@ -70,8 +70,9 @@ std::map<std::string, std::string> library_versions() {
       dotted(cublaslt / 10000, cublaslt % 10000 / 100) + "." + std::to_string(cublaslt % 100);
 #endif
 #if TRAINMETER_HAS_CUDNN
-  if (const CudnnLibrary& cudnn = cudnn_library(); cudnn.handle != nullptr)
-    versions["cuDNN"] = cudnn_version_text(cudnn.version);
+  // Attention's cases ask for it before a record begins; no other program's start loads it.
+  if (const CudnnLibrary* cudnn = loaded_cudnn_library(); cudnn != nullptr)
+    versions["cuDNN"] = cudnn_version_text(cudnn->version);
 #endif
 #if TRAINMETER_HAS_NCCL
   int nccl = 0;  // 22809 is 2.28.9

@@ -3,7 +3,7 @@
 // trainmeter claims: the arithmetic and the verdict of published claims.
 #include "report/claims.hpp"
 #include "report/command.hpp"
-#include "report/story.hpp"
+#include "report/transfer.hpp"
 
 #include <algorithm>
 

@@ -379,14 +379,6 @@ std::optional<Rate> RateBook::register_peak(const std::string& dtype) const {
   return rate_at(*best, 0, "register loop");
 }
 
-std::vector<Record> of_kind(std::vector<Record> records, const std::string& kind) {
-  for (Record& record : records) {
-    std::erase_if(record.lines,
-                  [&](const Line& line) { return record.header_of(line).device.kind != kind; });
-  }
-  return records;
-}
-
 namespace {
 
 void raise_to_best_gemm(std::optional<RatePoint>& best, const std::vector<RatePoint>& points,

@@ -161,8 +161,6 @@ RatePoint point_of(const Record& record, const Line& line);
 // Usable, with nothing beside it, and measured as training meets it: on normal data, not out of the
 // caches, and no short probe of a search, the luckiest of which would win.
 bool gives_rate(const Measurement& measurement, const Header& header);
-// What was measured on devices of this kind (gpu or cpu), record by record.
-std::vector<Record> of_kind(std::vector<Record> records, const std::string& kind);
 
 bool is_memory_kernel(std::string_view operation);  // whose rate is the memory's: STREAM's
 bool is_step_kernel(std::string_view operation);    // memory-bound, and counted as least bytes

@@ -23,19 +23,6 @@ namespace {
 
 constexpr double kConfidence = 0.95;
 
-}  // namespace
-
-std::string device_kind(const std::vector<Record>& records) {
-  for (const Record& record : records) {
-    for (const Line& line : record.lines) {
-      if (line.measurement.usable() && record.header_of(line).device.kind == "gpu") return "gpu";
-    }
-  }
-  return "cpu";
-}
-
-namespace {
-
 void find_possible(Achieved& a, const Story& story) {
   const RatePoint& p = a.point;
   const auto sheet = "datasheet of " + story.machine.id;

@@ -72,9 +72,6 @@ std::string shown_regime(const RatePoint& point);
 std::string shown_rate(const UsedRate& used);
 std::string number_id(const Prediction& prediction, const InPlaceLink& link);
 
-// Of the device that records are about: gpu where one was measured, else cpu.
-std::string device_kind(const std::vector<Record>& records);
-
 // The measured device as a system: a GPU by its name from the published systems, a CPU with its
 // measured register peaks.
 System measured_system(const std::vector<Record>& records, const RateBook& rates,

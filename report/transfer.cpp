@@ -3,7 +3,6 @@
 // The rules of a transfer, each beside its reason.
 #include "report/transfer.hpp"
 
-#include "record/error.hpp"
 #include "report/gemm_curve.hpp"
 
 #include <fmt/format.h>
@@ -355,63 +354,6 @@ std::optional<System> system_of_device(const Device& device, const Library& libr
     }
   }
   return best;
-}
-
-std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>& records,
-                                       const System& on, const Library& library) {
-  std::vector<std::string> notes;
-  const auto note = [&](const std::string& text) {
-    if (std::ranges::find(notes, text) == notes.end()) notes.push_back(text);
-  };
-  std::map<std::string, std::optional<System>> systems;  // by the device's name
-  std::map<std::string, std::vector<RatePoint>> points;  // of those devices
-  std::map<std::string, std::vector<PowerPoint>> power;
-  std::string other_kind;  // a device of it, with its record
-  for (const Record& record : records) {
-    for (const Line& line : record.lines) {
-      if (!gives_rate(line.measurement, record.header_of(line))) continue;
-      const Device& device = record.header_of(line).device;
-      if (device.kind != on.kind) {
-        other_kind =
-            fmt::format("{}: rates of {} are never carried to {}: one is a CPU, the other a GPU",
-                        record.file.string(), device.name, on.id);
-        note(other_kind);
-        continue;
-      }
-      const auto [at, added] = systems.insert({device.name, std::nullopt});
-      if (added) at->second = device.name == on.gpu ? on : system_of_device(device, library);
-      points[device.name].push_back(point_of(record, line));
-      std::ranges::copy(power_points(line.measurement), std::back_inserter(power[device.name]));
-    }
-  }
-  if (points.empty() && !other_kind.empty())
-    throw BadInput(other_kind + " (predict --system measured: a run on the measured machine)");
-  // The nearest first, so that the others are used only for what it lacks.
-  for (const Nearness turn : {Nearness::own, Nearness::same_chip, Nearness::same_architecture,
-                              Nearness::other_architecture}) {
-    for (const auto& [name, from] : systems) {
-      if (!from) continue;
-      std::vector<RatePoint> now = points[name];
-      std::erase_if(now, [&, &source = *from](const RatePoint& p) {
-        return nearness(source, on, p.operation, p.dtype) != turn;
-      });
-      const std::vector<RatePoint> known = book.points();
-      const auto exponent = measured_exponent(power[name], from->power_w.value_or(0));
-      const Projection projection = project(
-          now, *from, on, {.exponent = exponent.value_or(PowerExponent{}), .known = &known});
-      for (const RatePoint& p : projection.points) book.add(p);
-      for (const std::string& reason : projection.reasons) note(reason);
-    }
-  }
-  for (const auto& [name, from] : systems) {
-    if (from) continue;
-    for (const RatePoint& p : points[name]) book.add(p);
-    note(
-        fmt::format("rates measured on {} are used for {} as they are: no published system is "
-                    "known to be that device",
-                    name, on.id));
-  }
-  return notes;
 }
 
 }  // namespace trainmeter

@@ -50,6 +50,11 @@ std::string architecture(const System& system);
 // The published system that a measured GPU is, by its name, form, SMs and memory.
 std::optional<System> system_of_device(const Device& device, const Library& library);
 
+// Of the device that records are about: gpu where one was measured, else cpu.
+std::string device_kind(const std::vector<Record>& records);
+// What was measured on devices of this kind (gpu or cpu), record by record.
+std::vector<Record> of_kind(std::vector<Record> records, const std::string& kind);
+
 // Adds what `records` measured to `book`, as rates of `on`: its own as they are, those of other
 // published systems projected, the nearest first; those of devices that no published system
 // describes as they are. A CPU's rates are never a GPU's, nor the other way round: they are left

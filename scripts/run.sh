@@ -9,7 +9,6 @@ while [ $# -gt 0 ]; do
   case $1 in
     --out) out=${2:?"--out needs a file"}; shift 2 ;;
     --price) price=(--price "${2:?"--price needs a number"}"); shift 2 ;;
-    -h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) die 2 "unknown argument '$1' (try --help)" ;;
   esac
 done

@@ -3,7 +3,6 @@
 #   scripts/validate_step.sh [ARGUMENTS of validate_step.py: --layers --width --heads --seq --batch --dtype --procs, --developed, --table, ...]
 # Everything but the table goes to stderr. What is finished stays in results/measured/local/validate_step (--work FOLDER): run it again to go on.
 source "$(dirname "$0")/common.sh"
-case ${1:-} in -h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 
 python=${PYTHON:-/usr/bin/python3}  # PYTHON=... takes another PyTorch
 install_missing "${packages[@]}"

@@ -24,9 +24,9 @@ while [ $# -gt 0 ]; do
 done
 inside=()  # what a step's command begins with
 if [ -n "$image" ]; then
+  if [ "$device" = gpu ]; then with=(--nv); else with=(); fi
   # shellcheck disable=SC2154  # $here: of the script that sources this one
-  inside=(apptainer exec --bind "$jobs" --bind "$here" "$image")
-  if [ "$device" = gpu ]; then inside=(apptainer exec --nv "${inside[@]:2}"); fi
+  inside=(apptainer exec "${with[@]}" --bind "$jobs" --bind "$here" "$image")
 fi
 bin=${bin:-${image:+/opt/trainmeter/bin}}
 bin=${bin:-$PWD/build/bin}

@@ -5,6 +5,7 @@
 // told of.
 #include "kernels/attention_cudnn_plan.hpp"
 #include "kernels/cudnn_library.hpp"
+#include "kernels/machine.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -99,6 +100,16 @@ TEST(CudnnLibrary, ItsVersionIsInTheUsualForm) {
   EXPECT_EQ(cudnn_version_text(91002), "9.10.2");
   const CudnnLibrary& library = cudnn_library();
   EXPECT_EQ(library.why_not.empty(), library.version >= 91800) << library.why_not;
+}
+
+// By ctest in a process of its own, in which nobody has asked for it before.
+TEST(CudnnLibrary, ARecordsVersionsLoadItForNobody) {
+  if (loaded_cudnn_library() == nullptr) {
+    (void)library_versions();
+    EXPECT_EQ(::dlopen("libcudnn.so.9", RTLD_NOW | RTLD_NOLOAD), nullptr);
+  }
+  const CudnnLibrary& library = cudnn_library();
+  EXPECT_EQ(library_versions().contains("cuDNN"), library.handle != nullptr);
 }
 
 // What cuDNN is told of a GPU. Sizes of an A100, an H100 and a B200.
