@@ -61,7 +61,7 @@ SlurmctldPort=$port
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$folder/munge.sock
+AuthInfo=socket=$folder/munge.sock,cred_expire=15
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool-%n
 TmpFS=$folder/tmp-%n

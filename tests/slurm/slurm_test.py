@@ -94,9 +94,10 @@ class Cluster:
         return ""
 
     def start_again(self, job):
-        """Slurm keeps a requeued job back for two minutes."""
+        """Slurm keeps a requeued job back until nothing of its first start can reach the second: as long as credentials live
+        (cluster.sh). That must not be cut short: on a busy machine the first one's end has ended the second."""
         wait_for(lambda: self.state(job) == "PENDING", "it waits for its next turn")
-        call("scontrol", "update", f"jobid={job}", "starttime=now", "timelimit=60")
+        call("scontrol", "update", f"jobid={job}", "timelimit=60")
 
     def attach(self, job, codes=(0,)):
         try:
