@@ -56,7 +56,7 @@ double worst_row(const Tensor& got, const Tensor& wanted, std::int64_t cols) {
 
 std::int64_t columns_of(const std::string& result, const LayerInput& input) {
   if (result == "router") return input.model.moe->experts;
-  if (result == "d_gates") return std::ssize(input.gates);  // one row: each is a mere number
+  if (result == "d_gates") return std::ssize(input.experts);  // one row: each is a mere number
   if (result == "d_norm_q") return input.model.mla->q_lora_rank;
   if (result == "d_norm_kv") return input.model.mla->kv_lora_rank;
   for (const GemmWork& g : layer_gemms(input.model, input.share.kind, input.share.tokens())) {

@@ -22,7 +22,8 @@ class NotTheLayer : public std::runtime_error {
 
 // What layer_reference() gives, computed by the operations that `make` makes. No step splits or
 // merges columns and heads, which kernels with strides of their own needn't do, or adds up over
-// heads the gradient of latent attention's shared key: both are done here, between the steps.
+// heads the gradient of latent attention's shared key, or puts the logits of experts that the input
+// doesn't choose out of reach: these are done here, between the steps.
 //
 // NotTheLayer where the steps aren't those of the layer in order, which names the first one that
 // isn't. Unavailable where an operation keeps its operands to itself.

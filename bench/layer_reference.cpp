@@ -197,12 +197,41 @@ class Reference {
 
   Tensor experts(const Tensor& n2, Tensor& d_n2) {
     out_["router"] = linear("router").y(n2);
-    d_n2 = backward("router", in_.d_router, n2);
-    out_["d_gates"].resize(in_.gates.size());
+    d_n2.assign(n2.size(), 0);
+    gates_.resize(in_.experts.size());
+    each_choice([&](std::size_t first, std::size_t end) {
+      double sum = 0;
+      for (std::size_t i = first; i < end; ++i) {
+        gates_[i] = std::exp(out_["router"][logit_of(i)]);
+        sum += gates_[i];
+      }
+      for (std::size_t i = first; i < end; ++i) gates_[i] /= sum;
+    });
+    out_["d_gates"].resize(gates_.size());
     Tensor y(n2.size());
     if (m_.moe->shared_experts > 0) y = mlp("shared_up", "shared_down", n2, d_n2);
     for (std::int64_t e = 0; e < m_.moe->experts; ++e) expert(e, n2, y, d_n2);
+    Tensor d_router = in_.d_router;
+    each_choice([&](std::size_t first, std::size_t end) {
+      double mean = 0;
+      for (std::size_t i = first; i < end; ++i) mean += gates_[i] * out_["d_gates"][i];
+      for (std::size_t i = first; i < end; ++i)
+        d_router[logit_of(i)] += gates_[i] * (out_["d_gates"][i] - mean);
+    });
+    d_n2 = sum(std::move(d_n2), backward("router", d_router, n2));
     return y;
+  }
+
+  // Calls f with the first of each token's copies and what is behind the last.
+  template <class F>
+  void each_choice(F f) const {
+    const auto k = static_cast<std::size_t>(m_.moe->experts_per_token);
+    for (std::size_t first = 0; first < in_.experts.size(); first += k) f(first, first + k);
+  }
+
+  [[nodiscard]] std::size_t logit_of(std::size_t copy) const {
+    const auto token = static_cast<std::int64_t>(copy) / m_.moe->experts_per_token;
+    return static_cast<std::size_t>(token * m_.moe->experts + in_.experts[copy]);
   }
 
   void expert(std::int64_t e, const Tensor& n2, Tensor& y, Tensor& d_n2) {
@@ -217,7 +246,7 @@ class Reference {
     for (const std::size_t copy : mine) {
       for (std::int64_t c = begin_of(copy); c < begin_of(copy) + h; ++c) {
         x.push_back(n2[static_cast<std::size_t>(c)]);
-        d_y.push_back(in_.gates[copy] * in_.d_y[static_cast<std::size_t>(c)]);
+        d_y.push_back(gates_[copy] * in_.d_y[static_cast<std::size_t>(c)]);
       }
     }
     const Mlp one(linear("expert_up", e), linear("expert_down", e), gate(), x);
@@ -227,7 +256,7 @@ class Reference {
       for (std::int64_t c = 0; c < h; ++c) {
         const auto from = i * static_cast<std::size_t>(h) + static_cast<std::size_t>(c);
         const auto to = static_cast<std::size_t>(begin_of(mine[i]) + c);
-        y[to] += in_.gates[mine[i]] * own[from];
+        y[to] += gates_[mine[i]] * own[from];
         out_["d_gates"][mine[i]] += in_.d_y[to] * own[from];
         d_n2[to] += d.d_x[from];
       }
@@ -245,6 +274,7 @@ class Reference {
   std::map<std::string, GemmWork> sizes_;  // of a weight [groups, n, k]
   Heads heads_;
   std::optional<Norm> norm_q_, norm_kv_;  // of latent attention
+  Tensor gates_;
   Tensors out_;
 };
 
@@ -265,23 +295,6 @@ Tensor quantised(const Tensor& weight, const GemmWork& fprop) {
   for (const ScaledOperand& group : scaled_weights(weight, fprop, false)) {
     const std::vector<float> values = values_of(group);
     out.insert(out.end(), values.begin(), values.end());
-  }
-  return out;
-}
-
-// A softmax over a token's chosen experts of N(0,1), in fp32.
-Tensor draw_gates(std::int64_t tokens, std::int64_t top_k, std::uint64_t seed) {
-  std::vector<float> normal(static_cast<std::size_t>(tokens * top_k));
-  fill_random(normal.data(), tokens * top_k, DType::fp32, seed);
-  Tensor out(normal.begin(), normal.end());
-  for (auto token = out.begin(); token != out.end(); token += top_k) {
-    double sum = 0;
-    for (auto gate = token; gate != token + top_k; ++gate) {
-      *gate = std::exp(*gate);
-      sum += *gate;
-    }
-    for (auto gate = token; gate != token + top_k; ++gate)
-      *gate = rounded_to(DType::fp32, *gate / sum);
   }
   return out;
 }
@@ -329,7 +342,6 @@ LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType d
   if (share.ep != 1 || tokens % e.experts != 0)
     throw std::invalid_argument("all experts, and tokens that they divide");
   in.d_router = draw(tokens * e.experts, 0, 1);
-  in.gates = draw_gates(tokens, e.experts_per_token, operand_seed(seed, 0, drawn++));
   for (std::int64_t t = 0; t < tokens; ++t) {
     for (std::int64_t j = 0; j < e.experts_per_token; ++j)
       in.experts.push_back(static_cast<std::int32_t>((t + t / e.experts + j) % e.experts));

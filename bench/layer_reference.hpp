@@ -9,10 +9,10 @@
 // kernels/attention.hpp, causal within each sequence. F is W_down act(W_up n), act without a gate
 // the identity: what the steps leave out (workload/layer_steps.hpp), the layer leaves out. With
 // experts F(n) is the sum of the shared experts (one of their joint width) and of the chosen ones,
-// each times its gate. Routing is left out: gates come from outside, with a gradient that is a
-// result, and the router's logits are a second result. Multi-head latent attention: DeepSeek-V3
-// report, 2.1.1, with norms of the latent vectors (4.2, "additional RMSNorm layers after the
-// compressed latent vectors").
+// each times its gate: a softmax over the chosen ones' logits of the router. Which are chosen comes
+// from outside; the router's logits are a second result, with a gradient from outside as of a loss
+// that balances the load. Multi-head latent attention: DeepSeek-V3 report, 2.1.1, with norms of the
+// latent vectors (4.2, "additional RMSNorm layers after the compressed latent vectors").
 #pragma once
 
 #include "kernels/dtype.hpp"
@@ -37,7 +37,6 @@ struct LayerInput {
   // name of their GEMM
   Tensors weights;
   std::vector<std::int32_t> experts;  // [tokens, top_k]: the chosen ones, each equally often
-  Tensor gates;                       // [tokens, top_k]: by which their results are weighted
 };
 
 // Seeded random values, as elements of `dtype` have them: weights such that what comes of
@@ -48,7 +47,7 @@ LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType d
                             std::uint64_t seed);
 
 // y, with experts router (the logits), and of sum(y d_y) + sum(router d_router) the gradient d_x,
-// d_ of each weight, and with experts d_gates.
+// d_ of each weight, and with experts d_gates [tokens, top_k].
 Tensors layer_reference(const LayerInput& input);
 
 }  // namespace trainmeter

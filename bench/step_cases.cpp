@@ -80,6 +80,14 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
                      .experts = m.moe->experts,
                      .top_k = m.moe->experts_per_token});
       break;
+    case StepKernel::topk_softmax:
+    case StepKernel::topk_softmax_backward:
+      if (!m.moe) break;
+      out.push_back({.kernel = kernel,
+                     .rows = tokens,
+                     .experts = m.moe->experts,
+                     .top_k = m.moe->experts_per_token});
+      break;
     case StepKernel::adamw:
       out.push_back(
           {.kernel = kernel, .weights = std::min(layer_weights(m), most_weights(target))});

@@ -51,6 +51,11 @@ void require_count(const OperandView& view, std::size_t count, std::size_t size)
                               " elements for " + std::to_string(view.bytes) + " bytes");
 }
 
+void require_indices(const OperandView& view) {
+  if (!view.type) return;
+  throw std::invalid_argument("operand " + std::string(view.name) + " holds no indices");
+}
+
 void set(const OperandView& view, const std::vector<double>& values) {
   with_type(view, [&](auto element, auto, auto from_double) {
     require_count(view, values.size(), sizeof(element));
@@ -82,9 +87,17 @@ void set_operand_values(Operation& operation, std::string_view name,
 void set_operand_indices(Operation& operation, std::string_view name,
                          const std::vector<std::int32_t>& indices) {
   const OperandView view = find(operation, name);
-  if (view.type) throw std::invalid_argument("operand " + std::string(name) + " holds no indices");
+  require_indices(view);
   require_count(view, indices.size(), sizeof(std::int32_t));
   copy(view.data, indices.data(), view.bytes, view.device);
+}
+
+std::vector<std::int32_t> operand_indices(const Operation& operation, std::string_view name) {
+  const OperandView view = find(operation, name);
+  require_indices(view);
+  std::vector<std::int32_t> host(static_cast<std::size_t>(view.bytes) / sizeof(std::int32_t));
+  copy(host.data(), view.data, view.bytes, view.device);
+  return host;
 }
 
 std::vector<std::byte> operand_bytes(const Operation& operation, std::string_view name) {

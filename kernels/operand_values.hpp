@@ -22,6 +22,8 @@ void set_operand_values(Operation& operation, std::string_view name,
 void set_operand_indices(Operation& operation, std::string_view name,
                          const std::vector<std::int32_t>& indices);
 
+std::vector<std::int32_t> operand_indices(const Operation& operation, std::string_view name);
+
 // As they are stored, of whatever type; std::invalid_argument for another number of bytes.
 std::vector<std::byte> operand_bytes(const Operation& operation, std::string_view name);
 void set_operand_bytes(Operation& operation, std::string_view name,

@@ -32,22 +32,28 @@ void fill_angles(const StepProblem& p, float* table) {
   }
 }
 
-// Each token chooses top_k distinct experts; its copies lie with the others of the same expert, in
-// the order of tokens.
-void fill_places(const StepProblem& p, std::int32_t* places, std::uint64_t seed) {
+// Each token chooses top_k distinct experts.
+void fill_choices(const StepProblem& p, std::int32_t* chosen, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<std::int32_t> experts(static_cast<std::size_t>(p.experts));
   std::iota(experts.begin(), experts.end(), 0);
-  std::vector<std::int32_t> next(experts.size() + 1);  // place of an expert's next copy
   for (std::int64_t row = 0; row < p.rows; ++row) {
     for (std::int64_t j = 0; j < p.top_k; ++j) {  // the head of a Fisher-Yates shuffle
       std::uniform_int_distribution<std::int64_t> any(j, p.experts - 1);
       std::swap(experts[static_cast<std::size_t>(j)],
                 experts[static_cast<std::size_t>(any(random))]);
-      places[row * p.top_k + j] = experts[static_cast<std::size_t>(j)];
-      ++next[static_cast<std::size_t>(places[row * p.top_k + j]) + 1];
+      chosen[row * p.top_k + j] = experts[static_cast<std::size_t>(j)];
     }
   }
+}
+
+// A token's copies lie with the others of the same expert, in the order of tokens.
+void fill_places(const StepProblem& p, std::int32_t* places, std::uint64_t seed) {
+  fill_choices(p, places, seed);
+  std::vector<std::int32_t> next(
+      static_cast<std::size_t>(p.experts + 1));  // place of an expert's next copy
+  for (std::int64_t i = 0; i < p.rows * p.top_k; ++i)
+    ++next[static_cast<std::size_t>(places[i]) + 1];
   std::partial_sum(next.begin(), next.end(), next.begin());
   for (std::int64_t i = 0; i < p.rows * p.top_k; ++i) {
     places[i] = next[static_cast<std::size_t>(places[i])]++;
@@ -141,6 +147,12 @@ std::vector<StepArray> step_arrays(const StepProblem& p) {
       return {in("x", matrix * p.top_k, e),           in("place", p.rows * p.top_k, indices),
               in("w", p.rows * p.top_k, DType::fp32), in("dy", matrix, e),
               out("dx", matrix * p.top_k, e),         out("dw", p.rows * p.top_k, DType::fp32)};
+    case StepKernel::topk_softmax:
+      return {in("x", p.rows * p.experts, e), out("chosen", p.rows * p.top_k, indices),
+              out("w", p.rows * p.top_k, DType::fp32)};
+    case StepKernel::topk_softmax_backward:
+      return {in("chosen", p.rows * p.top_k, indices), in("w", p.rows * p.top_k, DType::fp32),
+              in("dw", p.rows * p.top_k, DType::fp32), out("dx", p.rows * p.experts, e)};
   }
   throw std::invalid_argument("no such kernel of a step");
 }
@@ -158,6 +170,8 @@ void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t 
     if (array == 3) square(static_cast<float*>(data), p.weights);
     return;
   }
+  if (array == 0 && p.kernel == StepKernel::topk_softmax_backward)
+    return fill_choices(p, static_cast<std::int32_t*>(data), own);
   if (array == 1) {
     switch (p.kernel) {
       case StepKernel::rope:

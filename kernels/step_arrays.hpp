@@ -33,6 +33,8 @@ namespace trainmeter {
 // unpermute           x e[rows top_k,cols], place int32[rows,top_k], w fp32[rows,top_k];
 //                     y e[rows,cols]
 // unpermute_backward  x, place, w, and dy e[rows,cols]; dx as x, dw as w
+// topk_softmax        x e[rows,experts]; chosen int32[rows,top_k], w fp32[rows,top_k]
+// topk_softmax_backward  chosen, w, dw fp32[rows,top_k]; dx e[rows,experts]
 struct StepArray {
   using Role = OperandRole;
   Role role;

@@ -8,6 +8,7 @@
 #include "kernels/step_cuda_backward.cuh"
 #include "kernels/step_cuda_cast.cuh"
 #include "kernels/step_cuda_kernels.cuh"
+#include "kernels/step_cuda_router.cuh"
 #include "kernels/step_verify.hpp"
 
 #include <algorithm>
@@ -118,6 +119,9 @@ class CudaStep final : public Operation {
         return p.rows * p.cols % kLanesOfPack == 0;
       case StepKernel::adamw:
         return p.weights % 4 == 0;
+      case StepKernel::topk_softmax:
+      case StepKernel::topk_softmax_backward:
+        return p.experts % kLanesOfPack == 0;
       default:
         return p.cols % kLanesOfPack == 0;
     }
@@ -205,10 +209,34 @@ class CudaStep final : public Operation {
             array(4), array<float>(5), array(0), array(3), array<const std::int32_t>(1),
             array<const float>(2), cols, static_cast<int>(p.top_k));
         return;
+      case StepKernel::topk_softmax:
+        return p.experts <= 32 * step_cuda::kFewPerLane ? choose<V, step_cuda::kFewPerLane>()
+                                                        : choose<V, step_cuda::kManyPerLane>();
+      case StepKernel::topk_softmax_backward:
+        step_cuda::topk_softmax_backward<T, V>
+            <<<blocks_of_warps(), step_cuda::kFlatThreads, 0, stream>>>(
+                array(3), array<const std::int32_t>(0), array<const float>(1),
+                array<const float>(2), p.rows, static_cast<int>(p.experts),
+                static_cast<int>(p.top_k));
+        return;
       case StepKernel::cast_fp8:
       case StepKernel::cast_fp8_transpose:
         return;  // run() launches these
     }
+  }
+
+  // So many that each row has a warp.
+  [[nodiscard]] unsigned blocks_of_warps() const {
+    constexpr std::int64_t kWarps = step_cuda::kFlatThreads / 32;
+    return static_cast<unsigned>((problem_.rows + kWarps - 1) / kWarps);
+  }
+
+  template <int V, int kPerLane>
+  void choose() {
+    step_cuda::topk_softmax<T, V, kPerLane>
+        <<<blocks_of_warps(), step_cuda::kFlatThreads, 0, stream_.get()>>>(
+            array<std::int32_t>(1), array<float>(2), array(0), problem_.rows,
+            static_cast<int>(problem_.experts), static_cast<int>(problem_.top_k));
   }
 
   template <int V, bool kBackward>
@@ -295,6 +323,10 @@ std::string why_not(const StepProblem& problem) {
   }
   if (problem.kernel == StepKernel::rmsnorm_backward && problem.cols > kMostNormCols) {
     return "CUDA: rmsnorm_backward takes at most " + std::to_string(kMostNormCols) + " columns";
+  }
+  if (problem.kernel == StepKernel::topk_softmax && problem.experts > step_cuda::kMostExperts) {
+    return "CUDA: topk_softmax takes at most " + std::to_string(step_cuda::kMostExperts) +
+           " experts";
   }
   return why_no_gpu();
 }

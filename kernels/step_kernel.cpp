@@ -17,6 +17,10 @@ bool is_rope(StepKernel kernel) {
   return kernel == StepKernel::rope || kernel == StepKernel::rope_backward;
 }
 
+bool is_router(StepKernel kernel) {
+  return kernel == StepKernel::topk_softmax || kernel == StepKernel::topk_softmax_backward;
+}
+
 bool is_permute(StepKernel kernel) {
   return kernel == StepKernel::permute || kernel == StepKernel::permute_backward ||
          kernel == StepKernel::unpermute || kernel == StepKernel::unpermute_backward;
@@ -32,6 +36,9 @@ std::map<std::string, std::int64_t> sizes_of(const StepProblem& p) {
     case StepKernel::unpermute:
     case StepKernel::unpermute_backward:
       return {{"rows", p.rows}, {"cols", p.cols}, {"experts", p.experts}, {"top_k", p.top_k}};
+    case StepKernel::topk_softmax:
+    case StepKernel::topk_softmax_backward:
+      return {{"rows", p.rows}, {"experts", p.experts}, {"top_k", p.top_k}};
     case StepKernel::adamw:
       return {{"weights", p.weights}};
     default:
@@ -73,6 +80,10 @@ std::string_view to_string(StepKernel kernel) {
       return "unpermute";
     case StepKernel::unpermute_backward:
       return "unpermute_backward";
+    case StepKernel::topk_softmax:
+      return "topk_softmax";
+    case StepKernel::topk_softmax_backward:
+      return "topk_softmax_backward";
   }
   throw std::invalid_argument("no such kernel of a step");
 }
@@ -88,14 +99,15 @@ std::map<std::string, std::int64_t> step_shape(const StepProblem& p) {
     if (size < 1 || size > most) {
       refuse(name + ": expected 1 to " + std::to_string(most) + ", found " + std::to_string(size));
     }
-    if (name == "experts") continue;
+    if (name == "experts" && is_permute(p.kernel)) continue;  // of no array
     if (size > kMostElements / elements) refuse("too many elements");
     elements *= size;
   }
   if (is_rope(p.kernel) && p.head_dim % 2 != 0) refuse("head_dim is even");
   if (is_rope(p.kernel) && p.heads * p.head_dim > kMostIndex) refuse("too many heads");
-  if (is_permute(p.kernel) && p.top_k > p.experts) refuse("top_k is at most experts");
-  if (is_permute(p.kernel) && p.rows * p.top_k > kMostIndex) refuse("too many copies");
+  const bool has_top_k = is_permute(p.kernel) || is_router(p.kernel);
+  if (has_top_k && p.top_k > p.experts) refuse("top_k is at most experts");
+  if (has_top_k && p.rows * p.top_k > kMostIndex) refuse("too many copies");
   return sizes;
 }
 

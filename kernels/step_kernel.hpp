@@ -28,10 +28,17 @@
 // rope_backward      each pair of dy turned back
 // permute_backward   dx[r] = sum over j of dy[place[r,j]]
 // unpermute          y[r] = sum over j of w[r,j] x[place[r,j]]: experts' results, each weighted as
-// its
-//                    token's router says, in fp32
+//                    its token's router says, in fp32
 // unpermute_backward dx[place[r,j]] = w[r,j] dy[r], and of the weights, in fp32,
 //                    dw[r,j] = sum over c of dy[r,c] x[place[r,j],c]
+// topk_softmax       of a token's logits x[r] the top_k largest, in falling order, of equal ones
+// the
+//                    lower expert first: these experts chosen[r,j], and in fp32 their gates, a
+//                    softmax over the chosen logits alone, w[r,j] = exp(x[r,chosen[r,j]]) / sum
+//                    over i of exp(x[r,chosen[r,i]]): what a softmax over all becomes once the
+//                    chosen ones' gates are made to sum to 1 (Mixtral, Qwen3)
+// topk_softmax_backward  dx[r,chosen[r,j]] = w[r,j] (dw[r,j] - sum over i of w[r,i] dw[r,i]), 0 for
+//                    all other experts
 // A residual passes its gradient on as it is, and cross_entropy's comes with its loss.
 #pragma once
 
@@ -63,10 +70,12 @@ enum class StepKernel {
   rope_backward,
   permute_backward,
   unpermute,
-  unpermute_backward
+  unpermute_backward,
+  topk_softmax,
+  topk_softmax_backward
 };
 
-inline constexpr std::array<StepKernel, 15> kStepKernels = {StepKernel::rmsnorm,
+inline constexpr std::array<StepKernel, 17> kStepKernels = {StepKernel::rmsnorm,
                                                             StepKernel::swiglu,
                                                             StepKernel::rope,
                                                             StepKernel::cast_fp8,
@@ -80,7 +89,9 @@ inline constexpr std::array<StepKernel, 15> kStepKernels = {StepKernel::rmsnorm,
                                                             StepKernel::rope_backward,
                                                             StepKernel::permute_backward,
                                                             StepKernel::unpermute,
-                                                            StepKernel::unpermute_backward};
+                                                            StepKernel::unpermute_backward,
+                                                            StepKernel::topk_softmax,
+                                                            StepKernel::topk_softmax_backward};
 
 std::string_view to_string(StepKernel kernel);
 
@@ -90,8 +101,9 @@ struct StepProblem {
   std::int64_t rows = 0;                 // tokens
   std::int64_t cols = 0;                 // of y; cross_entropy: the vocabulary
   std::int64_t heads = 0, head_dim = 0;  // rope, instead of cols; head_dim is even
-  std::int64_t experts = 0, top_k = 0;   // permute, unpermute; top_k <= experts
-  std::int64_t weights = 0;              // adamw, instead of rows and cols
+  // permute, unpermute, topk_softmax (without cols); top_k <= experts
+  std::int64_t experts = 0, top_k = 0;
+  std::int64_t weights = 0;  // adamw, instead of rows and cols
 };
 
 // The sizes that the kernel has, by the names of the record: rows, cols, heads, head_dim, experts,

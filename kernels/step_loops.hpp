@@ -56,6 +56,18 @@ void unpermute_backward(Bf16* dx, float* dw, const Bf16* x, const Bf16* dy, cons
 void unpermute_backward(float* dx, float* dw, const float* x, const float* dy,
                         const RoutedRows& of);
 
+// A token's logits, and what was chosen of them, lie side by side: all point to the first row here.
+struct RouterRows {
+  std::int64_t rows, experts, top_k;
+};
+
+void topk_softmax(std::int32_t* chosen, float* w, const Bf16* x, const RouterRows& of);
+void topk_softmax(std::int32_t* chosen, float* w, const float* x, const RouterRows& of);
+void topk_softmax_backward(Bf16* dx, const std::int32_t* chosen, const float* w, const float* dw,
+                           const RouterRows& of);
+void topk_softmax_backward(float* dx, const std::int32_t* chosen, const float* w, const float* dw,
+                           const RouterRows& of);
+
 void residual_add(Bf16* y, const Bf16* a, const Bf16* b, std::int64_t count);
 void residual_add(float* y, const float* a, const float* b, std::int64_t count);
 

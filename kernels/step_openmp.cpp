@@ -151,6 +151,15 @@ class OpenMpStep final : public Operation {
       case StepKernel::unpermute_backward:
         return unpermute_backward(array(4, set, 0), array<float>(5, set, begin * p.top_k),
                                   array(0, set, 0), array(3, set, at), routed(set, begin, rows));
+      case StepKernel::topk_softmax:
+        return topk_softmax(array<std::int32_t>(1, set, begin * p.top_k),
+                            array<float>(2, set, begin * p.top_k), array(0, set, begin * p.experts),
+                            {rows, p.experts, p.top_k});
+      case StepKernel::topk_softmax_backward:
+        return topk_softmax_backward(
+            array(3, set, begin * p.experts), array<std::int32_t>(0, set, begin * p.top_k),
+            array<float>(1, set, begin * p.top_k), array<float>(2, set, begin * p.top_k),
+            {rows, p.experts, p.top_k});
     }
   }
 

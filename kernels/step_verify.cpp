@@ -1,68 +1,23 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Where the bounds come from, with u = 2^-24 of fp32, which all kernels compute in, and u_out of
-// the type they store (2^-8 for bf16):
-//
-// - An element that is stored may be off by u_out |y|, and by half the smallest step of its type.
-// - Each operation in fp32 adds u of its result, exp and division some more: 16 u covers the dozen
-//   of the longest chain (a sigmoid). Terms that cancel count with their own size.
-// - A sum of n terms: min(n, 4 sqrt(n)) u of the sum of their sizes, as verify.cpp derives it for
-//   products.
-// - exp(x - max): the rounded difference moves the exponential by u |x - max| of itself.
-// - A cast is compared by what it means: q s against x, with s as the kernel stored it. Half a step
-//   of e4m3 at x / s, and 4 u for a division by way of 1 / s; s itself may be off by 2 u.
-// - A permutation is exact.
+// The checks of a step's kernels against fp64; those of experts: step_verify_experts.cpp.
 #include "kernels/step_verify.hpp"
 
 #include "kernels/step_arrays.hpp"
+#include "kernels/step_verify_parts.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <stdexcept>
 
 namespace trainmeter {
 namespace {
 
-constexpr double kU = 0x1p-24;
-constexpr double kChain = 16 * kU;
-constexpr double kExact = std::numeric_limits<double>::min();
-constexpr double kInfinite = std::numeric_limits<double>::infinity();
+using namespace step_verify;
 
-// An array of bf16 or fp32.
-struct Values {
-  const void* data;
-  DType type;
-
-  double operator[](std::int64_t i) const {
-    if (type == DType::fp32) return static_cast<const float*>(data)[i];
-    return float_from_bf16(static_cast<const std::uint16_t*>(data)[i]);
-  }
-};
-
-double scaled(double found, double expected, double allowed) {
-  const double error = std::abs(found - expected) / allowed;
-  return std::isfinite(error) ? error : kInfinite;
-}
-
-double growth(std::int64_t terms) {
-  const auto n = static_cast<double>(terms);
-  return std::min(n, 4 * std::sqrt(n)) * kU;
-}
-
-template <class F>
-double worst_of(std::int64_t count, F error_of) {
-  double worst = 0;
-#pragma omp parallel for schedule(static) reduction(max : worst)
-  for (std::int64_t i = 0; i < count; ++i) worst = std::max(worst, error_of(i));
-  return worst;
-}
-
-class Reference {
+class Reference : Results {
  public:
-  Reference(const StepProblem& problem, const std::vector<const void*>& before,
-            const std::vector<const void*>& after)
-      : p_(problem), before_(before), after_(after) {}
+  using Results::Results;
 
   [[nodiscard]] double error() const {
     switch (p_.kernel) {
@@ -76,8 +31,6 @@ class Reference {
         return cast_rows();
       case StepKernel::cast_fp8_transpose:
         return std::max(cast_rows(), cast_columns());
-      case StepKernel::permute:
-        return worst_of(p_.rows * p_.top_k, [this](std::int64_t copy) { return permute(copy); });
       case StepKernel::residual_add:
         return worst_of(p_.rows * p_.cols, [this](std::int64_t i) { return residual_add(i); });
       case StepKernel::cross_entropy:
@@ -90,34 +43,18 @@ class Reference {
         return worst_of(p_.rows, [this](std::int64_t row) { return swiglu_backward(row); });
       case StepKernel::rope_backward:
         return worst_of(p_.rows * p_.heads, [this](std::int64_t head) { return rope(head, -1); });
+      case StepKernel::permute:
       case StepKernel::permute_backward:
-        return worst_of(p_.rows, [this](std::int64_t row) { return sum_of_copies(row, 2); });
       case StepKernel::unpermute:
-        return worst_of(p_.rows, [this](std::int64_t row) { return sum_of_copies(row, 3); });
       case StepKernel::unpermute_backward:
-        return worst_of(p_.rows * p_.top_k,
-                        [this](std::int64_t copy) { return unpermute_backward(copy); });
+      case StepKernel::topk_softmax:
+      case StepKernel::topk_softmax_backward:
+        return error_of_experts(p_, before_, after_);
     }
     throw std::invalid_argument("no such kernel of a step");
   }
 
  private:
-  [[nodiscard]] Values in(std::size_t array) const { return {before_[array], p_.dtype}; }
-  [[nodiscard]] Values out(std::size_t array) const { return {after_[array], p_.dtype}; }
-  [[nodiscard]] Values in_fp32(std::size_t array) const { return {before_[array], DType::fp32}; }
-  [[nodiscard]] Values out_fp32(std::size_t array) const { return {after_[array], DType::fp32}; }
-  [[nodiscard]] std::int32_t index(std::size_t array, std::int64_t i) const {
-    return static_cast<const std::int32_t*>(before_[array])[i];
-  }
-
-  // An output in p_.dtype whose exact value is `expected`.
-  [[nodiscard]] double stored(double found, double expected, double arithmetic) const {
-    const bool fp32 = p_.dtype == DType::fp32;
-    const double rounding =
-        (fp32 ? kU : 0x1p-8) * std::abs(expected) + (fp32 ? 0x1p-149 : 0x1p-134);
-    return scaled(found, expected, arithmetic + rounding);
-  }
-
   [[nodiscard]] double inverse_norm(std::int64_t row) const {
     const std::int64_t at = row * p_.cols;
     double squares = 0;
@@ -214,40 +151,6 @@ class Reference {
     return worst;
   }
 
-  // Into array `to`; with weights where that is unpermute's.
-  [[nodiscard]] double sum_of_copies(std::int64_t row, std::size_t to) const {
-    const bool weighted = p_.kernel == StepKernel::unpermute;
-    double worst = 0;
-    for (std::int64_t c = 0; c < p_.cols; ++c) {
-      double sum = 0;
-      double size = 0;
-      for (std::int64_t j = 0; j < p_.top_k; ++j) {
-        const std::int64_t i = row * p_.top_k + j;
-        const double copy = in(0)[index(1, i) * p_.cols + c] * (weighted ? in_fp32(2)[i] : 1);
-        sum += copy;
-        size += std::abs(copy);
-      }
-      worst = std::max(worst, stored(out(to)[row * p_.cols + c], sum, growth(p_.top_k + 1) * size));
-    }
-    return worst;
-  }
-
-  [[nodiscard]] double unpermute_backward(std::int64_t copy) const {
-    const std::int64_t row = copy / p_.top_k;
-    const std::int64_t at = index(1, copy) * p_.cols;
-    double sum = 0;
-    double size = 0;
-    double worst = 0;
-    for (std::int64_t c = 0; c < p_.cols; ++c) {
-      const double gradient = in(3)[row * p_.cols + c];
-      const double expected = in_fp32(2)[copy] * gradient;
-      worst = std::max(worst, stored(out(4)[at + c], expected, kU * std::abs(expected)));
-      sum += gradient * in(0)[at + c];
-      size += std::abs(gradient * in(0)[at + c]);
-    }
-    return std::max(worst, scaled(out_fp32(5)[copy], sum, growth(p_.cols + 1) * size + kExact));
-  }
-
   [[nodiscard]] double swiglu(std::int64_t row) const {
     double worst = 0;
     for (std::int64_t c = 0; c < p_.cols; ++c) {
@@ -329,16 +232,6 @@ class Reference {
     });
   }
 
-  [[nodiscard]] double permute(std::int64_t copy) const {
-    const std::int64_t from = copy / p_.top_k * p_.cols;
-    const std::int64_t to = index(1, copy) * p_.cols;
-    double worst = 0;
-    for (std::int64_t c = 0; c < p_.cols; ++c) {
-      worst = std::max(worst, scaled(out(2)[to + c], in(0)[from + c], kExact));
-    }
-    return worst;
-  }
-
   [[nodiscard]] double residual_add(std::int64_t i) const {
     const double y = in(0)[i] + in(1)[i];
     return stored(out(2)[i], y, kU * std::abs(y));
@@ -396,10 +289,6 @@ class Reference {
     }
     return worst;
   }
-
-  const StepProblem& p_;
-  const std::vector<const void*>& before_;
-  const std::vector<const void*>& after_;
 };
 
 }  // namespace

@@ -38,6 +38,10 @@ double step_kernel_bytes(std::string_view kernel, const std::map<std::string, st
   if (kernel == "rope" || kernel == "rope_backward") {
     return rows * size("head_dim") * (2 * size("heads") * element_bytes + 4);
   }
+  if (kernel == "topk_softmax")
+    return rows * size("experts") * element_bytes + 8 * rows * size("top_k");
+  if (kernel == "topk_softmax_backward")
+    return rows * size("experts") * element_bytes + 12 * rows * size("top_k");
   const double cols = size("cols");
   const double matrix = rows * cols;
   if (kernel == "rmsnorm") return (2 * matrix + cols) * element_bytes;

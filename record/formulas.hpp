@@ -36,12 +36,14 @@ double stream_bytes(std::string_view kernel, double array_bytes);
 // residual_add        3 r c e
 // cross_entropy       2 r c e + 8 r                  logits, gradient; target and loss
 // adamw               weights x adamw_bytes(e)
-// rmsnorm_backward    3 r c e + c e + 4 c            x, dy, dx, the weights and their gradient in
-// fp32 swiglu_backward     5 r c e                        gate, up and their gradients, dy
+// rmsnorm_backward    3 r c e + c e + 4 c            x, dy, dx, the weights, their gradient in fp32
+// swiglu_backward     5 r c e                        gate, up and their gradients, dy
 // rope_backward, permute_backward   as forward
 // unpermute           r c e (1 + top_k) + 8 r top_k  x, y, and for each copy its place and weight
 // unpermute_backward  r c e (1 + 2 top_k) + 12 r top_k    dy, x and dx; place, weight, gradient
-// std::invalid_argument for another kernel, std::out_of_range where a size is missing.
+// topk_softmax        r experts e + 8 r top_k        logits; for each chosen one its expert and
+// gate topk_softmax_backward  r experts e + 12 r top_k    the logits' gradient; expert, gate, its
+// gradient std::invalid_argument for another kernel, std::out_of_range where a size is missing.
 double step_kernel_bytes(std::string_view kernel, const std::map<std::string, std::int64_t>& shape,
                          double element_bytes);
 

@@ -80,7 +80,9 @@ const std::vector<std::string>& step_kernel_names() {
                                                   "rope_backward",
                                                   "permute_backward",
                                                   "unpermute",
-                                                  "unpermute_backward"};
+                                                  "unpermute_backward",
+                                                  "topk_softmax",
+                                                  "topk_softmax_backward"};
   return kNames;
 }
 

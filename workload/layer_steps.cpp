@@ -178,6 +178,11 @@ class Order {
          {"top_k", m_.moe->experts_per_token}});
   }
 
+  void choose(const char* operation) {
+    add("router", operation,
+        {{"rows", tokens()}, {"experts", m_.moe->experts}, {"top_k", m_.moe->experts_per_token}});
+  }
+
   // Tokens go to their experts, and what these make of them comes back summed by the router's
   // weights.
   void experts_forward() {
@@ -188,6 +193,7 @@ class Order {
       forward("shared_down");
     }
     forward("router");
+    choose("topk_softmax");
     permute("permute");
     forward("expert_up");
     activation("swiglu", copies(), m_.moe->expert_ffn);
@@ -203,6 +209,7 @@ class Order {
     activation("swiglu_backward", copies(), m_.moe->expert_ffn);
     backward("expert_up");
     permute("permute_backward");
+    choose("topk_softmax_backward");
     backward("router");
     sum();
     if (shared_width() > 0) {

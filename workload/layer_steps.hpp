@@ -27,7 +27,7 @@ struct LayerStep {
 
 struct LayerSteps {
   std::vector<LayerStep> forward, backward;
-  // Entries of the work list that are no steps: collectives, routing, an activation without a gate.
+  // Entries of the work list that are no steps: collectives, an activation without a gate.
   std::vector<std::string> left_out;
 };
 

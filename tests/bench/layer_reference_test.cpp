@@ -73,8 +73,8 @@ TEST(LayerReference, GradientsAreTheSlopesOfTheLoss) {
     const Tensors results = layer_reference(input);
     std::map<std::string, Tensor*> tensors = {{"x", &input.x}};
     for (auto& [name, weight] : input.weights) tensors[name] = &weight;
-    if (layer.share.kind == GemmGroup::moe) tensors["gates"] = &input.gates;
-    EXPECT_EQ(results.size(), tensors.size() + (layer.share.kind == GemmGroup::moe ? 2 : 1));
+    // And y; of experts the logits, and the gradients of the gates, which come into the router's.
+    EXPECT_EQ(results.size(), tensors.size() + (layer.share.kind == GemmGroup::moe ? 3 : 1));
     for (auto& [name, tensor] : tensors) {
       const Tensor& gradient = results.at("d_" + name);
       ASSERT_EQ(gradient.size(), tensor->size()) << layer.name << ": " << name;

@@ -99,7 +99,7 @@ TEST(LayerCases, ABlockOfExpertsHasTheShareOfOneOf64) {
   const Case& layer = list.cases[0];
   EXPECT_THAT(layer.name, HasSubstr("deepseek-v3/moe/rows:64/experts:4"));
   EXPECT_EQ(layer.shape.at("experts"), 4);
-  EXPECT_EQ(layer.notes.at("left_out"), "router ep_dispatch ep_combine");
+  EXPECT_EQ(layer.notes.at("left_out"), "ep_dispatch ep_combine");
   // What comes to its experts: 8 copies of 64 tokens, in 4 products.
   const auto up = std::ranges::find_if(layer.parts, [](const auto& ways) {
     return ways.front().shape.contains("groups") && ways.front().shape.at("k") == 7168;

@@ -62,7 +62,7 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
       cases({"--models=deepseek-v3", "--tokens=64",
              "--kernels=rmsnorm,swiglu,rope,cast_fp8,cast_fp8_transpose,permute,residual_add,"
              "cross_entropy,adamw,rmsnorm_backward,swiglu_backward,rope_backward,"
-             "permute_backward,unpermute,unpermute_backward"});
+             "permute_backward,unpermute,unpermute_backward,topk_softmax,topk_softmax_backward"});
   EXPECT_THAT(names(list),
               ElementsAre("rmsnorm/bf16/openmp/rows:64/cols:7168",
                           "rmsnorm/bf16/openmp/rows:64/cols:1536",  // of latent attention
@@ -84,7 +84,9 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
                           "rope_backward/bf16/openmp/rows:64/heads:129/head_dim:64",
                           "permute_backward/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
                           "unpermute/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
-                          "unpermute_backward/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8"));
+                          "unpermute_backward/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
+                          "topk_softmax/bf16/openmp/rows:64/experts:256/top_k:8",
+                          "topk_softmax_backward/bf16/openmp/rows:64/experts:256/top_k:8"));
   EXPECT_THAT(list.left_out, IsEmpty());
   EXPECT_DOUBLE_EQ(list.cases[0].bytes, (2.0 * 64 * 7168 + 7168) * 2);
   EXPECT_EQ(list.cases[0].shape,

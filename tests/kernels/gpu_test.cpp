@@ -161,37 +161,6 @@ TEST(Gpu, MemoryKernelsMoveEveryElement) {
   }
 }
 
-// Rows in whole packs of 16 bytes and not, parts of blocks and tiles, more than one block of a
-// grid.
-TEST(Gpu, KernelsOfAStepAreRight) {
-  NEEDS_GPU();
-  for (const DType type : {DType::bf16, DType::fp32}) {
-    for (const StepKernel kernel : kStepKernels) {
-      for (const Shape s : {Shape{1, 1, 1}, Shape{3, 127, 2}, Shape{130, 264, 16},
-                            Shape{257, 5000, 6}, Shape{1024, 7168, 8}}) {
-        const StepProblem problem = {.kernel = kernel,
-                                     .dtype = type,
-                                     .rows = s.m,
-                                     .cols = s.n,
-                                     .heads = 3,
-                                     .head_dim = 2 * s.k,
-                                     .experts = 3 * s.k,
-                                     .top_k = s.k,
-                                     .weights = s.m * s.n};
-        for (const std::int64_t rotate : {0, 1 << 20}) {
-          const auto operation = cuda_step().make(problem, {.rotate_bytes = rotate});
-          for (int round = 0; round < 2; ++round) {
-            const Check check = operation->verify();
-            EXPECT_TRUE(check.ok) << to_string(kernel) << " " << to_string(type) << " " << s.m
-                                  << "x" << s.n << ": " << check.error << " of " << check.bound;
-            for (int set = 0; set < operation->sets(); ++set) operation->run(set);
-          }
-        }
-      }
-    }
-  }
-}
-
 TEST(Gpu, GroupsAreProductsOfTheirOwn) {
   NEEDS_GPU();
   for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {

@@ -48,6 +48,11 @@ std::vector<StepProblem> problems(StepKernel kernel, DType type) {
     add({.rows = 1, .cols = 1, .experts = 1, .top_k = 1});
     add({.rows = 67, .cols = 33, .experts = 5, .top_k = 5});
     add({.rows = 300, .cols = 256, .experts = 64, .top_k = 6});
+  } else if (kernel == StepKernel::topk_softmax || kernel == StepKernel::topk_softmax_backward) {
+    add({.rows = 1, .experts = 1, .top_k = 1});
+    add({.rows = 67, .experts = 13, .top_k = 13});
+    add({.rows = 300, .experts = 256, .top_k = 8});
+    add({.rows = 11, .experts = 1000, .top_k = 40});
   } else if (kernel == StepKernel::adamw) {
     for (const std::int64_t weights : {1, 63, 100'003}) add({.weights = weights});
   } else {
@@ -157,6 +162,12 @@ struct Arrays {
         return unpermute(out<T>(3), in<T>(0), routed());
       case StepKernel::unpermute_backward:
         return unpermute_backward(out<T>(4), out<float>(5), in<T>(0), in<T>(3), routed());
+      case StepKernel::topk_softmax:
+        return topk_softmax(out<std::int32_t>(1), out<float>(2), in<T>(0),
+                            {p.rows, p.experts, p.top_k});
+      case StepKernel::topk_softmax_backward:
+        return topk_softmax_backward(out<T>(3), in<std::int32_t>(0), in<float>(1), in<float>(2),
+                                     {p.rows, p.experts, p.top_k});
     }
   }
 
@@ -188,6 +199,8 @@ std::size_t element_bytes(const StepProblem& p, std::size_t output) {
       return output == 2 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     case StepKernel::adamw:
       return output == 4 ? 2 : 4;
+    case StepKernel::topk_softmax:
+      return 4;
     case StepKernel::unpermute_backward:
       return output == 5 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     case StepKernel::rmsnorm_backward:
@@ -270,6 +283,11 @@ TEST(StepKernels, RefuseWhatTheyCannotDo) {
           StepProblem{.kernel = StepKernel::rope, .rows = 2, .heads = 2, .head_dim = 3},
           StepProblem{
               .kernel = StepKernel::permute, .rows = 2, .cols = 2, .experts = 2, .top_k = 3},
+          StepProblem{.kernel = StepKernel::topk_softmax, .rows = 2, .experts = 2, .top_k = 3},
+          StepProblem{.kernel = StepKernel::topk_softmax_backward,
+          .rows = 1 << 30,
+          .experts = 1 << 30,
+          .top_k = 1},
           StepProblem{.kernel = StepKernel::adamw, .rows = 2, .cols = 2}}) {
       EXPECT_THROW(backend.make(bad, {}), std::invalid_argument);
     }
@@ -452,6 +470,23 @@ TEST(StepLoops, UnpermuteByHand) {
   unpermute_backward(dx, dw, x, dy, of);
   EXPECT_THAT(dx, ::testing::ElementsAre(1, 2, 9, 12, 6, 8, 0.5, 1));
   EXPECT_THAT(dw, ::testing::ElementsAre(5, 5000, 1100, 110));
+}
+
+TEST(StepLoops, ATokensExpertsByHand) {
+  const float x[6] = {1, 3, 3, -2, 1 + std::log(3.0F), 2};
+  std::int32_t chosen[3];
+  float w[3];
+  topk_softmax(chosen, w, x, {1, 6, 3});
+  EXPECT_THAT(chosen, ::testing::ElementsAre(1, 2, 4));  // of equal ones the lower first
+  const float sum = 2 * std::exp(2.0F) + 3;
+  EXPECT_THAT(w, ::testing::Pointwise(::testing::FloatNear(1e-6F),
+                                      {std::exp(2.0F) / sum, std::exp(2.0F) / sum, 3 / sum}));
+  const float gates[2] = {0.25F, 0.75F};
+  const float d_gates[2] = {8, 4};  // 5 in the gates' mean
+  const std::int32_t two[2] = {3, 0};
+  float dx[5];
+  topk_softmax_backward(dx, two, gates, d_gates, {1, 5, 2});
+  EXPECT_THAT(dx, ::testing::ElementsAre(-0.75, 0, 0, 0.75, 0));
 }
 
 TEST(StepLoops, LargeValuesOverflowNothing) {

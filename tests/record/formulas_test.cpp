@@ -47,6 +47,10 @@ TEST(Formulas, StepKernelBytesCountEachOperandOnce) {
   EXPECT_DOUBLE_EQ(
       step_kernel_bytes("unpermute_backward", {{"rows", 10}, {"cols", 200}, {"top_k", 2}}, 2),
       10 * 200 * 2 * 5 + 10 * 2 * 12);
+  const Shape router = {{"rows", 10}, {"experts", 16}, {"top_k", 2}};
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("topk_softmax", router, 2), 10 * 16 * 2 + 10 * 2 * 8);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("topk_softmax_backward", router, 2),
+                   10 * 16 * 2 + 10 * 2 * 12);
   EXPECT_DOUBLE_EQ(
       step_kernel_bytes("permute", {{"rows", 10}, {"cols", 200}, {"experts", 8}, {"top_k", 2}}, 2),
       4000 + 2 * 4000 + 80);

@@ -62,6 +62,12 @@ void expect_the_work_list(const Model& model, const LayerShare& share) {
     if (std::ranges::find(steps.left_out, t.name) != steps.left_out.end()) continue;
     const double ours = bytes(t.half == Half::forward ? steps.forward : steps.backward, t.name);
     const double listed_bytes = traffic(work, t.name, t.half);
+    // In one kernel what the list takes to be several, each in the activations' type.
+    if (t.name == "router") {
+      EXPECT_LT(ours, listed_bytes) << model.id;
+      EXPECT_GT(ours, 0.2 * listed_bytes) << model.id;
+      continue;
+    }
     // At least the list's, which takes neighbours to be fused and leaves tables out.
     EXPECT_GE(ours, 0.999 * listed_bytes) << model.id << " " << t.name;
     EXPECT_LE(ours, 1.55 * listed_bytes) << model.id << " " << t.name;
@@ -125,15 +131,14 @@ TEST(LayerSteps, LatentAttentionHasNormsBetweenItsProjections) {
 TEST(LayerSteps, WhatNoKernelDoesIsNamed) {
   EXPECT_THAT(layer_steps(small_gpt(), kTwoSequencesOf16).left_out, ElementsAre("activation"));
   const LayerShare share = {.kind = GemmGroup::moe, .sequences = 2, .seq_len = 16, .ep = 4};
-  EXPECT_THAT(layer_steps(small_mla(), share).left_out,
-              ElementsAre("router", "ep_dispatch", "ep_combine"));
+  EXPECT_THAT(layer_steps(small_mla(), share).left_out, ElementsAre("ep_dispatch", "ep_combine"));
 }
 
 TEST(LayerSteps, DeepSeeksBlockOnOneOf64GpusInFp8) {
   const LayerSteps steps =
       layer_steps(published("deepseek-v3"),
                   {.kind = GemmGroup::moe, .seq_len = 4096, .ep = 64, .precision = "fp8"});
-  EXPECT_EQ(steps.forward.size(), 32U);
+  EXPECT_EQ(steps.forward.size(), 33U);
   const auto first = names(steps.forward);
   EXPECT_EQ(std::ranges::count(first, "cast_fp8_transpose"), 9);
   EXPECT_EQ(std::ranges::count(names(steps.backward), "cast_fp8_transpose"), 9);

@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The checks of what moves tokens to experts and back, and of the router.
+#include "kernels/step_verify_parts.hpp"
+
+#include <numeric>
+#include <stdexcept>
+
+namespace trainmeter::step_verify {
+namespace {
+
+class Experts : Results {
+ public:
+  using Results::Results;
+
+  [[nodiscard]] double error() const {
+    switch (p_.kernel) {
+      case StepKernel::permute:
+        return worst_of(p_.rows * p_.top_k, [this](std::int64_t copy) { return permute(copy); });
+      case StepKernel::permute_backward:
+        return worst_of(p_.rows, [this](std::int64_t row) { return sum_of_copies(row, 2); });
+      case StepKernel::unpermute:
+        return worst_of(p_.rows, [this](std::int64_t row) { return sum_of_copies(row, 3); });
+      case StepKernel::unpermute_backward:
+        return worst_of(p_.rows * p_.top_k,
+                        [this](std::int64_t copy) { return unpermute_backward(copy); });
+      case StepKernel::topk_softmax:
+        return worst_of(p_.rows, [this](std::int64_t row) { return topk_softmax(row); });
+      case StepKernel::topk_softmax_backward:
+        return worst_of(p_.rows, [this](std::int64_t row) { return topk_softmax_backward(row); });
+      default:
+        throw std::invalid_argument("not a kernel of experts");
+    }
+  }
+
+ private:
+  [[nodiscard]] double permute(std::int64_t copy) const {
+    const std::int64_t from = copy / p_.top_k * p_.cols;
+    const std::int64_t to = index(1, copy) * p_.cols;
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      worst = std::max(worst, scaled(out(2)[to + c], in(0)[from + c], kExact));
+    }
+    return worst;
+  }
+
+  // Into array `to`; with weights where that is unpermute's.
+  [[nodiscard]] double sum_of_copies(std::int64_t row, std::size_t to) const {
+    const bool weighted = p_.kernel == StepKernel::unpermute;
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      double sum = 0;
+      double size = 0;
+      for (std::int64_t j = 0; j < p_.top_k; ++j) {
+        const std::int64_t i = row * p_.top_k + j;
+        const double copy = in(0)[index(1, i) * p_.cols + c] * (weighted ? in_fp32(2)[i] : 1);
+        sum += copy;
+        size += std::abs(copy);
+      }
+      worst = std::max(worst, stored(out(to)[row * p_.cols + c], sum, growth(p_.top_k + 1) * size));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double unpermute_backward(std::int64_t copy) const {
+    const std::int64_t row = copy / p_.top_k;
+    const std::int64_t at = index(1, copy) * p_.cols;
+    double sum = 0;
+    double size = 0;
+    double worst = 0;
+    for (std::int64_t c = 0; c < p_.cols; ++c) {
+      const double gradient = in(3)[row * p_.cols + c];
+      const double expected = in_fp32(2)[copy] * gradient;
+      worst = std::max(worst, stored(out(4)[at + c], expected, kU * std::abs(expected)));
+      sum += gradient * in(0)[at + c];
+      size += std::abs(gradient * in(0)[at + c]);
+    }
+    return std::max(worst, scaled(out_fp32(5)[copy], sum, growth(p_.cols + 1) * size + kExact));
+  }
+
+  // The very experts: that logits are compared as they are makes the choice exact.
+  [[nodiscard]] double topk_softmax(std::int64_t row) const {
+    const std::int64_t at = row * p_.experts;
+    std::vector<std::int64_t> order(static_cast<std::size_t>(p_.experts));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::int64_t a, std::int64_t b) { return in(0)[at + a] > in(0)[at + b]; });
+    const double most = in(0)[at + order.front()];
+    const auto below = [&](std::int64_t j) {
+      return most - in(0)[at + order[static_cast<std::size_t>(j)]];
+    };
+    double sum = 0;
+    double spread = 0;  // how far the exponents' rounding moves the sum
+    for (std::int64_t j = 0; j < p_.top_k; ++j) {
+      sum += std::exp(-below(j));
+      spread += below(j) * std::exp(-below(j));
+    }
+    double worst = 0;
+    for (std::int64_t j = 0; j < p_.top_k; ++j) {
+      const std::int64_t i = row * p_.top_k + j;
+      const std::int32_t chosen = static_cast<const std::int32_t*>(after_[1])[i];
+      if (chosen != order[static_cast<std::size_t>(j)]) return kInfinite;
+      const double gate = std::exp(-below(j)) / sum;
+      const double allowed = growth(p_.top_k) + kChain + kU * (spread / sum + below(j));
+      worst = std::max(worst, scaled(out_fp32(2)[i], gate, allowed * gate + kExact));
+    }
+    return worst;
+  }
+
+  [[nodiscard]] double topk_softmax_backward(std::int64_t row) const {
+    const std::int64_t first = row * p_.top_k;
+    double mean = 0;
+    double size = 0;
+    for (std::int64_t i = first; i < first + p_.top_k; ++i) {
+      mean += in_fp32(1)[i] * in_fp32(2)[i];
+      size += std::abs(in_fp32(1)[i] * in_fp32(2)[i]);
+    }
+    std::vector<double> expected(static_cast<std::size_t>(p_.experts));
+    std::vector<double> allowed(expected.size());
+    for (std::int64_t i = first; i < first + p_.top_k; ++i) {
+      const auto e = static_cast<std::size_t>(index(0, i));
+      const double w = in_fp32(1)[i];
+      const double dw = in_fp32(2)[i];
+      expected[e] = w * (dw - mean);
+      allowed[e] = std::abs(w) * (4 * kU * std::abs(dw) + (growth(p_.top_k) + 4 * kU) * size);
+    }
+    double worst = 0;
+    for (std::int64_t e = 0; e < p_.experts; ++e) {
+      worst = std::max(worst,
+                       stored(out(3)[row * p_.experts + e], expected[static_cast<std::size_t>(e)],
+                              allowed[static_cast<std::size_t>(e)]));
+    }
+    return worst;
+  }
+};
+
+}  // namespace
+
+double error_of_experts(const StepProblem& problem, const std::vector<const void*>& before,
+                        const std::vector<const void*>& after) {
+  return Experts(problem, before, after).error();
+}
+
+}  // namespace trainmeter::step_verify
