@@ -36,7 +36,7 @@ constexpr double kCollectiveStart = 30e-6;
 // A ring with one GPU a node goes through one NIC: NCCL opens 2 to 4 channels for it, of the 8 to
 // 16 that rings over all GPUs and NICs of a node have.
 constexpr double kOneNicChannels = 0.25;
-constexpr double kReferencePower = 700;  // watts of the cards that the Hopper factors are about
+constexpr double kReferencePower = 700;  // watts of the cards that most published figures are of
 
 // As a record names what a pass multiplies.
 const char* layout_of(Pass pass) {
@@ -121,7 +121,7 @@ class Biller {
       return p.operation == "gemm" && p.dtype == rates_.low() && p.layout == "tn";
     });
     const auto cap = run_.context.power_cap_w ? run_.context.power_cap_w : system_.power_w;
-    const double known = book_.cap_held(rates_.low());  // what is measured holds under its own cap
+    const double known = book_.cap_held(rates_.low());
     const double held = known > 0 ? known : kReferencePower;
     if ((is_hopper(system_) || known > 0) && cap && *cap < held) {
       power_ = power_share(*cap, held);
@@ -226,8 +226,8 @@ class Biller {
         out.fixed_s = times * (ours->start_s + c.node_bytes / ours->bus_bytes_per_s);
       } else if (system_.nvlink_bytes_per_s) {
         out.node_s = times * c.node_bytes / *system_.nvlink_bytes_per_s;
-        out.fixed_s = times * (others && others->ranks <= system_.gpus_per_node ? others->start_s
-                                                                                : kCollectiveStart);
+        const bool within = others && others->one_node && others->ranks <= system_.gpus_per_node;
+        out.fixed_s = times * (within ? others->start_s : kCollectiveStart);
       } else {
         assume(fmt::format("{} is left out: no link bandwidth is known for it", c.name));
       }

@@ -35,16 +35,25 @@ struct Linear {
   Eigen::MatrixXd slope;
 };
 
-double log_step(const ScoredRun& row, const std::vector<StepSampler>& samplers,
+// A published step beside the ways that a fit finds likely.
+struct WeighedRow {
+  const ScoredRun* row;
+  std::vector<Candidate> ways;
+};
+using RowList = std::vector<WeighedRow>;
+
+void weigh(RowList& rows, const FactorValues& factors) {
+  for (WeighedRow& row : rows) row.ways = weighed(row.row->ways, factors);
+}
+
+double log_step(const WeighedRow& row, const std::vector<StepSampler>& samplers,
                 const FactorValues& factors) {
   double out = 0;
   for (std::size_t c = 0; c < samplers.size(); ++c) {
-    out += row.candidates[c].weight * std::log(samplers[c](factors, {}));
+    out += row.ways[c].weight * std::log(samplers[c](factors, {}));
   }
   return out;
 }
-
-using RowList = std::vector<const ScoredRun*>;
 
 Linear linearise(const RowList& rows, const Eigen::VectorXd& at_logs) {
   constexpr double kStep = 1e-3;
@@ -52,11 +61,11 @@ Linear linearise(const RowList& rows, const Eigen::VectorXd& at_logs) {
   Linear out{Eigen::VectorXd(n), Eigen::MatrixXd(n, kN)};
   const FactorValues centre = values_of(at_logs);
   for (Eigen::Index r = 0; r < n; ++r) {
-    const ScoredRun& row = *rows[static_cast<std::size_t>(r)];
+    const WeighedRow& row = rows[static_cast<std::size_t>(r)];
     std::vector<StepSampler> samplers;
-    for (const Candidate& c : row.candidates) samplers.emplace_back(c.bill, centre);
+    for (const Candidate& c : row.ways) samplers.emplace_back(c.bill, centre);
     const double base = log_step(row, samplers, centre);
-    out.error[r] = base - std::log(row.published_s);
+    out.error[r] = base - std::log(row.row->published_s);
     for (Eigen::Index f = 0; f < kN; ++f) {
       FactorValues moved = centre;
       moved[static_cast<std::size_t>(f)] *= std::exp(kStep);
@@ -70,7 +79,7 @@ class Fit {
  public:
   Fit(const RowList& rows, const FactorTable& factors)
       : rows_(rows), prior_(prior_belief(factors)) {
-    for (const ScoredRun* row : rows) count_[row->run.family] += 1;
+    for (const WeighedRow& row : rows) count_[row.row->run.family] += 1;
     mean_ = Eigen::Map<const Eigen::VectorXd>(prior_.log_mean.data(), kN);
     precision_ = Eigen::VectorXd(kN);
     for (Eigen::Index i = 0; i < kN; ++i) {
@@ -86,7 +95,7 @@ class Fit {
     Eigen::MatrixXd normal = precision_.asDiagonal();
     Eigen::VectorXd right = precision_.cwiseProduct(mean_ - from);
     for (Eigen::Index r = 0; r < linear.error.size(); ++r) {
-      const std::string& its = rows_[static_cast<std::size_t>(r)]->run.family;
+      const std::string& its = rows_[static_cast<std::size_t>(r)].row->run.family;
       if (its == family) continue;
       const double rows = count_.at(its);
       // A row far off has a cause that the model lacks: it counts for less (Huber's weight).
@@ -154,37 +163,41 @@ Belief fitted(const Rows& all, const FactorTable& factors,
               const std::optional<std::string>& without) {
   RowList rows;
   for (const ScoredRun& row : all.scored) {
-    if (row.run.family != without) rows.push_back(&row);
+    if (row.run.family != without) rows.push_back({&row, {}});
   }
   const Fit fit(rows, factors);
   Eigen::VectorXd point = fit.start();
   Belief out;
-  // First the centres; then once more with what sampling adds to them, since medians are reported.
+  // First the centres, of ways as the priors weigh them; then twice more as the fit before weighs
+  // them, and with what sampling adds to the centres, since medians are reported.
+  weigh(rows, values_of(point));
   Eigen::VectorXd shift = Eigen::VectorXd::Zero(static_cast<Eigen::Index>(rows.size()));
-  for (int round = 0; round < 2; ++round) {
+  constexpr int kRounds = 3;
+  for (int round = 0; round < kRounds; ++round) {
     for (int i = 0; i < kIterations; ++i) {
       Linear linear = linearise(rows, point);
       linear.error += shift;
       out = fit.solve(linear, point, std::nullopt);
       point = logs_of(out);
     }
-    if (round > 0) break;
+    if (round + 1 == kRounds) break;
+    weigh(rows, out.medians());
     for (std::size_t r = 0; r < rows.size(); ++r) {
-      shift[static_cast<Eigen::Index>(r)] = median_shift(rows[r]->candidates, out, {});
+      shift[static_cast<Eigen::Index>(r)] = median_shift(rows[r].ways, out, {});
     }
   }
 
   Linear linear = linearise(rows, point);
   linear.error += shift;
   std::map<std::string, std::vector<Residual>> errors;
-  for (const ScoredRun* row : rows) errors[row->run.family];
+  for (const WeighedRow& row : rows) errors[row.row->run.family];
   for (auto& [family, residuals] : errors) {
     const Belief belief = fit.solve(linear, point, family);
     const Eigen::Map<const Eigen::MatrixXd> c(belief.log_covariance.data(), kN, kN);
     for (std::size_t r = 0; r < rows.size(); ++r) {
-      if (rows[r]->run.family != family) continue;
+      if (rows[r].row->run.family != family) continue;
       const Eigen::RowVectorXd slope = linear.slope.row(static_cast<Eigen::Index>(r));
-      residuals.push_back({log_error(*rows[r], belief) + shift[static_cast<Eigen::Index>(r)],
+      residuals.push_back({log_error(*rows[r].row, belief) + shift[static_cast<Eigen::Index>(r)],
                            (slope * c * slope.transpose())(0, 0)});
     }
   }
@@ -209,7 +222,7 @@ std::optional<std::string> why_not(const Run& run) {
 
 }  // namespace
 
-Rows published_rows(const Library& library, const FactorTable& factors) {
+Rows published_rows(const Library& library) {
   Rows out;
   std::map<std::string, RateBook> books;
   for (const std::string& id : library.ids("runs")) {
@@ -221,8 +234,8 @@ Rows published_rows(const Library& library, const FactorTable& factors) {
     RateBook& book = books[run.system->id];
     if (book.points().empty()) book.add_published(library, *run.system);
     try {
-      ScoredRun row{.run = run, .published_s = 0, .null_s = 0, .candidates = {}};
-      row.candidates = candidates(run, *run.system, book, factors.medians());
+      ScoredRun row{.run = run, .published_s = 0, .null_s = 0, .ways = {}};
+      row.ways = possible_ways(run, *run.system, book);
       const double peak = run.published.mfu_peak_flops.value_or(run.system->peak_flops.at("bf16"));
       row.published_s = *published_step_time(run, peak);
       row.null_s = *null_step_s(run, *run.system, book);
@@ -235,9 +248,8 @@ Rows published_rows(const Library& library, const FactorTable& factors) {
 }
 
 double log_error(const ScoredRun& row, const Belief& belief) {
-  FactorValues factors{};
-  for (std::size_t i = 0; i < kFactors; ++i) factors[i] = std::exp(belief.log_mean[i]);
-  return std::log(central_step_s(row.candidates, factors) / row.published_s);
+  const FactorValues factors = belief.medians();
+  return std::log(central_step_s(weighed(row.ways, factors), factors) / row.published_s);
 }
 
 Calibration calibrate(const Rows& rows, const FactorTable& factors) {

@@ -17,7 +17,7 @@ struct ScoredRun {
   Run run;
   double published_s = 0;
   double null_s = 0;
-  std::vector<Candidate> candidates;
+  std::vector<Candidate> ways;  // possible_ways(): their weights follow from a fit's factors
 };
 
 struct UnscoredRun {
@@ -31,7 +31,7 @@ struct Rows {
 
 // Every published run: with its bill, or with the reason why it has none. Whole-run hours are not
 // scored as steps: they hold restarts and evaluation.
-Rows published_rows(const Library& library, const FactorTable& factors);
+Rows published_rows(const Library& library);
 
 Calibration calibrate(const Rows& rows, const FactorTable& factors);
 

@@ -72,10 +72,8 @@ std::vector<Choice> fitting(const Run& run, const System& system) {
 
 }  // namespace
 
-std::vector<Candidate> candidates(const Run& run, const System& system, const RateBook& book,
-                                  const FactorValues& factors) {
+std::vector<Candidate> possible_ways(const Run& run, const System& system, const RateBook& book) {
   std::vector<Candidate> out;
-  std::vector<double> times;
   // Megatron overlaps tensor-parallel traffic with Transformer Engine's kernels, which came with
   // Hopper.
   const bool never_tp = run.stack == "megatron" && architecture(system) == "ampere" &&
@@ -90,10 +88,15 @@ std::vector<Candidate> candidates(const Run& run, const System& system, const Ra
       if (stacks.size() > 1) {
         c.notes.push_back("attention kernel isn't printed: " + stack.attention + " assumed");
       }
-      times.push_back(step_time(c.bill, factors).total_s);
       out.push_back(std::move(c));
     }
   }
+  return out;
+}
+
+std::vector<Candidate> weighed(std::vector<Candidate> out, const FactorValues& factors) {
+  std::vector<double> times;
+  for (const Candidate& c : out) times.push_back(step_time(c.bill, factors).total_s);
   // What a stack could overlap and which kernels it had were no choice of whoever ran it: each
   // answer keeps its weight.
   const auto given = [&](std::size_t i) {
@@ -128,6 +131,11 @@ std::vector<Candidate> candidates(const Run& run, const System& system, const Ra
   for (Candidate& c : out) c.weight /= sum;
   std::ranges::stable_sort(out, std::ranges::greater{}, &Candidate::weight);
   return out;
+}
+
+std::vector<Candidate> candidates(const Run& run, const System& system, const RateBook& book,
+                                  const FactorValues& factors) {
+  return weighed(possible_ways(run, system, book), factors);
 }
 
 }  // namespace trainmeter

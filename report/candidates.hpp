@@ -17,11 +17,18 @@ struct Candidate {
   std::vector<std::string> notes;
 };
 
-// What fits the system's memory, with the least recomputation that fits where that isn't printed.
-// Whoever ran it chose among the fast ones: a candidate's weight halves with every kTuning by which
-// `factors` make it slower than the fastest. BadInput where nothing fits (names the largest part)
+// What fits the system's memory, with the least recomputation that fits where that isn't printed,
+// each with its weight before times are known. BadInput where nothing fits (names the largest part)
 // or an input is missing.
+std::vector<Candidate> possible_ways(const Run& run, const System& system, const RateBook& book);
+
+// Whoever ran it chose among the fast ones: a candidate's weight halves with every kTuning by which
+// `factors`, those that its step is predicted with, make it slower than the fastest. Those of next
+// to no weight are left out, the others in falling order.
 constexpr double kTuning = 0.05;
+std::vector<Candidate> weighed(std::vector<Candidate> ways, const FactorValues& factors);
+
+// Both in turn.
 std::vector<Candidate> candidates(const Run& run, const System& system, const RateBook& book,
                                   const FactorValues& factors);
 

@@ -101,9 +101,8 @@ double DeviceRates::best_gemm(const std::string& dtype) const {
 // be slower than what a stack has: there it stands only where it is no slower than what is
 // assumed.
 Rate DeviceRates::attention(bool forward, const std::string& backend, const Core& core) const {
-  const std::string precision = run_.attention_precision == "fp8" ? "fp8"
-                                : run_.precision == "fp8"         ? "bf16"
-                                                                  : run_.precision;
+  const std::string precision =
+      run_.attention_precision.value_or(run_.precision == "fp8" ? "bf16" : run_.precision);
   const AttentionShape shape{.seq_len = core.seq_len,
                              .head_dim = core.head_dim,
                              .value_dim = core.value_dim,
@@ -117,8 +116,9 @@ Rate DeviceRates::attention(bool forward, const std::string& backend, const Core
   const auto point = book_.best_gemm(dtype);
   const bool projected = point && !point->projection.empty();
   assume_(
-      fmt::format("no attention kernel is known for this device: {:.2f} of the best {} GEMM rate",
-                  kAttentionOfGemm, dtype));
+      fmt::format("no attention kernel in {} is known for this device: {:.2f} of the best {} GEMM "
+                  "rate",
+                  precision, kAttentionOfGemm, dtype));
   return Rate{.value = assumed,
               .noise = point ? point->noise : 0.05,
               .shape = 0.15,

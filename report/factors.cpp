@@ -66,6 +66,12 @@ double FactorPrior::log_sigma() const {
   return std::log(high / low) / kSigmasOf90Percent;
 }
 
+FactorValues Belief::medians() const {
+  FactorValues out{};
+  for (std::size_t i = 0; i < kFactors; ++i) out[i] = std::exp(log_mean[i]);
+  return out;
+}
+
 FactorValues FactorTable::medians() const {
   FactorValues out{};
   for (std::size_t i = 0; i < kFactors; ++i) out[i] = priors[i].median;

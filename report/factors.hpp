@@ -74,6 +74,7 @@ struct Belief {
   FactorValues log_mean{};
   std::vector<double> log_covariance;  // kFactors x kFactors, row by row
   double form_sigma = 0;
+  [[nodiscard]] FactorValues medians() const;
 };
 
 Belief prior_belief(const FactorTable& table);

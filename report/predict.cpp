@@ -238,11 +238,26 @@ std::vector<std::pair<std::string, double>> sensitivities(const Sampled& sampled
   return out;
 }
 
+std::vector<std::pair<std::string, double>> breakdown(const std::vector<Candidate>& candidates,
+                                                      const FactorValues& centre, double median_s) {
+  std::vector<std::pair<std::string, double>> out;
+  double sum = 0;
+  for (const Candidate& c : candidates) {
+    for (const auto& [part, seconds] : step_time(c.bill, centre).breakdown_s) {
+      auto same = std::ranges::find(out, part, &std::pair<std::string, double>::first);
+      if (same == out.end()) same = out.insert(out.end(), {part, 0});
+      same->second += c.weight * seconds;
+      sum += c.weight * seconds;
+    }
+  }
+  for (auto& [part, seconds] : out) seconds *= median_s / sum;
+  return out;
+}
+
 void explain(Prediction& out, const std::vector<Candidate>& candidates,
              const FactorValues& centre) {
   const Candidate& likeliest = candidates.front();
   const StepTime step = step_time(likeliest.bill, centre);
-  out.breakdown_s = step.breakdown_s;
   out.rates = likeliest.bill.rates;
   for (UsedRate& used : out.rates) used.share /= step.total_s;
   std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
@@ -255,15 +270,11 @@ void explain(Prediction& out, const std::vector<Candidate>& candidates,
   for (const std::string& note : likeliest.notes) out.assumptions.push_back(note);
 }
 
-FactorValues values_of(const Belief& belief) {
-  return exponentials(belief.log_mean);
-}
-
 }  // namespace
 
 double median_shift(const std::vector<Candidate>& candidates, const Belief& belief,
                     const PredictOptions& options) {
-  const FactorValues centre = values_of(belief);
+  const FactorValues centre = belief.medians();
   return std::log(middle(sample(candidates, belief, centre, options).step) /
                   central_step_s(candidates, centre));
 }
@@ -312,8 +323,8 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
                    run, system);
   }
   const Belief& belief = knowledge.calibration.for_family(run.family);
-  const FactorValues centre = values_of(belief);
-  const std::vector<Candidate> ways = candidates(run, system, book, knowledge.factors.medians());
+  const FactorValues centre = belief.medians();
+  const std::vector<Candidate> ways = candidates(run, system, book, centre);
 
   Prediction out;
   out.run_id = run.id;
@@ -352,6 +363,7 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   out.flops_per_step = facts.tokens_per_step * facts.flops_per_token;
   out.mfu_peak_flops = facts.peak;
   out.estimates = estimates_from(sampled.step, facts);
+  out.breakdown_s = breakdown(ways, centre, out.estimates.step_time_s.p50);
   if (const auto null_time = null_step_s(run, system, book)) {
     out.null_model = estimates_from({*null_time}, facts);
   }

@@ -37,7 +37,8 @@ struct Prediction {
   RunEstimates null_model;              // see null_step_s
   std::optional<Estimate> slot_time_s;  // one micro-batch forward and backward in the median stage,
                                         // where there is a pipeline
-  // Of the step in the likeliest layout with every input at its middle; adds up to that step.
+  // Adds up to the median step: parts with every input at its middle, averaged over the plausible
+  // layouts and scaled to it.
   std::vector<std::pair<std::string, double>> breakdown_s;
   // Input, share of the variance of log step time that it explains by itself.
   std::vector<std::pair<std::string, double>> moves_most;

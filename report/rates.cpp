@@ -39,13 +39,17 @@ Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
           .shape = shape,
           .origin = point.origin,
           .how = how_of(point, fit),
-          .basis = point.published ? Basis::published : Basis::measured};
+          .basis = point.published             ? Basis::published
+                   : point.transferred.empty() ? Basis::measured
+                                               : Basis::projected};
 }
 
 std::string_view to_string(Basis basis) {
   switch (basis) {
     case Basis::measured:
       return "measured";
+    case Basis::projected:
+      return "projected";
     case Basis::published:
       return "published";
     case Basis::datasheet:
@@ -141,15 +145,18 @@ void RateBook::add_published(const Library& library, const System& system) {
     for (const std::string& id : ids) {
       const Micro& micro = library.micro(id);
       if ((micro.system == system.id) != own) continue;
+      const System measured_on = library.system(micro.system);
       std::vector<RatePoint> points, later;
       for (const MicroFigure& figure : micro.figures) {
         // What a stack's collectives make of other links is a factor of the model.
         if (figure.refuted || (!own && figure.bus_bytes_per_s)) continue;
-        (figure.predicts ? points : later).push_back(point_of(figure));
+        RatePoint point = point_of(figure);
+        point.one_node = point.ranks <= measured_on.gpus_per_node;
+        (figure.predicts ? points : later).push_back(std::move(point));
       }
       // Published figures print no power: who uses them applies the cap. The factors were
       // calibrated with GEMMs as they are.
-      const System from = own ? system : library.system(micro.system);
+      const System& from = own ? system : measured_on;
       const TransferOptions options{.farthest = Nearness::same_chip,
                                     .power = false,
                                     .gemm_shapes = false,
@@ -165,7 +172,8 @@ void RateBook::add_published(const Library& library, const System& system) {
 
 double RateBook::cap_held(const std::string& dtype) const {
   const auto best = best_gemm(dtype);
-  if (!best || best->published) return 0;
+  if (best && best->published && !best->transferred.empty()) return 0;
+  if (!best || best->published) return device_.power_w.value_or(0);
   return best->cap_w > 0 ? best->cap_w : device_.power_w.value_or(0);
 }
 
@@ -349,7 +357,10 @@ std::optional<RateBook::Sweep> RateBook::sweep(std::string_view collective, bool
     per_byte = x1 / xx;
   }
   if (!(per_byte > 0)) return std::nullopt;
-  return Sweep{.start_s = start, .bus_bytes_per_s = 1 / per_byte, .ranks = ranks};
+  return Sweep{.start_s = start,
+               .bus_bytes_per_s = 1 / per_byte,
+               .ranks = ranks,
+               .one_node = std::ranges::all_of(points, &RatePoint::one_node)};
 }
 
 std::optional<Rate> RateBook::bus(std::string_view collective, double bytes) const {

@@ -20,8 +20,9 @@
 
 namespace trainmeter {
 
-// What a rate rests on. Assumed: a share of another kernel's rate.
-enum class Basis { measured, published, datasheet, assumed };
+// What a rate rests on. Projected: measured by the user's records, on another chip
+// (report/transfer.hpp). Assumed: a share of another kernel's rate.
+enum class Basis { measured, projected, published, datasheet, assumed };
 std::string_view to_string(Basis basis);
 
 // A rate with its relative uncertainties (standard deviations of its logarithm).
@@ -55,6 +56,7 @@ struct RatePoint {
   std::int64_t queries = 0;
   bool causal = true;
   std::int64_t ranks = 1;
+  bool one_node = true;  // no more ranks than a node had where it was measured, as far as is known
   double value = 0;
   double noise = 0;
   std::string name;  // of the case, or the published id
@@ -103,8 +105,8 @@ class RateBook {
                                          std::int64_t m, std::int64_t n, std::int64_t k,
                                          std::int64_t groups = 1) const;
   // FLOP/s of the causal attention core, counted as its makers do (half the square; backward 2.5 x
-  // forward): `backend`'s at the nearest head widths and grouping of heads, interpolated between
-  // sequence lengths. Published figures are of 16 bits; measured ones are taken in `dtype`.
+  // forward): `backend`'s in `dtype` (fp16 and bf16 are one) at the nearest head widths and
+  // grouping of heads, interpolated between sequence lengths.
   [[nodiscard]] std::optional<Rate> attention(bool forward, std::string_view backend,
                                               std::string_view dtype,
                                               const AttentionShape& shape) const;
@@ -122,6 +124,7 @@ class RateBook {
   struct Sweep {
     double start_s = 0, bus_bytes_per_s = 0;
     std::int64_t ranks = 0;
+    bool one_node = true;  // as far as is known
   };
   [[nodiscard]] std::optional<Sweep> sweep(std::string_view collective, bool published) const;
   // Bus bandwidth at the nearest payload, in bytes/s.
@@ -131,7 +134,8 @@ class RateBook {
   [[nodiscard]] std::optional<RatePoint> best_gemm(const std::string& dtype) const;
   // The same with the published ones that are too late to predict with: the ceiling.
   [[nodiscard]] std::optional<RatePoint> best_known_gemm(const std::string& dtype) const;
-  // The power cap that rates of this dtype hold under; 0 where that isn't known.
+  // The power cap that rates of this dtype hold under: the device's own, whose figures, or a share
+  // of whose datasheet, they are; else the one they were projected to. 0 where that isn't known.
   [[nodiscard]] double cap_held(const std::string& dtype) const;
   [[nodiscard]] const std::vector<RatePoint>& points() const { return points_; }
   // Published figures that are too late to predict with.

@@ -98,7 +98,7 @@ std::optional<Rate> RateBook::attention(bool forward, std::string_view backend,
   return between_lengths(attention_points(points_, forward,
                                           [&](const RatePoint& p) {
                                             return p.backend == backend &&
-                                                   (p.published || same_datapath(p.dtype, dtype));
+                                                   same_datapath(p.dtype, dtype);
                                           }),
                          shape);
 }

@@ -144,7 +144,8 @@ TrainingPass training_pass(const Run& run, const System& system, const RateBook&
     const Run update = update_as_run(run, *run.parallel, work);
     return from_engine(update, predict(update, system, book, knowledge, few), work);
   }
-  const Fastest best = fastest(run, system, book, knowledge.factors.medians(), work);
+  const Fastest best =
+      fastest(run, system, book, knowledge.calibration.for_family(run.family).medians(), work);
   if (best.update) {
     TrainingPass out =
         from_engine(*best.update, predict(*best.update, system, book, knowledge, few), work);

@@ -32,6 +32,8 @@ Block basis_chart(const Prediction& p) {
         return std::pair(rate.how.starts_with("exact") ? "measured at this very shape"
                                                        : "measured, carried from others",
                          "measured");
+      case Basis::projected:
+        return std::pair("measured on another chip, projected", "derived");
       case Basis::published:
         return std::pair("published rates", "published");
       case Basis::datasheet:

@@ -224,8 +224,8 @@ void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
                  .kind = "derived",
                  .formula =
                      "work / (rate x in place x other factors), summed over this part of the "
-                     "likeliest layout, "
-                     "every input at its middle (docs/extrapolation.md)",
+                     "step with every input at its middle, averaged over the plausible layouts, "
+                     "scaled to the median of the draws (docs/extrapolation.md)",
                  .inputs = parts.size() == 1 ? rates : std::vector<std::string>{},
                  .source = ""});
   }
@@ -260,9 +260,7 @@ void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
   const std::string peak = constant(
       "mfu_peak_flops", p.mfu_peak_flops, datasheet ? "published" : "measured",
       "the peak that MFU is given against: the system's, dense, or the best GEMM above it");
-  derived("step_time_s", p.estimates.step_time_s,
-          "median of the draws; in the likeliest layout, every input at its middle, the sum of "
-          "these parts",
+  derived("step_time_s", p.estimates.step_time_s, "median of the draws: the sum of these parts",
           parts);
   derived("tflops_per_gpu", p.estimates.tflops_per_gpu, "model FLOPs of a step / step time / GPUs",
           {flops, step});

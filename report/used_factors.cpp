@@ -47,6 +47,8 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
 
 std::vector<InPlaceLink> in_place_links(const Bill& bill, const std::vector<UsedFactor>& used) {
   std::vector<InPlaceLink> out;
+  const bool elsewhere = std::ranges::any_of(
+      bill.rates, [](const UsedRate& u) { return u.rate.basis == Basis::projected; });
   for (const MeasuredInPlace& m : bill.in_place) {
     const InPlace& is = m.in_place;
     const double half = std::exp(kSigmasOf90Percent / 2 * is.sigma);
@@ -54,9 +56,10 @@ std::vector<InPlaceLink> in_place_links(const Bill& bill, const std::vector<Used
                      .ratio = is.ratio,
                      .low = is.ratio / half,
                      .high = is.ratio * half,
-                     .basis = "measured",
-                     .why = fmt::format("time alone / time in a layer, of {} GEMM{}", is.pairs,
-                                        is.pairs == 1 ? "" : "s"),
+                     .basis = elsewhere ? "projected" : "measured",
+                     .why = fmt::format("time alone / time in a layer, of {} GEMM{}{}", is.pairs,
+                                        is.pairs == 1 ? "" : "s",
+                                        elsewhere ? ", on another chip: taken as it is" : ""),
                      .origins = is.origins,
                      .factor = {}};
     if (is.pairs == 0) {

@@ -118,12 +118,6 @@ void score_null(Validation& out) {
   }
 }
 
-FactorValues values_of(const Belief& belief) {
-  FactorValues out{};
-  for (std::size_t i = 0; i < kFactors; ++i) out[i] = std::exp(belief.log_mean[i]);
-  return out;
-}
-
 // DeepSeek-V3's step, apart: its slot against the trace's, and its step with the trace declared.
 void add_special(Validation& out, const Library& library, const Rows& rows,
                  const Knowledge& knowledge, const ValidateOptions& options) {
@@ -142,9 +136,10 @@ void add_special(Validation& out, const Library& library, const Rows& rows,
       const Trace trace = read_trace(entry.path());
       if (trace.run != row.run.id) continue;
       const Belief& belief = knowledge.calibration.for_family(row.run.family);
-      const FactorValues factors = values_of(belief);
+      const FactorValues factors = belief.medians();
       const double step =
-          step_time(with_trace(row.candidates.front().bill, trace, factors), factors).total_s;
+          step_time(with_trace(weighed(row.ways, factors).front().bill, trace, factors), factors)
+              .total_s;
       // The form of the model is what is left uncertain; the trace fixes the kernels.
       const double half = std::exp(kSigmasOf90Percent / 2 * belief.form_sigma);
       special(row.run.id + ", step, with the trace " + trace.id + " as input", row.published_s,
@@ -159,9 +154,9 @@ void add_ladder(Validation& out, const Library& library, const Knowledge& knowle
   const Run run = library.run("deepseek-v3-step");
   const System& system = *run.system;
   const RateBook book = published_book(library, system);
-  const FactorValues known = values_of(knowledge.calibration.for_family(run.family));
+  const FactorValues known = knowledge.calibration.for_family(run.family).medians();
   const double published = *published_step_time(run, system.peak_flops.at("bf16"));
-  const Bill whole = candidates(run, system, book, knowledge.factors.medians()).front().bill;
+  const Bill whole = candidates(run, system, book, known).front().bill;
   const auto rung = [&](const std::string& what, double step) {
     out.ladder.push_back({what, step, (step / published - 1) * 100});
   };
@@ -217,14 +212,15 @@ void add_ladder(Validation& out, const Library& library, const Knowledge& knowle
   }();
   rung("+ communication where nothing hides it, optimizer, overheads",
        step_time(whole, without_jitter).total_s);
-  rung("+ the slowest of 256 nodes: the prediction", step_time(whole, known).total_s);
+  rung("+ the slowest of 256 nodes: the step with every input at its middle",
+       step_time(whole, known).total_s);
 }
 
 }  // namespace
 
 Validation validate(const Library& library, const ValidateOptions& options) {
   const Knowledge knowledge = load_knowledge(library);
-  const Rows rows = published_rows(library, knowledge.factors);
+  const Rows rows = published_rows(library);
   Validation out;
   out.unscored = rows.unscored;
   out.rows.resize(rows.scored.size());
@@ -253,7 +249,7 @@ Validation validate(const Library& library, const ValidateOptions& options) {
 
 Calibration fit_again(const Library& library) {
   const FactorTable factors = read_factors(library.root() / "factors.json");
-  return calibrate(published_rows(library, factors), factors);
+  return calibrate(published_rows(library), factors);
 }
 
 }  // namespace trainmeter

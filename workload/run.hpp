@@ -84,7 +84,7 @@ struct Run {
   std::optional<std::int64_t> seq_len, global_batch_sequences;
   std::string family;
   std::string precision = "bf16";
-  std::string attention_precision = "bf16";
+  std::optional<std::string> attention_precision;  // else as `precision`, of fp8 bf16
   std::optional<Parallel> parallel;
   std::string stack = "megatron";
   // Instead of what the engine assumes of attention, memory-bound kernels and optimizer.

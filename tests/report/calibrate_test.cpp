@@ -26,8 +26,8 @@ FactorTable published_factors() {
 }
 
 // A few rows of several families, so that a fit takes a moment only.
-Rows some_rows(const FactorTable& factors) {
-  static const Rows kAll = published_rows(published_library(), factors);
+Rows some_rows() {
+  static const Rows kAll = published_rows(published_library());
   const std::set<std::string> families = {"fms-fsdp h100 bf16", "megatron a100 selective",
                                           "deepseek h800 fp8", "llm-foundry h100 fp8",
                                           "llama 3 h100 bf16"};
@@ -66,7 +66,7 @@ TEST(Calibrate, TheCommittedFileIsWhatTheCodeMakesOfTheData) {
 
 TEST(Calibrate, AFamilysOwnRowsHaveNoPartInItsBelief) {
   const FactorTable factors = published_factors();
-  Rows rows = some_rows(factors);
+  Rows rows = some_rows();
   const Calibration before = calibrate(rows, factors);
   const std::string family = "megatron a100 selective";
   std::size_t changed = 0;
@@ -93,7 +93,7 @@ TEST(Calibrate, AFamilysOwnRowsHaveNoPartInItsBelief) {
 
 TEST(Calibrate, SlowerPublishedStepsMeanSlowerFactors) {
   const FactorTable factors = published_factors();
-  Rows rows = some_rows(factors);
+  Rows rows = some_rows();
   const Calibration before = calibrate(rows, factors);
   for (ScoredRun& row : rows.scored) row.published_s *= 1.1;
   const Calibration after = calibrate(rows, factors);
@@ -118,7 +118,7 @@ TEST(Calibrate, WhereNoRowSpeaksThePriorStays) {
   for (std::size_t f = 0; f < kFactors; ++f) {
     EXPECT_NEAR(none.all.log_mean[f], prior.log_mean[f], 1e-9);
   }
-  const Calibration some = calibrate(some_rows(factors), factors);
+  const Calibration some = calibrate(some_rows(), factors);
   const auto in_place_other = static_cast<std::size_t>(Factor::in_place_other);
   EXPECT_NEAR(some.all.log_mean[in_place_other], prior.log_mean[in_place_other], 1e-9);
   const Belief committed = read_calibration(published_library().root() / "calibration.json").all;
@@ -132,7 +132,7 @@ TEST(Calibrate, WhereNoRowSpeaksThePriorStays) {
 
 TEST(Calibrate, EveryPublishedRunIsScoredOrHasAReason) {
   const Library library = published_library();
-  const Rows rows = published_rows(library, published_factors());
+  const Rows rows = published_rows(library);
   std::set<std::string> ids;
   for (const ScoredRun& row : rows.scored) {
     EXPECT_TRUE(ids.insert(row.run.id).second) << row.run.id;
@@ -140,7 +140,7 @@ TEST(Calibrate, EveryPublishedRunIsScoredOrHasAReason) {
     EXPECT_TRUE(std::isfinite(row.null_s) && row.null_s > 0) << row.run.id;
     EXPECT_FALSE(row.run.family.empty()) << row.run.id;
     double weights = 0;
-    for (const Candidate& c : row.candidates) weights += c.weight;
+    for (const Candidate& c : weighed(row.ways, published_factors().medians())) weights += c.weight;
     EXPECT_NEAR(weights, 1, 1e-9) << row.run.id;
   }
   for (const UnscoredRun& row : rows.unscored) {

@@ -49,6 +49,9 @@ inline RateBook small_book() {
   return book;
 }
 
+// Parts of a step as they are: not scaled to the median of draws.
+inline constexpr PredictOptions kMiddle{.samples = 0};
+
 inline RateBook published_book(const System& system) {
   RateBook book;
   book.add_published(library(), system);

@@ -20,12 +20,67 @@ using testing::HasSubstr;
 
 TEST(Predict, APowerCapSlowsHopperDown) {
   json run = read_json("runs", "megatron-h100-16b");
-  const Prediction free = predicted(run);
+  const Prediction free = predicted(run, kMiddle);
   run["context"]["power_cap_w"] = 350;
-  const Prediction capped = predicted(run);
+  const Prediction capped = predicted(run, kMiddle);
   EXPECT_THAT(capped.assumptions, Contains(HasSubstr("power cap of 350 W")));
-  EXPECT_NEAR(part(capped, "gemm") / part(free, "gemm"), std::sqrt(2), 1e-9);
-  EXPECT_NEAR(part(capped, "memory_bound") / part(free, "memory_bound"), 1, 1e-9);
+  EXPECT_NEAR(part(capped, "gemm") / part(free, "gemm"), std::sqrt(2), 0.01);
+  EXPECT_NEAR(part(capped, "memory_bound") / part(free, "memory_bound"), 1, 0.01);
+}
+
+TEST(Predict, NoPowerCapOnAChipWhoseFiguresHoldUnderItsOwn) {
+  for (const char* id : {"h20", "b200", "a100"}) {
+    json run = read_json("runs", "megatron-h100-16b");
+    run["system"] = id;
+    EXPECT_THAT(predicted(run).assumptions, testing::Not(Contains(HasSubstr("power cap")))) << id;
+  }
+}
+
+// What isn't printed is sampled: weights of layouts by other factors than the step's own made
+// slow layouts likely, and likelier the faster the links were.
+TEST(Predict, BetterHardwareIsNeverSlower) {
+  json run = {{"id", "mine"},
+              {"title", "30 B of experts"},
+              {"gpus", 256},
+              {"model", "qwen3-30b-a3b"},
+              {"tokens", 1e12},
+              {"seq_len", 4096},
+              {"global_batch_sequences", 2048},
+              {"parallel", {{"ep", 8}}}};
+  const auto step = [&](const char* key, double times) {
+    run["system"] = read_json("systems", "h800");
+    if (times != 1) run["system"][key] = run["system"][key].get<double>() * times;
+    return predicted(run).estimates.step_time_s;
+  };
+  const Estimate as_is = step("", 1);
+  for (const char* key : {"nic_bytes_per_s", "nvlink_bytes_per_s", "memory_bytes"}) {
+    const Estimate better = step(key, 2);
+    EXPECT_LT(better.p50, 1.005 * as_is.p50) << key;
+    EXPECT_LT(better.p95, 1.01 * as_is.p95) << key;
+  }
+}
+
+TEST(Predict, ASweepOverTwoNodesIsNotThatOfALargeNode) {
+  json run = read_json("runs", "megatron-h100-16b");
+  run["system"] = read_json("systems", "h100");
+  const Estimate as_is = predicted(run).estimates.step_time_s;
+  run["system"]["gpus_per_node"] = 16;
+  EXPECT_LT(predicted(run).estimates.step_time_s.p50, 1.005 * as_is.p50);
+}
+
+TEST(Predict, AttentionIsInThePrecisionThatTheRunNames) {
+  json run = read_json("runs", "megatron-h100-16b");
+  const Prediction bf16 = predicted(run, kMiddle);
+  run["attention_precision"] = "fp16";  // one datapath
+  EXPECT_DOUBLE_EQ(part(predicted(run, kMiddle), "attention_core"), part(bf16, "attention_core"));
+  run["attention_precision"] = "fp8";
+  const Prediction fp8 = predicted(run, kMiddle);
+  EXPECT_LT(part(fp8, "attention_core"), part(bf16, "attention_core"));
+  EXPECT_THAT(fp8.assumptions, Contains(HasSubstr("no attention kernel in fp8 is known")));
+  run["precision"] = "fp32";
+  run["attention_precision"] = "bf16";
+  EXPECT_NEAR(part(predicted(run, kMiddle), "attention_core") / part(bf16, "attention_core"), 1,
+              1e-3);
 }
 
 TEST(Predict, PublishedStepOfDeepSeekV3) {
@@ -120,9 +175,9 @@ TEST(Predict, APublishedFamilyIsPredictedWithoutItself) {
   made_up.calibration.without = {{"mine", other}};
   trainmeter::Run run = gpt2();
   run.family = "mine";
-  const Prediction mine = predict(run, small_system(), small_book(), made_up, {});
+  const Prediction mine = predict(run, small_system(), small_book(), made_up, kMiddle);
   run.family = "somebody else's";
-  const Prediction all = predict(run, small_system(), small_book(), made_up, {});
+  const Prediction all = predict(run, small_system(), small_book(), made_up, kMiddle);
   EXPECT_NEAR(part(all, "gemm") / part(mine, "gemm"),
               0.4 / std::exp(at(made_up.calibration.all.log_mean, Factor::in_place_other)), 1e-9);
   // Every family of the published runs has its own.
@@ -207,7 +262,7 @@ TEST(Predict, JsonHasTheKeysThatOthersReadFor) {
   EXPECT_EQ(out.at("published").at("tflops_per_gpu"), 489.1);
   double sum = 0;
   for (const auto& [name, seconds] : out.at("breakdown_s").items()) sum += seconds.get<double>();
-  EXPECT_NEAR(sum / out.at("estimates").at("step_time_s").at("p50").get<double>(), 1, 0.1);
+  EXPECT_NEAR(sum / out.at("estimates").at("step_time_s").at("p50").get<double>(), 1, 1e-9);
   for (const auto& rate : out.at("rates")) {
     EXPECT_FALSE(rate.at("origin").get<std::string>().empty());
     EXPECT_GT(rate.at("value"), 0);

@@ -20,7 +20,7 @@ using testing::Not;
 
 TEST(Predict, PartsAreWorkOverRate) {
   const trainmeter::Run run = gpt2();
-  const Prediction p = predicted(run);
+  const Prediction p = predicted(run, kMiddle);
   const auto tokens = static_cast<double>(*run.seq_len * *run.global_batch_sequences);
   double linear = 0, core = 0;
   for (const Component& c : components(*run.model, {.seq_len = *run.seq_len})) {
@@ -133,8 +133,8 @@ TEST(Predict, FasterRatesMakeFasterSteps) {
   book.describe(small_system());
   book.add(fast);
   const trainmeter::Run run = gpt2();
-  const Prediction slow_step = predicted(run);
-  const Prediction fast_step = predict(run, small_system(), book, knowledge(), {});
+  const Prediction slow_step = predicted(run, kMiddle);
+  const Prediction fast_step = predict(run, small_system(), book, knowledge(), kMiddle);
   EXPECT_LT(fast_step.estimates.step_time_s.p50, slow_step.estimates.step_time_s.p50);
   // All but the constant overhead is halved.
   const double overhead = factor(run, Factor::step_overhead_s);
@@ -222,7 +222,7 @@ TEST(Predict, AGpuThatNobodyMeasuredIsTakenAtItsDatasheet) {
   const Prediction p = predicted(run);
   EXPECT_THAT(p.assumptions, Contains(HasSubstr("no bf16 GEMM rate is known for mine")));
   EXPECT_THAT(p.assumptions, Contains(HasSubstr("memory bandwidth: 0.87 of the datasheet's")));
-  EXPECT_THAT(p.assumptions, Contains(HasSubstr("no attention kernel is known")));
+  EXPECT_THAT(p.assumptions, Contains(HasSubstr("no attention kernel in bf16 is known")));
   EXPECT_TRUE(ordered(p.estimates.step_time_s));
 }
 
@@ -249,9 +249,9 @@ TEST(Predict, TakesTheAttentionThatWasMeasuredHere) {
       m.flops = share_of_gemm * 1e12;
       book.add(record_of({m}));
     }
-    const Prediction p = predict(gpt2(), system, book, knowledge(), {});
+    const Prediction p = predict(gpt2(), system, book, knowledge(), kMiddle);
     const bool assumed = std::ranges::any_of(p.assumptions, [](const std::string& text) {
-      return text.find("no attention kernel is known") != std::string::npos;
+      return text.find("no attention kernel in bf16 is known") != std::string::npos;
     });
     return std::pair(part(p, "attention_core"), assumed);
   };
