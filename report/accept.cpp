@@ -259,6 +259,7 @@ bool Acceptance::failed() const {
 
 Acceptance accept(const FleetFacts& facts) {
   if (facts.parts.empty()) throw BadInput("no record has a measurement");
+  check_floors_are_used(facts);
   Findings findings;
   findings.nodes.resize(facts.nodes.size());
   findings.node_judged.resize(facts.nodes.size());

@@ -29,6 +29,7 @@ struct Floor {
 };
 
 struct AcceptRules {
+  std::string file;            // for messages: where they were read from
   double false_alarms = 0.05;  // expected in a whole fleet without a fault
   double tolerance = 0.02;     // who is less than this below the median fails no comparison
   std::vector<std::string> throttle_reasons = {"hw_slowdown", "hw_thermal_slowdown",
@@ -86,6 +87,8 @@ struct FleetFacts {
   };
   struct Case {
     std::string title, group;  // compute memory transfer link collective network
+    std::string operation, dtype;
+    std::map<std::string, std::int64_t> shape;
     std::map<std::size_t, std::vector<double>> log_rates;  // by part
   };
 
@@ -94,7 +97,10 @@ struct FleetFacts {
   std::vector<Part> parts;
   std::vector<Case> cases;
 
-  explicit FleetFacts(AcceptRules its_rules) : rules(std::move(its_rules)) {}
+  std::vector<std::size_t> floor_uses;  // by floor: rows that it was about, failed ones too
+
+  explicit FleetFacts(AcceptRules its_rules)
+      : rules(std::move(its_rules)), floor_uses(rules.floors.size(), 0) {}
   void add(const Record& record);
 
  private:
@@ -103,7 +109,8 @@ struct FleetFacts {
   std::unordered_map<std::string, std::size_t> node_numbers_, part_numbers_, case_numbers_;
 };
 
-// BadInput where nothing was measured.
+// BadInput where nothing was measured, and where a floor is about nothing that was: it would pass
+// everybody.
 Acceptance accept(const FleetFacts& facts);
 
 Document to_document(const Acceptance& acceptance);
@@ -114,9 +121,12 @@ std::string to_junit(const Acceptance& acceptance);  // XML
 // .,:%()/+-_".
 std::string to_drain_list(const Acceptance& acceptance);
 
+bool is_about(const Floor& floor, const Measurement& measurement);
 // The least rate of `floor` for this measurement, per device; nothing where the floor isn't about
 // it. BadInput where the system has no such figure.
 std::optional<double> least_rate(const Floor& floor, const AcceptRules& rules,
                                  const Measurement& measurement);
+// BadInput, with the nearest case that was measured, where a floor is about none.
+void check_floors_are_used(const FleetFacts& facts);
 
 }  // namespace trainmeter

@@ -91,7 +91,16 @@ std::string plain(std::string text) {
     if (!letter_or_digit(c) && std::string_view(" .,:%()/+-_").find(c) == std::string_view::npos)
       c = '_';
   }
-  return text.substr(0, kLongestDrainReason);
+  return text;
+}
+
+// Cut at a word.
+std::string shortened(const std::string& text) {
+  constexpr std::string_view kMore = " ...";
+  if (text.size() <= kLongestDrainReason) return text;
+  const std::size_t word = text.rfind(' ', kLongestDrainReason - kMore.size());
+  return text.substr(0, word == std::string::npos ? kLongestDrainReason - kMore.size() : word)
+      .append(kMore);
 }
 
 }  // namespace
@@ -148,9 +157,9 @@ std::string to_drain_list(const Acceptance& acceptance) {
     if (!node_name(j.name)) {
       throw BadInput(fmt::format(
           "host: expected the name of a node (letters, digits, '.', '-', '_'), found '{}'",
-          plain(j.name)));
+          shortened(plain(j.name))));
     }
-    out += j.name + " " + plain(in_short(j.reasons)) + "\n";
+    out += j.name + " " + shortened(plain(in_short(j.reasons))) + "\n";
   }
   return out;
 }

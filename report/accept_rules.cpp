@@ -8,6 +8,12 @@
 #include "workload/limits.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
 
 namespace trainmeter {
 namespace {
@@ -18,9 +24,18 @@ double share_of_one(StrictObject& object, const std::string& key) {
   return value;
 }
 
+std::string read_operation(StrictObject& object) {
+  const std::string named = object.text("operation");
+  if (std::ranges::find(operation_names(), named) != operation_names().end()) return named;
+  const std::string near = nearest(named, operation_names());
+  object.refuse("operation", near.empty()
+                                 ? fmt::format("one of {}", fmt::join(operation_names(), ", "))
+                                 : fmt::format("an operation (did you mean '{}'?)", near));
+}
+
 Floor read_floor(StrictObject object) {
   Floor floor;
-  floor.operation = object.text("operation");
+  floor.operation = read_operation(object);
   if (object.has("dtype")) floor.dtype = object.one_of("dtype", dtype_names());
   if (object.has("shape")) {
     StrictObject shape = object.object("shape");
@@ -58,12 +73,52 @@ std::optional<double> figure(const System& system, const Measurement& m) {
   return std::nullopt;
 }
 
+std::string described(const Floor& floor) {
+  std::string out = floor.operation;
+  if (!floor.dtype.empty()) out += " " + floor.dtype;
+  for (const auto& [key, value] : floor.shape) out += fmt::format(" {}:{}", key, value);
+  return out;
+}
+
+double log_size(std::int64_t size) {
+  return std::log(static_cast<double>(std::max<std::int64_t>(1, size)));
+}
+
+// How far a case of the same operation is from what a floor asks for: another dtype is farther than
+// any shape, then the keys that it lacks, then the ratios of sizes.
+double distance(const Floor& floor, const FleetFacts::Case& c) {
+  constexpr double kOtherDtype = 1e9, kNoSuchKey = 1e4;
+  double out = !floor.dtype.empty() && floor.dtype != c.dtype ? kOtherDtype : 0;
+  for (const auto& [key, value] : floor.shape) {
+    const auto found = c.shape.find(key);
+    out +=
+        found == c.shape.end() ? kNoSuchKey : std::abs(log_size(value) - log_size(found->second));
+  }
+  return out;
+}
+
+std::string nearest_measured(const Floor& floor, const std::vector<FleetFacts::Case>& cases) {
+  std::set<std::string> operations;
+  const FleetFacts::Case* best = nullptr;
+  double least = std::numeric_limits<double>::infinity();
+  for (const FleetFacts::Case& c : cases) {
+    operations.insert(c.operation);
+    if (c.operation != floor.operation || !(distance(floor, c) < least)) continue;
+    best = &c;
+    least = distance(floor, c);
+  }
+  if (best != nullptr) return "the nearest is " + best->title;
+  if (operations.empty()) return "there is none";
+  return fmt::format("there are {}", fmt::join(operations, ", "));
+}
+
 }  // namespace
 
 AcceptRules read_accept_rules(const std::string& file, const Library& library) {
   const auto json = read_json_file(file);
   StrictObject object(json, file);
   AcceptRules rules;
+  rules.file = file;
   if (object.has("false_alarms")) rules.false_alarms = share_of_one(object, "false_alarms");
   if (object.has("tolerance")) {
     rules.tolerance = object.non_negative("tolerance");
@@ -83,14 +138,18 @@ AcceptRules read_accept_rules(const std::string& file, const Library& library) {
   return rules;
 }
 
+bool is_about(const Floor& floor, const Measurement& m) {
+  if (floor.operation != m.operation || (!floor.dtype.empty() && floor.dtype != m.dtype))
+    return false;
+  return std::ranges::all_of(floor.shape, [&](const auto& asked) {
+    const auto found = m.shape.find(asked.first);
+    return found != m.shape.end() && found->second == asked.second;
+  });
+}
+
 std::optional<double> least_rate(const Floor& floor, const AcceptRules& rules,
                                  const Measurement& m) {
-  if (floor.operation != m.operation || (!floor.dtype.empty() && floor.dtype != m.dtype))
-    return std::nullopt;
-  for (const auto& [key, value] : floor.shape) {
-    const auto found = m.shape.find(key);
-    if (found == m.shape.end() || found->second != value) return std::nullopt;
-  }
+  if (!is_about(floor, m)) return std::nullopt;
   if (!floor.share) return floor.flops_per_s ? floor.flops_per_s : floor.bytes_per_s;
   const auto ceiling = figure(*rules.system, m);
   if (!ceiling) {
@@ -98,6 +157,17 @@ std::optional<double> least_rate(const Floor& floor, const AcceptRules& rules,
                                m.dtype, rules.system->id));
   }
   return *floor.share * *ceiling;
+}
+
+void check_floors_are_used(const FleetFacts& facts) {
+  for (std::size_t i = 0; i < facts.rules.floors.size(); ++i) {
+    if (facts.floor_uses[i] > 0) continue;
+    const Floor& floor = facts.rules.floors[i];
+    throw BadInput(
+        fmt::format("{}floors[{}]: expected a case that the records have a rate of, found {}; {}",
+                    facts.rules.file.empty() ? "" : facts.rules.file + ": ", i, described(floor),
+                    nearest_measured(floor, facts.cases)));
+  }
 }
 
 }  // namespace trainmeter

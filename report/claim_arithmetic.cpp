@@ -1,10 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Sums with the rounding of what they are made of.
+// The sums of claims, redone.
 #include "report/claim_arithmetic.hpp"
 
 #include "record/formulas.hpp"
 #include "record/names.hpp"
+#include "report/claim_rates.hpp"
+#include "report/printed_figure.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
@@ -14,30 +16,6 @@
 
 namespace trainmeter {
 namespace {
-
-// A printed figure with its rounding: half a unit of its last digit that isn't a trailing zero.
-struct Printed {
-  double value;
-  double slack;
-};
-
-Printed printed(double value) {
-  return {value, value > 0 ? printed_unit(value) / 2 : 0};
-}
-
-Printed exact(double value) {
-  return {value, 0};
-}
-
-Printed times(Printed a, Printed b) {
-  return {a.value * b.value, a.slack * b.value + b.slack * a.value + a.slack * b.slack};
-}
-
-// The wider side of the range: that of the least divisor.
-Printed over(Printed a, Printed b) {
-  const double value = a.value / b.value;
-  return {value, (a.value + a.slack) / (b.value - b.slack) - value};
-}
 
 // Both sides carry rounding: they agree where their ranges touch.
 Arithmetic compare(const std::string& what, Printed computed, Printed source,
@@ -179,16 +157,6 @@ std::vector<Convention> conventions(const Model& model, std::optional<std::int64
     out.push_back({"full attention", counted(AttentionFlops::full), 0});
   }
   return out;
-}
-
-double tokens_per_s_per_gpu(const Run& run) {
-  const Published& p = run.published;
-  const auto gpus = static_cast<double>(run.gpus);
-  if (p.tokens_per_s_per_gpu) return *p.tokens_per_s_per_gpu;
-  if (p.step_time_s && run.seq_len && run.global_batch_sequences) {
-    return static_cast<double>(*run.global_batch_sequences * *run.seq_len) / *p.step_time_s / gpus;
-  }
-  return p.tokens_per_day ? *p.tokens_per_day / 86400 / gpus : 0;
 }
 
 std::optional<Arithmetic> work_of(const Run& run) {

@@ -30,8 +30,6 @@ std::optional<Arithmetic> denominator_of(const Run& run);
 // with all of it. Attention needs a sequence length; without one only the first.
 std::vector<Convention> conventions(const Model& model, std::optional<std::int64_t> seq_len);
 
-double tokens_per_s_per_gpu(const Run& run);  // as printed, from step time or tokens a day; 0: none
-
 // Where the figures of a claim stand in what its source says (`original`): of a stage or of the
 // whole. Empty where all of them belong together, or one is found nowhere; else one sentence.
 std::string mixed_up(const Claim& claim, const Claim& original);

@@ -4,6 +4,7 @@
 #include "report/claim_rules.hpp"
 
 #include "record/names.hpp"
+#include "report/claim_rates.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -58,6 +59,14 @@ std::string beyond_peak(const Implied& implied) {
                    : "";
 }
 
+std::string much_idle(const Implied& implied) {
+  const double share = implied.whole_run_share.value_or(1);
+  if (!(share < kLowShareOfSteady)) return "";
+  return fmt::format(
+      "; over all its hours it reaches {} of its steady rate: more than half of them didn't train",
+      format_percent(share));
+}
+
 }  // namespace
 
 std::optional<Finding> contradiction(const Verdict& claim) {
@@ -91,7 +100,7 @@ std::optional<Finding> within_measured(const Verdict& claim) {
     return Finding{
         "consistent", "within_measured",
         (claim.arithmetic.empty() ? "" : "the arithmetic agrees within rounding; ") +
-            both(implied, *ceiling),
+            both(implied, *ceiling) + much_idle(implied),
         fmt::format("{:.3g} times the work in the same hours would be more than anybody measured",
                     rate_of(*ceiling) / rate_of(implied))};
   }

@@ -6,6 +6,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "report/claim_arithmetic.hpp"
+#include "report/claim_rates.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
@@ -36,34 +37,25 @@ std::optional<double> rl_flops_at_most(const Run& run) {
   return flops;
 }
 
-// The convention in which a run's work is counted: causal attention, or 6ND without a length.
-const Convention& counted(const std::vector<Convention>& ways) {
-  return ways[ways.size() > 1 ? 1 : 0];
-}
-
-double peak_of(const Run& run) {
-  if (!run.system) return 0;
-  const auto peak = run.system->peak_flops.find("bf16");
-  return peak == run.system->peak_flops.end() ? 0 : peak->second;
-}
-
-void set_mfus(Implied& out, const Run& run, double tokens_per_s) {
-  const double peak = peak_of(run);
-  if (!(peak > 0) || !(tokens_per_s > 0)) return;
+void set_mfus(Implied& out, const Run& run) {
+  const double peak = bf16_peak(run);
+  double tokens_per_s = 0;
+  for (const ImpliedRate& one : out.rates) tokens_per_s = std::max(tokens_per_s, one.tokens_per_s);
+  if (!run.model || !(peak > 0) || !(tokens_per_s > 0)) return;
   out.conventions = conventions(*run.model, run.seq_len);
   for (Convention& way : out.conventions) {
     way.mfu = mfu(tokens_per_s, way.flops_per_token, 1, peak);
   }
 }
 
-Implied of_tokens(Implied out, const Run& run, double hours) {
-  const double tokens_per_s = *run.tokens / (hours * 3600);
-  const Convention way = counted(conventions(*run.model, run.seq_len));
-  out.flops_per_s_per_gpu = rate(*run.tokens * way.flops_per_token, hours * 3600);
-  out.how = fmt::format("{:.3g} tokens x {:.1f} GFLOP ({}, without router and MTP) / {} GPU-hours",
-                        *run.tokens, way.flops_per_token / 1e9, way.name, format_count(hours));
-  set_mfus(out, run, tokens_per_s);
-  return out;
+// The average over all hours as a share of the fastest steady rate.
+void set_share(Implied& out) {
+  double average = 0, steady = 0;
+  for (const ImpliedRate& one : out.rates) {
+    double& kind = one.whole_run ? average : steady;
+    kind = std::max(kind, one.flops_per_s_per_gpu);
+  }
+  if (average > 0 && steady > 0) out.whole_run_share = average / steady;
 }
 
 }  // namespace
@@ -75,35 +67,28 @@ std::optional<double> hours_of(const Run& run) {
 }
 
 std::optional<Implied> implied_by(const Run& run, std::optional<double> hours) {
-  Implied out{.stage = run.id, .how = "", .precision = run.precision, .conventions = {}};
-  const Published& p = run.published;
-  if (run.model && hours && run.tokens) return of_tokens(std::move(out), run, *hours);
-  if (run.model && hours && rl_flops_at_most(run)) {
-    const double flops = *rl_flops_at_most(run);
-    out.flops_per_s_per_gpu = rate(flops, *hours * 3600);
-    out.upper_bound = true;
-    out.how = fmt::format(
-        "at most {:.2g} FLOP (every output as long as allowed: generated, scored, trained on) / {} "
-        "GPU-hours",
-        flops, format_count(*hours));
+  Implied out{.stage = run.id,
+              .how = "",
+              .precision = run.precision,
+              .conventions = {},
+              .rates = implied_rates(run, hours)};
+  if (!out.rates.empty()) {
+    const ImpliedRate& most =
+        *std::ranges::max_element(out.rates, {}, &ImpliedRate::flops_per_s_per_gpu);
+    out.flops_per_s_per_gpu = most.flops_per_s_per_gpu;
+    out.how = most.how;
+    set_mfus(out, run);
+    set_share(out);
     return out;
   }
-  const double tokens_per_s = tokens_per_s_per_gpu(run);
-  if (run.model) set_mfus(out, run, tokens_per_s);
-  if (p.tflops_per_gpu) {
-    out.flops_per_s_per_gpu = *p.tflops_per_gpu * 1e12;
-    out.how = "as printed";
-  } else if (run.model && tokens_per_s > 0) {
-    const Convention way = counted(conventions(*run.model, run.seq_len));
-    out.flops_per_s_per_gpu = tokens_per_s * way.flops_per_token;
-    out.how = fmt::format("{:.5g} tokens/s x {:.4g} GFLOP a token ({})", tokens_per_s,
-                          way.flops_per_token / 1e9, way.name);
-  } else if (const double peak = p.mfu_peak_flops.value_or(peak_of(run)); p.mfu && peak > 0) {
-    out.flops_per_s_per_gpu = *p.mfu * peak;
-    out.how = fmt::format("{} of {}", format_percent(*p.mfu), format_flops(peak));
-  } else {
-    return std::nullopt;
-  }
+  if (!run.model || !hours || !rl_flops_at_most(run)) return std::nullopt;
+  const double flops = *rl_flops_at_most(run);
+  out.flops_per_s_per_gpu = rate(flops, *hours * 3600);
+  out.upper_bound = true;
+  out.how = fmt::format(
+      "at most {:.2g} FLOP (every output as long as allowed: generated, scored, trained on) / {} "
+      "GPU-hours",
+      flops, format_count(*hours));
   return out;
 }
 
@@ -114,7 +99,8 @@ Implied implied_by(const KernelClaim& kernel, const std::string& id) {
           .how = "as printed",
           .precision = kernel.dtype,
           .operation = kernel.operation,
-          .conventions = {}};
+          .conventions = {},
+          .rates = {}};
 }
 
 std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtype) {

@@ -9,9 +9,9 @@
 
 namespace trainmeter {
 
-// FLOP/s per GPU: tokens x FLOPs per token / GPU-hours, else the printed TFLOP/s, else tokens/s x
-// FLOPs per token, else MFU x peak. `hours` as the claim prints them for this run. For RL the most
-// that the work can have been. Nothing where a part isn't printed.
+// The most FLOP/s per GPU that one of its printed figures asks for (report/claim_rates.hpp).
+// `hours` as the claim prints them for this run. For RL without such a figure the most that the
+// work can have been. Nothing where a part isn't printed.
 std::optional<Implied> implied_by(const Run& run, std::optional<double> hours);
 Implied implied_by(const KernelClaim& kernel, const std::string& id);
 

@@ -6,6 +6,7 @@
 #include "record/error.hpp"
 #include "record/statistics.hpp"
 #include "report/claim_arithmetic.hpp"
+#include "report/claim_rates.hpp"
 #include "report/claim_rules.hpp"
 #include "report/claim_work.hpp"
 #include "report/stages.hpp"
@@ -55,7 +56,7 @@ void add_work(Verdict& out, const Run& run, std::optional<double> hours, const R
   if (const auto implied = implied_by(run, hours)) out.implied.push_back(*implied);
   if (!run.model) return;
   try {
-    out.predicted.push_back({run.id, predict_run(run, system, book, knowledge, {})});
+    out.predicted.push_back({run.id, predict_run(run, system, book, knowledge, {}), hours});
   } catch (const BadInput& error) {
     out.not_predicted.emplace_back(error.what());
   }
@@ -105,6 +106,13 @@ void add_arithmetic(Verdict& out, const Claim& claim) {
   out.arithmetic = sums_of(claim);
   if (const auto work = work_of(claim.run)) out.arithmetic.push_back(*work);
   if (const auto peak = denominator_of(claim.run)) out.arithmetic.push_back(*peak);
+  const auto add_speed = [&](const Run& run, std::optional<double> hours) {
+    if (const auto wrong = faster_than_steady(run, hours)) out.arithmetic.push_back(*wrong);
+  };
+  add_speed(claim.run, hours_of(claim.run));
+  for (const Stage& stage : claim.run.stages) {
+    if (stage.run) add_speed(*stage.run, stage.gpu_hours);
+  }
 }
 
 void add_measured(Verdict& out, const Claim& claim, const System& system, const Library& library,
@@ -145,6 +153,13 @@ void decide(Verdict& out, const Run& run) {
 }
 
 }  // namespace
+
+std::string ClaimPrediction::place() const {
+  const auto& range = prediction.estimates.gpu_hours;
+  if (!range || !claimed_gpu_hours) return "";
+  if (range->p05 <= *claimed_gpu_hours && *claimed_gpu_hours <= range->p95) return "within";
+  return *claimed_gpu_hours < range->p05 ? "below" : "above";
+}
 
 Verdict judge(const Claim& claim, const Library& library, const JudgeOptions& options) {
   Verdict out;

@@ -35,7 +35,16 @@ struct Convention {
   double mfu = 0;  // against the dense bf16 peak
 };
 
-// FLOP/s per GPU that one stage's figures imply; of a collective, bytes/s.
+// FLOP/s per GPU that one printed figure implies.
+struct ImpliedRate {
+  std::string figure;  // tokens and hours, tokens/s, step time, tokens a day, TFLOP/s, MFU
+  std::string how;
+  double flops_per_s_per_gpu = 0;
+  double tokens_per_s = 0;  // per GPU; 0 where the figure is of FLOPs
+  bool whole_run = false;   // an average over all hours; else the rate while it trains
+};
+
+// FLOP/s per GPU that one stage's figures imply, the most by any of them; of a collective, bytes/s.
 struct Implied {
   std::string stage;
   double flops_per_s_per_gpu = 0;
@@ -44,8 +53,10 @@ struct Implied {
       false;  // RL with every output as long as allowed: the mean length isn't printed
   std::string how;
   std::string precision;
-  std::string operation = "gemm";  // the ceiling's that it is held against
-  std::vector<Convention> conventions;
+  std::string operation = "gemm";         // the ceiling's that it is held against
+  std::vector<Convention> conventions;    // by the most tokens/s that a figure implies
+  std::vector<ImpliedRate> rates;         // by each figure
+  std::optional<double> whole_run_share;  // of the fastest steady rate, where both are printed
 };
 
 struct Ceiling {
@@ -59,6 +70,9 @@ struct Ceiling {
 struct ClaimPrediction {  // of the stages that can be predicted
   std::string run;
   Prediction prediction;
+  std::optional<double> claimed_gpu_hours;
+  // Of the claimed hours: "below" or "above" the predicted range, "within"; empty without both.
+  [[nodiscard]] std::string place() const;
 };
 
 struct Verdict {

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace trainmeter {
 namespace {
 
@@ -43,6 +45,14 @@ Json implied_json(const std::vector<Implied>& stages) {
     }
     one["upper_bound"] = i.upper_bound;
     one["how"] = i.how;
+    one["rates"] = Json::array();
+    for (const ImpliedRate& r : i.rates) {
+      one["rates"].push_back({{"figure", r.figure},
+                              {"flops_per_s_per_gpu", r.flops_per_s_per_gpu},
+                              {"whole_run", r.whole_run},
+                              {"how", r.how}});
+    }
+    one["whole_run_share"] = or_null(i.whole_run_share);
     one["mfu"] = Json::array();
     for (const Convention& way : i.conventions) {
       one["mfu"].push_back(
@@ -83,7 +93,9 @@ Json predicted_json(const std::vector<ClaimPrediction>& predictions) {
                    {"cost_usd", estimate(e.cost_usd)},
                    {"tflops_per_gpu", to_json(e.tflops_per_gpu)},
                    {"mfu", to_json(e.mfu)},
-                   {"null_model_gpu_hours", flat ? Json(flat->p50) : Json(nullptr)}});
+                   {"null_model_gpu_hours", flat ? Json(flat->p50) : Json(nullptr)},
+                   {"claimed_gpu_hours", or_null(p.claimed_gpu_hours)},
+                   {"claimed_is", or_null(p.place())}});
   }
   return out;
 }
@@ -98,11 +110,28 @@ std::string rate_text(double flops, double bus) {
   return bus > 0 ? format_bandwidth(bus) : format_flops(flops);
 }
 
-void add_work_lines(std::vector<std::string>& notes, const Verdict& v) {
-  for (const Implied& i : v.implied) {
+// A line for each figure that is printed.
+void add_rates(std::vector<std::string>& notes, const Implied& i, bool by_rounding) {
+  if (i.rates.empty()) {
     notes.push_back(fmt::format("{} implies {}{} per GPU: {}", i.stage,
                                 i.upper_bound ? "at most " : "",
                                 rate_text(i.flops_per_s_per_gpu, i.bus_bytes_per_s), i.how));
+  }
+  for (const ImpliedRate& r : i.rates) {
+    notes.push_back(fmt::format("{} implies {} per GPU: {}", i.stage,
+                                format_flops(r.flops_per_s_per_gpu), r.how));
+    if (!r.whole_run || !i.whole_run_share) continue;
+    const double share = *i.whole_run_share;
+    notes.back() += fmt::format("; {} of its steady rate{}", format_percent(share),
+                                share > 1 && by_rounding ? ", the same within rounding" : "");
+  }
+}
+
+void add_work_lines(std::vector<std::string>& notes, const Verdict& v) {
+  const bool by_rounding = std::ranges::find(v.arithmetic, "faster_than_steady",
+                                             &Arithmetic::rule) == v.arithmetic.end();
+  for (const Implied& i : v.implied) {
+    add_rates(notes, i, by_rounding);
     std::vector<std::string> ways;
     for (const Convention& way : i.conventions)
       ways.push_back(fmt::format("{} ({})", format_percent(way.mfu), way.name));
@@ -128,6 +157,10 @@ void add_work_lines(std::vector<std::string>& notes, const Verdict& v) {
     notes.push_back(fmt::format("{} predicted: {} GPU-hours, {} to {} (null model {})", p.run,
                                 format_count(h.p50), format_count(h.p05), format_count(h.p95),
                                 format_count(p.prediction.null_model.gpu_hours->p50)));
+    if (const std::string place = p.place(); !place.empty() && place != "within") {
+      notes.push_back(fmt::format("{}: its {} GPU-hours are outside the predicted range, {} it",
+                                  p.run, format_count(*p.claimed_gpu_hours), place));
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #include "workload/limits.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -125,10 +126,22 @@ Cost cost_of(const Estimate& hours, const System& system, const Library& library
         fmt::format("{} per GPU-hour, {} to {}: {}", format_usd(listed->usd_per_gpu_hour.p50),
                     format_usd(listed->usd_per_gpu_hour.p05),
                     format_usd(listed->usd_per_gpu_hour.p95), listed->how);
+  } else {
+    out.missing.push_back(fmt::format("rented: no prices are published for {}", system.id));
   }
   const auto power = options.power_w ? options.power_w : system.power_w;
   const Ownership own = read_ownership(library);
-  if (!power || std::ranges::find(own.systems, system.id) == own.systems.end()) return out;
+  if (std::ranges::find(own.systems, system.id) == own.systems.end()) {
+    out.missing.push_back(
+        fmt::format("owned, energy alone: no server of {} is published (ownership.json has {})",
+                    system.id, fmt::join(own.systems, ", ")));
+    return out;
+  }
+  if (!power) {
+    out.missing.push_back(
+        fmt::format("owned, energy alone: the power of {} isn't known", system.id));
+    return out;
+  }
   const double kwh = kwh_per_gpu_hour(*power, own);
   out.energy_kwh = hours.p50 * kwh * all;
   out.energy_usd = *out.energy_kwh * own.usd_per_kwh.value;
@@ -158,6 +171,7 @@ nlohmann::ordered_json to_json(const Cost& cost) {
       cost.energy_usd
           ? Json({{"usd", *cost.energy_usd}, {"kwh", *cost.energy_kwh}, {"how", cost.energy_how}})
           : Json(nullptr);
+  json["missing"] = cost.missing;
   return json;
 }
 
@@ -177,7 +191,8 @@ std::vector<std::string> lines_of(const Cost& cost) {
     out.push_back(
         fmt::format("energy alone: {} ({})", format_usd(*cost.energy_usd), cost.energy_how));
   }
-  if (cost.beyond_final_run != 1) {
+  out.insert(out.end(), cost.missing.begin(), cost.missing.end());
+  if (cost.beyond_final_run != 1 && (cost.rental_usd || cost.ownership_usd)) {
     out.push_back(fmt::format("all of these times {:g} for what a final run leaves out",
                               cost.beyond_final_run));
   }

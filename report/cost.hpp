@@ -69,11 +69,12 @@ struct Cost {
   std::string rental_how;
   std::optional<double> ownership_usd, energy_usd, energy_kwh;
   std::string ownership_how, energy_how;
-  double beyond_final_run = 1;  // already in the figures above
+  std::vector<std::string> missing;  // what can't be said, and why
+  double beyond_final_run = 1;       // already in the figures above
 };
 
 // `hours` as a range: one number three times where it was printed. Parts that nothing is published
-// for are absent.
+// for are absent, and `missing` says so.
 Cost cost_of(const Estimate& hours, const System& system, const Library& library,
              const CostOptions& options);
 

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // From records to the facts of a fleet: which part of which node ran which case how fast.
+#include "record/names.hpp"
 #include "report/accept.hpp"
 #include "report/cases.hpp"
 #include "report/rates.hpp"
@@ -85,6 +86,9 @@ void FleetFacts::add(const Record& record) {
       part.reasons.push_back({part.name, kind, std::move(text)});
     };
     if (!m.usable()) {
+      for (std::size_t i = 0; i < rules.floors.size(); ++i) {
+        if (is_about(rules.floors[i], m)) ++floor_uses[i];  // it fails anyway
+      }
       say("failed", fmt::format("{}: {}", m.name, m.failure.empty() ? "not verified" : m.failure));
       continue;
     }
@@ -94,18 +98,21 @@ void FleetFacts::add(const Record& record) {
     }
     if (!gives_rate(m, header)) continue;
     const double rate = rate_of(m, header);
-    for (const Floor& floor : rules.floors) {
-      const auto least = least_rate(floor, rules, m);
+    for (std::size_t i = 0; i < rules.floors.size(); ++i) {
+      const auto least = least_rate(rules.floors[i], rules, m);
       if (!least) continue;
+      ++floor_uses[i];
       part.has_floor = true;
       if (!(rate >= *least)) {
-        say("below_floor", fmt::format("{}: {:.3g} of a floor of {:.3g} {}", m.name, rate, *least,
-                                       is_compute(m.operation) ? "FLOP/s" : "bytes/s"));
+        const auto shown = is_compute(m.operation) ? format_flops : format_bandwidth;
+        say("below_floor",
+            fmt::format("{}: {} of a floor of {}", m.name, shown(rate), shown(*least)));
       }
     }
     if (!(rate > 0)) continue;  // no work was counted
     const std::size_t which = numbered(case_numbers_, case_key(m, header));
-    if (which == cases.size()) cases.push_back({case_title(m, header), group_of(m), {}});
+    if (which == cases.size())
+      cases.push_back({case_title(m, header), group_of(m), m.operation, m.dtype, m.shape, {}});
     cases[which].log_rates[number].push_back(std::log(rate));
   }
 }

@@ -38,7 +38,34 @@ double deviations(std::span<const double> values) {
   return sum;
 }
 
+double pettitt_p(double n, double k) {
+  return std::min(1.0, 2 * std::exp(-6 * k * k / (n * n * n + n * n)));
+}
+
+// The shortest series that is judged: where all that are as long, or longer, can show a change.
+// Those that can't are no comparisons, so they don't count among them.
+std::size_t shortest_judged(std::vector<std::size_t> lengths, double false_alarms) {
+  std::ranges::sort(lengths);
+  for (auto at = lengths.begin(); at != lengths.end();
+       at = std::upper_bound(at, lengths.end(), *at)) {
+    const auto series = static_cast<double>(lengths.end() - at);
+    if (least_p(*at) * series < false_alarms) return *at;
+  }
+  return std::numeric_limits<std::size_t>::max();
+}
+
 }  // namespace
+
+double least_p(std::size_t dates) {
+  return pettitt_p(static_cast<double>(dates),
+                   static_cast<double>((dates / 2) * (dates - dates / 2)));
+}
+
+std::size_t dates_needed(std::size_t series, double false_alarms) {
+  std::size_t dates = 2;
+  while (!(least_p(dates) * static_cast<double>(series) < false_alarms)) ++dates;
+  return dates;
+}
 
 bool Trend::slower() const {
   return std::ranges::any_of(drifts, [](const Drift& d) { return d.change < 0; });
@@ -57,8 +84,7 @@ ChangePoint change_point(const std::vector<double>& series) {
     least = cost;
     out.first_after = t;
   }
-  const auto size = static_cast<double>(n), k = static_cast<double>(most);
-  out.p = std::min(1.0, 2 * std::exp(-6 * k * k / (size * size * size + size * size)));
+  out.p = pettitt_p(static_cast<double>(n), static_cast<double>(most));
   return out;
 }
 
@@ -80,8 +106,12 @@ void History::add(const Record& record) {
 Trend History::judge() const {
   Trend out;
   std::vector<Drift> found;
+  std::vector<std::size_t> lengths;
+  for (const auto& [key, points] : series_) lengths.push_back(points.size());
+  const std::size_t shortest = shortest_judged(lengths, rules_.false_alarms);
+  out.dates_needed = dates_needed(series_.size(), rules_.false_alarms);
   for (const auto& [key, unordered] : series_) {
-    if (unordered.size() < kLeastDates) {
+    if (unordered.size() < shortest) {
       ++out.too_short;
       continue;
     }
@@ -110,9 +140,16 @@ Trend History::judge() const {
 Document to_document(const Trend& trend) {
   Document out;
   out.emplace_back(Heading{1, "trainmeter: changes over the dates"});
-  out.emplace_back(
-      Paragraph{fmt::format("{} series, {} with a change; {} of fewer than {} dates, not judged.",
-                            trend.series, trend.drifts.size(), trend.too_short, kLeastDates)});
+  if (trend.series > 0 || trend.too_short == 0) {
+    out.emplace_back(Paragraph{
+        fmt::format("{} series judged, {} with a change.", trend.series, trend.drifts.size())});
+  }
+  if (trend.too_short > 0) {
+    out.emplace_back(Paragraph{fmt::format(
+        "Can't tell of {} series, whose dates are too few for any change to be beyond chance: with "
+        "{} series {} dates are needed.",
+        trend.too_short, trend.series + trend.too_short, trend.dates_needed)});
+  }
   if (trend.drifts.empty()) return out;
   Table table{{"node", "part", "group", "since", ">change", ">p"}, {}};
   for (const Drift& d : trend.drifts) {
@@ -124,16 +161,19 @@ Document to_document(const Trend& trend) {
 }
 
 nlohmann::ordered_json to_json(const Trend& trend) {
-  auto out = nlohmann::ordered_json::array();
+  auto drifts = nlohmann::ordered_json::array();
   for (const Drift& d : trend.drifts) {
-    out.push_back({{"node", d.node},
-                   {"part", d.part},
-                   {"group", d.group},
-                   {"since", d.since},
-                   {"change", d.change},
-                   {"p", d.p}});
+    drifts.push_back({{"node", d.node},
+                      {"part", d.part},
+                      {"group", d.group},
+                      {"since", d.since},
+                      {"change", d.change},
+                      {"p", d.p}});
   }
-  return out;
+  return {{"series", trend.series},
+          {"cannot_tell", trend.too_short},
+          {"dates_needed", trend.dates_needed},
+          {"drifts", std::move(drifts)}};
 }
 
 }  // namespace trainmeter

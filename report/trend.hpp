@@ -12,9 +12,6 @@
 
 namespace trainmeter {
 
-// Fewer dates than this can't show a change.
-inline constexpr std::size_t kLeastDates = 8;
-
 struct Drift {
   std::string node, part, group;
   std::string since;  // the date of the first record after the change
@@ -23,9 +20,10 @@ struct Drift {
 };
 
 struct Trend {
-  std::vector<Drift> drifts;  // beyond chance and the tolerance, by node and part
-  std::size_t series = 0;     // of at least kLeastDates dates
-  std::size_t too_short = 0;  // of fewer
+  std::vector<Drift> drifts;     // beyond chance and the tolerance, by node and part
+  std::size_t series = 0;        // that were judged
+  std::size_t too_short = 0;     // whose dates are too few for any change to be beyond chance
+  std::size_t dates_needed = 0;  // to judge all of them
   [[nodiscard]] bool slower() const;
 };
 
@@ -47,6 +45,11 @@ class History {
   Series series_;  // node, part, group: in the order added
 };
 
+// p of a series that falls into two halves, the least of so many dates.
+double least_p(std::size_t dates);
+// The fewest dates at which so many series can show a change: least_p x series < false_alarms.
+std::size_t dates_needed(std::size_t series, double false_alarms);
+
 // Whether and where the level of a series changes. p, of no change, is Pettitt's approximation
 // 2 exp(-6 K^2 / (n^3 + n^2)), at most 1. Source: Pettitt (1979), A non-parametric approach to the
 // change-point problem, Applied Statistics 28. Where: the two medians with the least absolute
@@ -58,6 +61,6 @@ struct ChangePoint {
 ChangePoint change_point(const std::vector<double>& series);  // of at least two
 
 Document to_document(const Trend& trend);
-nlohmann::ordered_json to_json(const Trend& trend);  // an array, a drift each
+nlohmann::ordered_json to_json(const Trend& trend);
 
 }  // namespace trainmeter

@@ -258,6 +258,7 @@ Run read_run(StrictObject object, const Library& library) {
                               [&](const std::string& file) { return library.system(file); });
   }
   run.gpus = at_least_one(object, "gpus", 1);
+  run.says_gpus = object.has("gpus");
   run.tokens = object.optional(&StrictObject::positive, "tokens");
   if (run.tokens && !(*run.tokens <= kMaxTokens)) object.refuse("tokens", "at most 1e18");
   if (object.has("seq_len")) run.seq_len = bounded(object, "seq_len", 1, kMaxRunSize);

@@ -80,6 +80,7 @@ struct Run {
   std::optional<Model> model;  // absent where only hours and money are claimed
   std::optional<System> system;
   std::int64_t gpus = 1;
+  bool says_gpus = false;  // where the file does; else one
   std::optional<double> tokens;
   std::optional<std::int64_t> seq_len, global_batch_sequences;
   std::string family;

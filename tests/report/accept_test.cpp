@@ -125,9 +125,43 @@ TEST(Accept, FloorsJudgeOneNodeAlone) {
   const char* missed = R"({"floors": [{"operation": "gemm", "flops_per_s": 2e15}]})";
   const Acceptance bad = accepted(fleet, rules_of(missed));
   EXPECT_EQ(bad.nodes.front().reasons.front().kind, "below_floor");
-  const char* elsewhere =
-      R"({"floors": [{"operation": "gemm", "flops_per_s": 2e15, "shape": {"m": 1}}]})";
-  EXPECT_EQ(accepted(fleet, rules_of(elsewhere)).nodes.front().verdict, "cannot_tell");
+  EXPECT_THAT(bad.nodes.front().reasons.front().text, HasSubstr(" TFLOP/s of a floor of 2.00 PF"));
+}
+
+TEST(Accept, AFloorThatIsAboutNothingIsRefused) {
+  auto fleet = small_fleet();
+  for (Record& record : fleet) {
+    for (Line& line : record.lines) {
+      Measurement& m = line.measurement;
+      if (m.operation == "gemm") m.shape["m"] = std::stoi(m.name.substr(m.name.rfind('/') + 1));
+      if (m.operation == "gemm") m.dtype = "bf16";
+    }
+  }
+  const auto refused = [&](const char* floor) {
+    const std::string text = fmt::format(R"({{"floors": [{}, {{"operation": "copy",
+        "bytes_per_s": 1}}]}})",
+                                         floor);
+    return refusal([&] { (void)accepted(fleet, rules_of(text)); });
+  };
+  EXPECT_THAT(refused(R"({"operation": "gemm", "flops_per_s": 1, "shape": {"m": 9000}})"),
+              HasSubstr("rules.json: floors[0]: expected a case that the records have a rate of, "
+                        "found gemm m:9000; the nearest is gemm/bf16/8192"));
+  EXPECT_THAT(refused(R"({"operation": "gemm", "dtype": "fp8", "flops_per_s": 1})"),
+              HasSubstr("found gemm fp8; the nearest is gemm/bf16/"));
+  EXPECT_THAT(refused(R"({"operation": "gemm", "flops_per_s": 1, "shape": {"M": 8192}})"),
+              HasSubstr("found gemm M:8192"));
+  EXPECT_THAT(refused(R"({"operation": "allreduce", "bytes_per_s": 1})"),
+              HasSubstr("found allreduce; there are copy, gemm, peer_copy, triad"));
+  EXPECT_EQ(refused(R"({"operation": "gemm", "flops_per_s": 1, "shape": {"m": 8192}})"),
+            "nothing was refused");
+  // A row that failed was asked for, and fails its node.
+  for (Record& record : fleet) {
+    for (Line& line : record.lines) {
+      if (line.measurement.shape.contains("m")) line.measurement.failure = "wrong result";
+    }
+  }
+  EXPECT_EQ(refused(R"({"operation": "gemm", "flops_per_s": 1, "shape": {"m": 8192}})"),
+            "nothing was refused");
 }
 
 TEST(Accept, SharesAreOfTheSystemsFigures) {
@@ -161,6 +195,14 @@ TEST(Accept, BadRulesAreRefused) {
   EXPECT_THAT(rules_refusal(R"({"floors": [{"operation": "gemm"}]})"), HasSubstr("one of share"));
   EXPECT_THAT(rules_refusal(R"({"floors": [{"operation": "gemm", "bytes_per_s": 1}]})"),
               HasSubstr("flops_per_s for this operation"));
+  EXPECT_THAT(rules_refusal(R"({"floors": [{"operation": "gemmm", "flops_per_s": 1}]})"),
+              HasSubstr("rules.json: floors[0].operation: expected an operation (did you mean "
+                        "'gemm'?), found \"gemmm\""));
+  EXPECT_THAT(rules_refusal(R"({"floors": [{"operation": "zzz", "flops_per_s": 1}]})"),
+              HasSubstr("expected one of fma, gemm, "));
+  EXPECT_THAT(
+      rules_refusal(R"({"floors": [{"operation": "gemm", "dtype": "bf17", "flops_per_s": 1}]})"),
+      HasSubstr("floors[0].dtype: expected one of fp64"));
 }
 
 TEST(Accept, NothingFromARecordReachesAShellOrBreaksXml) {
@@ -177,6 +219,19 @@ TEST(Accept, NothingFromARecordReachesAShellOrBreaksXml) {
   EXPECT_THAT(xml, HasSubstr("name=\"a&lt;b&gt;&amp;&quot;c\""));
   EXPECT_THAT(xml, HasSubstr("failures=\"1\""));
   EXPECT_EQ(xml.find('\x01'), std::string::npos);
+}
+
+TEST(Accept, DrainReasonsAreCutAtAWord) {
+  auto fleet = small_fleet();
+  const std::string words = "the driver reset the device in the middle of this very measurement";
+  for (std::size_t i = 0; i < 3; ++i) fleet[2].lines[i].measurement.failure = words;
+  const std::string list = to_drain_list(accepted(fleet));
+  const std::string drain = list.substr(0, list.find('\n'));
+  EXPECT_THAT(drain, testing::StartsWith("n0002 "));
+  EXPECT_THAT(drain, testing::EndsWith(" ..."));
+  EXPECT_LE(drain.size(), std::string("n0002 ").size() + 200);
+  const std::string last = drain.substr(0, drain.size() - std::string(" ...").size());
+  EXPECT_THAT(" " + words + " ", HasSubstr(last.substr(last.rfind(' ')) + " ")) << drain;
 }
 
 TEST(Accept, JsonHoldsEveryVerdict) {

@@ -83,10 +83,19 @@ TEST(Cost, MeasuredPowerReplacesTheLimit) {
   EXPECT_THAT(measured.energy_how, HasSubstr("350 W (measured)"));
 }
 
-TEST(Cost, NothingIsSaidOfAServerThatNobodyPriced) {
+TEST(Cost, OfAServerThatNobodyPricedThatIsSaid) {
   const Library library = published_library();
   const Cost cost = cost_of({1, 1, 1}, library.system("a100"), library, {});
   EXPECT_FALSE(cost.rental_usd);
   EXPECT_FALSE(cost.ownership_usd);
-  EXPECT_TRUE(lines_of(cost).empty());
+  EXPECT_FALSE(cost.energy_usd);
+  EXPECT_EQ(lines_of(cost),
+            std::vector<std::string>({"rented: no prices are published for a100",
+                                      "owned, energy alone: no server of a100 is published "
+                                      "(ownership.json has h100, h800)"}));
+  const Cost h200 = cost_of({1, 1, 1}, library.system("h200"), library, {});
+  EXPECT_TRUE(h200.rental_usd);
+  ASSERT_EQ(h200.missing.size(), 1U);
+  EXPECT_THAT(h200.missing.front(), HasSubstr("no server of h200"));
+  EXPECT_EQ(to_json(h200).at("missing").size(), 1U);
 }

@@ -247,6 +247,18 @@ TEST(Program, RatesTakeOneListOfRecordsAndLeaveTheIds) {
   expect_refused(fmt::format("predict --run gpt2-124m-10b --rates {0} {0}", record), record);
 }
 
+TEST(Program, AFloorThatIsAboutNothingGivesNoVerdictInAnyFormat) {
+  const std::string rules =
+      write_text(R"({"floors": [{"operation": "alltoall", "bytes_per_s": 1}]})", "floor.json")
+          .string();
+  for (const char* format : {"text", "md", "json", "junit"}) {
+    expect_refused(fmt::format("accept '{}' --rules '{}' --format {} --drain '{}/no_drain'",
+                               record_file(), rules, format, testing::TempDir()),
+                   "floor.json: floors[0]: expected a case that the records have a rate of");
+  }
+  EXPECT_FALSE(std::filesystem::exists(testing::TempDir() + "/no_drain"));
+}
+
 TEST(Program, DoctorSaysWhatIsThere) {
   const Outcome o = run_program("doctor --format json");
   ASSERT_EQ(o.code, 0) << o.err;

@@ -4,6 +4,7 @@
 #include "report/trend.hpp"
 
 #include "node_fleet.hpp"
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -51,6 +52,41 @@ TEST(Trend, ADriftIsFoundWithItsDate) {
 TEST(Trend, NoDriftWhereNothingChangedOrLittle) {
   EXPECT_TRUE(trend_of(30, 0).drifts.empty());
   EXPECT_TRUE(trend_of(30, 0.01).drifts.empty());
-  EXPECT_EQ(trend_of(7, 0).series, 0U);
-  EXPECT_EQ(trend_of(7, 0).too_short, trend_of(8, 0).series);
+}
+
+TEST(Trend, WhatNoDatesCouldShowIsNotJudged) {
+  EXPECT_NEAR(least_p(8), 2 * std::exp(-6.0 * 256 / 576), 1e-12);
+  EXPECT_EQ(least_p(4), change_point({1, 1, 2, 2}).p);
+  EXPECT_EQ(dates_needed(1, 0.05), 11U);
+  EXPECT_EQ(dates_needed(256, 0.05), 26U);
+  const std::size_t series = trend_of(30, 0).series;
+  EXPECT_EQ(series, 6U);
+  EXPECT_EQ(dates_needed(series, 0.05), 16U);
+  const Trend few = trend_of(15, 0);
+  EXPECT_EQ(few.series, 0U);
+  EXPECT_EQ(few.too_short, series);
+  EXPECT_EQ(to_text(to_document(few), {.width = 500}).find("with a change"), std::string::npos);
+  EXPECT_THAT(to_text(to_document(few), {.width = 500}),
+              testing::HasSubstr("with 6 series 16 dates are needed"));
+  EXPECT_EQ(to_json(few).at("cannot_tell"), series);
+  EXPECT_EQ(to_json(few).at("dates_needed"), 16);
+  EXPECT_TRUE(to_json(few).at("drifts").empty());
+  EXPECT_EQ(trend_of(16, 0).series, series);
+}
+
+TEST(Trend, ShortSeriesTakeNothingFromLongOnes) {
+  NodeFleetSampler sampler({.nodes = 40, .gpus = 1, .bad_nodes = 0, .rounds = 0}, 3);
+  History history({});
+  for (int day = 1; day <= 14; ++day) {
+    const auto records = sampler.draw().records;
+    for (std::size_t n = 0; n < (day <= 8 ? records.size() : 1); ++n) {
+      Record record = records[n];
+      for (Header& header : record.headers) header.started_at = fmt::format("2026-09-{:02}", day);
+      history.add(record);
+    }
+  }
+  const Trend trend = history.judge();
+  EXPECT_EQ(trend.series, 2U);  // of 80: 14 dates of one node's GEMMs and memory
+  EXPECT_EQ(trend.too_short, 78U);
+  EXPECT_EQ(trend.dates_needed, dates_needed(80, 0.05));
 }
