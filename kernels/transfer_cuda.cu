@@ -202,6 +202,8 @@ class PeerTransfer final : public Operation {
     DeviceBuffer source(problem_.bytes);
     cuda_check(cudaMemcpy(source.data(), host_.data(), host_.size(), cudaMemcpyHostToDevice),
                "copy to the GPU");
+    // Pageable memory's last part may still be on its way, which the ways' streams don't wait for.
+    cuda_check(cudaStreamSynchronize(nullptr), "copy to the GPU");
     ways_.push_back(
         {from, to, std::move(source), std::move(target), CudaStream(), CudaEvent(false)});
   }
