@@ -32,7 +32,7 @@ Target cpu_target() {
   return target;
 }
 
-Target gpu_target(const GpuInfo& gpu) {
+Target gpu_target(const GpuInfo& gpu, int number) {
   Target target;
   target.kind = DeviceKind::gpu;
   target.device.kind = "gpu";
@@ -49,7 +49,7 @@ Target gpu_target(const GpuInfo& gpu) {
   target.device.details["cuda_runtime"] = cuda_version(gpu.runtime_version);
   target.device.details["uuid"] = gpu.uuid;
   target.rotate_bytes = kCachesToPass * gpu.l2_bytes;
-  target.memory_available_bytes = gpu.memory_free_bytes;
+  target.memory_available_bytes = gpu_memory_free_bytes(number);
   return target;
 }
 
@@ -58,7 +58,9 @@ Target gpu_target(const GpuInfo& gpu) {
 Target choose_target(const std::string& device, int gpu) {
   if (device == "cpu") return cpu_target();
   const Gpus found = gpus();
-  if (!found.devices.empty()) return gpu_target(found.devices.at(static_cast<std::size_t>(gpu)));
+  if (!found.devices.empty()) {
+    return gpu_target(found.devices.at(static_cast<std::size_t>(gpu)), gpu);
+  }
   if (device == "gpu") throw Unavailable("--device=gpu: " + found.why_none);
   return cpu_target();
 }

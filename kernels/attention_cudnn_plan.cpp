@@ -84,7 +84,10 @@ fe::graph::Graph graph_of(const AttentionProblem& p, int compute_capability) {
   graph.set_io_data_type(fe::DataType_t::BFLOAT16)
       .set_intermediate_data_type(fe::DataType_t::FLOAT)
       .set_compute_data_type(fe::DataType_t::FLOAT)
-      .set_sm_version(compute_capability);
+      .set_sm_version(compute_capability)
+      // A plan outlives the CUDA graphs that its runs were recorded in. That a graph kept it alive
+      // would need a libcudart.so beside the one that is linked in, and a question each run.
+      .set_cuda_graph_retention(fe::CudaGraphRetention_t::NONE);
   const auto input = [&](AttentionTensor tensor) { return graph.tensor(described(p, tensor)); };
   const auto output = [&](Tensor_attributes& made, AttentionTensor tensor) {
     made = described(p, tensor);
@@ -195,8 +198,12 @@ void CudnnAttentionPlan::run(const std::array<void*, kAttentionTensors>& tensors
   std::array<void*, kAttentionTensors> pointers{};
   const auto count = static_cast<int>(built_->tensors.size());
   for (int i = 0; i < count; ++i) pointers[i] = tensors[built_->tensors[i]];
-  fe::error_t status =
-      built_->graph.execute(built_->handle.get(), pointers.data(), count, workspace);
+  fe::error_t status;
+  try {
+    status = built_->graph.execute(built_->handle.get(), pointers.data(), count, workspace);
+  } catch (const std::runtime_error& error) {  // a library, or its function, that isn't here
+    throw Unavailable(in_a_line(error.what()));
+  }
   if (status.is_bad()) throw std::runtime_error(in_a_line(status.get_message()));
 }
 

@@ -44,7 +44,7 @@ class CudnnAttentionPlan {
   [[nodiscard]] std::int64_t workspace_bytes() const;
   [[nodiscard]] std::string name() const;  // its engine and knobs: eng4_k24=3_k27=1
   // Device memory by AttentionTensor, those that the pass has; `workspace` of workspace_bytes(),
-  // aligned to 256 bytes.
+  // aligned to 256 bytes. Unavailable, at the first run, where a library that it needs isn't found.
   void run(const std::array<void*, kAttentionTensors>& tensors, void* workspace) const;
 
  private:

@@ -23,6 +23,7 @@ GpuCollective::GpuCollective(const std::vector<GpuRank>& ranks, const Collective
     set_bytes[rank.device] += operand_stride(buffer_bytes(layout)) +
                               (problem.in_place ? 0 : operand_stride(bytes_of(layout.send)));
   }
+  gpus_ = static_cast<int>(set_bytes.size());
   const auto largest =
       std::ranges::max_element(set_bytes, {}, [](auto& one) { return one.second; });
   {

@@ -36,6 +36,9 @@ class GpuCollective : public Operation {
   Check verify() final;
   [[nodiscard]] int sets() const final { return sets_; }
   [[nodiscard]] void* stream() const final { return ranks_->front().stream.get(); }
+  // An event that the other GPUs wait for, the backend's kernel, and a wait for each other GPU,
+  // that is GPUs + 1; NCCL may order its streams by an event and a wait of its own.
+  [[nodiscard]] int launches() const final { return 3 + gpus_; }
 
  protected:
   virtual void queue(int set) = 0;  // every rank's part on its stream
@@ -69,6 +72,7 @@ class GpuCollective : public Operation {
   CollectiveProblem problem_;
   std::uint64_t seed_;
   int sets_ = 1;
+  int gpus_ = 1;
   CudaEvent start_{false};
   std::vector<Payload> payloads_;  // by rank
 };

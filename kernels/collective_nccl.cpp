@@ -74,7 +74,12 @@ class NcclCollective final : public GpuCollective {
   void queue(int set) override {
     how_([&] {
       check(ncclGroupStart(), "ncclGroupStart");
-      for (std::size_t rank = 0; rank < ranks().size(); ++rank) queue(rank, set);
+      try {
+        for (std::size_t rank = 0; rank < ranks().size(); ++rank) queue(rank, set);
+      } catch (...) {
+        (void)ncclGroupEnd();  // or whatever this thread calls next would only join the group
+        throw;
+      }
       check(ncclGroupEnd(), "ncclGroupEnd");
     });
   }

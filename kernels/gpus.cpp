@@ -33,28 +33,28 @@ Gpus gpus() {
   cuda_check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
   cuda_check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
   cuda_check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
-  int before = 0;
-  cuda_check(cudaGetDevice(&before), "cudaGetDevice");
   for (int device = 0; device < count; ++device) {
     cudaDeviceProp properties{};
     cuda_check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
-    cuda_check(cudaSetDevice(device), "cudaSetDevice");
-    std::size_t free = 0;
-    std::size_t total = 0;
-    cuda_check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
     out.devices.push_back({.name = properties.name,
                            .uuid = uuid_text(properties.uuid),
                            .compute_major = properties.major,
                            .compute_minor = properties.minor,
                            .sms = properties.multiProcessorCount,
-                           .memory_bytes = static_cast<std::int64_t>(total),
-                           .memory_free_bytes = static_cast<std::int64_t>(free),
+                           .memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem),
                            .l2_bytes = properties.l2CacheSize,
                            .driver_version = driver,
                            .runtime_version = runtime});
   }
-  cuda_check(cudaSetDevice(before), "cudaSetDevice");
   return out;
+}
+
+std::int64_t gpu_memory_free_bytes(int device) {
+  const OnDevice here(device);
+  std::size_t free = 0;
+  std::size_t total = 0;
+  cuda_check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<std::int64_t>(free);
 }
 
 }  // namespace trainmeter

@@ -40,7 +40,6 @@ struct GpuInfo {
   int compute_minor = 0;
   int sms = 0;
   std::int64_t memory_bytes = 0;
-  std::int64_t memory_free_bytes = 0;
   std::int64_t l2_bytes = 0;
   int driver_version = 0;  // as CUDA says it: 13000 is 13.0
   int runtime_version = 0;
@@ -51,7 +50,11 @@ struct Gpus {
   std::vector<GpuInfo> devices;
   std::string why_none;
 };
+// Makes no context on any of them: each takes memory and, of a GPU that one process may have to
+// itself, the GPU.
 Gpus gpus();
+// Of the GPU that a process works on: it gets this process' context. Unavailable without one.
+std::int64_t gpu_memory_free_bytes(int device);
 
 // Libraries built in, with their versions: {"oneDNN", "2.6.3"}, {"cuBLASLt", "13.0"}, {"compiler",
 // "gcc 12.2.0"}, ...

@@ -15,6 +15,10 @@ Gpus gpus() {
   return {.devices = {}, .why_none = "built without CUDA"};
 }
 
+std::int64_t gpu_memory_free_bytes(int /*device*/) {
+  throw Unavailable("built without CUDA");
+}
+
 std::function<void()> gpu_cache_flusher(std::int64_t /*bytes*/) {
   throw Unavailable("built without CUDA");
 }

@@ -76,7 +76,7 @@ class Operation {
   // and is over when run() returns.
   [[nodiscard]] virtual void* stream() const { return nullptr; }
 
-  // Kernels that one run queues there at most. Two: a split-k GEMM adds its parts in a second one.
+  // Kernels, events and waits that one run queues there at most. Two: split-k GEMMs have a second.
   [[nodiscard]] virtual int launches() const { return 2; }
 };
 

@@ -183,6 +183,9 @@ class PeerTransfer final : public Operation {
 
   [[nodiscard]] int sets() const override { return 1; }
   [[nodiscard]] void* stream() const override { return stream_.get(); }
+  // An event and a wait for each way; and a way's own wait, copy and event, since streams of one
+  // GPU may share the driver's queue.
+  [[nodiscard]] int launches() const override { return 4 + static_cast<int>(ways_.size()); }
   [[nodiscard]] std::map<std::string, std::string> notes() const override {
     return {{"peer_access", reaches_peer(problem_.from, problem_.to) ? "yes" : "no"}};
   }
@@ -199,6 +202,8 @@ class PeerTransfer final : public Operation {
     DeviceBuffer source(problem_.bytes);
     cuda_check(cudaMemcpy(source.data(), host_.data(), host_.size(), cudaMemcpyHostToDevice),
                "copy to the GPU");
+    // Pageable memory's last part may still be on its way, which the ways' streams don't wait for.
+    cuda_check(cudaStreamSynchronize(nullptr), "copy to the GPU");
     ways_.push_back(
         {from, to, std::move(source), std::move(target), CudaStream(), CudaEvent(false)});
   }

@@ -66,10 +66,32 @@ for folder in "$bin" "$bin/../tests"; do
   if [ -z "$tests" ] && [ -x "$folder/kernels_gpu_test" ]; then tests=$folder/kernels_gpu_test; fi
 done
 
+# All tests of a program. One that hangs or crashes is named, and those behind it run in another process; half of the time
+# that is left, at most, so that a hang leaves some for them.
+correct() {  # correct PROGRAM
+  local name=${1##*/} begun='' more code limit
+  while :; do
+    limit=$(((seconds - SECONDS) / 2))
+    if [ "$limit" -gt 300 ]; then limit=300; fi
+    if [ "$limit" -lt 1 ]; then printf 'left out, no time: %s%s\n' "$name" "${begun:+, what was not begun}" >&2; return; fi
+    code=0
+    timeout -k 10 "$limit" "$1" --gtest_filter="-$begun" >"$log" 2>&1 || code=$?
+    grep -v '^\[ RUN  \|^\[       OK' "$log" >&2 || true
+    if [ "$code" -eq 0 ]; then return; fi
+    status=1
+    printf '%s: exit code %d, last begun: %s\n' "$name" "$code" "$(grep '^\[ RUN  ' "$log" | tail -n 1)" >&2
+    more=$(sed -n 's/^\[ RUN      \] \([^ ]*\).*/\1/p' "$log" | paste -sd :)
+    if [ -z "$more" ] || grep -q '^\[=*\] .* ran\. ' "$log"; then return; fi
+    begun=${begun:+$begun:}$more
+  done
+}
+
 if section correct "Correctness of every GPU implementation"; then
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
   for test in kernels_gpu_test bench_gpu_test; do
     if [ -z "$tests" ] || [ ! -x "${tests%/*}/$test" ]; then printf 'skipped: %s was not built\n' "$test" >&2; continue; fi
-    timeout -k 10 200 "${tests%/*}/$test" --gtest_brief=1 >&2 || status=1
+    correct "${tests%/*}/$test"
   done
 fi
 if section warm "30 s of warm-up, so that the clocks are those of a busy card"; then

@@ -414,7 +414,7 @@ def main():
     on_gpu = parser.add_argument_group("on a GPU")
     on_gpu.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     on_gpu.add_argument("--out", type=pathlib.Path, help="folder that gets table, record, runs and log, after each case (out in --work)")
-    on_gpu.add_argument("--seconds", type=float, default=600, help="of all: what no time is left for is left out (600)")
+    on_gpu.add_argument("--seconds", type=float, default=520, help="of all: what no time is left for is left out (520)")
     on_gpu.add_argument("--lib", type=pathlib.Path, help="folder of libraries for our programs alone: PyTorch brings its own")
     on_gpu.add_argument("--list", action="store_true", help="what would be run")
     on_gpu.add_argument("--rehearse", action="store_true", help="all of it on the CPU, with cases of no size")

@@ -13,6 +13,8 @@
 #include "kernels/transfer.hpp"
 
 #include "needs_gpu.hpp"
+#include <cudaTypedefs.h>
+#include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,6 +23,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 using namespace trainmeter;
 
@@ -45,6 +48,25 @@ const StepBackend& cuda_step() {
 struct Shape {
   std::int64_t m, n, k;
 };
+
+// Of each GPU, whether this process has a context there.
+std::vector<int> contexts() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) return {};
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result{};
+  EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &found, 7000,
+                                             cudaEnableDefault, &result),
+            cudaSuccess);
+  if (found == nullptr) return {};
+  std::vector<int> out(static_cast<std::size_t>(count));
+  unsigned int flags = 0;
+  for (int device = 0; device < std::ssize(out); ++device) {
+    reinterpret_cast<PFN_cuDevicePrimaryCtxGetState_v7000>(found)(
+        device, &flags, &out[static_cast<std::size_t>(device)]);
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -213,10 +235,24 @@ TEST(Gpu, TransfersMoveEveryByte) {
         EXPECT_TRUE(check.ok) << backend.name << " " << to_string(kind) << ": " << check.error
                               << " bytes";
         for (int set = 0; set < transfer->sets(); ++set) transfer->run(set);
-        EXPECT_EQ(transfer->stream() == nullptr, kind != TransferKind::peer_copy && other);
+        const bool peer = kind == TransferKind::peer_copy;
+        EXPECT_EQ(transfer->stream() == nullptr, !peer && other);
+        EXPECT_EQ(transfer->launches(), peer ? (other ? 6 : 5) : 2);  // events and waits, too
       }
     }
   }
+}
+
+// By ctest in a process of its own, which has no context yet.
+TEST(Gpu, OnlyTheGpuThatIsWorkedOnHasAContext) {
+  std::vector<int> all = contexts();
+  NEEDS_GPU();
+  ASSERT_EQ(gpus().devices.size(), all.size());
+  EXPECT_EQ(contexts(), all) << "by looking for GPUs";
+  EXPECT_GT(gpu_memory_free_bytes(0), 0);
+  EXPECT_LE(gpu_memory_free_bytes(0), gpus().devices.front().memory_bytes);
+  all.front() = 1;
+  EXPECT_EQ(contexts(), all);
 }
 
 TEST(Gpu, OperandsRotate) {
@@ -340,6 +376,7 @@ TEST(WithoutGpu, EveryPartSaysWhy) {
   EXPECT_THROW(cublaslt().make({64, 64, 64, DType::bf16, Layout::nt}, {}), Unavailable);
   EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 4096}, {}), Unavailable);
   EXPECT_THROW(cuda_step().make({.rows = 4, .cols = 8}, {}), Unavailable);
+  EXPECT_THROW(gpu_memory_free_bytes(0), Unavailable);
   EXPECT_THROW(make_gpu_world(), Unavailable);
   EXPECT_THROW(make_virtual_world(2), Unavailable);
   ASSERT_EQ(transfer_backends().size(), 2U);

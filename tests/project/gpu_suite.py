@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the trainmeter authors
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/gpu_suite.sh rehearsed: a doctor that sees a GPU, the real programs, which find none but refuse wrong flags first, and a sanitizer
-that finds an error. gpu_suite.py SOURCE_FOLDER BIN"""
+"""scripts/gpu_suite.sh rehearsed: a doctor that sees a GPU, the real programs, which find none but refuse wrong flags first, a sanitizer
+that finds an error, and tests that hang and crash. gpu_suite.py SOURCE_FOLDER BIN"""
 import os
 import pathlib
 import subprocess
@@ -12,6 +12,25 @@ root, programs = map(pathlib.Path, sys.argv[1:])
 if subprocess.run([programs / "gemm_bench", "--device=gpu", "--benchmark_list_tests"], capture_output=True, check=False).returncode == 0:
     print("skipped: there is a GPU, which this would measure on")
     sys.exit(0)
+
+# As GoogleTest: five tests, one of which hangs, one crashes, and one is wrong.
+HALF_BAD_TESTS = """
+for flag in "$@"; do case $flag in --gtest_filter=-*) skip=:${flag#*=-}: ;; esac; done
+failed=0
+for test in Gpu.Right Gpu.Hangs Gpu.Crashes/1 Gpu.Wrong Gpu.Last; do
+  case $skip in *":$test:"*) continue ;; esac
+  echo "$test" >>CALLS
+  echo "[ RUN      ] $test"
+  case $test in
+    *Hangs) sleep 100 ;;
+    *Crashes/1) kill -SEGV $$ ;;
+    *Wrong) failed=1; printf 'wrong.cpp:1: Failure\\n[  FAILED  ] %s (0 ms)\\n' "$test"; continue ;;
+  esac
+  echo "[       OK ] $test (0 ms)"
+done
+echo "[==========] some tests from 1 test suite ran. (0 ms total)"
+exit $failed
+"""
 
 
 def program(file, text):
@@ -56,5 +75,17 @@ with tempfile.TemporaryDirectory() as name:
     assert all(call.startswith("gemm_bench") for call in calls.read_text().splitlines()), calls.read_text()
     calls.unlink()
     code, said = suite("--seconds", "0")
-    assert "left out, no time" in said and "--max_seconds" not in calls.read_text(), said
+    assert "left out, no time: kernels_gpu_test" in said and "left out, no time: gemm_bench" in said and not calls.exists(), said
+
+    program(binaries / "kernels_gpu_test", HALF_BAD_TESTS.replace("CALLS", str(calls)))
+    program(binaries / "bench_gpu_test", f'echo "bench_gpu_test $*" >>{calls}\necho no library >&2; exit 127\n')
+    code, said = suite("--only", "correct", "--seconds", "12")
+    assert code == 1 and "wrong.cpp:1: Failure" in said and "OK ]" not in said, said
+    assert "kernels_gpu_test: exit code 124, last begun: [ RUN      ] Gpu.Hangs\n" in said, said
+    assert "kernels_gpu_test: exit code 139, last begun: [ RUN      ] Gpu.Crashes/1\n" in said, said
+    assert "kernels_gpu_test: exit code 1, last begun: [ RUN      ] Gpu.Last\n" in said, said
+    assert "no library\nbench_gpu_test: exit code 127, last begun: \n" in said, said
+    begun = calls.read_text().splitlines()
+    assert [line.split()[0] for line in begun if line.startswith("Gpu.")] == ["Gpu.Right", "Gpu.Hangs", "Gpu.Crashes/1", "Gpu.Wrong", "Gpu.Last"], begun
+    assert not list((folder / "out").glob("tmp*")), "the log is no result"
 print(f"{len(listed)} calls of the suite are accepted by the programs")

@@ -4,6 +4,7 @@ records of known rates, the real trainmeter. What a step is counted as, what is 
 import json
 import os
 import pathlib
+import re
 import stat
 import subprocess
 import sys
@@ -123,6 +124,8 @@ with tempfile.TemporaryDirectory() as name:
                                "--out", str(folder / work / "out"), "--bin", str(programs), "--lib", "our libraries", "--python", str(python),
                                *arguments], capture_output=True, text=True, env=os.environ | environment)
 
+    found = re.search(r"left\s+out\s+\((\d+)\)", script("help", "--help").stdout)
+    expect(found and int(found[1]) + 60 < 600, f"--seconds as it is leaves what runs last time to end, within a command's 600 s: {found}")
     got = script("list", "--list")
     expect(got.returncode == 0 and got.stdout.count("gemm_bench") == 9 and got.stdout.count("parameters") == 10, f"--list: {got}")
     for arguments, message in ((("--layers", "2"), "a case of your own needs --width"),
