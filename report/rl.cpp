@@ -198,8 +198,8 @@ std::vector<std::string> words(const RlModel& model, const Run& run) {
   }
   out.push_back(
       fmt::format("rollout engine isn't printed: GPUs that share one copy of the weights "
-                  "sampled over {}",
-                  fmt::join(engines, ", ")));
+                  "sampled over {}; breakdown and rollout times are those of {}",
+                  fmt::join(engines, ", "), engines.at(centre.engine)));
   for (const std::string& text : model.training().assumptions) out.push_back(text);
   if (!run.rl->outputs_per_rollout && !run.rl->minibatches) {
     out.emplace_back("outputs_per_rollout isn't printed: one rollout a step assumed");
@@ -254,8 +254,9 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
     return RlModel(run, system, book, knowledge, options, peak_flops, std::move(phases));
   };
   check_phases(run, model_of);
-  const RlModel model = model_of(run.rl->phases);
+  RlModel model = model_of(run.rl->phases);
   const Sampled sampled = sample(model, options);
+  model.centre_on(estimate_of(sampled.seconds).p50);  // its parts are those of the step shown
   const RlStep centre = model.step(model.central());
 
   Prediction out;
