@@ -39,7 +39,8 @@ Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
           .shape = shape,
           .origin = point.origin,
           .how = how_of(point, fit),
-          .basis = point.published ? Basis::published : Basis::measured};
+          .basis = point.published ? Basis::published : Basis::measured,
+          .figure = point.published ? point.name : ""};
 }
 
 std::string_view to_string(Basis basis) {
