@@ -171,7 +171,7 @@ Document to_document(const Prediction& p, const std::string& title) {
   }
   if (e.gpu_hours)
     table.rows.push_back(
-        row_of(p, "device-hours", "gpu_hours", *e.gpu_hours, *n.gpu_hours, format_count));
+        row_of(p, "device-hours", "gpu_hours", *e.gpu_hours, *n.gpu_hours, format_hours));
   if (e.cost_usd)
     table.rows.push_back(row_of(p, "cost", "cost_usd", *e.cost_usd, *n.cost_usd, format_usd));
   out.emplace_back(std::move(table));
