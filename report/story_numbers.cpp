@@ -287,7 +287,7 @@ void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
   }
   if (p.estimates.cost_usd && p.price_usd_per_gpu_hour) {
     const std::string price = constant("price_usd_per_gpu_hour", *p.price_usd_per_gpu_hour,
-                                       "published", "--price, else the run's, else the system's");
+                                       "published", p.price_how.c_str());
     derived("cost_usd", *p.estimates.cost_usd, "GPU-hours x price", {prefix + ":gpu_hours", price});
   }
   const char* null_formula = "the null model: 40 % of the dense bf16 peak for everything";

@@ -231,6 +231,16 @@ TEST(Story, APublishedRateIsTiedToItsOwnFigure) {
               HasSubstr("deepgemm-55ab91f-dense-4096x24576x1536:rate"));
 }
 
+TEST(Story, SaysOnHowManyDevicesAndInWhichPrecision) {
+  const std::string text = flat(
+      to_document(tell_published(published_library(), {.run = "deepseek-v3-step", .predict = {}})));
+  EXPECT_THAT(text, HasSubstr(" on 2,048 x h800, GEMMs in fp8 "));
+  const Story here = tell({small_cpu()}, published_library(), {});
+  EXPECT_EQ(here.prediction_title,
+            "GPT-2 124M on 10 B tokens on this machine, 1 device, GEMMs in bf16");
+  EXPECT_THAT(here.prediction->assumptions, Not(Contains(HasSubstr("precision isn't printed"))));
+}
+
 TEST(Story, ARunThatNobodyKnowsIsNoStory) {
   EXPECT_THAT(refusal([] { (void)tell({small_cpu()}, published_library(), {.run = "nope"}); }),
               HasSubstr("'nope': no such file, and no such id in runs"));
