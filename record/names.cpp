@@ -191,6 +191,11 @@ std::string format_count(double count) {
   return grouped(fmt::format("{:.0f}", count));
 }
 
+std::string format_hours(double hours) {
+  constexpr double kInWhole = 999.5;  // above it, three digits are whole hours
+  return std::abs(hours) < kInWhole ? fmt::format("{:.3g}", hours) : format_count(hours);
+}
+
 std::string format_percent(double fraction) {
   if (!std::isfinite(fraction)) return "n/a";
   const double percent = fraction * 100;

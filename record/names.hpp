@@ -31,6 +31,7 @@ std::string format_bytes(double bytes);            // binary, for sizes: 32 MiB
 std::string format_flops(double flops_per_s);      // decimal, for rates: 412 GFLOP/s, 1.36 TFLOP/s
 std::string format_bandwidth(double bytes_per_s);  // decimal: 43.1 GB/s
 std::string format_count(double count);            // 2,788,000
+std::string format_hours(double hours);            // the same, three digits below 1000: 0.331
 std::string format_percent(double fraction);       // 38.9 %
 std::string format_usd(double usd);                // $5,576,000; cents below 100
 

@@ -79,7 +79,7 @@ Chart Bars::chart() const {
                   {"type", "nominal"},
                   {"sort", nullptr},
                   {"title", nullptr},
-                  {"axis", {{"labelLimit", 200}, {"ticks", false}, {"domain", false}}}};
+                  {"axis", {{"labelLimit", 300}, {"ticks", false}, {"domain", false}}}};
   const Json x = {{"field", "value"},
                   {"type", "quantitative"},
                   {"title", axis_},

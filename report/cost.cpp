@@ -180,7 +180,7 @@ std::vector<std::string> lines_of(const Cost& cost) {
   if (cost.rental_usd) {
     const Estimate& r = *cost.rental_usd;
     out.push_back(fmt::format("{} GPU-hours rented: {}, {} to {} ({})",
-                              format_count(cost.gpu_hours), format_usd(r.p50), format_usd(r.p05),
+                              format_hours(cost.gpu_hours), format_usd(r.p50), format_usd(r.p05),
                               format_usd(r.p95), cost.rental_how));
   }
   if (cost.ownership_usd) {

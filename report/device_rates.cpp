@@ -125,7 +125,8 @@ Rate DeviceRates::attention(bool forward, const std::string& backend, const Core
               .origin = point ? point->origin : "system " + system_.id,
               .how = fmt::format("best {} GEMM x {:.2f}{}", dtype, kAttentionOfGemm,
                                  projected ? ", " + point->projection : ""),
-              .basis = Basis::assumed};
+              .basis = Basis::assumed,
+              .figure = point && point->published ? point->name : ""};
 }
 
 double DeviceRates::unfused_attention_gemm() const {

@@ -80,7 +80,7 @@ std::string shown_number(std::string_view name, double value) {
   if (has(name, "bytes_per_s")) return format_bandwidth(value);
   if (has(name, "usd") || has(name, "USD")) return format_usd(value);
   if (has(name, "_pct")) return fmt::format("{:+.1f} %", value);
-  if (has(name, "hours")) return format_count(value);
+  if (has(name, "hours")) return format_hours(value);
   if (has(name, "mfu") || has(name, "share") || has(name, "goodput")) return format_percent(value);
   if (has(name, "_s.") || name.ends_with("_s")) return format_seconds(value);
   return fmt::format("{:.3g}", value);

@@ -8,6 +8,7 @@
 #include "record/formulas.hpp"
 #include "record/statistics.hpp"
 #include "report/normal.hpp"
+#include "report/price.hpp"
 #include "report/rl.hpp"
 #include "workload/step.hpp"
 
@@ -264,7 +265,8 @@ void explain(Prediction& out, const std::vector<Candidate>& candidates,
   out.assumptions = likeliest.bill.assumptions;
   if (candidates.size() > 1) {
     out.assumptions.push_back(
-        fmt::format("what the run doesn't print is sampled over {} plausible layouts, likeliest:",
+        fmt::format("what the run doesn't print is sampled over {} plausible layouts; breakdown "
+                    "and rates are those of the likeliest",
                     candidates.size()));
   }
   for (const std::string& note : likeliest.notes) out.assumptions.push_back(note);
@@ -305,6 +307,7 @@ void bound_by_peak(std::vector<double>& steps, const Run& run, const System& sys
 
 Prediction checked(Prediction out, const Run& run, const System& system) {
   refuse_impossible(out);
+  for (std::string& text : defaults_taken(run)) out.assumptions.push_back(std::move(text));
   if (const std::string left_out = left_out_on(system, run); !left_out.empty())
     out.assumptions.push_back(left_out);
   return out;
@@ -329,6 +332,8 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   Prediction out;
   out.run_id = run.id;
   out.system_id = system.id;
+  out.gpus = run.gpus;
+  out.precision = run.precision;
   out.goodput = run.goodput;
   explain(out, ways, centre);
   out.factors = used_factors(ways.front().bill, knowledge.factors, belief);
@@ -356,10 +361,9 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   bound_by_peak(sampled.step, run, system, book);
   facts.goodput = run.goodput;
   if (run.tokens) facts.steps = *run.tokens / facts.tokens_per_step;
-  facts.price = options.price_usd_per_gpu_hour;
-  if (!facts.price) facts.price = run.price_usd_per_gpu_hour;
-  if (!facts.price) facts.price = system.price_usd_per_gpu_hour;
-  out.price_usd_per_gpu_hour = facts.price;
+  const Price price = price_of(run, system, options);
+  facts.price = out.price_usd_per_gpu_hour = price.usd_per_gpu_hour;
+  out.price_how = price.how;
   out.flops_per_step = facts.tokens_per_step * facts.flops_per_token;
   out.mfu_peak_flops = facts.peak;
   out.estimates = estimates_from(sampled.step, facts);

@@ -33,6 +33,8 @@ struct RunEstimates {
 
 struct Prediction {
   std::string run_id, system_id;
+  std::int64_t gpus = 1;
+  std::string precision;  // of GEMMs, as the run has it; of stages that differ, all of them
   RunEstimates estimates;
   RunEstimates null_model;              // see null_step_s
   std::optional<Estimate> slot_time_s;  // one micro-batch forward and backward in the median stage,
@@ -50,6 +52,7 @@ struct Prediction {
   std::vector<InPlaceLink> in_place;  // the one of them that every GEMM has, measured or not
   std::vector<std::string> assumptions;
   std::optional<double> price_usd_per_gpu_hour;
+  std::string price_how;      // whose, of when
   double goodput = 1;         // share of wall time that trains; hours are divided by it
   double flops_per_step = 0;  // of the whole run's step, model FLOPs
   double mfu_peak_flops = 0;  // the denominator
@@ -73,6 +76,13 @@ struct PredictOptions {
 // On its own, as it is.
 Run carried_to(Run run, const System& system);
 std::string left_out_on(const System& system, const Run& run);  // says so; empty on its own
+
+// Where a system has a published id but other figures, for which that id's measured rates are taken
+// all the same: says so. Else empty.
+std::string differs_from_published(const System& system, const Library& library);
+
+// What the run leaves out and this takes, one a line (Run::left_out).
+std::vector<std::string> defaults_taken(const Run& run);
 
 // As carried_to(run, system). BadInput where the run lacks what a prediction needs, its layout is
 // impossible or doesn't fit, or no rate is known for it, or where something impossible follows: no

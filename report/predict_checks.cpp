@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// What a prediction may be of, and what it may say: runs on other systems than their own, and
-// figures that can't be.
+// What a prediction may be of, and what it may say: runs on other systems than their own, defaults,
+// systems under others' ids, and figures that can't be.
 #include "record/error.hpp"
 #include "report/predict.hpp"
 
@@ -38,6 +38,39 @@ Run carried_to(Run run, const System& system) {
   run.price_usd_per_gpu_hour.reset();
   run.context.power_cap_w.reset();
   return run;
+}
+
+std::string differs_from_published(const System& system, const Library& library) {
+  const std::vector<std::string> ids = library.ids("systems");
+  if (std::ranges::find(ids, system.id) == ids.end()) return "";
+  const System known = library.system(system.id);
+  const bool same_peaks = std::ranges::all_of(system.peak_flops, [&](const auto& peak) {
+    const auto found = known.peak_flops.find(peak.first);
+    return found != known.peak_flops.end() && found->second == peak.second;
+  });
+  std::vector<std::string> others;
+  if (system.sms != known.sms) others.emplace_back("sms");
+  if (!same_peaks) others.emplace_back("peak_flops");
+  if (system.memory_bytes_per_s && system.memory_bytes_per_s != known.memory_bytes_per_s)
+    others.emplace_back("memory_bytes_per_s");
+  if (others.empty()) return "";
+  return fmt::format(
+      "system {0}: {1} as given, not as of the published {0}, whose measured rates are taken all "
+      "the same: give it an id of its own",
+      system.id, fmt::join(others, ", "));
+}
+
+std::vector<std::string> defaults_taken(const Run& run) {
+  std::vector<std::string> out;
+  for (const std::string& key : run.left_out) {
+    if (key == "precision") out.push_back("precision isn't printed: " + run.precision + " assumed");
+    if (key == "stack") out.push_back("stack isn't printed: " + run.stack + " assumed");
+    if (key == "parallel" && !run.rl)
+      out.emplace_back("parallel isn't printed: a whole model on each device assumed");
+    if (key == "goodput" && (run.tokens || run.rl))
+      out.emplace_back("goodput isn't printed: all of the wall time trains");
+  }
+  return out;
 }
 
 void refuse_impossible(const Prediction& p) {

@@ -5,6 +5,7 @@
 #include "record/names.hpp"
 #include "report/command.hpp"
 #include "report/cost.hpp"
+#include "report/price.hpp"
 #include "report/stages.hpp"
 #include "report/story.hpp"
 #include "report/transfer.hpp"
@@ -22,6 +23,7 @@ void price_by_listings(Prediction& prediction, const System& on, const Library& 
   if (!listed) throw BadInput(fmt::format("--price listings: none are published for {}", on.id));
   const Estimate& price = listed->usd_per_gpu_hour;
   prediction.price_usd_per_gpu_hour = price.p50;
+  prediction.price_how = listed->how;
   for (RunEstimates* e : {&prediction.estimates, &prediction.null_model}) {
     if (e->gpu_hours) e->cost_usd = product(*e->gpu_hours, price);
   }
@@ -87,6 +89,12 @@ struct PredictCommand : Command {
     } else {
       throw BadInput(fmt::format("run {}: system: missing; name one with --system", which.id));
     }
+    for (std::string text :
+         {differs_from_published(on, library), price.empty() ? prices_apart(which, on) : ""}) {
+      if (on_measured || text.empty()) continue;
+      warn({text});
+      notes.push_back(std::move(text));
+    }
     which = carried_to(std::move(which), on);
     book.describe(on);
     if (records.empty()) {
@@ -103,7 +111,7 @@ struct PredictCommand : Command {
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
     if (price == kListings) price_by_listings(prediction, on, library);
     for (const std::string& note : notes) prediction.assumptions.push_back(note);
-    output.write(to_document(prediction, fmt::format("{} on {}", which.title, on.id)),
+    output.write(to_document(prediction, which.title + " on " + devices_of(prediction)),
                  [&] { return to_json(prediction); });
     return kFine;
   }

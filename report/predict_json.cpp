@@ -45,6 +45,8 @@ nlohmann::ordered_json to_json(const RunEstimates& e) {
 nlohmann::ordered_json to_json(const Prediction& p) {
   nlohmann::ordered_json json = {{"run_id", p.run_id},
                                  {"system_id", p.system_id},
+                                 {"gpus", p.gpus},
+                                 {"precision", p.precision},
                                  {"estimates", to_json(p.estimates)},
                                  {"null_model", to_json(p.null_model)}};
   if (p.slot_time_s) json["slot_time_s"] = to_json(*p.slot_time_s);
@@ -74,6 +76,7 @@ nlohmann::ordered_json to_json(const Prediction& p) {
   json["assumptions"] = p.assumptions;
   json["price_usd_per_gpu_hour"] =
       p.price_usd_per_gpu_hour ? nlohmann::ordered_json(*p.price_usd_per_gpu_hour) : nullptr;
+  json["price_how"] = p.price_how;
   json["mfu_peak_flops"] = p.mfu_peak_flops;
   return json;
 }

@@ -41,7 +41,8 @@ Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
           .how = how_of(point, fit),
           .basis = point.published             ? Basis::published
                    : point.transferred.empty() ? Basis::measured
-                                               : Basis::projected};
+                                               : Basis::projected,
+          .figure = point.published ? point.name : ""};
 }
 
 std::string_view to_string(Basis basis) {

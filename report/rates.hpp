@@ -34,6 +34,7 @@ struct Rate {
       origin;  // "results/measured/x.jsonl:12" or "published: DeepGEMM README, Performance tables"
   std::string how;  // exact shape; between shapes; ..., measured on h100, projected to h800: ...
   Basis basis = Basis::measured;
+  std::string figure;  // id of the published one that `origin` speaks of; empty: none
 };
 
 // Where too few shapes are known to learn it from.

@@ -7,6 +7,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "record/statistics.hpp"
+#include "report/price.hpp"
 #include "report/rl_model.hpp"
 #include "workload/step.hpp"
 
@@ -198,8 +199,8 @@ std::vector<std::string> words(const RlModel& model, const Run& run) {
   }
   out.push_back(
       fmt::format("rollout engine isn't printed: GPUs that share one copy of the weights "
-                  "sampled over {}",
-                  fmt::join(engines, ", ")));
+                  "sampled over {}; breakdown and rollout times are those of {}",
+                  fmt::join(engines, ", "), engines.at(centre.engine)));
   for (const std::string& text : model.training().assumptions) out.push_back(text);
   if (!run.rl->outputs_per_rollout && !run.rl->minibatches) {
     out.emplace_back("outputs_per_rollout isn't printed: one rollout a step assumed");
@@ -254,13 +255,16 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
     return RlModel(run, system, book, knowledge, options, peak_flops, std::move(phases));
   };
   check_phases(run, model_of);
-  const RlModel model = model_of(run.rl->phases);
+  RlModel model = model_of(run.rl->phases);
   const Sampled sampled = sample(model, options);
+  model.centre_on(estimate_of(sampled.seconds).p50);  // its parts are those of the step shown
   const RlStep centre = model.step(model.central());
 
   Prediction out;
   out.run_id = run.id;
   out.system_id = system.id;
+  out.gpus = run.gpus;
+  out.precision = run.precision;
   out.goodput = run.goodput;
   out.published = printed_figures(run.published);
   out.breakdown_s = {{"rollout", centre.rollout_s},
@@ -269,14 +273,14 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
                      {"weight_transfer", centre.weight_transfer_s},
                      {"overhead", centre.overhead_s}};
   std::erase_if(out.breakdown_s, [](const auto& part) { return !(part.second > 0); });
-  Facts facts{.gpus = static_cast<double>(run.gpus),
-              .steps = model.steps(),
-              .peak = peak_flops,
-              .goodput = run.goodput,
-              .price = options.price_usd_per_gpu_hour};
-  if (!facts.price) facts.price = run.price_usd_per_gpu_hour;
-  if (!facts.price) facts.price = system.price_usd_per_gpu_hour;
-  out.price_usd_per_gpu_hour = facts.price;
+  const Price price = price_of(run, system, options);
+  out.price_usd_per_gpu_hour = price.usd_per_gpu_hour;
+  out.price_how = price.how;
+  const Facts facts{.gpus = static_cast<double>(run.gpus),
+                    .steps = model.steps(),
+                    .peak = peak_flops,
+                    .goodput = run.goodput,
+                    .price = price.usd_per_gpu_hour};
   out.estimates = estimates_of(sampled.seconds, sampled.flops, facts);
   // The null model's 6 N per token, for generated and for trained tokens alike.
   const double null_flops = 6 * active_parameters(*run.model) * 2 * centre.tokens;

@@ -112,6 +112,24 @@ RlModel::RlModel(const Run& run, const System& system, const RateBook& book,
       decode_layouts(*run.model, system, book, run.gpus, dtypes,
                      outputs_per_rollout_ / static_cast<double>(run.gpus), longest, place_of(run));
   training_ = training_pass(run, system, book, knowledge, options, mean_work(centre), peak_flops);
+  double log_s = 0;
+  for (const double seconds : steps_by_engine())
+    log_s += std::log(seconds) / static_cast<double>(engines_.size());
+  centre_on(std::exp(log_s));
+}
+
+std::vector<double> RlModel::steps_by_engine() const {
+  std::vector<double> out;
+  RlDraw d = central();
+  for (d.engine = 0; d.engine < engines_.size(); ++d.engine) out.push_back(step(d).total_s());
+  return out;
+}
+
+void RlModel::centre_on(double step_s) {
+  const std::vector<double> steps = steps_by_engine();
+  const auto gap = [&](double s) { return std::abs(std::log(s / step_s)); };
+  middle_engine_ =
+      static_cast<std::size_t>(std::ranges::min_element(steps, {}, gap) - steps.begin());
 }
 
 RlDraw RlModel::central() const {
@@ -119,6 +137,7 @@ RlDraw RlModel::central() const {
   for (std::size_t f = 0; f < kRlFactors; ++f) d.factors[f] = kPriors[f].median;
   d.node_links = node_links_.median;
   d.network_links = network_links_.median;
+  d.engine = middle_engine_;
   return d;
 }
 

@@ -57,7 +57,10 @@ class RlModel {
   RlModel(const Run& run, const System& system, const RateBook& book, const Knowledge& knowledge,
           const PredictOptions& options, double peak_flops, std::vector<RlPhase> phases);
 
+  // Every factor at its median, on the engine that gives the step nearest to the one asked for
+  // with centre_on(), else to the geometric mean over the engines.
   [[nodiscard]] RlDraw central() const;
+  void centre_on(double step_s);
   // Appends what was drawn to `inputs` (logarithms of the ratios to the medians), in the order of
   // input_names().
   [[nodiscard]] RlDraw draw(std::mt19937_64& random, std::vector<double>& inputs) const;
@@ -78,6 +81,7 @@ class RlModel {
  private:
   [[nodiscard]] double flops_per_token(const Lengths& lengths) const;  // of a training pass
   [[nodiscard]] UpdateWork mean_work(const RlDraw& draw) const;
+  [[nodiscard]] std::vector<double> steps_by_engine() const;  // every factor at its median
 
   const Run& run_;
   const System& system_;
@@ -87,6 +91,7 @@ class RlModel {
   double steps_ = 0;
   FactorPrior node_links_, network_links_;
   std::vector<DecodeStep> engines_;
+  std::size_t middle_engine_ = 0;
   TrainingPass training_;
 };
 

@@ -63,12 +63,16 @@ Prediction predict_run(const Run& original, const System& system, const RateBook
   Prediction out;
   out.run_id = run.id;
   out.system_id = system.id;
+  out.gpus = run.gpus;
   out.mfu_peak_flops = parts.front().mfu_peak_flops;
   out.price_usd_per_gpu_hour = parts.front().price_usd_per_gpu_hour;
+  out.price_how = parts.front().price_how;
   const bool priced = std::ranges::all_of(
       parts, [](const Prediction& p) { return p.estimates.cost_usd.has_value(); });
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const Prediction& part = parts[i];
+    if (out.precision.find(part.precision) == std::string::npos)
+      out.precision += (i > 0 ? ", " : "") + part.precision;
     const double share = steps[i] / all_steps;
     out.flops_per_step += part.flops_per_step * share;
     add(out.estimates, part.estimates, share, priced);

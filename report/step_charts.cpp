@@ -13,6 +13,34 @@
 #include <map>
 
 namespace trainmeter {
+namespace {
+
+// What a step has beside its kernels' time alone, by the parts of its breakdown.
+std::string without_rate(const Prediction& p) {
+  static const std::map<std::string, std::string> kWords = {
+      {"communication_exposed", "communication"},
+      {"data_parallel", "communication"},
+      {"interference_and_host", "interference"},
+      {"pipeline_bubble", "bubbles"},
+      {"optimizer_and_overhead", "overheads"},
+      {"waiting_for_host", "waiting for the host"},
+      {"jitter_of_nodes", "jitter"},
+      {"reference", "reference pass"},
+      {"weight_transfer", "weight transfer"},
+      {"overhead", "transitions"}};
+  constexpr double kLeastShare = 0.005;
+  double whole = 0;
+  for (const auto& [part, seconds] : p.breakdown_s) whole += seconds;
+  std::string out = "no rate: slower in place";
+  for (const auto& [part, seconds] : p.breakdown_s) {
+    const auto word = kWords.find(part);
+    if (word == kWords.end() || !(seconds >= kLeastShare * whole)) continue;
+    if (out.find(", " + word->second) == std::string::npos) out += ", " + word->second;
+  }
+  return out;
+}
+
+}  // namespace
 
 using Json = nlohmann::ordered_json;
 
@@ -53,9 +81,7 @@ Block basis_chart(const Prediction& p) {
   for (const auto& [what, share] : shares)
     bars.add(what.first, share, format_percent(share), "", what.second);
   if (bars.empty()) return Paragraph{"Nothing is known of what a step's time rests on."};
-  if (all < 0.995)
-    bars.add("no rate: bubbles, waiting, overheads", 1 - all, format_percent(1 - all), "",
-             "assumed");
+  if (all < 0.995) bars.add(without_rate(p), 1 - all, format_percent(1 - all), "", "assumed");
   return bars.chart();
 }
 

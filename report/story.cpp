@@ -131,6 +131,7 @@ Run here(Run run, const Story& story, const std::string& dtype) {
       std::max<std::int64_t>(1, micro_batch_tokens(story.machine) / *run.seq_len);
   run.parallel = layout;
   run.precision = dtype;
+  std::erase_if(run.left_out, [](const std::string& key) { return key != "stack"; });
   run.system = story.machine;
   run.price_usd_per_gpu_hour.reset();
   run.context.power_cap_w.reset();
@@ -186,10 +187,10 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
         !out.price_usd_per_gpu_hour) {
       out.price_usd_per_gpu_hour = *known.price_usd_per_gpu_hour * static_cast<double>(out.sms) /
                                    static_cast<double>(known.sms);
-      notes.push_back(
-          fmt::format("price: {} cores of {} as rented, {} an hour ({}; --price sets yours)",
-                      out.sms, known.gpu, format_usd(*out.price_usd_per_gpu_hour),
-                      known.source ? known.source->title : id));
+      out.price_how = fmt::format("{} cores of {} as rented: {}", out.sms, known.gpu,
+                                  known.source ? known.source->title : id);
+      notes.push_back(fmt::format("price: {} an hour for {} (--price sets yours)",
+                                  format_usd(*out.price_usd_per_gpu_hour), out.price_how));
     }
   }
   for (const std::string& dtype : dtype_names()) {
@@ -246,9 +247,13 @@ Story tell_published(const Library& library, const StoryOptions& options) {
     if (is_collective(point.operation) && point.bytes > 0) story.collectives.push_back(a);
   }
   for (const auto& [key, a] : best) story.achieved.push_back(a);
-  story.prediction_title = fmt::format("{} on {}", run.title, story.machine.id);
   story.prediction =
       predict_run(run, story.machine, story.rates, load_knowledge(library), options.predict);
+  story.prediction_title = run.title + " on " + devices_of(*story.prediction);
+  if (std::string text = differs_from_published(story.machine, library); !text.empty()) {
+    story.prediction->assumptions.push_back(text);
+    story.warnings.push_back(std::move(text));
+  }
   add_published_parts(story, library, options);
   return story;
 }
@@ -276,12 +281,14 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   try {
     if (!run.seq_len || !run.global_batch_sequences)
       throw BadInput("run " + run.id + ": seq_len and global_batch_sequences: expected both");
-    story.prediction_title = fmt::format("{} on this machine", run.title);
     const std::string dtype = training_dtype(story.rates);
     if (dtype.empty())
       throw BadInput("no GEMM of this machine was measured (gemm_bench), so no rate is known");
     story.prediction =
         predict(here(run, story, dtype), story.machine, story.rates, knowledge, options.predict);
+    const Prediction& p = *story.prediction;
+    story.prediction_title = fmt::format("{} on this machine, {} device{}, GEMMs in {}", run.title,
+                                         p.gpus, p.gpus == 1 ? "" : "s", p.precision);
   } catch (const BadInput& error) {  // such as a record without memory bandwidth: the rest of the
                                      // story still holds
     story.why_no_prediction = error.what();

@@ -78,6 +78,7 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
                        const Library& library, std::vector<std::string>& notes);
 
 Document to_document(const Story& story);
+std::string devices_of(const Prediction& prediction);  // "64 x h100, GEMMs in bf16"
 Document to_document(const Prediction& prediction, const std::string& title);
 nlohmann::ordered_json to_json(const Story& story);
 

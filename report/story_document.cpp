@@ -155,6 +155,11 @@ void add_achieved(Document& out, const Story& story) {
 
 }  // namespace
 
+std::string devices_of(const Prediction& p) {
+  return fmt::format("{} x {}, GEMMs in {}", format_count(static_cast<double>(p.gpus)), p.system_id,
+                     p.precision);
+}
+
 Document to_document(const Prediction& p, const std::string& title) {
   Document out;
   out.emplace_back(Heading{2, title});
@@ -171,17 +176,18 @@ Document to_document(const Prediction& p, const std::string& title) {
   }
   if (e.gpu_hours)
     table.rows.push_back(
-        row_of(p, "device-hours", "gpu_hours", *e.gpu_hours, *n.gpu_hours, format_count));
+        row_of(p, "device-hours", "gpu_hours", *e.gpu_hours, *n.gpu_hours, format_hours));
   if (e.cost_usd)
     table.rows.push_back(row_of(p, "cost", "cost_usd", *e.cost_usd, *n.cost_usd, format_usd));
   out.emplace_back(std::move(table));
-  out.emplace_back(Paragraph{fmt::format(
-      "MFU against {}{}. Null model: {:.0f} % of that for everything.",
-      format_flops(p.mfu_peak_flops),
-      p.price_usd_per_gpu_hour && e.cost_usd
-          ? fmt::format("; cost at {} per device-hour", format_usd(*p.price_usd_per_gpu_hour))
-          : "",
-      n.mfu.p50 * 100)});
+  out.emplace_back(
+      Paragraph{fmt::format("MFU against {}{}. Null model: {:.0f} % of that for everything.",
+                            format_flops(p.mfu_peak_flops),
+                            p.price_usd_per_gpu_hour && e.cost_usd
+                                ? fmt::format("; cost at {} per device-hour ({})",
+                                              format_usd(*p.price_usd_per_gpu_hour), p.price_how)
+                                : "",
+                            n.mfu.p50 * 100)});
   if (p.published_step_time_s) {
     out.emplace_back(
         Paragraph{fmt::format("Published: {} a step; the prediction is {:+.1f} % off.",

@@ -142,10 +142,19 @@ std::string factor_id(const Prediction& p, Factor factor) {
   return fmt::format("predict/{}:factors.{}.middle", p.run_id, to_string(factor));
 }
 
-// A rate of a prediction that came from a record's line, tied to that line's number.
+// Numbers by the record's line that they came from: those of figures of one page share their
+// source.
+std::map<std::string, std::string> ids_by_line(const Numbers& numbers) {
+  std::map<std::string, std::string> out;
+  for (const Number& n : numbers.all()) {
+    if (n.kind == "measured") out.emplace(n.source, n.id);
+  }
+  return out;
+}
+
+// A rate of a prediction, tied to the number of the record's line or published figure it came from.
 void add_rates(Numbers& numbers, const Prediction& p, const std::string& prefix) {
-  std::map<std::string, std::string> by_line;
-  for (const Number& n : numbers.all()) by_line.emplace(n.source, n.id);
+  const std::map<std::string, std::string> by_line = ids_by_line(numbers);
   for (const UsedRate& used : p.rates) {
     const std::string id = fmt::format("{}:rates.{}.value", prefix, word(used.what));
     Number number{.id = id,
@@ -157,8 +166,11 @@ void add_rates(Numbers& numbers, const Prediction& p, const std::string& prefix)
                   .formula = used.rate.how,
                   .inputs = {},
                   .source = used.rate.origin};
-    if (const auto line = by_line.find(used.rate.origin); line != by_line.end())
+    if (numbers.find(used.rate.figure + ":rate") != nullptr) {
+      number.inputs = {used.rate.figure + ":rate"};
+    } else if (const auto line = by_line.find(used.rate.origin); line != by_line.end()) {
       number.inputs = {line->second};
+    }
     numbers.add(std::move(number));
   }
 }
@@ -166,8 +178,7 @@ void add_rates(Numbers& numbers, const Prediction& p, const std::string& prefix)
 // Measured, tied to the lines in place and alone; else to the factor that is assumed or learnt.
 // Returns the ids.
 std::vector<std::string> add_in_place(Numbers& numbers, const Prediction& p) {
-  std::map<std::string, std::string> by_line;
-  for (const Number& n : numbers.all()) by_line.emplace(n.source, n.id);
+  const std::map<std::string, std::string> by_line = ids_by_line(numbers);
   std::vector<std::string> ids;
   for (const InPlaceLink& link : p.in_place) {
     Number number{.id = number_id(p, link),
@@ -274,7 +285,7 @@ void add_prediction(Numbers& numbers, const Prediction& p, bool datasheet) {
   }
   if (p.estimates.cost_usd && p.price_usd_per_gpu_hour) {
     const std::string price = constant("price_usd_per_gpu_hour", *p.price_usd_per_gpu_hour,
-                                       "published", "--price, else the run's, else the system's");
+                                       "published", p.price_how.c_str());
     derived("cost_usd", *p.estimates.cost_usd, "GPU-hours x price", {prefix + ":gpu_hours", price});
   }
   const char* null_formula = "the null model: 40 % of the dense bf16 peak for everything";

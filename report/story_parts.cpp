@@ -53,7 +53,7 @@ Text about_training(const Story& story) {
   if (p.published_step_time_s) {
     rest = fmt::format("; its source has {}", format_seconds(*p.published_step_time_s));
   } else if (p.estimates.gpu_hours) {
-    rest = fmt::format("; {} device-hours{}", format_count(p.estimates.gpu_hours->p50),
+    rest = fmt::format("; {} device-hours{}", format_hours(p.estimates.gpu_hours->p50),
                        p.estimates.cost_usd ? ", " + format_usd(p.estimates.cost_usd->p50) : "");
   }
   return numbered(

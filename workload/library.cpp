@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -73,14 +74,24 @@ std::filesystem::path Library::file(const std::string& kind, const std::string& 
   const std::vector<std::string> known = ids(kind);
   if (std::ranges::find(known, id_or_file) == known.end()) {
     if (std::error_code ignored; fs::exists(named, ignored)) return named;
-    const std::string near = nearest(id_or_file, known);
+    // "H100" is h100: ids differ in more than their capitals.
+    const auto small = [](std::string text) {
+      std::ranges::transform(text, text.begin(),
+                             [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      return text;
+    };
+    const std::string wanted = small(id_or_file);
+    for (const std::string& id : known) {
+      if (small(id) == wanted) return root_ / kind / (id + ".json");
+    }
+    const std::string near = nearest(wanted, known);
     constexpr std::size_t kFew = 4;
-    throw BadInput(fmt::format(
-        "'{}': no such file, and no such id in {} ({})", shortened(id_or_file), kind,
-        near.empty() ? fmt::format("nearest: {}; all {}: ls {}",
-                                   fmt::join(nearest_few(id_or_file, known, kFew), ", "),
-                                   known.size(), (root_ / kind).string())
-                     : fmt::format("did you mean '{}'?", near)));
+    throw BadInput(
+        fmt::format("'{}': no such file, and no such id in {} ({})", shortened(id_or_file), kind,
+                    near.empty() ? fmt::format("nearest: {}; all {}: ls {}",
+                                               fmt::join(nearest_few(wanted, known, kFew), ", "),
+                                               known.size(), (root_ / kind).string())
+                                 : fmt::format("did you mean '{}'?", near)));
   }
   return root_ / kind / (id_or_file + ".json");
 }

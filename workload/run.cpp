@@ -63,15 +63,17 @@ Parallel read_parallel(StrictObject object) {
 }
 
 // The layout must fit the GPUs: a `dp` that says otherwise would be passed over in silence.
-void check_layout(StrictObject object, const Parallel& p, std::int64_t gpus) {
+void check_layout(StrictObject& run, const Parallel& p, std::int64_t gpus) {
   const double one_model =
       static_cast<double>(p.tp) * static_cast<double>(p.pp) * static_cast<double>(p.cp);
   const auto all = static_cast<double>(gpus);
   if (!(one_model <= all)) {
-    object.refuse("tp", fmt::format("tp x pp x cp of at most the run's {} GPUs", gpus));
+    throw BadInput(fmt::format(
+        "{}: {}: expected tp x pp x cp of at most the run's {} GPUs, found {} x {} x {} = {:.0f}",
+        run.where(), run.path_of("parallel"), gpus, p.tp, p.pp, p.cp, one_model));
   }
   if (p.dp && one_model * static_cast<double>(*p.dp) != all) {
-    object.refuse("dp", fmt::format("tp x pp x cp x dp = the run's {} GPUs", gpus));
+    run.object("parallel").refuse("dp", fmt::format("tp x pp x cp x dp = the run's {} GPUs", gpus));
   }
 }
 
@@ -271,7 +273,7 @@ Run read_run(StrictObject object, const Library& library) {
     run.attention_precision = object.one_of("attention_precision", kPrecisions);
   if (object.has("parallel")) {
     run.parallel = read_parallel(object.object("parallel"));
-    check_layout(object.object("parallel"), *run.parallel, run.gpus);
+    check_layout(object, *run.parallel, run.gpus);
   }
   run.stack = run.parallel && run.parallel->zero == 3 ? "fsdp" : "megatron";
   if (object.has("stack"))
@@ -289,6 +291,9 @@ Run read_run(StrictObject object, const Library& library) {
   if (object.has("stages")) run.stages = read_stages(object, library);
   if (object.has("rl")) run.rl = read_rl(object.object("rl"));
   if (object.has("source")) run.source = read_source(object.object("source"));
+  for (const char* key : {"precision", "stack", "parallel", "goodput"}) {
+    if (!object.has(key)) run.left_out.emplace_back(key);
+  }
   object.finish();
   return run;
 }

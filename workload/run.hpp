@@ -99,6 +99,9 @@ struct Run {
   std::vector<Stage> stages;
   std::optional<Rl> rl;
   std::optional<Source> source;
+  // Of precision, stack, parallel and goodput, those that the file leaves out: their defaults
+  // decide much, and are said.
+  std::vector<std::string> left_out;
 };
 
 struct Claim;

@@ -24,6 +24,7 @@ struct System {
   std::optional<double> memory_bytes, memory_bytes_per_s, nvlink_bytes_per_s, nic_bytes_per_s,
       power_w;
   std::optional<double> price_usd_per_gpu_hour;
+  std::string price_how;  // in no file: where it was worked out, from what
   std::optional<Source> source;
 };
 

@@ -38,6 +38,11 @@ TEST(Names, Rates) {
 TEST(Names, CountsPercentAndMoney) {
   EXPECT_EQ(format_count(2788000), "2,788,000");
   EXPECT_EQ(format_count(999), "999");
+  EXPECT_EQ(format_hours(0.33123), "0.331");
+  EXPECT_EQ(format_hours(17.26), "17.3");
+  EXPECT_EQ(format_hours(999.4), "999");
+  EXPECT_EQ(format_hours(999.6), "1,000");
+  EXPECT_EQ(format_hours(2788000), "2,788,000");
   EXPECT_EQ(format_percent(0.3894), "38.9 %");
   EXPECT_EQ(format_percent(1.57), "157 %");
   EXPECT_EQ(format_usd(5576000), "$5,576,000");

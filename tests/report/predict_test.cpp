@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One run's prediction against sums done by hand, and what the bill refuses and assumes.
 #include "report/charts.hpp"
+#include "report/price.hpp"
 #include "report/stack.hpp"
 #include "workload/step.hpp"
 
@@ -14,6 +15,7 @@
 
 using namespace trainmeter;
 using nlohmann::json;
+using testing::AllOf;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
@@ -351,6 +353,69 @@ TEST(Predict, OnAnotherSystemNothingOfItsOwnIsUsed) {
   // Nor the peak that its source divides by.
   run = library().run("deepseek-v3-step");
   EXPECT_EQ(on("b200").mfu_peak_flops, library().system("b200").peak_flops.at("bf16"));
+}
+
+TEST(Predict, ASystemUnderAPublishedIdWithOtherFiguresIsNamed) {
+  System system = library().system("h100");
+  EXPECT_EQ(differs_from_published(system, library()), "");
+  system.nic_bytes_per_s = 1e9;  // no rate stands in for it
+  EXPECT_EQ(differs_from_published(system, library()), "");
+  system.peak_flops["bf16"] /= 4;
+  *system.memory_bytes_per_s /= 2;
+  EXPECT_THAT(differs_from_published(system, library()),
+              HasSubstr("system h100: peak_flops, memory_bytes_per_s as given, not as of the "
+                        "published h100, whose measured rates are taken all the same"));
+  system.id = "mine";
+  EXPECT_EQ(differs_from_published(system, library()), "");
+}
+
+TEST(Predict, SaysWhatTheRunLeavesOut) {
+  json run = read_json("runs", "gpt2-124m-10b");
+  for (const char* key : {"precision", "stack", "parallel", "goodput"}) run.erase(key);
+  const Prediction p = predicted(run, {.samples = 0});
+  for (const char* text :
+       {"precision isn't printed: bf16 assumed", "stack isn't printed: megatron assumed",
+        "parallel isn't printed: a whole model on each device assumed",
+        "goodput isn't printed: all of the wall time trains"}) {
+    EXPECT_THAT(p.assumptions, Contains(text));
+  }
+  run["precision"] = "fp16";
+  const Prediction given = predicted(run, {.samples = 0});
+  EXPECT_THAT(given.assumptions, Not(Contains(HasSubstr("precision isn't printed"))));
+  EXPECT_EQ(to_json(given).at("precision"), "fp16");
+  EXPECT_EQ(to_json(given).at("gpus"), run.at("gpus"));
+}
+
+TEST(Predict, ThePriceSaysWhose) {
+  const trainmeter::Run run = library().run("gpt2-124m-10b");
+  const System h100 = library().system("h100");
+  const System h200 = library().system("h200");
+  EXPECT_EQ(price_of(run, h100, {.price_usd_per_gpu_hour = 3}).how, "as asked for");
+  EXPECT_THAT(price_of(run, h100, {}).how, HasSubstr("the run's own: "));
+  trainmeter::Run unpriced = run;
+  unpriced.price_usd_per_gpu_hour.reset();
+  unpriced.system = h100;
+  EXPECT_EQ(price_of(unpriced, h200, {}).how,
+            "AWS on demand, March 2025, in Epoch AI hardware prices");
+  EXPECT_THAT(prices_apart(unpriced, h200), AllOf(HasSubstr("$10.60 of h200 (AWS on demand"),
+                                                  HasSubstr("$2.99 of h100 (RunPod")));
+  EXPECT_EQ(prices_apart(unpriced, h100), "");
+  EXPECT_EQ(prices_apart(unpriced, library().system("b200")), "");  // has no price
+  EXPECT_EQ(price_of(unpriced, small_system(), {}).how, "");
+}
+
+// Its list of plausible layouts is a sentence, and what has no rate is named by what there is.
+TEST(Predict, WordsFitWhatThereIs) {
+  const Prediction p = predicted(gpt2());
+  const std::string chart = to_text({basis_chart(p)}, {});
+  EXPECT_THAT(chart, HasSubstr("no rate: slower in place"));
+  EXPECT_THAT(chart, Not(HasSubstr("bubbles")));
+  for (const std::string& text : p.assumptions) EXPECT_FALSE(text.ends_with(":")) << text;
+  const trainmeter::Run run = library().run("deepseek-v3-step");
+  const Prediction piped =
+      predict(run, *run.system, published_book(*run.system), knowledge(), {.samples = 0});
+  EXPECT_THAT(to_text({basis_chart(piped)}, {}), HasSubstr(", bubbles"));
+  for (const std::string& text : piped.assumptions) EXPECT_FALSE(text.ends_with(":")) << text;
 }
 
 TEST(Predict, WhatAStepRestsOnIsNamedAsItIs) {

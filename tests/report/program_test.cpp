@@ -123,6 +123,39 @@ TEST(Program, PredictHasTheKeysThatOthersReadFor) {
   }
 }
 
+TEST(Program, PredictWarnsOfWhatItDoesNotFollow) {
+  const auto read = [](const char* file) {
+    return nlohmann::json::parse(slurp(published_library().root() / file));
+  };
+  nlohmann::json run = {{"id", "mine"},
+                        {"title", "Mine"},
+                        {"gpus", 8},
+                        {"tokens", 1e7},
+                        {"seq_len", 8192},
+                        {"global_batch_sequences", 8},
+                        {"model", "llama-3-8b"},
+                        {"system", read("systems/h100.json")}};
+  const auto predicted = [&](const std::string& options) {
+    const std::string file = write_text(run.dump(), "run.json").string();
+    return run_program(fmt::format("predict --samples 0 --run '{}' {}", file, options));
+  };
+  const Outcome own = predicted("");
+  EXPECT_EQ(own.err, "");
+  EXPECT_THAT(own.out, HasSubstr("Mine on 8 x h100, GEMMs in bf16"));
+  EXPECT_THAT(own.out, HasSubstr("(RunPod on demand, March 2025"));
+  EXPECT_THAT(own.out, testing::ContainsRegex("device-hours +0\\.[0-9][0-9][0-9] "));
+  const Outcome other = predicted("--system H200");
+  EXPECT_THAT(other.err, HasSubstr("warning: prices of different sources: $10.60 of h200 (AWS"));
+  EXPECT_EQ(std::ranges::count(other.err, '\n'), 1) << other.err;
+  EXPECT_EQ(predicted("--system h200 --price 2").err, "");
+  run["system"]["memory_bytes_per_s"] = 1e12;
+  const Outcome slower = predicted("");
+  EXPECT_THAT(slower.err,
+              HasSubstr("warning: system h100: memory_bytes_per_s as given, not as of"));
+  EXPECT_EQ(std::ranges::count(slower.err, '\n'), 1) << slower.err;
+  EXPECT_THAT(slower.out, HasSubstr("assumed: system h100: memory_bytes_per_s as given"));
+}
+
 TEST(Program, ValidateAsJsonAndNothingElse) {
   const Outcome o = run_program("validate --samples 100 --threads 2 --format json");
   ASSERT_EQ(o.code, 0) << o.err;

@@ -169,13 +169,30 @@ TEST(Decode, LayoutsHoldTheWeights) {
               HasSubstr("here: gpus: the model doesn't fit 8 GPUs of h800"));
 }
 
-TEST(Rollout, LiesBetweenItsTwoLimitsAndTheirSum) {
-  const DecodeStep step = v3_on("h800", 64, 16);
-  for (const double mean : {1000.0, 8192.0, 20000.0}) {
-    const RolloutTime r = rollout_time(step, {mean, 0.8, 32768}, 8192, 16, 1, middle());
-    EXPECT_GT(r.seconds, 0.98 * std::max(r.alone_s, r.throughput_s)) << mean;
-    EXPECT_LT(r.seconds, 1.02 * (r.alone_s + r.throughput_s)) << mean;
+TEST(Rollout, LiesBetweenItsLongerLimitAndAFullBatchToTheEnd) {
+  for (const std::int64_t gpus : {16, 64}) {
+    const DecodeStep step = v3_on("h800", gpus, 16);
+    for (const double mean : {1000.0, 8192.0, 20000.0}) {
+      const Lengths lengths(mean, 0.8, 32768);
+      const double batch = std::min(16.0, step.room_for(mean));
+      const RolloutTime r = rollout_time(step, lengths, 8192, batch, 1, middle());
+      EXPECT_GT(r.seconds, 0.98 * std::max(r.alone_s, r.throughput_s)) << mean;
+      const double longest = lengths.longest(8192);
+      EXPECT_LT(r.seconds, longest * step.seconds(batch, longest / 2, middle())) << mean;
+    }
   }
+}
+
+// A few outputs of a thinned batch read nearly all experts of a GPU that has many, which neither of
+// the limits does: the lone output reads one, the full batch shares them.
+TEST(Rollout, ExceedsTheSumOfItsLimitsWhereAGpuHasManyExperts) {
+  const auto of_sum = [](std::int64_t gpus) {
+    const RolloutTime r =
+        rollout_time(v3_on("h800", gpus, 16), {8192, 0.8, 32768}, 8192, 16, 1, middle());
+    return r.seconds / (r.alone_s + r.throughput_s);
+  };
+  EXPECT_GT(of_sum(16), 1.02);
+  EXPECT_LT(of_sum(64), 0.98);
 }
 
 TEST(Rollout, WhatDoesNotFitWaits) {
@@ -201,6 +218,25 @@ TEST(Rl, R1Zero) {
   EXPECT_NEAR(*p.published_step_time_s, 68.5, 0.1);
   EXPECT_GT(p.breakdown_s.front().second, 0.5 * p.estimates.step_time_s.p50);  // rollout
   EXPECT_THAT(p.assumptions, Contains(HasSubstr("would explain the published 198 h")));
+}
+
+// The engine isn't printed: the parts are of one whose step is near the median over all.
+TEST(Rl, PartsAddUpToTheStepShown) {
+  RunFile grpo = r1_zero();
+  grpo.model = published_library().model("llama-3-8b");
+  grpo.system = published_library().system("h100");
+  grpo.gpus = 64;
+  grpo.rl = Rl{.questions_per_step = 256, .samples_per_question = 16};
+  grpo.rl->phases = {{.steps = 1000, .mean_output_tokens = 4096, .max_output_tokens = 16384}};
+  grpo.precision = "bf16";
+  grpo.stack = "megatron";
+  for (const RunFile& run : {grpo, r1_zero()}) {
+    const Prediction p = predicted(run, {});
+    double sum = 0;
+    for (const auto& [part, seconds] : p.breakdown_s) sum += seconds;
+    EXPECT_NEAR(sum / p.estimates.step_time_s.p50, 1, 0.06) << run.model->id;
+    EXPECT_LT(p.breakdown_s.front().second, p.estimates.step_time_s.p50) << run.model->id;
+  }
 }
 
 TEST(Rl, EstimatesBelongTogether) {

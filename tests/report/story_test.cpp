@@ -3,6 +3,8 @@
 // A story from a record alone.
 #include "report/story.hpp"
 
+#include "report/numbers.hpp"
+
 #include "fixtures.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,6 +13,7 @@
 #include <utility>
 
 using namespace trainmeter;
+using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -200,6 +203,42 @@ TEST(Story, WithoutAGemmOfTheMachineThereIsNoTrainingHeadline) {
   EXPECT_EQ(story.machine.id, "h200");
   EXPECT_FALSE(story.prediction);
   EXPECT_THAT(story.why_no_prediction, HasSubstr("no GEMM of this machine was measured"));
+}
+
+// Figures of one table share their source: a rate is tied to the one it came from.
+TEST(Story, APublishedRateIsTiedToItsOwnFigure) {
+  const Story story =
+      tell_published(published_library(), {.run = "deepseek-v3-step", .predict = {.samples = 0}});
+  const Numbers numbers = numbers_of(story);
+  int exact = 0;
+  for (const UsedRate& used : story.prediction->rates) {
+    if (used.rate.basis != Basis::published) continue;
+    std::string id = "predict/deepseek-v3-step:rates." + used.what + ".value";
+    std::ranges::replace(id, ' ', '_');
+    const std::vector<std::string>& inputs = numbers.at(id).inputs;
+    ASSERT_EQ(inputs.size(), 1U) << id;
+    const Number& figure = numbers.at(inputs.front());
+    EXPECT_EQ(figure.source, used.rate.origin) << id;
+    // Of attention, rates on the full square are carried to causal ones.
+    if (!used.rate.how.starts_with("exact shape") || used.what.starts_with("attention")) continue;
+    EXPECT_EQ(figure.value, used.rate.value) << id;
+    ++exact;
+  }
+  EXPECT_GT(exact, 0);
+  EXPECT_THAT(chain_of(numbers,
+                       "predict/deepseek-v3-step:rates.ffn_up_fprop_"
+                       "4096x36864x7168_fp8.value"),
+              HasSubstr("deepgemm-55ab91f-dense-4096x24576x1536:rate"));
+}
+
+TEST(Story, SaysOnHowManyDevicesAndInWhichPrecision) {
+  const std::string text = flat(
+      to_document(tell_published(published_library(), {.run = "deepseek-v3-step", .predict = {}})));
+  EXPECT_THAT(text, HasSubstr(" on 2,048 x h800, GEMMs in fp8 "));
+  const Story here = tell({small_cpu()}, published_library(), {});
+  EXPECT_EQ(here.prediction_title,
+            "GPT-2 124M on 10 B tokens on this machine, 1 device, GEMMs in bf16");
+  EXPECT_THAT(here.prediction->assumptions, Not(Contains(HasSubstr("precision isn't printed"))));
 }
 
 TEST(Story, ARunThatNobodyKnowsIsNoStory) {

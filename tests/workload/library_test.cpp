@@ -230,6 +230,21 @@ TEST(Published, TheEnvironmentNamesTheFolder) {
   EXPECT_TRUE(std::filesystem::is_directory(published_data() / "models"));
 }
 
+TEST(Library, CapitalsMakeNoOtherId) {
+  EXPECT_EQ(library().system("H100").id, "h100");
+  EXPECT_EQ(library().model("Llama-3-8B").id, "llama-3-8b");
+  EXPECT_THAT(refusal([] { (void)library().system("H10"); }), HasSubstr("did you mean 'h100'?"));
+}
+
+// Report's price.cpp reads it there.
+TEST(Published, ALocatorSaysWhoseAPriceIs) {
+  for (const std::string& id : library().ids("systems")) {
+    const System system = library().system(id);
+    if (!system.price_usd_per_gpu_hour || system.kind == "cpu") continue;
+    EXPECT_THAT(system.source->locator, HasSubstr("price: ")) << id;
+  }
+}
+
 TEST(Library, AnUnknownIdIsAnsweredWithTheNearestFew) {
   const std::string message = refusal([] { (void)library().run("nope"); });
   EXPECT_THAT(message, HasSubstr("'nope': no such file, and no such id in runs (nearest: "));

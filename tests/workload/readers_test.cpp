@@ -301,8 +301,10 @@ TEST(RunFile, RefusesALayoutThatDoesNotFitItsGpus) {
   EXPECT_EQ(layout(R"({"tp": 2})"), "nothing was refused");  // dp follows
   EXPECT_THAT(layout(R"({"tp": 2, "dp": 3})"),
               HasSubstr("parallel.dp: expected tp x pp x cp x dp = the run's 8 GPUs, found 3"));
-  EXPECT_THAT(layout(R"({"tp": 4, "pp": 4})"),
-              HasSubstr("parallel.tp: expected tp x pp x cp of at most the run's 8 GPUs"));
+  EXPECT_THAT(
+      layout(R"({"tp": 4, "pp": 4})"),
+      HasSubstr(
+          "parallel: expected tp x pp x cp of at most the run's 8 GPUs, found 4 x 4 x 1 = 16"));
   EXPECT_THAT(layout(R"({"tp": 9007199254740990, "pp": 9007199254740990})"),
               HasSubstr("parallel.tp: expected a whole number of at most 1000000000"));
 }
