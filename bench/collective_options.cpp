@@ -3,6 +3,7 @@
 // Reads collective_bench's own flags; nccl-tests' mean here what they mean there.
 #include "bench/collective_options.hpp"
 
+#include "bench/backend_names.hpp"
 #include "bench/numbers.hpp"
 #include "kernels/allreduce_plan.hpp"
 #include "record/error.hpp"
@@ -126,7 +127,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   }
   if (!backends.empty()) out.backends = parse_list("--backend", backends);
   for (const std::string& one : out.backends) {
-    require_known("--backend", one, {"shm", "mpi", "gloo", "nccl", "peer"});
+    require_known("--backend", one, backend_names(Program::collective));
   }
   if (!places.empty()) {
     out.in_place.clear();

@@ -41,7 +41,9 @@ int run_program(const std::string& program, const std::function<int()>& body) {
     return body();
   } catch (...) {
     const Failure failure = failure_in_flight();
-    if (launched_rank() == 0) fmt::print(stderr, "{}: {}\n", program, failure.text);
+    const Launch launch = launched();  // a rank that is none has nobody to speak for it
+    if (launch.rank == 0 || launch.rank >= launch.ranks)
+      fmt::print(stderr, "{}: {}\n", program, failure.text);
     return failure.code;
   }
 }

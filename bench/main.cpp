@@ -175,9 +175,13 @@ bool on_gpus(const Options& options) {
   return options.device == "gpu" || (options.device == "auto" && gpus().why_none.empty());
 }
 
+constexpr const char* kAlone =  // wrong on every machine, but where its GPUs could be the ranks
+    "one process has nobody to exchange with: start it as mpirun -n 2 collective_bench";
+
 // The ranks of this run: null where cases are only listed. Before anything looks at the cores,
 // which ranks of one host divide up.
 std::unique_ptr<World> collective_world(const Options& options) {
+  if (const std::string mistake = launch_mistake(); !mistake.empty()) throw BadInput(mistake);
   const Launch launch = launched();
   const bool several = launch.ranks > 1;
   const int virtual_ranks = options.collective.virtual_ranks;
@@ -204,9 +208,9 @@ std::unique_ptr<World> collective_world(const Options& options) {
     const std::string why_none = gpus().why_none;
     if (why_none.empty()) return make_gpu_world(split, options.collective.gpus);
     if (options.device == "gpu") throw Unavailable("--device=gpu: " + why_none);
+    throw Unavailable(fmt::format("{}; {}", why_none, kAlone));
   }
-  throw BadInput(
-      "one process has nobody to exchange with: start it as mpirun -n 2 collective_bench");
+  throw BadInput(kAlone);
 }
 
 void require_same_command(World& world, const std::vector<std::string>& command) {

@@ -3,6 +3,7 @@
 // Pairs cases.
 #include "bench/plans.hpp"
 
+#include "bench/backend_names.hpp"
 #include "record/error.hpp"
 #include "record/names.hpp"
 
@@ -15,7 +16,8 @@
 namespace trainmeter {
 namespace {
 
-std::vector<Plan> with_backend(const std::vector<Case>& cases, const std::string& backend) {
+std::vector<Plan> with_backend(const std::vector<Case>& cases, Program program,
+                               const std::string& backend) {
   std::vector<Plan> plans;
   std::set<std::string> backends;
   for (const Case& one : cases) {
@@ -30,6 +32,12 @@ std::vector<Plan> with_backend(const std::vector<Case>& cases, const std::string
     }
   }
   if (!backends.contains(backend)) {
+    const std::vector<std::string>& known = backend_names(program);
+    if (std::ranges::find(known, backend) != known.end()) {
+      throw Unavailable(fmt::format("--versus={}: nothing here runs on it, only on {}", backend,
+                                    fmt::join(backends, ", ")));
+    }
+    backends.insert(known.begin(), known.end());
     throw BadInput(
         fmt::format("--versus={}: expected one of {}", backend, fmt::join(backends, ", ")));
   }
@@ -71,7 +79,7 @@ std::vector<Plan> with_pitfalls(const std::vector<Case>& cases, const OperandOpt
 
 std::vector<Plan> make_plans(const std::vector<Case>& cases, const Options& options,
                              std::int64_t rotate_bytes) {
-  if (!options.versus.empty()) return with_backend(cases, options.versus);
+  if (!options.versus.empty()) return with_backend(cases, options.program, options.versus);
   if (options.pitfalls) return with_pitfalls(cases, options.operands(rotate_bytes));
   std::vector<Plan> plans;
   for (const Case& one : cases) plans.push_back({.main = one, .versus = std::nullopt});

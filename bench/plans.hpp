@@ -12,7 +12,7 @@ namespace trainmeter {
 
 // --versus: each case of another backend beside the same case of `versus`. --pitfalls: each case
 // beside itself on zeros, and beside itself on one set of operands. BadInput where the program
-// doesn't know the backend at all.
+// knows no such backend on any machine, Unavailable where it has none on this one.
 std::vector<Plan> make_plans(const std::vector<Case>& cases, const Options& options,
                              std::int64_t rotate_bytes);
 

@@ -48,7 +48,20 @@ void find_ranks(Launch& launch) {
   takes(launch, torchrun, "WORLD_SIZE", "RANK");
 }
 
+constexpr int kMostPort = 65535;
+
 }  // namespace
+
+std::string launch_mistake() {
+  const std::string port = text_of("TRAINMETER_PORT");
+  if (!port.empty() && number_of("TRAINMETER_PORT", 1).value_or(kMostPort + 1) > kMostPort) {
+    return "TRAINMETER_PORT: expected a port, 1 to 65535";
+  }
+  const Launch launch = launched();
+  if (launch.rank < launch.ranks) return "";
+  return "rank " + std::to_string(launch.rank) + " of " + std::to_string(launch.ranks) +
+         " ranks: expected one below their number (RANK and WORLD_SIZE, or the launcher's own)";
+}
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -76,7 +89,6 @@ Launch launched() {
   } else if (launch.by == Launch::By::slurm && !nodes.empty()) {
     launch.host = first_host(nodes);
   }
-  constexpr int kMostPort = 65535;
   if (const auto port = number_of("MASTER_PORT", 1); port && *port < kMostPort) {
     launch.port = *port + 1;
   }

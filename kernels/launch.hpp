@@ -30,6 +30,10 @@ struct Launch {
 // TRAINMETER_BIND. What is no number is as if it weren't set.
 Launch launched();
 
+// What can't be meant, in one line: a TRAINMETER_PORT that is no port, a rank that isn't below the
+// number of ranks. Empty where there is nothing.
+std::string launch_mistake();
+
 // All that launched() and node_name() read.
 inline constexpr std::array kLaunchVariables = {"OMPI_COMM_WORLD_SIZE",
                                                 "OMPI_COMM_WORLD_RANK",

@@ -141,6 +141,14 @@ void add_measured(Verdict& out, const Claim& claim, const System& system, const 
     out.cost = cost_of({*hours, *hours, *hours}, system, library, priced);
 }
 
+Claim original_of(const Claim& claim, const Library& library) {
+  try {
+    return library.claim(claim.about);
+  } catch (const BadInput& error) {
+    throw BadInput(fmt::format("{}: about: {}", claim.run.file, error.what()));
+  }
+}
+
 void decide(Verdict& out, const Run& run) {
   std::optional<Finding> finding = contradiction(out);
   if (!finding) finding = above_measured(out);
@@ -180,7 +188,7 @@ Verdict judge(const Claim& claim, const Library& library, const JudgeOptions& op
     add_measured(out, claim, *system, library, options);
     mark_own(out, library);
   }
-  if (!claim.about.empty()) out.plainly = mixed_up(claim, library.claim(claim.about));
+  if (!claim.about.empty()) out.plainly = mixed_up(claim, original_of(claim, library));
   decide(out, claim.run);
   return out;
 }

@@ -37,6 +37,11 @@ void examine_gpus(Examination& out) {
   Driver driver{::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL)};
   if (driver.library == nullptr) {
     out.why_no_gpu = "no CUDA device: driver not found";
+    if (!has_nvidia_gpu()) return;
+    out.why_no_gpu += ", although the PCI bus has an NVIDIA GPU";
+    out.gpu_fix =
+        "apt-get install nvidia-driver (Ubuntu: ubuntu-drivers install); in a container: start it "
+        "with its host's GPUs";
     return;
   }
   auto* init = driver.find<int(unsigned)>("cuInit");
@@ -118,7 +123,26 @@ std::optional<fs::path> program(const std::string& name) {
   return std::nullopt;
 }
 
+// The first line of a file such as /sys/bus/pci/devices/*/vendor.
+std::string line_of(const fs::path& file) {
+  std::ifstream in(file);
+  std::string out;
+  std::getline(in, out);
+  return out;
+}
+
 }  // namespace
+
+bool has_nvidia_gpu(const fs::path& pci) {
+  std::error_code none;
+  for (const auto& device : fs::directory_iterator(pci, none)) {
+    // 0x03: display controllers; NVIDIA has sound and bridges too.
+    if (line_of(device.path() / "vendor") == "0x10de" &&
+        line_of(device.path() / "class").starts_with("0x03"))
+      return true;
+  }
+  return false;
+}
 
 Examination examine() {
   Examination out;
@@ -145,24 +169,36 @@ Examination examine() {
   };
   bench("GEMM on the CPU", "gemm_bench", true, "oneDNN, OpenBLAS, register peak", "");
   bench("memory bandwidth of the CPU", "memory_bench", true, "copy, read, write, triad", "");
+  bench("attention on the CPU", "attention_bench", true, "blocks in registers, OpenMP", "");
+  bench("a layer's kernels on the CPU", "layer_bench", true, "in a row and alone", "");
+  bench("work beside a GEMM on the CPU", "overlap_bench", out.cores > 1, "co-runners on some cores",
+        "one core: none is left for a co-runner");
   bench("all-reduce between processes", "collective_bench",
         program("mpirun").has_value() && out.cores > 1, "MPI: mpirun -n 2 collective_bench",
         out.cores > 1 ? "mpirun is missing" : "one core: nothing to reduce between",
         out.cores > 1 ? "apt-get install openmpi-bin" : "");
-  bench("GEMM on the GPU", "gemm_bench", gpu, "cuBLASLt", out.why_no_gpu);
+  const auto on_gpu = [&](const std::string& what, const std::string& name,
+                          const std::string& with) {
+    bench(what + " on the GPU", name, gpu, with, out.why_no_gpu, out.gpu_fix);
+  };
+  on_gpu("GEMM", "gemm_bench", "cuBLASLt");
   bench("memory bandwidth of the GPU", "memory_bench", gpu, "copy, read, write, triad",
-        out.why_no_gpu);
+        out.why_no_gpu, out.gpu_fix);
+  on_gpu("attention", "attention_bench",
+         loads("libcudnn.so.9") ? "cuDNN, our own" : "our own; libcudnn.so.9 is missing");
+  on_gpu("a layer's kernels", "layer_bench", "in a row and alone");
+  on_gpu("work beside a GEMM", "overlap_bench", "co-runners on some SMs");
   bench("all-reduce between GPUs", "collective_bench", out.gpus.size() > 1 && loads("libnccl.so.2"),
         "NCCL, one process",
         !gpu                   ? out.why_no_gpu
         : out.gpus.size() == 1 ? "one GPU: nothing to reduce between"
                                : "libnccl.so.2 is missing",
-        out.gpus.size() > 1 ? "apt-get install libnccl2" : "");
+        out.gpus.size() > 1 ? "apt-get install libnccl2" : out.gpu_fix);
   out.findings.push_back({"GPU clocks and power", gpu && loads("libnvidia-ml.so.1"),
                           !gpu                         ? out.why_no_gpu
                           : loads("libnvidia-ml.so.1") ? "NVML"
                                                        : "libnvidia-ml.so.1 is missing",
-                          ""});
+                          out.gpu_fix});
   return out;
 }
 

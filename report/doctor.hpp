@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,15 @@ struct Examination {
   std::int64_t memory_bytes = 0;
   std::vector<std::string> instruction_sets;
   std::vector<DoctorGpu> gpus;
-  std::string why_no_gpu;
-  int driver_cuda_version = 0;  // 13000 is 13.0; 0 without a driver
+  std::string why_no_gpu, gpu_fix;  // what would help
+  int driver_cuda_version = 0;      // 13000 is 13.0; 0 without a driver
   std::vector<Finding> findings;
 };
 
 Examination examine();
+
+// Whether the PCI bus has a graphics processor of NVIDIA's, driver or not.
+bool has_nvidia_gpu(const std::filesystem::path& pci = "/sys/bus/pci/devices");
 Document to_document(const Examination& examination);
 nlohmann::ordered_json to_json(const Examination& examination);
 

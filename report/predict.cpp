@@ -321,7 +321,12 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   if (options.samples != 0 && options.samples < 100) {
     throw BadInput("--samples: expected 0 (no range) or at least 100");
   }
-  if (run.rl && !run.tokens) {
+  if (run.rl && run.tokens) {
+    throw BadInput(fmt::format(
+        "{}: tokens: expected none beside `rl`, whose phases say what an RL stage trains on",
+        run.file.empty() ? "run " + run.id : run.file));
+  }
+  if (run.rl) {
     return checked(predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book)),
                    run, system);
   }

@@ -19,6 +19,8 @@ nlohmann::ordered_json printed_figures(const Published& p) {
   put("slot_time_s", p.slot_time_s);
   put("mfu", p.mfu);
   put("hfu", p.hfu);
+  put("mfu_peak_flops", p.mfu_peak_flops);
+  put("mfu_attention", p.mfu_attention);
   put("cost_usd", p.cost_usd);
   return out;
 }

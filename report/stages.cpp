@@ -17,28 +17,116 @@ bool staged(const Run& run) {
          std::ranges::all_of(run.stages, [](const Stage& s) { return s.run != nullptr; });
 }
 
+struct Part {
+  Prediction prediction;
+  double steps = 0, gpus = 0;
+};
+
+// A stage with what the whole says of it: the price of its GPU-hours and its goodput, where the
+// stage has none of its own.
+Part predicted(const Run& whole, std::size_t index, const System& system, const RateBook& book,
+               const Knowledge& knowledge, PredictOptions options) {
+  Run run = *whole.stages[index].run;
+  if (staged(run)) {
+    throw BadInput(fmt::format(
+        "{}: stages[{}].stages: expected a run with seq_len and tokens of its own: stages of a "
+        "stage are not added",
+        whole.file, index));
+  }
+  if (!run.tokens) {
+    throw BadInput(fmt::format("{}: stages: {}: tokens: missing; the sum of stages needs them",
+                               whole.file, run.id));
+  }
+  if (!options.price_usd_per_gpu_hour && !carried_to(run, system).price_usd_per_gpu_hour)
+    options.price_usd_per_gpu_hour = whole.price_usd_per_gpu_hour;
+  if (run.goodput == 1) run.goodput = whole.goodput;
+  Part out{.prediction = predict(run, system, book, knowledge, options),
+           .gpus = static_cast<double>(run.gpus)};
+  out.steps = *run.tokens / static_cast<double>(*run.global_batch_sequences * *run.seq_len);
+  return out;
+}
+
 void add(Estimate& sum, const Estimate& other, double times) {
   sum.p05 += other.p05 * times;
   sum.p50 += other.p50 * times;
   sum.p95 += other.p95 * times;
 }
 
-// One total of a stage's estimates into the whole's, with the stage's share of all steps.
-void add(RunEstimates& sum, const RunEstimates& stage, double share, bool priced) {
-  add(sum.step_time_s, stage.step_time_s, share);
-  if (!sum.gpu_hours) sum.gpu_hours.emplace();
-  add(*sum.gpu_hours, *stage.gpu_hours, 1);
-  if (!priced) return;
-  if (!sum.cost_usd) sum.cost_usd.emplace();
-  add(*sum.cost_usd, *stage.cost_usd, 1);
+// A figure that each stage has: what all have alike, or the mean over what they take.
+class Mean {
+ public:
+  void add(double value, double weight) {
+    if (weight_ == 0) first_ = value;
+    same_ = same_ && value == first_;
+    sum_ += value * weight;
+    weight_ += weight;
+  }
+  [[nodiscard]] double value() const { return same_ ? first_ : sum_ / weight_; }
+
+ private:
+  double first_ = 0, sum_ = 0, weight_ = 0;
+  bool same_ = true;
+};
+
+// The whole's figures: those of the predictions, or of their null models.
+struct Sum {
+  Estimate time_s, gpu_s, hours, cost;  // GPU-seconds that train; hours and dollars with the rest
+  Mean peak, goodput, price;
+  double flops = 0, steps = 0;
+  bool priced = true;
+
+  void add_stage(const Part& part, const RunEstimates& stage) {
+    const Prediction& p = part.prediction;
+    add(time_s, stage.step_time_s, part.steps);
+    add(gpu_s, stage.step_time_s, part.steps * part.gpus);
+    add(hours, *stage.gpu_hours, 1);
+    priced = priced && stage.cost_usd;
+    if (stage.cost_usd) {
+      add(cost, *stage.cost_usd, 1);
+      price.add(*p.price_usd_per_gpu_hour, stage.gpu_hours->p50);
+    }
+    peak.add(p.mfu_peak_flops, stage.step_time_s.p50 * part.steps * part.gpus);
+    goodput.add(p.goodput, stage.gpu_hours->p50);
+    flops += p.flops_per_step * part.steps;
+    steps += part.steps;
+  }
+
+  // Rates over the time of all GPUs: a fast step is a high rate.
+  [[nodiscard]] RunEstimates estimates() const {
+    const auto rate = [&](double unit) {
+      return Estimate{flops / gpu_s.p95 / unit, flops / gpu_s.p50 / unit, flops / gpu_s.p05 / unit};
+    };
+    RunEstimates out;
+    add(out.step_time_s, time_s, 1 / steps);
+    out.tflops_per_gpu = rate(1e12);
+    out.mfu = rate(peak.value());
+    out.gpu_hours = hours;
+    if (priced) out.cost_usd = cost;
+    return out;
+  }
+};
+
+double step_of(const Prediction& p) {
+  double out = 0;
+  for (const auto& [name, seconds] : p.breakdown_s) out += seconds;
+  return out;
 }
 
-// Rates over the whole, from its FLOPs: a fast step is a high rate.
-void set_rates(RunEstimates& e, double flops_per_step, double gpus, double peak) {
-  const auto rate = [&](double seconds) { return flops_per_step / seconds / gpus; };
-  const Estimate& t = e.step_time_s;
-  e.tflops_per_gpu = {rate(t.p95) / 1e12, rate(t.p50) / 1e12, rate(t.p05) / 1e12};
-  e.mfu = {rate(t.p95) / peak, rate(t.p50) / peak, rate(t.p05) / peak};
+void add_breakdown(Prediction& out, const Prediction& part, double share) {
+  for (const auto& [name, seconds] : part.breakdown_s) {
+    const auto same =
+        std::ranges::find(out.breakdown_s, name, &std::pair<std::string, double>::first);
+    if (same == out.breakdown_s.end()) {
+      out.breakdown_s.emplace_back(name, seconds * share);
+    } else {
+      same->second += seconds * share;
+    }
+  }
+}
+
+void assume(Prediction& out, const std::string& text) {
+  if (std::ranges::find(out.assumptions, text) == out.assumptions.end())
+    out.assumptions.push_back(text);
 }
 
 }  // namespace
@@ -47,70 +135,56 @@ Prediction predict_run(const Run& original, const System& system, const RateBook
                        const Knowledge& knowledge, const PredictOptions& options) {
   if (!staged(original)) return predict(original, system, book, knowledge, options);
   const Run run = carried_to(original, system);
-  std::vector<Prediction> parts;
-  std::vector<double> steps;
-  double all_steps = 0;
-  for (const Stage& stage : run.stages) {
-    if (!stage.run->tokens) {
-      throw BadInput(fmt::format("{}: stages: {}: tokens: missing; the sum of stages needs them",
-                                 run.file, stage.run->id));
-    }
-    parts.push_back(predict_run(*stage.run, system, book, knowledge, options));
-    steps.push_back(*stage.run->tokens /
-                    static_cast<double>(*stage.run->global_batch_sequences * *stage.run->seq_len));
-    all_steps += steps.back();
+  std::vector<Part> parts;
+  Sum sum, null_sum;
+  for (std::size_t i = 0; i < run.stages.size(); ++i) {
+    parts.push_back(predicted(run, i, system, book, knowledge, options));
+    sum.add_stage(parts.back(), parts.back().prediction.estimates);
+    null_sum.add_stage(parts.back(), parts.back().prediction.null_model);
   }
+  const Prediction& first = parts.front().prediction;
   Prediction out;
   out.run_id = run.id;
   out.system_id = system.id;
-  out.gpus = run.gpus;
-  out.mfu_peak_flops = parts.front().mfu_peak_flops;
-  out.price_usd_per_gpu_hour = parts.front().price_usd_per_gpu_hour;
-  out.price_how = parts.front().price_how;
-  const bool priced = std::ranges::all_of(
-      parts, [](const Prediction& p) { return p.estimates.cost_usd.has_value(); });
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const Prediction& part = parts[i];
-    if (out.precision.find(part.precision) == std::string::npos)
-      out.precision += (i > 0 ? ", " : "") + part.precision;
-    const double share = steps[i] / all_steps;
-    out.flops_per_step += part.flops_per_step * share;
-    add(out.estimates, part.estimates, share, priced);
-    add(out.null_model, part.null_model, share, priced);
-    for (const auto& [name, seconds] : part.breakdown_s) {
-      const auto same =
-          std::ranges::find(out.breakdown_s, name, &std::pair<std::string, double>::first);
-      if (same == out.breakdown_s.end()) {
-        out.breakdown_s.emplace_back(name, seconds * share);
-      } else {
-        same->second += seconds * share;
-      }
-    }
-    for (UsedRate used : part.rates) {
-      used.what = part.run_id + ": " + used.what;
-      used.share *= share;
+  out.estimates = sum.estimates();
+  out.null_model = null_sum.estimates();
+  out.flops_per_step = sum.flops / sum.steps;
+  out.mfu_peak_flops = sum.peak.value();
+  out.goodput = sum.goodput.value();
+  if (sum.priced) out.price_usd_per_gpu_hour = sum.price.value();
+  out.moves_most = first.moves_most;
+  out.factors = first.factors;
+  out.in_place = first.in_place;
+  for (const Part& part : parts) add_breakdown(out, part.prediction, part.steps / sum.steps);
+  out.price_how = first.price_how;
+  for (const Part& part : parts) {
+    out.gpus = std::max(out.gpus, part.prediction.gpus);
+    const std::string& precision = part.prediction.precision;
+    if (out.precision.find(precision) == std::string::npos)
+      out.precision += (out.precision.empty() ? "" : ", ") + precision;
+  }
+  const double step = step_of(out);
+  for (const Part& part : parts) {
+    const Prediction& p = part.prediction;
+    for (UsedRate used : p.rates) {
+      used.what = p.run_id + ": " + used.what;
+      used.share *= part.steps / sum.steps * step_of(p) / step;
       out.rates.push_back(std::move(used));
     }
-    out.assumptions.push_back(fmt::format("{}: {:.0f} steps, {:.4g} s each", part.run_id, steps[i],
-                                          part.estimates.step_time_s.p50));
-    for (const std::string& text : part.assumptions) {
-      if (std::ranges::find(out.assumptions, text) == out.assumptions.end()) {
-        out.assumptions.push_back(text);
-      }
-    }
+    out.assumptions.push_back(fmt::format("{}: {:.0f} steps, {:.4g} s each", p.run_id, part.steps,
+                                          p.estimates.step_time_s.p50));
+    for (const std::string& text : p.assumptions) assume(out, text);
   }
   std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
-  out.moves_most = parts.front().moves_most;
-  out.factors = parts.front().factors;
-  out.in_place = parts.front().in_place;
-  const auto gpus = static_cast<double>(run.gpus);
-  set_rates(out.estimates, out.flops_per_step, gpus, out.mfu_peak_flops);
-  set_rates(out.null_model, out.flops_per_step, gpus, out.mfu_peak_flops);
+  if (const std::string left_out = left_out_on(system, original); !left_out.empty())
+    assume(out, left_out);
   out.published = printed_figures(run.published);
   if (run.published.gpu_hours) {
-    out.published_step_time_s = *run.published.gpu_hours * 3600 / gpus / all_steps;
-    out.error_pct = (out.estimates.step_time_s.p50 / *out.published_step_time_s - 1) * 100;
+    const double off = out.estimates.gpu_hours->p50 / *run.published.gpu_hours;
+    out.published_step_time_s = out.estimates.step_time_s.p50 / off;
+    out.error_pct = (off - 1) * 100;
   }
+  refuse_impossible(out);
   return out;
 }
 

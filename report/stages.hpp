@@ -10,8 +10,9 @@ namespace trainmeter {
 
 // predict(), or where the run itself has no sequence length but stages that are runs, the sum of
 // theirs: hours and cost added quantile by quantile (the stages share their causes, so their errors
-// go together), step time and rates as means over all steps. BadInput where a stage can't be
-// predicted; it is named.
+// go together), step time as the mean over all steps, rates over the time of each stage's own GPUs.
+// The run's price and goodput hold for stages that have none. BadInput where a stage can't be
+// predicted, or has stages itself; it is named.
 Prediction predict_run(const Run& run, const System& system, const RateBook& rates,
                        const Knowledge& knowledge, const PredictOptions& options);
 

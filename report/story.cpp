@@ -113,9 +113,10 @@ std::string training_dtype(const RateBook& rates) {
   return "";
 }
 
-// The published run, carried to the measured machine: its model, tokens and batch, none of its
-// claims.
-Run here(Run run, const Story& story, const std::string& dtype) {
+// The run carried to the measured machine, as predict has it there, but in a layout of this
+// machine, which none of its published figures is of.
+Run here(const Run& published, const Story& story, const std::string& dtype) {
+  Run run = carried_to(published, story.machine);
   run.gpus = 1;
   for (const Record& record : story.records) {
     for (const Header& header : record.headers) {
@@ -133,10 +134,7 @@ Run here(Run run, const Story& story, const std::string& dtype) {
   run.precision = dtype;
   std::erase_if(run.left_out, [](const std::string& key) { return key != "stack"; });
   run.system = story.machine;
-  run.price_usd_per_gpu_hour.reset();
-  run.context.power_cap_w.reset();
   run.published = {};
-  run.goodput = 1;
   return run;
 }
 
@@ -289,6 +287,10 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
     const Prediction& p = *story.prediction;
     story.prediction_title = fmt::format("{} on this machine, {} device{}, GEMMs in {}", run.title,
                                          p.gpus, p.gpus == 1 ? "" : "s", p.precision);
+    std::string left_out = left_out_on(story.machine, run);
+    if (left_out.empty() && !printed_figures(run.published).empty())
+      left_out = "the run in a layout of this machine: its published figures are left out";
+    if (!left_out.empty()) story.prediction->assumptions.push_back(left_out);
   } catch (const BadInput& error) {  // such as a record without memory bandwidth: the rest of the
                                      // story still holds
     story.why_no_prediction = error.what();

@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -48,8 +49,18 @@ class NoSlurm : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Not that it refused the job: no controller was found, or none answered.
 bool silent(const ChildOutput& said) {
-  return said.code != 0 && said.err.find("Unable to contact") != std::string::npos;
+  constexpr std::array kSaid = {"Unable to contact",
+                                "establish a configuration source",
+                                "Communication connection",
+                                "Connection refused",
+                                "Socket timed out",
+                                "Munge encode failed",
+                                "Protocol authentication error"};
+  return said.code != 0 && std::ranges::any_of(kSaid, [&](const char* part) {
+           return said.err.find(part) != std::string::npos;
+         });
 }
 
 ChildOutput slurm(const std::vector<std::string>& command) {

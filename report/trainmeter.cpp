@@ -62,6 +62,8 @@ int run_program(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {  // --help, --version
+    if (app.get_subcommands().empty() && !app.remaining().empty())
+      throw BadInput(unknown_argument(app, app.remaining().front()));
     return app.exit(wanted);
   } catch (const CLI::ParseError& error) {
     throw BadInput(complaint(app, error, argc, argv));

@@ -5,17 +5,17 @@
 
 #include "record/error.hpp"
 #include "record/formulas.hpp"
+#include "record/text_limits.hpp"
 #include "workload/limits.hpp"
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 
 namespace trainmeter {
 namespace {
 
-// What no single GPU comes near: beyond it, a unit was mistaken.
-constexpr double kMaxFlopsPerGpu = 1e17, kMaxBytesPerGpu = 1e14;
 constexpr double kMaxPrinted = 1e30;  // FLOPs of a run, tokens, ...
 
 const std::vector<std::string>& units() {
@@ -57,11 +57,11 @@ KernelClaim read_kernel(StrictObject object) {
   KernelClaim kernel{.operation = filled(object, "operation"), .dtype = filled(object, "dtype")};
   kernel.ranks = object.has("ranks") ? object.count("ranks") : 1;
   if (object.has("flops_per_s")) {
-    kernel.flops_per_s = at_most(object, "flops_per_s", kMaxFlopsPerGpu, "FLOP/s of one GPU");
+    kernel.flops_per_s = at_most(object, "flops_per_s", kFlopsPerS.most, kFlopsPerS.unit);
   }
   if (object.has("bus_bytes_per_s")) {
     kernel.bus_bytes_per_s =
-        at_most(object, "bus_bytes_per_s", kMaxBytesPerGpu, "bytes/s of one GPU");
+        at_most(object, "bus_bytes_per_s", kMemoryBytesPerS.most, kMemoryBytesPerS.unit);
   }
   if (kernel.flops_per_s.has_value() == kernel.bus_bytes_per_s.has_value()) {
     object.refuse("flops_per_s", "one of flops_per_s and bus_bytes_per_s");
@@ -73,6 +73,10 @@ KernelClaim read_kernel(StrictObject object) {
 
 // {amount, currency, usd_per_unit} into dollars, with what the last printed digits are worth.
 void read_cost(StrictObject object, Claim& claim, nlohmann::json& run) {
+  if (run.contains("published") && run["published"].contains("cost_usd")) {
+    throw BadInput(
+        fmt::format("{}: cost: expected either this or published.cost_usd", object.where()));
+  }
   const double amount = at_most(object, "amount", kMaxUsd, "an amount");
   const std::string currency = filled(object, "currency");
   if (currency != "USD" && !object.has("usd_per_unit")) {
@@ -97,15 +101,26 @@ void check_units(StrictObject object) {
   if (!object.has("published")) return;
   StrictObject published = object.object("published");
   if (published.has("tflops_per_gpu"))
-    at_most(published, "tflops_per_gpu", kMaxFlopsPerGpu / 1e12, "TFLOP/s of one GPU");
+    at_most(published, "tflops_per_gpu", kFlopsPerS.most / 1e12, "TFLOP/s of one GPU");
+}
+
+// In a patch null takes a key away; here it is no value, as in every file.
+void refuse_nulls(const nlohmann::json& patch, const std::string& where, const std::string& path) {
+  for (const auto& [key, value] : patch.items()) {
+    const std::string at = (path.empty() ? "" : path + ".") + shortened(key);
+    if (value.is_null())
+      throw BadInput(fmt::format("{}: {}: expected a value, found null", where, at));
+    if (value.is_object()) refuse_nulls(value, where, at);
+  }
 }
 
 // The keys of the run that the claim names, under the claim's own.
 nlohmann::json with_run_below(nlohmann::json own, StrictObject& object, const Library& library) {
   if (!object.has("run")) return own;
   const auto file = library.file("runs", named(object, "run", object.text("run")));
+  (void)library.run(file.string());  // whose mistakes are its own
   nlohmann::json run = read_json_file(file);
-  own.erase("run");
+  refuse_nulls(own, object.where(), "");
   run.merge_patch(own);
   return run;
 }
@@ -141,11 +156,14 @@ Claim read_claim(const nlohmann::json& json, const std::string& where, const Lib
 
   nlohmann::json own = json;
   if (object.has("cost")) read_cost(object.object("cost"), claim, own);
-  for (const char* key : {"schema", "sentence", "who", "said_on", "constructed", "counts",
-                          "leaves_out", "about", "sums", "kernel", "cost"}) {
-    own.erase(key);
-  }
-  claim.run = read_run(StrictObject(with_run_below(own, object, library), where), library);
+  constexpr std::array kOwnKeys = {"schema",      "sentence", "who",        "said_on",
+                                   "constructed", "counts",   "leaves_out", "about",
+                                   "sums",        "kernel",   "cost",       "run"};
+  for (const char* key : kOwnKeys) own.erase(key);
+  const nlohmann::json whole = with_run_below(own, object, library);
+  StrictObject run(whole, where);
+  for (const char* key : kOwnKeys) (void)run.has(key);  // a mistyped one is told what it is near
+  claim.run = read_run(run, library);
   return claim;
 }
 

@@ -4,6 +4,7 @@
 #include "workload/layout.hpp"
 
 #include "record/error.hpp"
+#include "workload/schedule.hpp"
 
 #include <fmt/format.h>
 
@@ -201,6 +202,11 @@ std::vector<Choice> layouts(const Run& run) {
     sized.microbatch_sequences = size;
     sized.microbatches = per_replica / size;
     for (const Pipelining& pipelining : pipelinings(run, sized)) {
+      if (sized.microbatches > kMostPasses / (sized.pp * pipelining.vpp)) {
+        refuse(run, "global_batch_sequences",
+               "at most {} micro-batches of a replica x pipeline stages, found {} x {}",
+               kMostPasses, sized.microbatches, sized.pp * pipelining.vpp);
+      }
       for (const char* recompute : {"none", "selective", "full"}) {
         if (p.recompute && *p.recompute != recompute) continue;
         for (const bool overlap_tp : {true, false}) {

@@ -32,6 +32,20 @@ std::optional<double> at_most_if_there(StrictObject& object, const std::string& 
   return at_most(object, key, most, what);
 }
 
+double within(StrictObject& object, const std::string& key, const Range& range) {
+  const double value = object.positive(key);
+  if (!(range.least <= value && value <= range.most)) {
+    object.refuse(key, fmt::format("{}, {:g} to {:g}", range.unit, range.least, range.most));
+  }
+  return value;
+}
+
+std::optional<double> within_if_there(StrictObject& object, const std::string& key,
+                                      const Range& range) {
+  if (!object.has(key)) return std::nullopt;
+  return within(object, key, range);
+}
+
 bool is_within(const std::filesystem::path& file, const std::filesystem::path& folder) {
   std::error_code error;
   const std::filesystem::path relative = std::filesystem::relative(file, folder, error);

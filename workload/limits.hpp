@@ -20,6 +20,17 @@ inline constexpr double kMaxGpuHours = 1e12;                // a hundred million
 inline constexpr double kMaxWallHours = 1e6;
 inline constexpr double kMaxUsdPerGpuHour = 1000;
 inline constexpr double kMaxUsd = kMaxGpuHours * kMaxUsdPerGpuHour;
+// Of one GPU, or a processor: from less than a small one has to what none comes near. Beyond them a
+// unit was mistaken (TFLOP/s, GB, kW).
+struct Range {
+  double least, most;
+  const char* unit;
+};
+inline constexpr Range kFlopsPerS{1e9, 1e17, "FLOP/s of one GPU"};
+inline constexpr Range kMemoryBytes{1e8, 1e14, "bytes"};
+inline constexpr Range kMemoryBytesPerS{1e9, 1e14, "bytes/s of one GPU"};
+inline constexpr Range kLinkBytesPerS{1e6, 1e14, "bytes/s, one way, per GPU"};
+inline constexpr Range kPowerW{1, 1e5, "W of one GPU"};
 inline constexpr std::size_t kLongestName = 1000;  // of a file
 inline constexpr int kMostStages = 100;            // of a run, and of the runs that it names
 
@@ -31,6 +42,11 @@ std::int64_t bounded(StrictObject& object, const std::string& key, std::int64_t 
 double at_most(StrictObject& object, const std::string& key, double most, const char* what);
 std::optional<double> at_most_if_there(StrictObject& object, const std::string& key, double most,
                                        const char* what);
+
+// A number in a range.
+double within(StrictObject& object, const std::string& key, const Range& range);
+std::optional<double> within_if_there(StrictObject& object, const std::string& key,
+                                      const Range& range);
 
 // The file that an object's `text` names: an id as it is; a path, which is from the object's own
 // file, as one that can be opened. BadInput where it leads out of that file's folder, over links

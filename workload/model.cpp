@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 
 namespace trainmeter {
 namespace {
@@ -29,9 +30,17 @@ Mla read_mla(StrictObject& object) {
 
 bool is_date(const std::string& text) {  // 2026-11-24
   constexpr std::string_view kPattern = "dddd-dd-dd";
-  return std::ranges::equal(text, kPattern, [](char c, char p) {
+  const bool shaped = std::ranges::equal(text, kPattern, [](char c, char p) {
     return p == 'd' ? std::isdigit(static_cast<unsigned char>(c)) != 0 : c == p;
   });
+  if (!shaped) return false;
+  const auto number = [&](std::size_t at, std::size_t digits) {
+    return std::stoi(text.substr(at, digits));
+  };
+  return std::chrono::year_month_day(std::chrono::year(number(0, 4)),
+                                     std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                     std::chrono::day(static_cast<unsigned>(number(8, 2))))
+      .ok();
 }
 
 Moe read_moe(StrictObject object, std::int64_t layers) {

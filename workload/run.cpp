@@ -98,7 +98,7 @@ Published read_claimed(StrictObject object) {
 
 Context read_context(StrictObject object) {
   Context c;
-  c.power_cap_w = object.optional(&StrictObject::positive, "power_cap_w");
+  c.power_cap_w = within_if_there(object, "power_cap_w", kPowerW);
   c.software = object.optional(&StrictObject::text, "software");
   c.compiled = object.optional(&StrictObject::boolean, "compiled");
   object.finish();

@@ -24,10 +24,6 @@ namespace trainmeter {
 
 namespace {
 
-// Far above any pipeline there is (64 ranks with 1,000 micro-batches are 64,000), and far below
-// what fills a machine's memory.
-constexpr std::int64_t kMostPasses = 4'000'000;  // micro-batches x stages
-
 void refuse(const PipelineProblem& p, const std::string& expected) {
   throw BadInput(fmt::format(
       "pipeline (schedule {}, {} ranks, {} micro-batches, {} chunks per rank): expected {}",

@@ -12,6 +12,10 @@
 
 namespace trainmeter {
 
+// Of a pipeline: far above any there is (64 ranks with 1,000 micro-batches are 64,000), and far
+// below what fills a machine's memory.
+inline constexpr std::int64_t kMostPasses = 4'000'000;  // micro-batches x stages
+
 // What a rank does in one go. `backward` is input and weight gradient together, `overlapped` a
 // forward and such a backward side by side (DualPipe).
 enum class Slot { forward, backward, backward_input, weight, overlapped };

@@ -19,15 +19,15 @@ System read_system(StrictObject object) {
   if (object.has("peak_flops")) {
     StrictObject peaks = object.object("peak_flops");
     for (const std::string& dtype : dtype_names()) {
-      if (peaks.has(dtype)) s.peak_flops[dtype] = peaks.positive(dtype);
+      if (peaks.has(dtype)) s.peak_flops[dtype] = within(peaks, dtype, kFlopsPerS);
     }
     peaks.finish();
   }
-  s.memory_bytes = object.optional(&StrictObject::positive, "memory_bytes");
-  s.memory_bytes_per_s = object.optional(&StrictObject::positive, "memory_bytes_per_s");
-  s.nvlink_bytes_per_s = object.optional(&StrictObject::positive, "nvlink_bytes_per_s");
-  s.nic_bytes_per_s = object.optional(&StrictObject::positive, "nic_bytes_per_s");
-  s.power_w = object.optional(&StrictObject::positive, "power_w");
+  s.memory_bytes = within_if_there(object, "memory_bytes", kMemoryBytes);
+  s.memory_bytes_per_s = within_if_there(object, "memory_bytes_per_s", kMemoryBytesPerS);
+  s.nvlink_bytes_per_s = within_if_there(object, "nvlink_bytes_per_s", kLinkBytesPerS);
+  s.nic_bytes_per_s = within_if_there(object, "nic_bytes_per_s", kLinkBytesPerS);
+  s.power_w = within_if_there(object, "power_w", kPowerW);
   s.price_usd_per_gpu_hour =
       at_most_if_there(object, "price_usd_per_gpu_hour", kMaxUsdPerGpuHour, "USD per GPU-hour");
   if (object.has("source")) s.source = read_source(object.object("source"));

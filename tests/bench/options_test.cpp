@@ -3,10 +3,12 @@
 // The command line: what is accepted, and the one line that each mistake gives.
 #include "bench/options.hpp"
 
+#include "bench/backend_names.hpp"
 #include "bench/exit_code.hpp"
 #include "bench/numbers.hpp"
 #include "bench/progress.hpp"
 #include "bench/session.hpp"
+#include "kernels/backends.hpp"
 #include "kernels/operation.hpp"
 #include "record/error.hpp"
 
@@ -34,6 +36,21 @@ std::string mistake(const std::vector<std::string>& words, Program program = Pro
     return error.what();
   }
   return "accepted";
+}
+
+// So that a backend that this build or machine lacks isn't taken for a mistake.
+TEST(Options, EveryBackendThatIsBuiltCanBeNamed) {
+  const auto known = [](Program program, std::string_view name) {
+    const std::vector<std::string>& names = backend_names(program);
+    return std::ranges::find(names, name) != names.end();
+  };
+  for (const auto& b : gemm_backends()) EXPECT_TRUE(known(Program::gemm, b.name)) << b.name;
+  for (const auto& b : grouped_gemm_backends()) EXPECT_TRUE(known(Program::gemm, b.name)) << b.name;
+  for (const auto& b : memory_backends()) EXPECT_TRUE(known(Program::memory, b.name)) << b.name;
+  for (const auto& b : transfer_backends()) EXPECT_TRUE(known(Program::memory, b.name)) << b.name;
+  for (const auto& b : step_backends()) EXPECT_TRUE(known(Program::memory, b.name)) << b.name;
+  for (const auto& b : attention_backends())
+    EXPECT_TRUE(known(Program::attention, b.name)) << b.name;
 }
 
 TEST(Options, Defaults) {

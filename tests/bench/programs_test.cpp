@@ -57,6 +57,7 @@ TEST(Programs, BadUsageIsExitCode2AndOneLine) {
                                     "overlap_bench --versus=onednn",
                                     "gemm_bench --device=cpu --search --models=gpt2-124m",
                                     "collective_bench --device=cpu",
+                                    "memory_bench --device=cpu --versus=cublaslt",
                                     "collective_bench --device=cpu --bytes=2"}) {
     const Said said = run(command);
     EXPECT_EQ(said.code, 2) << command << "\n" << said.err;
@@ -85,6 +86,30 @@ TEST(Programs, WhatThisMachineLacksIsExitCode3WithTheReason) {
   said = run("gemm_bench --device=cpu --exclusive --m=64 --n=64 --k=64 --dtype=fp32");
   EXPECT_EQ(said.code, 3) << said.err;
   EXPECT_THAT(said.err, HasSubstr("--exclusive: is of a GPU"));
+}
+
+TEST(Programs, RanksThatCannotMeetAreBadUsageAtOnce) {
+  for (const std::string variables : {"TRAINMETER_PORT=abc", "TRAINMETER_PORT=70000",
+                                      "WORLD_SIZE=2 RANK=2", "WORLD_SIZE=2 RANK=7"}) {
+    const Said said = run(variables + " collective_bench --device=cpu");
+    EXPECT_EQ(said.code, 2) << variables << "\n" << said.err;
+    EXPECT_EQ(lines_in(said.err), 1U) << said.err;
+    EXPECT_THAT(said.err, HasSubstr(": expected")) << variables;
+  }
+}
+
+// Right where there is one: not the user's mistake.
+TEST(Programs, WhatOnlyAGpuHasIsExitCode3) {
+  if (gpus().why_none.empty()) GTEST_SKIP() << "skipped: there is a GPU";
+  for (const std::string command :
+       {"gemm_bench --dtype=fp32 --m=64 --n=64 --k=64 --versus=cublaslt",
+        "gemm_bench --device=cpu --dtype=fp32 --m=64 --n=64 --k=64 --versus=hopper",
+        "memory_bench --bytes=4096 --versus=cuda_bulk",
+        "collective_bench --versus=nccl --benchmark_list_tests", "collective_bench"}) {
+    const Said said = run(command);
+    EXPECT_EQ(said.code, 3) << command << "\n" << said.err;
+    EXPECT_EQ(lines_in(said.err), 1U) << command << "\n" << said.err;
+  }
 }
 
 TEST(Programs, AskingForAGpuWithoutOneIsExitCode3) {

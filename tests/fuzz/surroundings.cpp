@@ -55,6 +55,7 @@ bool read_environment(std::string_view text) {
   }
   const Launch launch = launched();
   if (launch.ranks < 1 || launch.rank < 0) throw Broken{"a rank that is none"};
+  if (launch_mistake().empty() && launch.rank >= launch.ranks) throw Broken{"a rank beyond all"};
   if (launch.port < 1 || launch.port > 65535) throw Broken{"a port that is none"};
   if (node_name().empty()) throw Broken{"a node without a name"};
   return launch.by != Launch::By::itself;

@@ -84,6 +84,23 @@ TEST_F(LaunchTest, WhereTheyMeet) {
   EXPECT_EQ(launched().bind, "ib0");
 }
 
+TEST_F(LaunchTest, WhatCannotBeMeantIsSaid) {
+  EXPECT_EQ(launch_mistake(), "");
+  for (const char* wrong : {"abc", "70000", "0", "-1", "1.5", "29501 "}) {
+    set("TRAINMETER_PORT", wrong);
+    EXPECT_EQ(launch_mistake(), "TRAINMETER_PORT: expected a port, 1 to 65535") << wrong;
+  }
+  for (const char* right : {"", "1", "65535"}) {
+    set("TRAINMETER_PORT", right);
+    EXPECT_EQ(launch_mistake(), "");
+  }
+  set("WORLD_SIZE", "2");
+  set("RANK", "1");
+  EXPECT_EQ(launch_mistake(), "");
+  set("RANK", "2");
+  EXPECT_EQ(launch_mistake().substr(0, 16), "rank 2 of 2 rank");
+}
+
 TEST_F(LaunchTest, SlurmNamesTheFirstHost) {
   set("SLURM_STEP_NUM_TASKS", "2");
   set("SLURM_STEP_NODELIST", "node[07-12,20],login");

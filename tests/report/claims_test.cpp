@@ -406,7 +406,18 @@ TEST(Claims, BadOnesAreRefusedWithFileAndKey) {
   EXPECT_THAT(refused(R"("kernel": {"operation": "gemm", "dtype": "fp8"})"),
               HasSubstr("kernel.flops_per_s"));
   EXPECT_THAT(refused(R"("said_on": "last week")"), HasSubstr("said_on"));
-  EXPECT_THAT(refused(R"("sentense": "x")"), HasSubstr("sentense: unknown key"));
+  EXPECT_THAT(refused(R"("sentense": "x")"),
+              HasSubstr("sentense: unknown key (did you mean 'sentence'?)"));
+  EXPECT_THAT(refused(R"("costs": {"amount": 1})"), HasSubstr("(did you mean 'cost'?)"));
+  const std::string run = R"("run": "deepseek-v3-pretrain", )";
+  EXPECT_THAT(refused(run + R"("costs": 1)"), HasSubstr("(did you mean 'cost'?)"));
+  EXPECT_EQ(refused(run + R"("tokens": null)"), "claim.json: tokens: expected a value, found null");
+  EXPECT_EQ(refused(run + R"("parallel": {"pp": null})"),
+            "claim.json: parallel.pp: expected a value, found null");
+  EXPECT_EQ(refused(R"("cost": {"amount": 2e6, "currency": "USD"}, "published": {"cost_usd": 1})"),
+            "claim.json: cost: expected either this or published.cost_usd");
+  EXPECT_THAT(refusal([] { (void)judged_text(R"("about": "deepseek-r9")"); }),
+              HasSubstr("claim.json: about: 'deepseek-r9': no such file"));
   EXPECT_THAT(
       refusal([] {
         (void)read_claim(json{{"id", "a"}, {"title", "b"}}, "claim.json", published_library());

@@ -242,6 +242,12 @@ TEST(Predict, TakesLittleTimeOnOneCore) {
   EXPECT_LT(seconds(1000), 1);
 }
 
+TEST(Predict, JsonHasAllThatTheRunFileClaims) {
+  json run = read_json("runs", "megatron-h100-16b");
+  run["published"] = {{"mfu", 0.4}, {"mfu_peak_flops", 9.89e14}, {"mfu_attention", "full"}};
+  EXPECT_EQ(json(to_json(predicted(run, {.samples = 0})).at("published")), run["published"]);
+}
+
 TEST(Predict, JsonHasTheKeysThatOthersReadFor) {
   json run = read_json("runs", "megatron-h100-16b");
   run["tokens"] = 1e12;

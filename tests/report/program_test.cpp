@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The program as a user and a script meet it: output, exit codes, one clear line for each mistake.
+#include "report/doctor.hpp"
+
 #include "fixtures.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -299,11 +301,36 @@ TEST(Program, DoctorSaysWhatIsThere) {
   EXPECT_GE(json.at("cores").get<int>(), 1);
   EXPECT_TRUE(json.at("gpus").is_array());
   EXPECT_EQ(json.at("gpus").empty(), !json.at("why_no_gpu").get<std::string>().empty());
+  for (const char* what : {"attention on the CPU", "attention on the GPU",
+                           "work beside a GEMM on "
+                           "the CPU",
+                           "a layer's kernels on the GPU"}) {
+    EXPECT_TRUE(std::ranges::any_of(json.at("measurements"), [&](const auto& row) {
+      return row.at("what") == what;
+    })) << what;
+  }
+}
+
+TEST(Program, DoctorKnowsAGpuWithoutADriverByThePciBus) {
+  const auto bus = std::filesystem::path(testing::TempDir()) / "pci";
+  const auto add = [&](const char* device, const char* vendor, const char* kind) {
+    std::filesystem::create_directories(bus / device);
+    std::ofstream(bus / device / "vendor") << vendor << "\n";
+    std::ofstream(bus / device / "class") << kind << "\n";
+  };
+  std::filesystem::remove_all(bus);
+  EXPECT_FALSE(has_nvidia_gpu(bus));
+  add("0000:00:02.0", "0x8086", "0x030000");
+  add("0000:03:00.1", "0x10de", "0x040300");  // its sound
+  EXPECT_FALSE(has_nvidia_gpu(bus));
+  add("0000:03:00.0", "0x10de", "0x030200");
+  EXPECT_TRUE(has_nvidia_gpu(bus));
 }
 
 TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("", "expected a command");
   expect_refused("reprot", "unknown argument 'reprot' (did you mean 'report'?)");
+  expect_refused("reprot --help", "unknown argument 'reprot' (did you mean 'report'?)");
   expect_refused("claims --fromat json", "unknown argument '--fromat' (did you mean '--format'?)");
   expect_refused("claims --format yaml", "--format");
   expect_refused("claims --price free", "--price: expected a number above 0, found 'free'");
@@ -363,30 +390,39 @@ TEST(Program, AFullDiskIsTheEnvironmentsFault) {
   EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 4);
 }
 
-// No Slurm here, and one whose controller is silent: not what the user wrote wrong.
+// No Slurm here, one that has no controller, and one whose controller is silent: not what the user
+// wrote wrong.
 TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
   const std::filesystem::path none = std::filesystem::path(testing::TempDir()) / "no_slurm";
-  const std::filesystem::path silent = std::filesystem::path(testing::TempDir()) / "silent_slurm";
-  for (const auto& folder : {none, silent}) {
+  const auto fake = [](const std::filesystem::path& folder, const std::string& said) {
     std::filesystem::create_directories(folder);
     std::filesystem::remove(folder / "bash");
     std::filesystem::create_symlink("/bin/bash", folder / "bash");
-  }
-  for (const char* command : {"sbatch", "squeue"}) {
-    std::ofstream(silent / command)
-        << "#!/bin/sh\necho 'error: Unable to contact slurm controller (connect failure)' >&2\n"
-           "exit 1\n";
-    std::filesystem::permissions(silent / command, std::filesystem::perms::owner_all);
-  }
+    for (const char* command : {"sbatch", "squeue"}) {
+      if (said.empty()) continue;
+      std::ofstream(folder / command) << "#!/bin/sh\necho '" << said << "' >&2\nexit 1\n";
+      std::filesystem::permissions(folder / command, std::filesystem::perms::owner_all);
+    }
+    return folder.string();
+  };
   const std::string jobs = " --jobs '" + (none / "jobs").string() + "'";
-  for (const auto& [path, why] : {std::pair{none.string(), "cannot be started"},
-                                  std::pair{silent.string() + ":/bin", "Unable to contact"}}) {
+  const auto expect = [&](const std::string& path, int code, const std::string& why) {
     for (const std::string arguments : {"submit --device cpu", "submit --attach 99"}) {
       const Outcome o = run_program(arguments + jobs, "SLURMD_NODENAME=n1 PATH='" + path + "'");
-      EXPECT_EQ(o.code, 3) << arguments << "\n" << o.err;
+      EXPECT_EQ(o.code, code) << arguments << "\n" << o.err;
       EXPECT_THAT(o.err, HasSubstr(why)) << arguments;
     }
+  };
+  expect(fake(none, ""), 3, "cannot be started");
+  for (const std::string said :
+       {"error: Unable to contact slurm controller (connect failure)",
+        "error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host\nerror: fetch_config: "
+        "DNS SRV lookup failed\nfatal: Could not establish a configuration source"}) {
+    const auto folder = std::filesystem::path(testing::TempDir()) / "silent_slurm";
+    expect(fake(folder, said) + ":/bin", 3, said.substr(said.rfind('\n') + 1));
   }
+  const auto folder = std::filesystem::path(testing::TempDir()) / "strict_slurm";
+  expect(fake(folder, "error: invalid partition specified: gpu") + ":/bin", 2, "");
 }
 
 TEST(Program, AFileNeedsNoExtension) {

@@ -327,6 +327,10 @@ TEST(Rl, WhatIsMissingIsNamedWithWhatWouldExplainTheHours) {
   EXPECT_THAT(refusal([&] { (void)predicted(contradictory); }),
               HasSubstr("rl.minibatches: expected outputs_per_rollout / (questions_per_step x "
                         "samples_per_question) = 16, found 8"));
+  RunFile pre_training = r1_zero();
+  pre_training.tokens = 1e12;
+  EXPECT_THAT(refusal([&] { (void)predicted(pre_training); }),
+              HasSubstr("tokens: expected none beside `rl`"));
   RunFile too_small = r1_zero();
   too_small.gpus = 8;
   EXPECT_THAT(refusal([&] { (void)predicted(too_small); }), HasSubstr("doesn't fit 8 GPUs"));

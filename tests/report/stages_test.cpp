@@ -39,6 +39,16 @@ trainmeter::Run whole_of(const std::vector<trainmeter::Run>& stages) {
   return whole;
 }
 
+// On the stages' own system.
+Prediction predicted(const trainmeter::Run& whole,
+                     const PredictOptions& options = {.samples = 200}) {
+  static const Library kLibrary = published_library();
+  const System& system = *whole.stages.front().run->system;
+  RateBook book;
+  book.add_published(kLibrary, system);
+  return predict_run(whole, system, book, load_knowledge(kLibrary), options);
+}
+
 }  // namespace
 
 TEST(Stages, HoursAndMoneyAddUp) {
@@ -87,4 +97,70 @@ TEST(Stages, ThatCannotBePredictedAreNamed) {
   } catch (const BadInput& error) {
     EXPECT_THAT(error.what(), HasSubstr("whole.json: stages: stage-4096: tokens: missing"));
   }
+}
+
+// The whole's own `gpus` is 1 where it names none; its stages' may differ.
+TEST(Stages, RatesAreOverTheTimeOfEachStagesOwnGpus) {
+  const Library library = published_library();
+  trainmeter::Run half = stage_run(library, 4096, 192, 1e10);
+  half.id = "half";
+  half.gpus /= 2;
+  half.parallel->dp.reset();
+  trainmeter::Run full = stage_run(library, 4096, 192, 1e10);
+  full.parallel->dp.reset();
+  const Prediction one = predicted(whole_of({half})), other = predicted(whole_of({full}));
+  trainmeter::Run whole = whole_of({half, full});
+  whole.gpus = 1;
+  whole.published.gpu_hours = 1000;
+  const Prediction both = predicted(whole);
+  const auto [low, high] = std::minmax(one.estimates.mfu.p50, other.estimates.mfu.p50);
+  EXPECT_LE(low * (1 - 1e-9), both.estimates.mfu.p50);
+  EXPECT_LE(both.estimates.mfu.p50, high * (1 + 1e-9));
+  EXPECT_NEAR(both.null_model.mfu.p50, 0.4, 1e-9);
+  EXPECT_NEAR(both.estimates.tflops_per_gpu.p50 * 1e12,
+              both.estimates.mfu.p50 * both.mfu_peak_flops, 1);
+  EXPECT_NEAR(*both.error_pct, (both.estimates.gpu_hours->p50 / 1000 - 1) * 100, 1e-9);
+  double shares = 0, seconds = 0;
+  for (const UsedRate& used : both.rates) shares += used.share;
+  for (const auto& [name, part] : both.breakdown_s) seconds += part;
+  EXPECT_LT(shares, 1);
+  EXPECT_NEAR(seconds / both.estimates.step_time_s.p50, 1, 0.1);
+}
+
+TEST(Stages, TheWholesPriceAndGoodputHoldForStagesWithout) {
+  const Library library = published_library();
+  trainmeter::Run bare = stage_run(library, 4096, 192, 1e10);
+  bare.price_usd_per_gpu_hour.reset();
+  trainmeter::Run own = bare;
+  own.id = "own";
+  own.price_usd_per_gpu_hour = 1;
+  own.goodput = 0.8;
+  trainmeter::Run whole = whole_of({bare, own});
+  whole.system = bare.system;
+  const double hours = predicted(whole_of({bare})).estimates.gpu_hours->p50;
+  whole.price_usd_per_gpu_hour = 10;
+  whole.goodput = 0.5;
+  const Prediction p = predicted(whole);
+  EXPECT_NEAR(p.estimates.gpu_hours->p50 / (hours / 0.5 + hours / 0.8), 1, 1e-9);
+  EXPECT_NEAR(p.estimates.cost_usd->p50 / (10 * hours / 0.5 + hours / 0.8), 1, 1e-9);
+  EXPECT_NEAR(*p.price_usd_per_gpu_hour * p.estimates.gpu_hours->p50 / p.estimates.cost_usd->p50, 1,
+              1e-9);
+  EXPECT_NEAR(p.goodput, 2 * hours / p.estimates.gpu_hours->p50, 1e-9);
+  const Prediction priced = predicted(whole, {.price_usd_per_gpu_hour = 3, .samples = 200});
+  EXPECT_EQ(priced.price_usd_per_gpu_hour, 3);
+  whole.system = library.system("h200");  // where its price isn't of these GPUs
+  const Prediction carried = predicted(whole);
+  EXPECT_NEAR(carried.estimates.cost_usd->p50 /
+                  (*bare.system->price_usd_per_gpu_hour * hours / 0.5 + hours / 0.8),
+              1, 1e-9);
+  EXPECT_THAT(carried.assumptions, testing::Contains(HasSubstr("not on h200")));
+}
+
+TEST(Stages, OfStagesAreRefused) {
+  const Library library = published_library();
+  trainmeter::Run inner = whole_of({stage_run(library, 4096, 192, 1e10)});
+  inner.tokens = 1e10;
+  inner.system = library.system("h100");
+  EXPECT_THAT(refusal([&] { (void)predicted(whole_of({inner})); }),
+              HasSubstr("whole.json: stages[0].stages: expected a run with seq_len"));
 }

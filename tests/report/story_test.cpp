@@ -241,6 +241,33 @@ TEST(Story, SaysOnHowManyDevicesAndInWhichPrecision) {
   EXPECT_THAT(here.prediction->assumptions, Not(Contains(HasSubstr("precision isn't printed"))));
 }
 
+// As predict --system measured has it.
+TEST(Story, KeepsARunsGoodputAndThePriceOfARunWithoutASystem) {
+  nlohmann::json run =
+      nlohmann::json::parse(slurp(published_library().root() / "runs" / "gpt2-124m-10b.json"));
+  run["goodput"] = 0.9;
+  run["price_usd_per_gpu_hour"] = 1.5;
+  const auto told = [&](const PredictOptions& options) {
+    const auto file = write_text(run.dump(), "run_of_a_story.json");
+    Story story =
+        tell({small_cpu()}, published_library(), {.run = file.string(), .predict = options});
+    EXPECT_TRUE(story.prediction) << story.why_no_prediction;
+    return std::move(*story.prediction);
+  };
+  const Prediction elsewhere = told({});  // the price is of an A100's hours
+  EXPECT_EQ(elsewhere.goodput, 0.9);
+  EXPECT_NE(elsewhere.price_usd_per_gpu_hour, 1.5);
+  EXPECT_THAT(elsewhere.assumptions,
+              testing::Contains(HasSubstr("not on a100: its published figures, price")));
+  run.erase("system");
+  const Prediction here = told({});
+  EXPECT_EQ(here.goodput, 0.9);
+  EXPECT_EQ(here.price_usd_per_gpu_hour, 1.5);
+  EXPECT_TRUE(here.published.empty());
+  EXPECT_THAT(here.assumptions, testing::Contains(HasSubstr("its published figures are left out")));
+  EXPECT_EQ(told({.price_usd_per_gpu_hour = 3}).price_usd_per_gpu_hour, 3);
+}
+
 TEST(Story, ARunThatNobodyKnowsIsNoStory) {
   EXPECT_THAT(refusal([] { (void)tell({small_cpu()}, published_library(), {.run = "nope"}); }),
               HasSubstr("'nope': no such file, and no such id in runs"));

@@ -214,6 +214,17 @@ TEST(LayoutRefusal, AMicroBatchThatDividesNoShare) {
   EXPECT_THAT(refusal(run_of(p)), HasSubstr("of a replica, found 32"));
 }
 
+TEST(LayoutRefusal, MoreMicroBatchesThanAPipelineHolds) {
+  Parallel p = printed();
+  p.pp = 2;
+  p.schedule = "1f1b";
+  trainmeter::Run run = run_of(p);
+  run.global_batch_sequences = run.gpus / 2 * 3'000'000;
+  EXPECT_THAT(refusal(run), HasSubstr("r.json: global_batch_sequences: expected at most 4000000 "
+                                      "micro-batches of a replica x pipeline stages, found "
+                                      "3000000 x 2"));
+}
+
 TEST(LayoutRefusal, MoreStagesThanLayers) {
   EXPECT_EQ(refusal(run_of({.pp = 32})),
             "r.json: parallel.pp: expected at most 24 layers, found 32");

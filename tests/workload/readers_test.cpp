@@ -332,7 +332,31 @@ TEST(SourceOfAFile, Refuses) {
   EXPECT_THAT(source("url", " "), HasSubstr("source.url: expected a string that isn't empty"));
   EXPECT_THAT(source("read_on", "yesterday"),
               HasSubstr("source.read_on: expected a date such as 2026-11-24"));
+  for (const char* none : {"2025-13-41", "2025-00-10", "2025-02-29", "2025-04-31", "2025-1-1"})
+    EXPECT_THAT(source("read_on", none), HasSubstr("source.read_on: expected a date")) << none;
+  EXPECT_EQ(source("read_on", "2024-02-29"), "nothing was refused");
   EXPECT_THAT(source("page", "3"), HasSubstr("source.page: unknown key"));
+}
+
+TEST(SystemFile, RefusesWhatNoMachineHas) {
+  const auto with_figure = [](const std::string& key, const std::string& value) {
+    return system_refusal(
+        fmt::format(R"({{"id": "s", "gpu": "x", "{}": {}}})", key, value).c_str());
+  };
+  EXPECT_THAT(with_figure("nic_bytes_per_s", "50"),  // GB/s
+              HasSubstr("nic_bytes_per_s: expected bytes/s, one way, per GPU, 1e+06 to 1e+14, "
+                        "found 50"));
+  EXPECT_THAT(with_figure("nic_bytes_per_s", "1e-300"), HasSubstr("found 1e-300"));
+  EXPECT_THAT(with_figure("nvlink_bytes_per_s", "450"), HasSubstr("expected bytes/s, one way"));
+  EXPECT_THAT(with_figure("memory_bytes_per_s", "3350000"), HasSubstr("expected bytes/s of one"));
+  EXPECT_THAT(with_figure("memory_bytes", "80"), HasSubstr("expected bytes, 1e+08 to 1e+14"));
+  EXPECT_THAT(with_figure("power_w", "0.7"), HasSubstr("expected W of one GPU, 1 to 1"));
+  EXPECT_THAT(with_figure("peak_flops", R"({"bf16": 989})"),  // TFLOP/s
+              HasSubstr("peak_flops.bf16: expected FLOP/s of one GPU, 1e+09 to 1e+17"));
+  for (const char* most : {"1e15", "1e301"})
+    EXPECT_THAT(with_figure("memory_bytes", most), HasSubstr("memory_bytes: expected"));
+  EXPECT_EQ(with_figure("nic_bytes_per_s", "12.5e6"), "nothing was refused");  // 1 Gb/s for ten
+  EXPECT_EQ(with_figure("peak_flops", R"({"fp64": 2e10})"), "nothing was refused");
 }
 
 TEST(SystemFile, Refuses) {
