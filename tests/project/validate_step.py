@@ -100,8 +100,8 @@ with tempfile.TemporaryDirectory() as name:
     if (place / "prediction.json").exists():
         alone = json.loads((place / "prediction_alone.json").read_text(encoding="utf-8"))
         with_in_place = json.loads((place / "prediction.json").read_text(encoding="utf-8"))
-        # Two runs of the one operation at 0.25 s each; everything else is small.
-        expect(abs(alone["breakdown_s"]["operations"] - 0.5) < 1e-9, f"operations at their own rate: {alone['breakdown_s']}")
+        # Two runs of the one operation at 0.25 s each, scaled to the median of the draws; everything else is small.
+        expect(abs(alone["breakdown_s"]["operations"] - 0.5) < 0.02, f"operations at their own rate: {alone['breakdown_s']}")
         expect(alone["breakdown_s"]["gemm"] < with_in_place["breakdown_s"]["gemm"], "GEMMs alone are faster than in place")
 
         # The table of known figures: errors, range, null model.
