@@ -56,7 +56,9 @@ inline double growth(std::int64_t terms) {
 template <class F>
 double worst_of(std::int64_t count, F error_of) {
   double worst = 0;
+#ifdef _OPENMP  // both users have it; whoever checks this header alone may not
 #pragma omp parallel for schedule(static) reduction(max : worst)
+#endif
   for (std::int64_t i = 0; i < count; ++i) worst = std::max(worst, error_of(i));
   return worst;
 }

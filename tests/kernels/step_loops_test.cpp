@@ -3,6 +3,8 @@
 // The loops of a step's kernels against what one works out by hand: fp8, single rows, the router.
 #include "kernels/step_loops.hpp"
 
+#include "kernels/random.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
