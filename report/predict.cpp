@@ -265,8 +265,8 @@ void explain(Prediction& out, const std::vector<Candidate>& candidates,
   out.assumptions = likeliest.bill.assumptions;
   if (candidates.size() > 1) {
     out.assumptions.push_back(
-        fmt::format("what the run doesn't print is sampled over {} plausible layouts; breakdown "
-                    "and rates are those of the likeliest",
+        fmt::format("what the run doesn't print is sampled over {} plausible layouts; rates and "
+                    "choices listed are those of the likeliest",
                     candidates.size()));
   }
   for (const std::string& note : likeliest.notes) out.assumptions.push_back(note);
