@@ -227,7 +227,7 @@ Document to_document(const Examination& e) {
   out.emplace_back(machine);
   out.emplace_back(Heading{2, "What can be measured"});
   Table findings{{"measurement", "", "with, or why not", "what would help"}, {}};
-  for (const Finding& f : e.findings)
+  for (const Capability& f : e.findings)
     findings.rows.push_back({f.what, f.can ? "yes" : "no", f.why, f.fix});
   out.emplace_back(findings);
   return out;
@@ -250,7 +250,7 @@ nlohmann::ordered_json to_json(const Examination& e) {
                             {"compute_capability", gpu.compute_capability}});
   }
   json["measurements"] = nlohmann::ordered_json::array();
-  for (const Finding& f : e.findings) {
+  for (const Capability& f : e.findings) {
     json["measurements"].push_back(
         {{"what", f.what}, {"can", f.can}, {"why", f.why}, {"fix", f.fix}});
   }

@@ -23,7 +23,7 @@ struct DoctorGpu {
   std::string compute_capability;
 };
 
-struct Finding {
+struct Capability {
   std::string what;  // "GEMM on the CPU"
   bool can = false;
   std::string why;  // what it will use, or what is missing
@@ -38,7 +38,7 @@ struct Examination {
   std::vector<DoctorGpu> gpus;
   std::string why_no_gpu, gpu_fix;  // what would help
   int driver_cuda_version = 0;      // 13000 is 13.0; 0 without a driver
-  std::vector<Finding> findings;
+  std::vector<Capability> findings;
 };
 
 Examination examine();
