@@ -3,6 +3,7 @@
 // The data flow of a layer: which operand of which step is whose result.
 #include "bench/layer_flow.hpp"
 
+#include "bench/layer_choice.hpp"
 #include "bench/layer_columns.hpp"
 #include "bench/layer_scaled.hpp"
 #include "kernels/operand_values.hpp"
@@ -37,10 +38,6 @@ std::string described(std::string_view entry, std::string_view operation,
                       std::optional<Pass> pass) {
   return pass ? fmt::format("{} {}", entry, to_string(*pass)) : std::string(operation);
 }
-
-// Of the logits of experts that aren't chosen: so far below all others that these are, whatever
-// they are.
-constexpr double kOutOfReach = -30'000;
 
 // Entries of the work list.
 constexpr const char* kResidualAndNorm = "residual_and_norm";
@@ -121,7 +118,7 @@ class Flow {
       if (view.name == "place") {
         set_operand_indices(*operation, view.name, places_);
       } else if (view.name == "chosen" && view.role == OperandRole::input) {
-        set_operand_indices(*operation, view.name, chosen_);
+        set_operand_indices(*operation, view.name, choice_.chosen());
       } else if (view.role == OperandRole::input && view.name != "table" && !has) {
         throw std::logic_error(fmt::format("{}: nothing flows into {}", step.entry, view.name));
       }
@@ -335,34 +332,17 @@ class Flow {
     return step("expert_permute", "permute_backward", {{"dy", d_copies}}, "dx");
   }
 
-  // The copies of the input's choice, in the order in which the router has chosen them: each token
-  // has drawn its experts, so that all have as many, and only these can be chosen.
   void choose(const Tensor& logits) {
-    const std::int64_t k = m_.moe->experts_per_token;
-    const auto of_copy = [&](std::size_t copy) {
-      return static_cast<std::size_t>(static_cast<std::int64_t>(copy) / k * m_.moe->experts +
-                                      in_.experts[copy]);
-    };
-    Tensor reachable(logits.size(), kOutOfReach);
-    for (std::size_t i = 0; i < in_.experts.size(); ++i) reachable[of_copy(i)] = logits[of_copy(i)];
-    const auto router = ran(next("router", "topk_softmax", std::nullopt), {{"x", reachable}});
-    chosen_ = operand_indices(*router, "chosen");
-    chosen_gates_ = operand_values(*router, "w");
-    for (std::size_t i = 0; i < in_.experts.size(); ++i) {
-      const auto token = chosen_.begin() + static_cast<std::int64_t>(i) / k * k;
-      const auto found = std::find(token, token + k, in_.experts[i]);
-      if (found == token + k)
-        throw NotTheLayer(fmt::format("the router chose other experts for token {}", i / k));
-      choice_of_.push_back(static_cast<std::size_t>(found - chosen_.begin()));
-      gates_.push_back(chosen_gates_[choice_of_.back()]);
-    }
+    const auto router =
+        ran(next("router", "topk_softmax", std::nullopt), {{"x", choice_.reachable(logits)}});
+    if (!choice_.take(operand_indices(*router, "chosen"), operand_values(*router, "w")))
+      throw NotTheLayer("the router chose other experts than those of the largest logits");
   }
 
   Tensor choose_backward(const Tensor& d_gates) {
-    Tensor d_chosen(d_gates.size());
-    for (std::size_t i = 0; i < d_gates.size(); ++i) d_chosen[choice_of_[i]] = d_gates[i];
     Tensor d_router =
-        step("router", "topk_softmax_backward", {{"w", chosen_gates_}, {"dw", d_chosen}}, "dx");
+        step("router", "topk_softmax_backward",
+             {{"w", choice_.chosen_gates()}, {"dw", choice_.by_choice(d_gates)}}, "dx");
     for (std::size_t i = 0; i < d_router.size(); ++i) d_router[i] += in_.d_router[i];
     return d_router;
   }
@@ -375,13 +355,13 @@ class Flow {
     choose(out_["router"]);
     by_experts_ = up_.forward(*this, "expert", permuted(n2_));
     const Tensor routed =
-        step("expert_permute", "unpermute", {{"x", by_experts_}, {"w", gates_}}, "y");
+        step("expert_permute", "unpermute", {{"x", by_experts_}, {"w", choice_.gates()}}, "y");
     return shared ? sum(routed, by_shared) : routed;
   }
 
   Tensor experts_backward() {
     const auto apart = ran(next("expert_permute", "unpermute_backward", std::nullopt),
-                           {{"x", by_experts_}, {"w", gates_}, {"dy", in_.d_y}});
+                           {{"x", by_experts_}, {"w", choice_.gates()}, {"dy", in_.d_y}});
     out_["d_gates"] = operand_values(*apart, "dw");
     const Tensor by_routed =
         permute_backward(up_.backward(*this, "expert", operand_values(*apart, "dx")));
@@ -403,10 +383,7 @@ class Flow {
   // What the backward pass reads again; q to o as the core has them, by heads.
   Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, q_n_, kv_a_, kv_n_, by_experts_;
   FeedForward up_, shared_;
-  // The router's, by token and falling logit; by copy their gates and where they are there.
-  std::vector<std::int32_t> chosen_;
-  Tensor chosen_gates_, gates_;
-  std::vector<std::size_t> choice_of_;
+  LayerChoice choice_{in_};
 };
 
 }  // namespace
