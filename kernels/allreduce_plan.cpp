@@ -19,15 +19,13 @@ constexpr std::int64_t kMiB = 1024 * kKiB;
 constexpr int kAnyRanks = std::numeric_limits<int>::max();
 constexpr std::int64_t kAnyBytes = std::numeric_limits<std::int64_t>::max();
 
-// Found by trying block sizes and both ways of storing with two ranks, and both algorithms with
-// four, on two cores of a Xeon.
+// Found by trying block sizes and both ways of storing, with two ranks on two cores of an EPYC,
+// with four, and both algorithms, on two of a Xeon.
 constexpr std::array kSwitchPoints = {
-    SwitchPoint{2, 4 * kKiB, {one_shot, 4 * kKiB, false, false}},
-    SwitchPoint{2, 128 * kKiB, {one_shot, 128 * kKiB, false, true}},
     SwitchPoint{2, kAnyBytes, {one_shot, 128 * kKiB, true, true}},
     SwitchPoint{kAnyRanks, 16 * kKiB, {one_shot, 16 * kKiB, false, false}},
     SwitchPoint{kAnyRanks, 512 * kKiB, {two_shot, 256 * kKiB, false, true}},
-    SwitchPoint{kAnyRanks, kAnyBytes, {two_shot, 512 * kKiB, true, true}},
+    SwitchPoint{kAnyRanks, kAnyBytes, {two_shot, 256 * kKiB, true, true}},
 };
 
 // Where others switch, not found by a sweep of ours: vLLM adds in one shot up to 512 KiB between up

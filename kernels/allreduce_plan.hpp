@@ -34,7 +34,7 @@ struct SwitchPoint {
 std::span<const SwitchPoint> switch_points();
 
 // The most bytes of a block.
-inline constexpr std::int64_t kMostBlockBytes = std::int64_t{512} << 10;
+inline constexpr std::int64_t kMostBlockBytes = std::int64_t{256} << 10;
 
 AllReducePlan plan_all_reduce(int ranks, std::int64_t bytes);
 

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Steps, slots and waiting. Every rank counts its steps in one number that only grows: what it
-// published as step s lies in its slot s % kSlots. A rank reads step s of the others before it
-// publishes step s + 2. So when it begins to write step s it has seen step s - 2 of all, which they
-// published after reading step s - 4: four slots are enough, and nobody says what it has read.
+// Steps, blocks and waiting. Every rank counts its steps in one number that only grows; what it
+// publishes as step s lies in its ring. A rank reads step s of the others before it publishes step
+// s + 2. So when it begins to write step s it has seen step s - 2 of all, which they published
+// after reading step s - 4: a ring that keeps the last four steps is enough, and nobody says what
+// it has read.
 #include "kernels/allreduce_shm.hpp"
 
 #include "kernels/allreduce_sum.hpp"
@@ -26,9 +27,9 @@ namespace {
 
 constexpr std::int64_t kPage = 4096;
 constexpr std::int64_t kLine = 64;
-constexpr std::uint64_t kSlots = 4;
-constexpr std::int64_t kSlotBytes = kMostBlockBytes;
-constexpr double kSleepAfterS = 0.01;  // then waiting costs no core
+constexpr std::int64_t kRingBytes = BlockRing::bytes_for(kMostBlockBytes);
+constexpr std::int64_t kTimedBytes = 4096;  // of a block; shorter: not worth two looks at a clock
+constexpr double kSleepAfterS = 0.01;       // then waiting costs no core
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -70,12 +71,17 @@ struct ShmGroup::Call {
   [[nodiscard]] std::int64_t length(std::int64_t block) const {
     return std::min(plan.block_bytes, bytes - first(block));
   }
+  // A block's input; none beyond the last.
+  [[nodiscard]] std::span<const char> sent(std::int64_t block) const {
+    if (block >= blocks()) return {};
+    return {send + first(block), static_cast<std::size_t>(length(block))};
+  }
 };
 
 std::int64_t ShmGroup::region_bytes(int ranks) {
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
   return kPage + whole_pages(ranks * static_cast<std::int64_t>(sizeof(RankState))) +
-         ranks * static_cast<std::int64_t>(kSlots) * kSlotBytes;
+         ranks * kRingBytes;
 }
 
 ShmGroup::ShmGroup(std::shared_ptr<void> region, int rank, int ranks, double timeout_s)
@@ -83,18 +89,31 @@ ShmGroup::ShmGroup(std::shared_ptr<void> region, int rank, int ranks, double tim
       rank_(rank),
       ranks_(ranks),
       timeout_s_(timeout_s),
+      ring_(kRingBytes),
       arrays_(static_cast<std::size_t>(ranks)) {
   char* const base = static_cast<char*>(region_.get());
   shared_ = reinterpret_cast<Shared*>(base);
   states_ = reinterpret_cast<RankState*>(base + kPage);
-  slots_ = base + kPage + whole_pages(ranks * static_cast<std::int64_t>(sizeof(RankState)));
+  rings_ = base + kPage + whole_pages(ranks * static_cast<std::int64_t>(sizeof(RankState)));
   states_[rank].process.store(::getpid(), std::memory_order_relaxed);
 }
 
-char* ShmGroup::slot(int rank, std::uint64_t step) const {
-  return slots_ + (static_cast<std::int64_t>(rank) * static_cast<std::int64_t>(kSlots) +
-                   static_cast<std::int64_t>(step % kSlots)) *
-                      kSlotBytes;
+char* ShmGroup::place(std::int64_t bytes) {
+  return rings_ + rank_ * kRingBytes + ring_.place(step_ + 1, bytes);
+}
+
+char* ShmGroup::block_of(int rank, std::uint64_t step) const {
+  return rings_ + rank * kRingBytes + ring_.at(step);
+}
+
+template <class Write>
+void ShmGroup::hand_over(std::int64_t bytes, const Write& write) {
+  const bool timed = bytes >= kTimedBytes;
+  const bool past_caches = timed && stores_.past_caches();
+  const double begin_s = timed ? now_s() : 0;
+  write(past_caches);
+  if (timed) stores_.took(past_caches, bytes, now_s() - begin_s);
+  publish();
 }
 
 void ShmGroup::publish() {
@@ -151,11 +170,11 @@ void ShmGroup::barrier() {
 }
 
 std::vector<double> ShmGroup::gather(double mine) {
-  std::memcpy(slot(rank_, step_ + 1), &mine, sizeof mine);
+  std::memcpy(place(sizeof mine), &mine, sizeof mine);
   barrier();
   std::vector<double> all(static_cast<std::size_t>(ranks_));
   for (int rank = 0; rank < ranks_; ++rank) {
-    std::memcpy(&all[static_cast<std::size_t>(rank)], slot(rank, step_), sizeof mine);
+    std::memcpy(&all[static_cast<std::size_t>(rank)], block_of(rank, step_), sizeof mine);
   }
   return all;
 }
@@ -164,16 +183,16 @@ std::vector<std::string> ShmGroup::gather(const std::string& mine) {
   const std::vector<double> lengths = gather(static_cast<double>(mine.size()));
   const auto longest = static_cast<std::size_t>(*std::ranges::max_element(lengths));
   std::vector<std::string> all(lengths.size());
-  constexpr auto kPiece = static_cast<std::size_t>(kSlotBytes);
+  constexpr auto kPiece = static_cast<std::size_t>(kMostBlockBytes);
   const auto piece_of = [kPiece](std::size_t length, std::size_t at) {
     return length > at ? std::min(kPiece, length - at) : 0;
   };
   for (std::size_t at = 0; at < longest; at += kPiece) {
     std::copy_n(mine.data() + std::min(at, mine.size()), piece_of(mine.size(), at),
-                slot(rank_, step_ + 1));
+                place(kMostBlockBytes));
     barrier();
     for (std::size_t rank = 0; rank < all.size(); ++rank) {
-      all[rank].append(slot(static_cast<int>(rank), step_),
+      all[rank].append(block_of(static_cast<int>(rank), step_),
                        piece_of(static_cast<std::size_t>(lengths[rank]), at));
     }
   }
@@ -181,17 +200,17 @@ std::vector<std::string> ShmGroup::gather(const std::string& mine) {
 }
 
 void ShmGroup::exchange(
-    std::int64_t steps, const std::function<void(std::int64_t, char*)>& put,
+    std::int64_t steps, const Put& put,
     const std::function<void(std::int64_t, std::span<const char* const>)>& take) {
-  std::vector<const char*> slots(static_cast<std::size_t>(ranks_));
+  std::vector<const char*> blocks(static_cast<std::size_t>(ranks_));
   for (std::int64_t step = 0; step < steps; ++step) {
-    put(step, slot(rank_, step_ + 1));
-    publish();
+    char* const to = place(kMostBlockBytes);
+    hand_over(put.bytes(step), [&](bool past_caches) { put.write(step, to, past_caches); });
     wait_for(step_);
     for (int rank = 0; rank < ranks_; ++rank) {
-      slots[static_cast<std::size_t>(rank)] = slot(rank, step_);
+      blocks[static_cast<std::size_t>(rank)] = block_of(rank, step_);
     }
-    take(step, slots);
+    take(step, blocks);
   }
 }
 
@@ -202,16 +221,21 @@ void ShmGroup::all_reduce(const void* send, void* receive, std::int64_t count, D
                      .bytes = count * size_of(type),
                      .type = type,
                      .plan = plan};
-  if (plan.block_bytes < kLine || plan.block_bytes > kSlotBytes || plan.block_bytes % kLine != 0) {
-    throw std::invalid_argument("a block is whole lines of 64 bytes, at most a slot");
+  if (plan.block_bytes < kLine || plan.block_bytes > kMostBlockBytes ||
+      plan.block_bytes % kLine != 0) {
+    throw std::invalid_argument("a block is whole lines of 64 bytes, at most " +
+                                std::to_string(kMostBlockBytes));
   }
   plan.algorithm == AllReduceAlgorithm::one_shot ? one_shot(call) : two_shot(call);
 }
 
 void ShmGroup::one_shot(const Call& call) {
   const auto put = [&](std::int64_t block) {
-    copy_bytes(slot(rank_, step_ + 1), call.send + call.first(block), call.length(block), false);
-    publish();
+    char* const to = place(call.length(block));
+    hand_over(call.length(block), [&](bool past_caches) {
+      copy_bytes(to, call.send + call.first(block), call.length(block),
+                 {.past_caches = past_caches});
+    });
   };
   const std::uint64_t begin = step_ + 1;
   const std::int64_t blocks = call.blocks();
@@ -222,12 +246,13 @@ void ShmGroup::one_shot(const Call& call) {
     const std::uint64_t step = begin + static_cast<std::uint64_t>(block);
     wait_for(step);
     for (int rank = 0; rank < ranks_; ++rank) {
-      arrays_[static_cast<std::size_t>(rank)] = slot(rank, step);
+      arrays_[static_cast<std::size_t>(rank)] = block_of(rank, step);
     }
-    // One's own slot holds the same, but the others are reading it: that costs an eighth.
+    // One's own block holds the same, but the others are reading it: that costs an eighth.
     arrays_[static_cast<std::size_t>(rank_)] = call.send + call.first(block);
     sum_arrays(call.type, call.receive + call.first(block), arrays_,
-               call.length(block) / size_of(call.type), call.plan.streaming);
+               call.length(block) / size_of(call.type),
+               {.past_caches = call.plan.streaming, .next = call.sent(published)});
   }
 }
 
@@ -241,12 +266,14 @@ void ShmGroup::two_shot(const Call& call) {
   };
   const auto put = [&](std::int64_t block) {
     const char* const from = call.send + call.first(block);
-    char* const to = slot(rank_, step_ + 1);
+    char* const to = place(call.length(block));
     const Piece own = piece(block, rank_);
     const std::int64_t after = own.first + own.count;
-    copy_bytes(to, from, own.first, false);
-    copy_bytes(to + after, from + after, call.length(block) - after, false);
-    publish();
+    hand_over(call.length(block) - own.count, [&](bool past_caches) {
+      copy_bytes(to, from, own.first, {.past_caches = past_caches});
+      copy_bytes(to + after, from + after, call.length(block) - after,
+                 {.past_caches = past_caches});
+    });
   };
   const std::uint64_t begin = step_ + 1;
   const std::int64_t blocks = call.blocks();
@@ -258,19 +285,20 @@ void ShmGroup::two_shot(const Call& call) {
     wait_for(inputs);
     for (int rank = 0; rank < ranks_; ++rank) {
       arrays_[static_cast<std::size_t>(rank)] =
-          (rank == rank_ ? call.send + call.first(block) : slot(rank, inputs)) + own.first;
+          (rank == rank_ ? call.send + call.first(block) : block_of(rank, inputs)) + own.first;
     }
-    char* const sums = slot(rank_, inputs + 1);
-    sum_arrays(call.type, sums + own.first, arrays_, own.count / size, false);
+    // As much as the longest piece, on all ranks.
+    char* const sums = place(std::min(call.length(block), call.length(block) / ranks_ + kLine));
+    sum_arrays(call.type, sums, arrays_, own.count / size);
     publish();
-    copy_bytes(to + own.first, sums + own.first, own.count, call.plan.streaming);
+    const Stores stores = {.past_caches = call.plan.streaming};
+    copy_bytes(to + own.first, sums, own.count, stores);
     if (call.plan.ahead && block + 1 < blocks) put(block + 1);
     wait_for(inputs + 1);
     for (int rank = 0; rank < ranks_; ++rank) {
       const Piece theirs = piece(block, rank);
       if (rank == rank_) continue;
-      copy_bytes(to + theirs.first, slot(rank, inputs + 1) + theirs.first, theirs.count,
-                 call.plan.streaming);
+      copy_bytes(to + theirs.first, block_of(rank, inputs + 1), theirs.count, stores);
     }
     if (!call.plan.ahead && block + 1 < blocks) put(block + 1);
   }

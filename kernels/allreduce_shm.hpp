@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // Our own all-reduce between ranks that share memory: processes over a POSIX segment, or the
-// threads of one process. Payloads stay private: they go through slots in the shared region, small
-// enough to stay in the caches.
+// threads of one process. Payloads stay private: they go block by block through a ring of each rank
+// in the shared region, small enough to stay in the caches.
 #pragma once
 
 #include "kernels/allreduce_plan.hpp"
+#include "kernels/block_ring.hpp"
 #include "kernels/dtype.hpp"
+#include "kernels/store_choice.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -35,9 +37,13 @@ class ShmGroup {
   // `send` may be `receive`.
   void all_reduce(const void* send, void* receive, std::int64_t count, DType type,
                   const AllReducePlan& plan);
-  // The other collectives, in steps: each rank fills its slot of kMostBlockBytes, and when all
-  // have, reads anybody's. `put` and `take` get the step's number, `take` the slots by rank.
-  void exchange(std::int64_t steps, const std::function<void(std::int64_t, char*)>& put,
+  // The other collectives, in steps: each rank writes its block, of at most kMostBlockBytes, and
+  // when all have, reads anybody's. All get the step's number, `take` the blocks by rank.
+  struct Put {
+    std::function<std::int64_t(std::int64_t step)> bytes;
+    std::function<void(std::int64_t step, char* to, bool past_caches)> write;
+  };
+  void exchange(std::int64_t steps, const Put& put,
                 const std::function<void(std::int64_t, std::span<const char* const>)>& take);
   void barrier();
   std::vector<double> gather(double mine);  // every rank's, by rank
@@ -57,7 +63,12 @@ class ShmGroup {
   void wait_for(std::uint64_t step);  // until every rank has published it
   void wait_for(std::uint64_t step, int rank);
   void leave_if_lost(int rank, double waited_s);
-  [[nodiscard]] char* slot(int rank, std::uint64_t step) const;
+  // Room for the next step's block: on this rank, and, since all ranks place the same, on all.
+  char* place(std::int64_t bytes);
+  [[nodiscard]] char* block_of(int rank, std::uint64_t step) const;
+  // write(past_caches) writes a block of so many bytes, which the others may read then.
+  template <class Write>
+  void hand_over(std::int64_t bytes, const Write& write);
 
   struct Call;
   void one_shot(const Call& call);
@@ -66,12 +77,14 @@ class ShmGroup {
   std::shared_ptr<void> region_;
   Shared* shared_ = nullptr;
   RankState* states_ = nullptr;
-  char* slots_ = nullptr;
+  char* rings_ = nullptr;
   int rank_;
   int ranks_;
   double timeout_s_;
-  int spins_ = 2000;                 // some tens of microseconds
-  std::uint64_t step_ = 0;           // that this rank has published
+  int spins_ = 2000;        // some tens of microseconds
+  std::uint64_t step_ = 0;  // that this rank has published
+  BlockRing ring_;
+  StoreChoice stores_;
   std::vector<const void*> arrays_;  // one a rank: what is added
 };
 

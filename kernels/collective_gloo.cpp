@@ -101,7 +101,7 @@ void with_type_of_size(std::int64_t size, F call) {
 
 void add(DType type, void* out, const void* x, const void* y, std::size_t count) {
   const std::array<const void*, 2> in = {x, y};
-  sum_arrays(type, out, in, static_cast<std::int64_t>(count), false);
+  sum_arrays(type, out, in, static_cast<std::int64_t>(count));
 }
 
 class Group final : public GlooGroup {

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// A slot holds one block of each section of its rank's send buffer; readers know where by their own
-// rank. In place works because a block is in the slots before anybody writes where it came from.
+// What a rank hands over in a step is one block of each section of its send buffer; readers know
+// where by their own rank. In place works because a block is handed over before anybody writes
+// where it came from.
 #include "kernels/exchange_shm.hpp"
 
 #include "kernels/allreduce_sum.hpp"
@@ -34,15 +35,16 @@ class Exchange {
     // Every rank has one section, or every rank one for each; where only the root sends, its one.
     const std::int64_t sections = layout_.sections.size() > 1 ? group.ranks() : 1;
     block_ = kMostBlockBytes / sections / kLine * kLine / size_;
-    if (block_ < 1) throw std::invalid_argument("too many ranks for a slot");
+    if (block_ < 1) throw std::invalid_argument("too many ranks for a block");
     mine_ = sections > 1 ? group.rank() * block_ * size_ : 0;
   }
 
   void run(const char* send, char* receive) {
     group_.exchange(
         (layout_.longest + block_ - 1) / block_,
-        [&](std::int64_t step, char* slot) { put(step, send, slot); },
-        [&](std::int64_t step, std::span<const char* const> slots) { take(step, slots, receive); });
+        {[&](std::int64_t step) { return bytes(step); },
+         [&](std::int64_t step, char* to, bool past_caches) { put(step, send, to, past_caches); }},
+        [&](std::int64_t step, std::span<const char* const> from) { take(step, from, receive); });
   }
 
  private:
@@ -52,24 +54,30 @@ class Exchange {
     return {all.first + begin, std::min(block_, all.count - begin)};
   }
 
-  void put(std::int64_t step, const char* send, char* slot) const {
+  [[nodiscard]] std::int64_t bytes(std::int64_t step) const {
+    std::int64_t sum = 0;
+    for (const Piece& section : layout_.sections) sum += block_of(section, step).count * size_;
+    return sum;
+  }
+
+  void put(std::int64_t step, const char* send, char* to, bool past_caches) const {
     for (const Piece& section : layout_.sections) {
       const Piece block = block_of(section, step);
-      copy_bytes(slot, send + block.first * size_, block.count * size_, false);
-      slot += block_ * size_;
+      copy_bytes(to, send + block.first * size_, block.count * size_, {.past_caches = past_caches});
+      to += block_ * size_;
     }
   }
 
-  void take(std::int64_t step, std::span<const char* const> slots, char* receive) {
+  void take(std::int64_t step, std::span<const char* const> blocks, char* receive) {
     for (const CollectiveLayout::Part& part : layout_.parts) {
       const Piece block = block_of(part.at, step);
       char* const to = receive + block.first * size_;
       if (part.from == CollectiveLayout::kSum) {
-        for (std::size_t rank = 0; rank < slots.size(); ++rank) arrays_[rank] = slots[rank] + mine_;
-        sum_arrays(dtype_, to, arrays_, block.count, false);
+        for (std::size_t rank = 0; rank < blocks.size(); ++rank)
+          arrays_[rank] = blocks[rank] + mine_;
+        sum_arrays(dtype_, to, arrays_, block.count);
       } else {
-        copy_bytes(to, slots[static_cast<std::size_t>(part.from)] + mine_, block.count * size_,
-                   false);
+        copy_bytes(to, blocks[static_cast<std::size_t>(part.from)] + mine_, block.count * size_);
       }
     }
   }
@@ -79,7 +87,7 @@ class Exchange {
   std::int64_t size_;
   CollectiveLayout layout_;
   std::int64_t block_ = 0;  // elements
-  std::int64_t mine_ = 0;   // bytes: where in a slot what is for this rank lies
+  std::int64_t mine_ = 0;   // bytes: where in a block what is for this rank lies
   std::vector<const void*> arrays_;
 };
 

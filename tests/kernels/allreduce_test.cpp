@@ -47,7 +47,7 @@ TEST(AllReducePlan, PiecesCoverEachElementOnceInWholeUnits) {
   }
 }
 
-TEST(AllReducePlan, EveryPayloadHasARowWhoseBlocksFitASlot) {
+TEST(AllReducePlan, EveryPayloadHasARowWhoseBlocksFitTheRing) {
   for (const int ranks : {1, 2, 3, 4, 8, 64, 1000}) {
     for (std::int64_t bytes = 1; bytes < std::int64_t{1} << 50; bytes *= 3) {
       const AllReducePlan plan = plan_all_reduce(ranks, bytes);
@@ -89,7 +89,7 @@ TEST(AllReduceSum, SixteenBitTypesRoundAsTheConversionsDo) {
         b[i] = static_cast<std::uint16_t>(i * factor + 17);
       }
       const std::vector<const void*> in = {a.data(), b.data()};
-      sum_arrays(type, out.data(), in, 65536, false);
+      sum_arrays(type, out.data(), in, 65536);
       for (std::size_t i = 0; i < a.size(); ++i) {
         const float sum = float_of(type, a[i]) + float_of(type, b[i]);
         if (std::isnan(sum)) {
@@ -108,7 +108,7 @@ TEST(AllReduceSum, ThreeSixteenBitNumbersAreRoundedOnce) {
   const std::uint16_t one = bf16_from_float(1);
   std::uint16_t out = 0;
   const std::vector<const void*> in = {&large, &one, &one};
-  sum_arrays(DType::bf16, &out, in, 1, false);
+  sum_arrays(DType::bf16, &out, in, 1);
   EXPECT_EQ(float_from_bf16(out), 258);
 }
 
@@ -127,8 +127,8 @@ TEST(AllReduceSum, PastTheCachesItIsTheSameNumbers) {
   }
   for (const int shift : {0, 3}) {  // 3: not whole lines
     const std::vector<const void*> in = {a->x, b->x, a->x};
-    sum_arrays(DType::fp32, usual->x, in, kCount, false);
-    sum_arrays(DType::fp32, streamed->x + shift, in, kCount, true);
+    sum_arrays(DType::fp32, usual->x, in, kCount);
+    sum_arrays(DType::fp32, streamed->x + shift, in, kCount, {.past_caches = true});
     EXPECT_EQ(std::memcmp(usual->x, streamed->x + shift, kCount * 4), 0);
   }
 }

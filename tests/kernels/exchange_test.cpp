@@ -46,7 +46,7 @@ void run_and_check(ShmGroup& group, const CollectiveProblem& problem) {
   }
 }
 
-// Up to more than a slot's worth of each section, and with a rest.
+// Up to more than a block of each section, and with a rest.
 TEST(ShmExchange, EveryCollectiveIsRightInBothPlaces) {
   using enum CollectiveKind;
   for (const int ranks : {2, 3, 4}) {
@@ -68,7 +68,7 @@ TEST(ShmExchange, EveryCollectiveIsRightInBothPlaces) {
 
 TEST(ShmExchange, RanksThatSendNothingKeepStep) {
   const auto thrown = as_threads(3, 60, [](ShmGroup& group) {
-    // Rank 0 sends to rank 2 alone, more than a slot; rank 1 neither sends nor gets.
+    // Rank 0 sends to rank 2 alone, more than a block; rank 1 neither sends nor gets.
     const std::vector<std::int64_t> counts = {0, 0, 100'000, 0, 0, 0, 5, 0, 7};
     for (int again = 0; again < 3; ++again) {
       run_and_check(group, {DType::fp64, 0, CollectiveKind::all_to_all_v, false, counts});
