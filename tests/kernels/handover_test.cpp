@@ -73,8 +73,8 @@ double share_past(StoreChoice& choice, const Machine& machine, int blocks) {
   return past / static_cast<double>(blocks);
 }
 
-constexpr Machine kTogether = {.cached_s = 2e-6, .past_s = 1e-6};
-constexpr Machine kApart = {.cached_s = 13e-6, .past_s = 1e-6};
+constexpr Machine kTogether = {.cached_s = 1.5e-6, .past_s = 1e-6};
+constexpr Machine kApart = {.cached_s = 3e-6, .past_s = 1e-6};
 constexpr double kTrials = 0.05;  // more than one of kBlocksUntilTrial + 1
 
 TEST(StoreChoice, StaysInTheCachesWhereThatIsNotMuchSlower) {
