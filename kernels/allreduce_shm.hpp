@@ -49,6 +49,8 @@ class ShmGroup {
   std::vector<double> gather(double mine);  // every rank's, by rank
   std::vector<std::string> gather(const std::string& mine);
 
+  [[nodiscard]] const StoreChoice& stores() const { return stores_; }  // of what it handed over
+
   void give_up();  // tells the others, who then throw
 
   // Of waiting: how often to look before letting other threads run. None where there are more ranks

@@ -119,7 +119,11 @@ class HostCollective final : public Operation {
   }
 
   [[nodiscard]] int sets() const override { return on_->buffer->sets(); }
-  [[nodiscard]] std::map<std::string, std::string> notes() const override { return run_.notes; }
+  [[nodiscard]] std::map<std::string, std::string> notes() const override {
+    std::map<std::string, std::string> all = run_.notes;
+    if (run_.seen) all.merge(run_.seen());
+    return all;
+  }
 
  private:
   World& world_;

@@ -17,7 +17,8 @@ class HostPayloads;
 // What a backend does on one rank's buffers; in place both lie in one.
 struct HostRun {
   std::function<void(const void* send, void* receive)> run;
-  std::map<std::string, std::string> notes;  // of its operation
+  std::map<std::string, std::string> notes;                            // of its operation
+  std::function<std::map<std::string, std::string>()> seen = nullptr;  // what running it has shown
 };
 
 // Makes the operations of one world. Two of the same problem that exist at once (--versus) work on

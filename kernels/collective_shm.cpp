@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <iomanip>
 #include <random>
 #include <sstream>
 #include <string>
@@ -98,6 +99,18 @@ std::string described(const AllReducePlan& plan) {
          (plan.streaming ? ", past the caches" : "");
 }
 
+// How this rank wrote what the others read, since the operation was made.
+std::map<std::string, std::string> stores_of(const StoreChoice& now, const StoreChoice& before) {
+  const std::int64_t past = now.blocks(true) - before.blocks(true);
+  const std::int64_t all = past + now.blocks(false) - before.blocks(false);
+  if (all == 0) return {};
+  std::ostringstream text;
+  text << std::setprecision(3) << past << " of " << all << " blocks past the caches; the last at "
+       << now.bytes_per_s(true) / 1e9 << " GB/s, the last into them at "
+       << now.bytes_per_s(false) / 1e9;
+  return {{"handed_over", text.str()}};
+}
+
 }  // namespace
 
 std::unique_ptr<ShmGroup> make_shm_group(int rank, int ranks, bool crowded, const Gather& gather) {
@@ -152,15 +165,17 @@ HostRun shm_collective(ShmGroup& group, const CollectiveProblem& problem) {
     throw Unavailable("shm: sums are in fp64, fp32, bf16 and fp16, not " +
                       std::string(to_string(problem.dtype)));
   }
+  const auto seen = [&group, before = group.stores()] { return stores_of(group.stores(), before); };
   if (problem.what != CollectiveKind::all_reduce) {
     const CollectiveLayout layout = layout_of(problem, group.rank(), group.ranks());
-    return {.run = shm_exchange(group, problem.dtype, layout), .notes = {}};
+    return {.run = shm_exchange(group, problem.dtype, layout), .notes = {}, .seen = seen};
   }
   const AllReducePlan plan = chosen_plan(group.ranks(), problem.bytes);
   return {.run = [&group, dtype = problem.dtype, count = problem.bytes / size_of(problem.dtype),
                   plan](const void* send,
                         void* receive) { group.all_reduce(send, receive, count, dtype, plan); },
-          .notes = {{"algorithm", described(plan)}}};
+          .notes = {{"algorithm", described(plan)}},
+          .seen = seen};
 }
 
 }  // namespace trainmeter

@@ -18,8 +18,8 @@ namespace trainmeter {
 class StoreChoice {
  public:
   // Past the caches only where that is so many times as fast: it costs memory's time later, when
-  // the block is read. On an EPYC it was 0.7 to 1.2 times as fast where two cores share a cache,
-  // and where they don't 3 times (16 KiB) to 12 (128 KiB).
+  // the block is read. On an EPYC it was about as fast where two cores share a cache, and several
+  // times where they don't (docs/how-it-is-measured.md).
   static constexpr double kTimesAsFast = 2;
   // The other way is tried again after so many blocks.
   static constexpr int kBlocksUntilTrial = 64;
@@ -32,6 +32,14 @@ class StoreChoice {
     since_trial_ = on_trial() ? 0 : since_trial_ + 1;
     std::array<double, 2>& last = last_[past_caches ? 1 : 0];
     last = {last[1], seconds / static_cast<double>(bytes)};
+    ++blocks_[past_caches ? 1 : 0];
+  }
+
+  // What was seen until now: blocks written either way, and bytes a second of the last of them (0
+  // before the first).
+  [[nodiscard]] std::int64_t blocks(bool past_caches) const { return blocks_[past_caches ? 1 : 0]; }
+  [[nodiscard]] double bytes_per_s(bool past_caches) const {
+    return 1 / seconds_a_byte(past_caches);
   }
 
  private:
@@ -47,6 +55,7 @@ class StoreChoice {
 
   static constexpr double kNever = std::numeric_limits<double>::infinity();
   std::array<std::array<double, 2>, 2> last_ = {{{kNever, kNever}, {kNever, kNever}}};
+  std::array<std::int64_t, 2> blocks_ = {};
   int since_trial_ = kBlocksUntilTrial - 4;
 };
 

@@ -98,6 +98,16 @@ TEST(StoreChoice, FollowsTheMachine) {
   EXPECT_LT(share_past(choice, kTogether, 60), kTrials);
 }
 
+TEST(StoreChoice, SaysWhatItSaw) {
+  StoreChoice choice;
+  EXPECT_EQ(choice.bytes_per_s(true), 0);
+  share_past(choice, kApart, 100);
+  EXPECT_EQ(choice.blocks(true) + choice.blocks(false), 100);
+  EXPECT_GT(choice.blocks(true), 90);
+  EXPECT_DOUBLE_EQ(choice.bytes_per_s(true), 1000 / kApart.past_s);
+  EXPECT_DOUBLE_EQ(choice.bytes_per_s(false), 1000 / kApart.cached_s);
+}
+
 TEST(StoreChoice, OneInterruptionChangesNothing) {
   StoreChoice choice;
   share_past(choice, kTogether, 200);
