@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 
 THREAD_BLOCKS = [1, 2, 4, 8, 16, 24, 36, 48, 64]  # of a GPU
-BLOCKS = [4 << 10, 16 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10]
+BLOCKS = [4 << 10, 16 << 10, 64 << 10, 128 << 10, 256 << 10]
 CLOSE = 1.02  # a plan this near to the fastest is as good: the one of the size before is kept
 
 
