@@ -4,6 +4,7 @@
 #include "workload/memory_fit.hpp"
 
 #include "record/error.hpp"
+#include "workload/memory_layer.hpp"
 
 #include <fmt/format.h>
 
@@ -23,7 +24,6 @@ constexpr double kCudaContextBytes = 0.5e9;
 constexpr double kNcclBytes = 1.0e9;
 constexpr double kWorkspaceBytes = 0.2e9;
 
-constexpr double kStatisticBytes = 4;    // fp32: softmax statistics, router
 constexpr double kPrefetchedLayers = 2;  // the one in use and the next one
 
 double real(std::int64_t value) {
@@ -47,144 +47,6 @@ void check(const Layout& l, const MemoryOptions& options) {
       throw BadInput(fmt::format("memory: expected sizes of at least 1, found {}", size));
   }
 }
-
-// Bytes per element of what is kept for the backward pass, in a transformer layer.
-struct Formats {
-  double element = 2;         // norms' inputs, queries, keys, values
-  double input = 2;           // of a matrix
-  double attention = 2;       // result of the attention, for the attention's own backward pass
-  double attention_copy = 0;  // of it once more, where the next matrix takes another format
-  double activation = 2;      // input of the activation function
-};
-
-Formats formats(const MemoryOptions& options) {
-  if (options.precision == "fp32") return {4, 4, 4, 0, 4};
-  if (options.precision != "fp8") return {};
-  if (options.stack == "deepseek") return {2, 1, 1.5, 0, 1};
-  return {2, 1, 2, 1, 2};
-}
-
-// What one layer of a kind is to one GPU.
-struct Layer {
-  double weights = 0, expert_weights = 0;
-  double kept_none = 0, kept_selective = 0, kept_full = 0;  // bytes of one micro-batch
-
-  [[nodiscard]] double kept(const std::string& recompute) const {
-    return recompute == "full" ? kept_full : recompute == "selective" ? kept_selective : kept_none;
-  }
-  [[nodiscard]] double all_weights() const { return weights + expert_weights; }
-};
-
-class LayerBuilder {
- public:
-  LayerBuilder(const Model& model, const Layout& layout, const MemoryOptions& options)
-      : m_(model),
-        l_(layout),
-        b_(formats(options)),
-        alternate_(options.stack == "fsdp"),
-        h_(real(model.hidden)),
-        tp_(real(layout.tp)),
-        outer_(layout.sp ? tp_ : 1) {}
-
-  Layer build(bool moe) {
-    layer_ = {};
-    kept_ = redone_ = 0;
-    attention();
-    if (moe) {
-      experts();
-    } else {
-      ffn(real(m_.ffn));
-    }
-    const double tokens = real(l_.tokens());
-    layer_.kept_none = tokens * (kept_ + redone_);
-    layer_.kept_selective = tokens * kept_;
-    layer_.kept_full = tokens * b_.element * h_ / outer_;
-    return layer_;
-  }
-
- private:
-  void attention() {
-    keep(b_.element * h_ / outer_);  // input of the norm
-    redo(b_.input * h_ / outer_);    // input of the projections
-    layer_.weights += 2 * h_;        // both norms
-    const double heads = real(m_.heads) / tp_;
-    if (m_.mla) {
-      const Mla& a = *m_.mla;
-      const double query = heads * real(a.qk_nope_head_dim + a.qk_rope_head_dim);
-      const double value = heads * real(a.v_head_dim);
-      const double latents = real(a.q_lora_rank + a.kv_lora_rank);
-      const double rope = real(a.qk_rope_head_dim);
-      layer_.weights += h_ * (latents + rope) + latents + real(a.q_lora_rank) * query +
-                        real(a.kv_lora_rank) * heads * real(a.qk_nope_head_dim + a.v_head_dim) +
-                        value * h_;
-      keep(b_.element * (latents + rope) / outer_);
-      redo(b_.input * latents / outer_);  // the latents' norms
-      redo(b_.element * (2 * query + value));
-      result(value);
-    } else {
-      const double query = heads * real(m_.head_dim);
-      const double key = std::max(real(m_.kv_heads) / tp_, 1.0) * real(m_.head_dim);
-      layer_.weights += h_ * (2 * query + 2 * key);
-      keep(b_.element * (query + key));
-      keep_unless(alternate_, b_.element * key);
-      result(query);
-    }
-    keep_unless(!alternate_, kStatisticBytes * heads);
-    keep(b_.element * h_ / outer_);  // input of the second norm
-  }
-
-  void result(double width) {
-    keep(b_.attention * width);
-    redo(b_.attention_copy * width);
-  }
-
-  // The activation function and the matrix after it. `width` on all ranks together; `share` of the
-  // micro-batch's tokens go through it.
-  void between(double width, double share) {
-    const double bytes = share * b_.activation * width / tp_;
-    keep(bytes);
-    if (m_.ffn_kind == FfnKind::swiglu) keep_unless(alternate_, bytes);
-    redo(share * b_.input * width / tp_);
-  }
-
-  [[nodiscard]] double matrices() const { return m_.ffn_kind == FfnKind::swiglu ? 3 : 2; }
-
-  void ffn(double width) {
-    redo(b_.input * h_ / outer_);
-    layer_.weights += matrices() * h_ * width / tp_;
-    between(width, 1);
-  }
-
-  void experts() {
-    const Moe& e = *m_.moe;
-    const double each = real(e.experts_per_token);
-    layer_.weights += h_ * real(e.experts);  // router
-    layer_.expert_weights +=
-        matrices() * h_ * real(e.expert_ffn) * real(e.experts) / real(l_.ep) / real(l_.etp);
-    redo(b_.element * h_ / outer_);  // the router's input, in bf16 the shared experts' too
-    keep(2 * kStatisticBytes * real(e.experts) / outer_);
-    // Tokens of all etp ranks, which each have a part of every matrix.
-    keep(each * b_.input * h_ * real(l_.etp) / tp_);
-    between(real(e.expert_ffn), each);
-    if (e.shared_experts == 0) return;
-    const double width = real(e.shared_experts * e.expert_ffn);
-    layer_.weights += matrices() * h_ * width / tp_;
-    if (b_.input < b_.element) redo(b_.input * h_ / outer_);
-    between(width, 1);
-  }
-
-  void keep(double bytes) { kept_ += bytes; }
-  void redo(double bytes) { redone_ += bytes; }  // selective recomputation brings it back
-  void keep_unless(bool redone, double bytes) { (redone ? redone_ : kept_) += bytes; }
-
-  const Model& m_;
-  const Layout& l_;
-  Formats b_;
-  bool alternate_;  // selective recomputation redoes every other matrix
-  double h_, tp_, outer_;
-  Layer layer_;
-  double kept_ = 0, redone_ = 0;  // bytes per token
-};
 
 // A stage of the pipeline on a rank, and how many micro-batches' activations it holds at most.
 struct Held {
@@ -228,11 +90,10 @@ class RankNeed {
       : m_(model),
         l_(layout),
         options_(options),
-        bytes_(formats(options)),
+        bytes_(kept_formats(options)),
         stages_(layers_of_stages(model.layers, layout)) {
-    LayerBuilder builder(m_, l_, options_);
-    dense_ = builder.build(false);
-    if (m_.moe) moe_ = builder.build(true);
+    dense_ = layer_memory(m_, l_, options_, false);
+    if (m_.moe) moe_ = layer_memory(m_, l_, options_, true);
   }
 
   MemoryNeed operator()(std::int64_t rank) {
@@ -274,7 +135,7 @@ class RankNeed {
     }
   }
 
-  void add(const Layer& layer, double count, double in_flight) {
+  void add(const LayerMemory& layer, double count, double in_flight) {
     if (count <= 0) return;
     layers_ += count;
     weights_ += count * layer.weights;
@@ -361,16 +222,16 @@ class RankNeed {
   const Model& m_;
   const Layout& l_;
   const MemoryOptions& options_;
-  Formats bytes_;
+  KeptFormats bytes_;
   std::vector<std::int64_t> stages_;
-  Layer dense_, moe_;
+  LayerMemory dense_, moe_;
 
   // Of the rank at hand.
   MemoryNeed need_;
   double weights_ = 0, expert_weights_ = 0, tables_ = 0;  // counts, not bytes
   double layers_ = 0;
   double recomputed_ = 0;  // bytes of one layer that its recomputation brings back
-  Layer largest_;
+  LayerMemory largest_;
 };
 
 std::array<std::pair<const char*, double>, 6> parts(const MemoryNeed& n) {
