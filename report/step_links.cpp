@@ -27,12 +27,13 @@ UsedInput of_system(const System& system, const char* key, double value, const c
   return out;
 }
 
-UsedInput of_sweep(double value, const RateBook::Sweep& sweep) {
+// `value` is the sweep's bandwidth or start; `whose`, where the sweep isn't the collective's own.
+UsedInput of_sweep(double value, const RateBook::Sweep& sweep, const char* whose) {
   UsedInput out;
   out.value = value;
-  out.how =
-      fmt::format("fitted to {} figures of a sweep over payloads, {} ranks (docs/extrapolation.md)",
-                  sweep.points.size(), sweep.ranks);
+  out.how = fmt::format(
+      "fitted to {} figures of a sweep over payloads, {} ranks{} (docs/extrapolation.md)",
+      sweep.points.size(), sweep.ranks, whose);
   out.kind = "derived";
   for (const RatePoint* point : sweep.points) {
     out.origins.push_back(point->origin);
@@ -68,21 +69,26 @@ void StepLinks::use(const std::string& what, const std::string& part,
 
 void StepLinks::inside_a_node(CommBill& out, const Collective& c, const std::string& part) {
   // The sweep of an all-reduce stands for a gather or a scatter, which is half of one.
+  constexpr const char* kHalf = ", half of an all-reduce's";
+  bool stands_in = false;
   const auto sweep_of = [&](bool published) {
     auto sweep = book_.sweep(c.operation, published);
+    stands_in = !sweep;
     if (!sweep && (sweep = book_.sweep("allreduce", published))) sweep->start_s /= 2;
     return sweep;
   };
-  const auto ours = sweep_of(false);
   const auto others = sweep_of(true);
+  const bool others_stand_in = stands_in;
+  const auto ours = sweep_of(false);
   const double times = c.count;
   const std::string start = fmt::format("links.{}.start_s", c.operation);
   if (ours && ours->ranks <= system_.gpus_per_node + (system_.kind == "cpu" ? ours->ranks : 0)) {
     // Measured here: no factor stands between it and the step.
     out.fixed_s = times * (ours->start_s + c.node_bytes / ours->bus_bytes_per_s);
-    use(fmt::format("links.{}.bus_bytes_per_s", c.operation), part,
-        [&] { return of_sweep(ours->bus_bytes_per_s, *ours); });
-    use(start, part, [&] { return of_sweep(ours->start_s, *ours); });
+    use(fmt::format("links.{}.bus_bytes_per_s", c.operation), part, [&] {
+      return of_sweep(ours->bus_bytes_per_s, *ours, stands_in ? ", an all-reduce's" : "");
+    });
+    use(start, part, [&] { return of_sweep(ours->start_s, *ours, stands_in ? kHalf : ""); });
   } else if (system_.nvlink_bytes_per_s) {
     out.node_s = times * c.node_bytes / *system_.nvlink_bytes_per_s;
     use("nvlink_bytes_per_s", part, [&] {
@@ -91,7 +97,10 @@ void StepLinks::inside_a_node(CommBill& out, const Collective& c, const std::str
     });
     const bool within = others && others->one_node && others->ranks <= system_.gpus_per_node;
     out.fixed_s = times * (within ? others->start_s : kCollectiveStart);
-    use(start, part, [&] { return within ? of_sweep(others->start_s, *others) : assumed_start(); });
+    use(start, part, [&] {
+      return within ? of_sweep(others->start_s, *others, others_stand_in ? kHalf : "")
+                    : assumed_start();
+    });
   } else {
     assume_(fmt::format("{} is left out: no link bandwidth is known for it", c.name));
   }

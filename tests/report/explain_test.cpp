@@ -137,6 +137,20 @@ TEST(Explain, EveryNumberOfAReportEndsAtAPlace) {
   expect_places(tell({small_cpu()}, published_library(), {}));
   expect_places(tell({small_cpu()}, published_library(),
                      {.predict = {.price_usd_per_gpu_hour = 3}, .validate = true}));
+  // Two devices, and the collective between them.
+  Record two = small_cpu();
+  two.headers[0].device.count = 2;
+  for (const std::int64_t bytes : {1 << 16, 1 << 22, 1 << 26}) {
+    Measurement m = measured("allreduce", "fp32", "mpi", {{"bytes", bytes}},
+                             static_cast<double>(bytes), 1e-4 + static_cast<double>(bytes) / 4e9);
+    m.ranks = 2;
+    two.lines.push_back({m, 0, 20 + two.lines.size()});
+  }
+  const Story pair = tell({two}, published_library(), {});
+  expect_places(pair);
+  EXPECT_THAT(chain_of(numbers_of(pair), "predict/gpt2-124m-10b:breakdown_s.data_parallel"),
+              AllOf(HasSubstr("links.reducescatter.start_s"), HasSubstr("fitted to 4 figures"),
+                    HasSubstr("half of an all-reduce's"), HasSubstr("from test.jsonl:29")));
   Record card = record_of({gemm_at(7e14, 4096, 4096, 4096, "bf16", "cublaslt"),
                            measured("triad", "fp64", "cuda", {{"bytes", 1 << 30}}, 3.0 * (1 << 30),
                                     3.0 * (1 << 30) / 4e12)});
