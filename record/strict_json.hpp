@@ -5,6 +5,8 @@
 // and for every file a user writes.
 #pragma once
 
+#include "record/key_places.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
@@ -63,6 +65,7 @@ class StrictObject {
   [[noreturn]] void refuse(std::string_view key, std::string_view expected) const;
   [[nodiscard]] const std::string& where() const { return where_; }
   [[nodiscard]] std::string path_of(std::string_view key) const;
+  [[nodiscard]] KeyPlace place() const { return {where_, path_}; }  // of the object itself
 
  private:
   const nlohmann::json& at(std::string_view key);

@@ -5,6 +5,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "report/device_rates.hpp"
+#include "report/step_links.hpp"
 #include "report/step_time.hpp"
 #include "report/transfer.hpp"
 
@@ -30,12 +31,6 @@ bool is_ampere(const System& s) {
   return architecture(s) == "ampere";
 }
 
-// A ring collective's start inside a node where no sweep is known: half of what the H200's
-// all-reduce sweep in micro/h200.json comes to.
-constexpr double kCollectiveStart = 30e-6;
-// A ring with one GPU a node goes through one NIC: NCCL opens 2 to 4 channels for it, of the 8 to
-// 16 that rings over all GPUs and NICs of a node have.
-constexpr double kOneNicChannels = 0.25;
 constexpr double kReferencePower = 700;  // watts of the cards that most published figures are of
 
 // As a record names what a pass multiplies.
@@ -53,7 +48,8 @@ class Biller {
       : run_(run),
         system_(system),
         book_(book),
-        rates_(run, system, book, [this](std::string text) { assume(std::move(text)); }) {
+        rates_(run, system, book, [this](std::string text) { assume(std::move(text)); }),
+        links_(system, book, [this](std::string text) { assume(std::move(text)); }) {
     bill_.layout = layout;
     bill_.stack = stack;
     bill_.host_s = run.host_s;
@@ -81,6 +77,7 @@ class Biller {
     once_a_step();
     operations();
     finish_spread();
+    bill_.links = links_.used();
     bill_.doublings =
         std::log2(std::max(1.0, real(bill_.layout.gpus) / real(system_.gpus_per_node)));
     return std::move(bill_);
@@ -134,8 +131,9 @@ class Biller {
       assume("in-place factors of Hopper are used for Blackwell");
   }
 
-  void use(const std::string& what, const Rate& rate, double seconds) {
-    bill_.rates.push_back({what, rate, seconds * uses_});
+  // `part` of the breakdown holds these seconds.
+  void use(const char* part, const std::string& what, const Rate& rate, double seconds) {
+    bill_.rates.push_back({what, rate, seconds * uses_, part});
   }
 
   void gemm(LayerBill& out, const GemmWork& work) {
@@ -154,7 +152,8 @@ class Biller {
                                             : Work::gemm;
     slot.work[static_cast<std::size_t>(kind)] += seconds;
     // Full recomputation runs the forward GEMMs again; FSDP's selective policy every other one.
-    use(fmt::format("{} {} {}{}x{}x{} {}", work.name, to_string(work.pass),
+    use(work.groups > 1 ? "grouped_gemm" : "gemm",
+        fmt::format("{} {} {}{}x{}x{} {}", work.name, to_string(work.pass),
                     work.groups > 1 ? fmt::format("{} x ", work.groups) : "", work.m, work.n,
                     work.k, dtype),
         rate, seconds);
@@ -175,8 +174,8 @@ class Biller {
     const double b = core.backward_flops / (backward.value * power_);
     out.forward.work[static_cast<std::size_t>(Work::attention)] += f;
     out.backward_input.work[static_cast<std::size_t>(Work::attention)] += b;
-    use("attention core forward", forward, f);
-    use("attention core backward", backward, b);
+    use("attention_core", "attention core forward", forward, f);
+    use("attention_core", "attention core backward", backward, b);
   }
 
   // Before FlashAttention: batched GEMMs over the full square, and the scores through memory:
@@ -195,7 +194,7 @@ class Biller {
     out.forward.work[attention] += forward;
     out.backward_input.work[attention] += backward;
     if (bill_.layout.recompute == "selective") out.backward_input.work[attention] += forward;
-    use("attention core, scores in memory", rates_.memory(), forward + backward);
+    use("attention_core", "attention core, scores in memory", rates_.memory(), forward + backward);
     assume("attention with its scores in memory: this stack dates from before fused kernels");
   }
 
@@ -207,44 +206,6 @@ class Biller {
     memory_s_ += seconds * uses_;
   }
 
-  CommBill comm(const Collective& c) {
-    CommBill out{.name = c.name, .hidden = c.hidden};
-    if (c.group == "tp") out.interference = Factor::tensor_interference;
-    const double times = c.count;
-    if (c.node_bytes > 0) {
-      // The sweep of an all-reduce stands for a gather or a scatter, which is half of one.
-      const auto sweep_of = [&](bool published) {
-        auto sweep = book_.sweep(c.operation, published);
-        if (!sweep && (sweep = book_.sweep("allreduce", published))) sweep->start_s /= 2;
-        return sweep;
-      };
-      const auto ours = sweep_of(false);
-      const auto others = sweep_of(true);
-      if (ours &&
-          ours->ranks <= system_.gpus_per_node + (system_.kind == "cpu" ? ours->ranks : 0)) {
-        // Measured here: no factor stands between it and the step.
-        out.fixed_s = times * (ours->start_s + c.node_bytes / ours->bus_bytes_per_s);
-      } else if (system_.nvlink_bytes_per_s) {
-        out.node_s = times * c.node_bytes / *system_.nvlink_bytes_per_s;
-        const bool within = others && others->one_node && others->ranks <= system_.gpus_per_node;
-        out.fixed_s = times * (within ? others->start_s : kCollectiveStart);
-      } else {
-        assume(fmt::format("{} is left out: no link bandwidth is known for it", c.name));
-      }
-    }
-    if (c.network_bytes > 0) {
-      if (c.ranks_on_node == 1) out.channels = kOneNicChannels;
-      if (system_.nic_bytes_per_s) {
-        out.network_s = times * c.network_bytes / *system_.nic_bytes_per_s;
-      } else {
-        assume(fmt::format("{} is left out: no network bandwidth is known for it", c.name));
-      }
-      if (c.operation != "alltoall" && c.operation != "sendrecv")
-        out.hops = times * (real(c.ranks) - 1);
-    }
-    return out;
-  }
-
   LayerBill layer(const LayerWork& work) {
     LayerBill out;
     for (const GemmWork& g : work.gemms) gemm(out, g);
@@ -253,7 +214,9 @@ class Biller {
       for (const Traffic& t : work.traffic) traffic(out, t);
     }
     for (const Collective& c : work.collectives) {
-      (c.half == Half::forward ? out.forward : out.backward_input).comm.push_back(comm(c));
+      (c.half == Half::forward ? out.forward : out.backward_input)
+          .comm.push_back(
+              links_.bill(c, c.hidden ? "interference_and_host" : "communication_exposed"));
     }
     if (work.kind == LayerKind::moe || (work.kind == LayerKind::mtp && run_.model->moe)) {
       out.forward.host = 1.0 / 3;
@@ -306,12 +269,13 @@ class Biller {
           .ranks = 2,
           .ranks_on_node = l.tp * l.cp * l.dp < system_.gpus_per_node ? 2 : 1};
       place_bytes(send);
-      bill_.send = comm(send);
+      bill_.send = links_.bill(send, "pipeline_bubble");
     }
     uses_ = 1;
     if (!run_.operations.empty()) return;  // the optimizer is among them
     bill_.optimizer_s = optimizer_bytes(owned) / rates_.memory().value;
-    use("optimizer, memory bandwidth", rates_.memory(), bill_.optimizer_s);
+    use("optimizer_and_overhead", "optimizer, memory bandwidth", rates_.memory(),
+        bill_.optimizer_s);
     memory_s_ += bill_.optimizer_s;
   }
 
@@ -332,7 +296,8 @@ class Biller {
         const InPlace here = in_place(bill_.gemm, o.dtype, o.layout);
         const double seconds = alone / here.ratio;
         bill_.operation_gemms_s += seconds;
-        use(fmt::format("{} x {}x{}x{} {} {}", work.groups, work.m, work.n, work.k, o.layout,
+        use("operation_gemms",
+            fmt::format("{} x {}x{}x{} {} {}", work.groups, work.m, work.n, work.k, o.layout,
                         o.dtype),
             rate, seconds);
         noise_ += seconds * std::hypot(rate.noise, here.sigma);
@@ -348,7 +313,7 @@ class Biller {
       const Rate rate = known.value_or(rates_.memory());
       const double seconds = o.count * o.bytes / rate.value;
       bill_.operations_s += seconds;
-      use(fmt::format("{} {}, memory-bound", o.operation, o.dtype), rate, seconds);
+      use("operations", fmt::format("{} {}, memory-bound", o.operation, o.dtype), rate, seconds);
       operation_noise_ += seconds * std::hypot(rate.noise, rate.shape);
     }
   }
@@ -361,7 +326,7 @@ class Biller {
                  .ranks = ranks,
                  .ranks_on_node = on_node};
     place_bytes(c);
-    const CommBill one = comm(c);
+    const CommBill one = links_.bill(c, "data_parallel");
     out.node_s += one.node_s;
     out.network_s += one.network_s;
     out.hops += one.hops;
@@ -380,7 +345,7 @@ class Biller {
       return;
     }
     uses_ = 1;
-    use("memory-bound kernels, memory bandwidth", rates_.memory(), memory_s_);
+    use("memory_bound", "memory-bound kernels, memory bandwidth", rates_.memory(), memory_s_);
   }
 
   const Run& run_;
@@ -388,6 +353,7 @@ class Biller {
   const RateBook& book_;
   Bill bill_;
   DeviceRates rates_;
+  StepLinks links_;
   double power_ = 1;
   double uses_ = 1;  // of the layer at hand, in one step of one GPU
   double noise_ = 0, shape_ = 0, gemm_s_ = 0, memory_s_ = 0, operation_noise_ = 0;

@@ -64,7 +64,7 @@ std::vector<Choice> fitting(const Run& run, const System& system) {
   }
   if (out.empty()) {
     throw BadInput(fmt::format("{}: parallel: doesn't fit {}: {}",
-                               run.file.empty() ? "run " + run.id : run.file, system.id,
+                               run.place.file.empty() ? "run " + run.id : run.place.file, system.id,
                                least_refusal));
   }
   return out;

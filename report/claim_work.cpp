@@ -113,7 +113,8 @@ std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtyp
                             ? "measured on this GPU"
                             : fmt::format("transferred from {}: same SMs, same {} peak",
                                           best->transferred, dtype),
-                 .figure = best->published ? best->name : ""};
+                 .figure = best->published ? best->name : "",
+                 .place = best->place};
 }
 
 std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string& system,
@@ -136,7 +137,8 @@ std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string&
           .dtype = kernel.dtype,
           .origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator),
           .how = "measured on this GPU, " + figure.id,
-          .figure = figure.id};
+          .figure = figure.id,
+          .place = figure.place};
     }
   }
   return best;

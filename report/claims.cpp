@@ -145,7 +145,7 @@ Claim original_of(const Claim& claim, const Library& library) {
   try {
     return library.claim(claim.about);
   } catch (const BadInput& error) {
-    throw BadInput(fmt::format("{}: about: {}", claim.run.file, error.what()));
+    throw BadInput(fmt::format("{}: about: {}", claim.run.place.file, error.what()));
   }
 }
 
@@ -176,6 +176,7 @@ Verdict judge(const Claim& claim, const Library& library, const JudgeOptions& op
   out.gpu_hours = claim.run.published.gpu_hours;
   out.cost_usd = claim.run.published.cost_usd;
   out.source = claim.source;
+  out.place = claim.run.place;
   out.sentence = claim.sentence;
   out.who = claim.who;
   out.said_on = claim.said_on;

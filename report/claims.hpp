@@ -65,6 +65,7 @@ struct Ceiling {
   std::string dtype, origin, how;
   std::string figure;  // id of the published one; empty: the user's own record
   bool own = false;    // published by the claimant
+  KeyPlace place;      // of that figure
 };
 
 struct ClaimPrediction {  // of the stages that can be predicted
@@ -93,6 +94,7 @@ struct Verdict {
   bool constructed = false;
   std::vector<std::string> counts, leaves_out;
   std::optional<Source> source;
+  KeyPlace place;  // the claim's file
   bool fails() const { return verdict == "contradictory" || verdict == "exceeds_measured"; }
 };
 

@@ -121,6 +121,7 @@ Cost cost_of(const Estimate& hours, const System& system, const Library& library
     out.rental_usd = scaled(hours, *price * all);
     out.rental_how = fmt::format("{} per GPU-hour, as asked for", format_usd(*price));
   } else if (const auto listed = listed_prices(library, system)) {
+    out.listings = {(library.root() / "prices" / (system.id + ".json")).string(), "listings"};
     out.rental_usd = scaled(product(hours, listed->usd_per_gpu_hour), all);
     out.rental_how =
         fmt::format("{} per GPU-hour, {} to {}: {}", format_usd(listed->usd_per_gpu_hour.p50),
@@ -131,6 +132,7 @@ Cost cost_of(const Estimate& hours, const System& system, const Library& library
   }
   const auto power = options.power_w ? options.power_w : system.power_w;
   const Ownership own = read_ownership(library);
+  out.ownership = {(library.root() / "ownership.json").string(), "usd_per_gpu"};
   if (std::ranges::find(own.systems, system.id) == own.systems.end()) {
     out.missing.push_back(
         fmt::format("owned, energy alone: no server of {} is published (ownership.json has {})",

@@ -69,6 +69,7 @@ struct Cost {
   std::string rental_how;
   std::optional<double> ownership_usd, energy_usd, energy_kwh;
   std::string ownership_how, energy_how;
+  KeyPlace listings, ownership;      // the files of them
   std::vector<std::string> missing;  // what can't be said, and why
   double beyond_final_run = 1;       // already in the figures above
 };

@@ -39,7 +39,9 @@ Rate memory_rate(const System& system, const RateBook& book) {
             .shape = 0,
             .origin = "system " + system.id,
             .how = "datasheet",
-            .basis = Basis::datasheet};
+            .basis = Basis::datasheet,
+            .figure = "",
+            .key = "memory_bytes_per_s"};
   }
   throw BadInput(fmt::format(
       "system {}: no memory bandwidth is known: give a record with --rates (memory_bench)",

@@ -33,7 +33,9 @@ DeviceRates::DeviceRates(const Run& run, const System& system, const RateBook& b
                   .shape = 0,
                   .origin = "system " + system.id,
                   .how = "datasheet",
-                  .basis = Basis::datasheet};
+                  .basis = Basis::datasheet,
+                  .figure = "",
+                  .key = "memory_bytes_per_s"};
     assume_(fmt::format("memory bandwidth: {:.2f} of the datasheet's", kMemoryShare));
   }
   if (!memory) {
@@ -89,7 +91,9 @@ Rate DeviceRates::gemm(const std::string& dtype, const char* layout, const GemmW
           .shape = 0.1,
           .origin = "system " + system_.id,
           .how = "datasheet",
-          .basis = Basis::datasheet};
+          .basis = Basis::datasheet,
+          .figure = "",
+          .key = "peak_flops." + dtype};
 }
 
 double DeviceRates::best_gemm(const std::string& dtype) const {
@@ -126,7 +130,8 @@ Rate DeviceRates::attention(bool forward, const std::string& backend, const Core
               .how = fmt::format("best {} GEMM x {:.2f}{}", dtype, kAttentionOfGemm,
                                  projected ? ", " + point->projection : ""),
               .basis = Basis::assumed,
-              .figure = point && point->published ? point->name : ""};
+              .figure = point && point->published ? point->name : "",
+              .key = point ? "" : "peak_flops." + dtype};
 }
 
 double DeviceRates::unfused_attention_gemm() const {

@@ -29,6 +29,7 @@ constexpr std::array<std::string_view, kFactors> kNames = {
 
 Belief read_belief(StrictObject object) {
   Belief out;
+  out.place = object.place();
   const std::vector<double> mean = object.numbers("log_mean");
   if (mean.size() != kFactors) object.refuse("log_mean", fmt::format("{} numbers", kFactors));
   std::ranges::copy(mean, out.log_mean.begin());
@@ -89,6 +90,7 @@ FactorTable read_factors(const std::filesystem::path& file) {
     prior.low = one.positive("low");
     prior.high = one.positive("high");
     prior.why = one.text("why");
+    prior.place = one.place();
     if (!(prior.low < prior.median)) one.refuse("low", "less than median");
     if (!(prior.median < prior.high)) one.refuse("high", "more than median");
     one.finish();

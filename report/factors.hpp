@@ -6,6 +6,8 @@
 // is in results/published/calibration.json (report/calibrate.hpp).
 #pragma once
 
+#include "record/key_places.hpp"
+
 #include <array>
 #include <cstddef>
 #include <filesystem>
@@ -57,6 +59,7 @@ inline constexpr double kSigmasOf90Percent = 3.2897;  // between a normal's 5 % 
 struct FactorPrior {
   double median = 1, low = 1, high = 1;
   std::string why;
+  KeyPlace place = {};
   [[nodiscard]] double log_sigma() const;
 };
 
@@ -74,6 +77,7 @@ struct Belief {
   FactorValues log_mean{};
   std::vector<double> log_covariance;  // kFactors x kFactors, row by row
   double form_sigma = 0;
+  KeyPlace place;
   [[nodiscard]] FactorValues medians() const;
 };
 

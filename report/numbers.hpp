@@ -20,10 +20,11 @@ struct Number {
   std::string id;       // gemm/bf16/onednn/m:1024/n:768/k:768:rate, predict/gpt2-124m-10b:mfu
   double value = 0;     // in the unit of its name: seconds, bytes, FLOP, fractions
   std::string shown;    // as every rendering shows it
-  std::string kind;     // measured, published, assumed, derived
+  std::string kind;     // measured, published, assumed, derived; given: by the user
   std::string formula;  // how it follows from its inputs, or what it is
   std::vector<std::string> inputs;  // ids
-  std::string source;               // FILE:LINE of a record, or publication and place in it
+  // FILE:LINE of a record or of a key, with the publication; the command line; a constant's file.
+  std::string source;
 };
 
 class Numbers {

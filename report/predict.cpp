@@ -7,6 +7,7 @@
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/statistics.hpp"
+#include "report/mfu_peak.hpp"
 #include "report/normal.hpp"
 #include "report/price.hpp"
 #include "report/rl.hpp"
@@ -46,30 +47,6 @@ std::vector<double> stratified(int n, std::mt19937_64& random) {
   for (int i = 0; i < n; ++i) out.push_back((i + uniform(random)) / n);
   std::ranges::shuffle(out, random);
   return out;
-}
-
-// A peak that the best GEMM exceeds is none, such as a register loop that was measured while other
-// programs held the cores: the GEMM stands for it.
-std::optional<double> peak_of(const std::string& first, const Run& run, const System& system,
-                              const RateBook& book) {
-  for (const std::string& dtype : {first, run.precision, std::string("fp32")}) {
-    std::optional<double> peak;
-    if (const auto found = system.peak_flops.find(dtype); found != system.peak_flops.end()) {
-      peak = found->second;
-    } else if (const auto measured = book.register_peak(dtype)) {
-      peak = measured->value;
-    }
-    const auto gemm = book.best_gemm(dtype);
-    if (peak) return std::max(*peak, gemm ? gemm->value : 0);
-  }
-  return std::nullopt;
-}
-
-double mfu_peak(const Run& run, const System& system, const RateBook& book) {
-  if (run.published.mfu_peak_flops) return *run.published.mfu_peak_flops;
-  if (const auto peak = peak_of("bf16", run, system, book)) return *peak;
-  throw BadInput(fmt::format("system {}: peak_flops: no bf16 or {} peak, so MFU has no denominator",
-                             system.id, run.precision));
 }
 
 AttentionFlops attention_convention(const Run& run) {
@@ -127,11 +104,11 @@ std::optional<double> published_step_time(const Run& run, double peak_flops) {
 }
 
 std::optional<double> null_step_s(const Run& run, const System& system, const RateBook& book) {
-  const auto peak = peak_of("bf16", run, system, book);
+  const auto peak = dense_peak("bf16", run, system, book);
   if (!peak) return std::nullopt;
   const auto tokens = static_cast<double>(*run.global_batch_sequences * *run.seq_len);
   return tokens * training_flops_per_token(*run.model, {.seq_len = *run.seq_len}) /
-         (kNullMfu * *peak * static_cast<double>(run.gpus));
+         (kNullMfu * peak->value * static_cast<double>(run.gpus));
 }
 
 double central_step_s(const std::vector<Candidate>& candidates, const FactorValues& factors) {
@@ -260,6 +237,7 @@ void explain(Prediction& out, const std::vector<Candidate>& candidates,
   const Candidate& likeliest = candidates.front();
   const StepTime step = step_time(likeliest.bill, centre);
   out.rates = likeliest.bill.rates;
+  out.inputs = likeliest.bill.links;
   for (UsedRate& used : out.rates) used.share /= step.total_s;
   std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
   out.assumptions = likeliest.bill.assumptions;
@@ -287,8 +265,11 @@ namespace {
 double least_step_s(const Run& run, const System& system, const RateBook& book) {
   const double flops = training_flops_per_token(*run.model, {.seq_len = *run.seq_len}) *
                        static_cast<double>(*run.global_batch_sequences * *run.seq_len);
-  const double peak = std::max(peak_of("bf16", run, system, book).value_or(0),
-                               peak_of(run.precision, run, system, book).value_or(0));
+  double peak = 0;
+  for (const std::string& dtype : {std::string("bf16"), run.precision}) {
+    if (const auto known = dense_peak(dtype, run, system, book))
+      peak = std::max(peak, known->value);
+  }
   return flops / (peak * static_cast<double>(run.gpus));
 }
 
@@ -324,7 +305,7 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   if (run.rl && run.tokens) {
     throw BadInput(fmt::format(
         "{}: tokens: expected none beside `rl`, whose phases say what an RL stage trains on",
-        run.file.empty() ? "run " + run.id : run.file));
+        run.place.file.empty() ? "run " + run.id : run.place.file));
   }
   if (run.rl) {
     return checked(predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book)),
@@ -362,7 +343,8 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   facts.flops_per_token = training_flops_per_token(
       *run.model, {.seq_len = *run.seq_len, .attention = attention_convention(run)});
   facts.gpus = static_cast<double>(run.gpus);
-  facts.peak = mfu_peak(run, system, book);
+  const UsedInput peak = mfu_peak(run, system, book);
+  facts.peak = peak.value;
   bound_by_peak(sampled.step, run, system, book);
   facts.goodput = run.goodput;
   if (run.tokens) facts.steps = *run.tokens / facts.tokens_per_step;
@@ -371,6 +353,7 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   out.price_how = price.how;
   out.flops_per_step = facts.tokens_per_step * facts.flops_per_token;
   out.mfu_peak_flops = facts.peak;
+  add_inputs(out, run, peak, dense_peak("bf16", run, system, book), price.input());
   out.estimates = estimates_from(sampled.step, facts);
   out.breakdown_s = breakdown(ways, centre, out.estimates.step_time_s.p50);
   if (const auto null_time = null_step_s(run, system, book)) {

@@ -8,6 +8,7 @@
 #include "report/factors.hpp"
 #include "report/rates.hpp"
 #include "report/used_factors.hpp"
+#include "report/used_inputs.hpp"
 #include "workload/run.hpp"
 
 #include <nlohmann/json.hpp>
@@ -50,6 +51,8 @@ struct Prediction {
   std::vector<UsedRate> rates;        // the most time first
   std::vector<UsedFactor> factors;    // between those rates and the step
   std::vector<InPlaceLink> in_place;  // the one of them that every GEMM has, measured or not
+  std::vector<UsedInput> inputs;      // what else it takes as given
+  KeyPlace place;                     // of the run in its file
   std::vector<std::string> assumptions;
   std::optional<double> price_usd_per_gpu_hour;
   std::string price_how;      // whose, of when
@@ -94,6 +97,11 @@ Prediction predict(const Run& run, const System& system, const RateBook& rates,
 // BadInput where a figure of it is none that can be: a step, slot or part of one that takes no
 // time, a rate's share or an MFU above 100 %.
 void refuse_impossible(const Prediction& prediction);
+
+// Fills in what `out` takes as given, from the run and what it was predicted with. `null_peak`:
+// what the null model's step is of, where that isn't `peak`.
+void add_inputs(Prediction& out, const Run& run, const UsedInput& peak,
+                std::optional<UsedInput> null_peak, const std::optional<UsedInput>& price);
 
 // The step without sampling: the geometric mean over the candidates, every factor at its median.
 double central_step_s(const std::vector<Candidate>& candidates, const FactorValues& factors);

@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <utility>
 
 namespace trainmeter {
 namespace {
@@ -28,6 +30,19 @@ std::string left_out_on(const System& system, const Run& run) {
       "the run as on {}, not on {}: its published figures, price and power cap are "
       "left out",
       system.id, run.system ? run.system->id : "its stages' own");
+}
+
+void add_inputs(Prediction& out, const Run& run, const UsedInput& peak,
+                std::optional<UsedInput> null_peak, const std::optional<UsedInput>& price) {
+  out.place = run.place;
+  std::ranges::move(run_inputs(run), std::back_inserter(out.inputs));
+  out.inputs.push_back(step_flops(run, out.flops_per_step));
+  out.inputs.push_back(peak);
+  if (null_peak && null_peak->how != peak.how) {
+    null_peak->what = "null_model.peak_flops";
+    out.inputs.push_back(std::move(*null_peak));
+  }
+  if (price) out.inputs.push_back(*price);
 }
 
 Run carried_to(Run run, const System& system) {

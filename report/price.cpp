@@ -25,13 +25,37 @@ std::string source_of(const System& system) {
 
 }  // namespace
 
+std::optional<UsedInput> Price::input() const {
+  if (!usd_per_gpu_hour) return std::nullopt;
+  UsedInput out;
+  out.what = kPriceInput;
+  out.value = *usd_per_gpu_hour;
+  out.how = how;
+  out.kind = kind;
+  out.place = place;
+  out.origins = origins;
+  return out;
+}
+
 Price price_of(const Run& run, const System& system, const PredictOptions& options) {
-  if (options.price_usd_per_gpu_hour) return {options.price_usd_per_gpu_hour, "as asked for"};
-  if (run.price_usd_per_gpu_hour) {
-    return {run.price_usd_per_gpu_hour,
-            run.source ? "the run's own: " + run.source->title : "the run's own"};
+  if (options.price_usd_per_gpu_hour) {
+    return {.usd_per_gpu_hour = options.price_usd_per_gpu_hour,
+            .how = "as asked for",
+            .kind = "given",
+            .origins = {"the command line, --price"}};
   }
-  if (system.price_usd_per_gpu_hour) return {system.price_usd_per_gpu_hour, source_of(system)};
+  if (run.price_usd_per_gpu_hour) {
+    return {.usd_per_gpu_hour = run.price_usd_per_gpu_hour,
+            .how = run.source ? "the run's own: " + run.source->title : "the run's own",
+            .kind = "",
+            .place = run.place.at("price_usd_per_gpu_hour")};
+  }
+  if (system.price_usd_per_gpu_hour) {
+    return {.usd_per_gpu_hour = system.price_usd_per_gpu_hour,
+            .how = source_of(system),
+            .kind = system.price_how.empty() ? "" : "derived",
+            .place = system.price_place};
+  }
   return {};
 }
 

@@ -7,12 +7,20 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace trainmeter {
 
+inline constexpr const char* kPriceInput = "price_usd_per_gpu_hour";  // as a UsedInput
+
 struct Price {
   std::optional<double> usd_per_gpu_hour;
-  std::string how;  // "RunPod on demand, March 2025, ..."; empty without a price
+  std::string how;   // "RunPod on demand, March 2025, ..."; empty without a price
+  std::string kind;  // and where it stands: as of a UsedInput
+  KeyPlace place = {};
+  std::vector<std::string> origins = {};
+
+  [[nodiscard]] std::optional<UsedInput> input() const;
 };
 
 // The one asked for before the run's before the system's. The run's is of its own system:

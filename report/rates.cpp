@@ -41,7 +41,8 @@ Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
           .basis = point.published             ? Basis::published
                    : point.transferred.empty() ? Basis::measured
                                                : Basis::projected,
-          .figure = point.published ? point.name : ""};
+          .figure = point.published ? point.name : "",
+          .key = ""};
 }
 
 std::string_view to_string(Basis basis) {
@@ -132,6 +133,7 @@ RatePoint point_of(const MicroFigure& figure) {
   out.name = figure.id;
   out.origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator);
   out.published = true;
+  out.place = figure.place;
   return out;
 }
 

@@ -35,6 +35,7 @@ struct Rate {
   std::string how;  // exact shape; between shapes; ..., measured on h100, projected to h800: ...
   Basis basis = Basis::measured;
   std::string figure;  // id of the published one that `origin` speaks of; empty: none
+  std::string key;     // of the system file whose figure it is a share of; empty: none
 };
 
 // Where too few shapes are known to learn it from.
@@ -66,6 +67,7 @@ struct RatePoint {
   std::string projection;   // then: how it was carried over (report/transfer.hpp)
   Nearness nearness = Nearness::own;
   bool published = false;
+  KeyPlace place;             // where the figure stands, of a published one
   double power_w = 0;         // settled (record/samples.hpp); 0 unknown
   double clock_hz = 0;        // median while it was measured; 0 unknown
   std::string regime;         // burst, sustained; "": neither was asked for
@@ -125,7 +127,8 @@ class RateBook {
   struct Sweep {
     double start_s = 0, bus_bytes_per_s = 0;
     std::int64_t ranks = 0;
-    bool one_node = true;  // as far as is known
+    bool one_node = true;                  // as far as is known
+    std::vector<const RatePoint*> points;  // of the book
   };
   [[nodiscard]] std::optional<Sweep> sweep(std::string_view collective, bool published) const;
   // Bus bandwidth at the nearest payload, in bytes/s.

@@ -47,7 +47,8 @@ std::optional<RateBook::Sweep> RateBook::sweep(std::string_view collective, bool
   return Sweep{.start_s = start,
                .bus_bytes_per_s = 1 / per_byte,
                .ranks = ranks,
-               .one_node = std::ranges::all_of(points, &RatePoint::one_node)};
+               .one_node = std::ranges::all_of(points, &RatePoint::one_node),
+               .points = points};
 }
 
 std::optional<Rate> RateBook::bus(std::string_view collective, double bytes) const {

@@ -23,7 +23,7 @@ namespace trainmeter {
 namespace {
 
 std::string place_of(const Run& run) {
-  return run.file.empty() ? "run " + run.id : run.file;
+  return run.place.file.empty() ? "run " + run.id : run.place.file;
 }
 
 // GPU-hours over GPUs where no wall hours are printed.
@@ -243,11 +243,57 @@ void check_phases(const Run& run, const ModelOf& model_of) {
   }
 }
 
+UsedInput constant(const std::string& what, const FactorPrior& prior, const char* file,
+                   std::vector<std::string> parts) {
+  UsedInput out;
+  out.what = what;
+  out.value = prior.median;
+  out.how = prior.why;
+  out.kind = "assumed";
+  out.origins = {fmt::format("the constants of report/{}", file)};
+  out.parts = std::move(parts);
+  return out;
+}
+
+// What the parts of the step follow from beside rates.
+void add_constants(Prediction& out, const RlModel& model, const System& system) {
+  UsedInput steps;
+  steps.what = "steps";
+  steps.value = model.steps();
+  steps.how = "updates, of all phases";
+  steps.place = out.place.at("rl.phases");
+  steps.parts = {"rollout", "training", "reference"};
+  out.inputs.push_back(std::move(steps));
+  for (std::size_t f = 0; f < kRlFactors; ++f) {
+    const auto factor = static_cast<RlFactor>(f);
+    std::vector<std::string> parts = {factor == RlFactor::transition_s ? "overhead" : "rollout"};
+    if (factor == RlFactor::form)
+      parts = {"rollout", "training", "reference", "weight_transfer", "overhead"};
+    std::string what(to_string(factor));
+    std::ranges::replace(what, ' ', '_');
+    out.inputs.push_back(constant("rl." + what, rl_prior(factor), "rl_model.cpp", parts));
+  }
+  if (model.training().rates.empty()) {
+    out.inputs.push_back(constant("rl.training_mfu", training_mfu_prior(), "rl_training.cpp",
+                                  {"training", "reference"}));
+  }
+  if (!system.nic_bytes_per_s) return;
+  UsedInput nic;
+  nic.what = "nic_bytes_per_s";
+  nic.value = *system.nic_bytes_per_s;
+  nic.how = "a GPU's share of its node's network, one way";
+  nic.place = system.place.at("nic_bytes_per_s");
+  nic.numbers = {"machine:nic_bytes_per_s"};
+  nic.parts = {"weight_transfer"};
+  out.inputs.push_back(std::move(nic));
+}
+
 }  // namespace
 
 Prediction predict_rl(const Run& run, const System& system, const RateBook& book,
                       const Knowledge& knowledge, const PredictOptions& options,
-                      double peak_flops) {
+                      const UsedInput& peak) {
+  const double peak_flops = peak.value;
   if (!run.model) {
     throw BadInput(fmt::format("{}: model: missing; a prediction needs it", place_of(run)));
   }
@@ -291,12 +337,15 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
   out.mfu_peak_flops = peak_flops;
 
   const DecodeStep& engine = model.engines().front();
-  out.rates.push_back(
-      {"rollout, memory bandwidth", engine.memory(), centre.rollout_s / centre.total_s()});
+  out.rates.push_back({"rollout, memory bandwidth", engine.memory(),
+                       centre.rollout_s / centre.total_s(), "rollout"});
   for (UsedRate used : model.training().rates) {
     used.share *= centre.training_s / centre.total_s();
+    used.part = "training";
     out.rates.push_back(std::move(used));
   }
+  add_inputs(out, run, peak, std::nullopt, price.input());
+  add_constants(out, model, system);
   out.assumptions = words(model, run);
   if (!facts.price) out.assumptions.emplace_back("no price is known: give --price for the cost");
   if (const auto published = published_hours(run)) {

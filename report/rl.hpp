@@ -8,9 +8,10 @@
 
 namespace trainmeter {
 
-// Of a run with `rl` and no `tokens`; a step is one update. `peak_flops` is MFU's denominator.
+// Of a run with `rl` and no `tokens`; a step is one update. `peak` is MFU's denominator.
 // BadInput where phases or their lengths are missing, saying what would explain published hours.
 Prediction predict_rl(const Run& run, const System& system, const RateBook& book,
-                      const Knowledge& knowledge, const PredictOptions& options, double peak_flops);
+                      const Knowledge& knowledge, const PredictOptions& options,
+                      const UsedInput& peak);
 
 }  // namespace trainmeter

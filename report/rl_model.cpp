@@ -66,7 +66,7 @@ const std::array<FactorPrior, kRlFactors> kPriors = {
             "policy's logits"}};
 
 std::string place_of(const Run& run) {
-  return run.file.empty() ? "run " + run.id : run.file;
+  return run.place.file.empty() ? "run " + run.id : run.place.file;
 }
 
 }  // namespace

@@ -133,6 +133,10 @@ TrainingPass from_engine(const Run& update, const Prediction& prediction, const 
 
 }  // namespace
 
+const FactorPrior& training_mfu_prior() {
+  return kMfu;
+}
+
 TrainingPass training_pass(const Run& run, const System& system, const RateBook& book,
                            const Knowledge& knowledge, const PredictOptions& options,
                            const UpdateWork& work, double peak_flops) {

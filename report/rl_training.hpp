@@ -27,6 +27,9 @@ struct TrainingPass {
   [[nodiscard]] double work_of(double other_tokens) const { return work_s * other_tokens / tokens; }
 };
 
+// MFU of the pass where no layout works.
+const FactorPrior& training_mfu_prior();
+
 // On the run's layout, else on one that fits; where the engine has none, FLOPs at an MFU from a
 // range. `peak_flops` is MFU's denominator.
 TrainingPass training_pass(const Run& run, const System& system, const RateBook& book,

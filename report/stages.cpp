@@ -4,6 +4,7 @@
 #include "report/stages.hpp"
 
 #include "record/error.hpp"
+#include "report/price.hpp"
 
 #include <fmt/format.h>
 
@@ -31,17 +32,25 @@ Part predicted(const Run& whole, std::size_t index, const System& system, const 
     throw BadInput(fmt::format(
         "{}: stages[{}].stages: expected a run with seq_len and tokens of its own: stages of a "
         "stage are not added",
-        whole.file, index));
+        whole.place.file, index));
   }
   if (!run.tokens) {
     throw BadInput(fmt::format("{}: stages: {}: tokens: missing; the sum of stages needs them",
-                               whole.file, run.id));
+                               whole.place.file, run.id));
   }
-  if (!options.price_usd_per_gpu_hour && !carried_to(run, system).price_usd_per_gpu_hour)
-    options.price_usd_per_gpu_hour = whole.price_usd_per_gpu_hour;
+  const bool whole_price = !options.price_usd_per_gpu_hour && whole.price_usd_per_gpu_hour &&
+                           !carried_to(run, system).price_usd_per_gpu_hour;
+  if (whole_price) options.price_usd_per_gpu_hour = whole.price_usd_per_gpu_hour;
   if (run.goodput == 1) run.goodput = whole.goodput;
   Part out{.prediction = predict(run, system, book, knowledge, options),
            .gpus = static_cast<double>(run.gpus)};
+  if (whole_price) {
+    const Price price = price_of(whole, system, {});
+    out.prediction.price_how = price.how;
+    std::ranges::replace_if(
+        out.prediction.inputs, [](const UsedInput& input) { return input.what == kPriceInput; },
+        *price.input());
+  }
   out.steps = *run.tokens / static_cast<double>(*run.global_batch_sequences * *run.seq_len);
   return out;
 }
@@ -124,6 +133,36 @@ void add_breakdown(Prediction& out, const Prediction& part, double share) {
   }
 }
 
+// What the stages take as given, under their names; what the whole has of its own is their mean.
+void add_stage_inputs(Prediction& out, const std::vector<Part>& parts) {
+  const auto whole = [&](const std::string& what, double value, const char* how) -> UsedInput& {
+    UsedInput input;
+    input.what = what;
+    input.value = value;
+    input.how = how;
+    input.kind = "derived";
+    return out.inputs.emplace_back(std::move(input));
+  };
+  whole("mfu_peak_flops", out.mfu_peak_flops, "the stages', by their GPU-time");
+  whole("goodput", out.goodput, "the stages', by their GPU-hours");
+  whole("flops_per_step", out.flops_per_step, "the stages', by their steps");
+  whole("gpus", static_cast<double>(out.gpus), "the most that a stage has");
+  if (out.price_usd_per_gpu_hour)
+    whole(kPriceInput, *out.price_usd_per_gpu_hour, "the stages', by their GPU-hours");
+  const std::size_t wholes = out.inputs.size();
+  for (const Part& part : parts) {
+    const std::string& stage = part.prediction.run_id;
+    for (UsedInput input : part.prediction.inputs) {
+      for (std::size_t i = 0; i < wholes; ++i) {
+        if (out.inputs[i].what == input.what) out.inputs[i].of.push_back(stage + "." + input.what);
+      }
+      input.what = stage + "." + input.what;
+      for (std::string& other : input.of) other = stage + "." + other;
+      out.inputs.push_back(std::move(input));
+    }
+  }
+}
+
 void assume(Prediction& out, const std::string& text) {
   if (std::ranges::find(out.assumptions, text) == out.assumptions.end())
     out.assumptions.push_back(text);
@@ -157,12 +196,14 @@ Prediction predict_run(const Run& original, const System& system, const RateBook
   out.in_place = first.in_place;
   for (const Part& part : parts) add_breakdown(out, part.prediction, part.steps / sum.steps);
   out.price_how = first.price_how;
+  out.place = run.place;
   for (const Part& part : parts) {
     out.gpus = std::max(out.gpus, part.prediction.gpus);
     const std::string& precision = part.prediction.precision;
     if (out.precision.find(precision) == std::string::npos)
       out.precision += (out.precision.empty() ? "" : ", ") + precision;
   }
+  add_stage_inputs(out, parts);
   const double step = step_of(out);
   for (const Part& part : parts) {
     const Prediction& p = part.prediction;

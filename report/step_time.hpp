@@ -8,6 +8,7 @@
 #include "report/factors.hpp"
 #include "report/rates.hpp"
 #include "report/stack.hpp"
+#include "report/used_inputs.hpp"
 #include "workload/layout.hpp"
 #include "workload/run.hpp"
 #include "workload/schedule.hpp"
@@ -51,6 +52,7 @@ struct UsedRate {
   std::string what;  // "qkv fprop 4096x2304x768 bf16"
   Rate rate;
   double share = 0;  // of the step
+  std::string part;  // of the breakdown that it is in
 };
 
 // Which factors stand between a GEMM alone and in a step; none where the in-place ratio of its
@@ -83,6 +85,7 @@ struct Bill {
   std::vector<MeasuredInPlace> in_place;
   bool weight_pass_known = false;  // wgrad GEMMs were measured as such: weight_pass is in the rates
   std::vector<UsedRate> rates;     // shares are seconds of the step here
+  std::vector<UsedInput> links;    // bandwidths and starts of collectives
   double gemm_noise = 0, gemm_shape = 0, memory_noise = 0;  // log standard deviations, weighted
   std::vector<std::string> assumptions;
 };

@@ -138,6 +138,32 @@ Run here(const Run& published, const Story& story, const std::string& dtype) {
   return run;
 }
 
+// A line under the header that counts as many devices as the story has of them: its own, of the
+// first in a file.
+std::string devices_line(const Story& story, std::int64_t most) {
+  for (const Record& record : story.records) {
+    for (std::size_t h = 0; h < record.headers.size(); ++h) {
+      const Device& device = record.headers[h].device;
+      if (device.kind != story.machine.kind || device.count < most) continue;
+      const auto line = std::ranges::find(record.lines, h, &Line::session);
+      const bool first = h == 0 || line == record.lines.end();
+      return fmt::format("{}:{}", record.file.string(), first ? 1 : line->line);
+    }
+  }
+  return story.records.front().file.string() + ":1";
+}
+
+// The run file's count is not this machine's.
+void say_whose_gpus(Prediction& prediction, const Story& story) {
+  for (UsedInput& input : prediction.inputs) {
+    if (input.what != "gpus") continue;
+    input.how = "devices of this machine, by the record's header, as far as they divide the batch";
+    input.kind = "measured";
+    input.place = {};
+    input.origins = {devices_line(story, prediction.gpus)};
+  }
+}
+
 void add_published_parts(Story& story, const Library& library, const StoryOptions& options) {
   for (const std::string& id : library.ids("claims"))
     story.verdicts.push_back(judge(library.claim(id), library));
@@ -185,6 +211,7 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
         !out.price_usd_per_gpu_hour) {
       out.price_usd_per_gpu_hour = *known.price_usd_per_gpu_hour * static_cast<double>(out.sms) /
                                    static_cast<double>(known.sms);
+      out.price_place = known.price_place;
       out.price_how = fmt::format("{} cores of {} as rented: {}", out.sms, known.gpu,
                                   known.source ? known.source->title : id);
       notes.push_back(fmt::format("price: {} an hour for {} (--price sets yours)",
@@ -227,6 +254,7 @@ std::string shown_rate(const UsedRate& used) {
 Story tell_published(const Library& library, const StoryOptions& options) {
   Story story;
   story.title = "What others published, and what it implies";
+  story.published = library.root();
   const Run run = library.run(options.run);
   if (!run.system)
     throw BadInput(fmt::format("run {}: system: missing, and nothing was measured", run.id));
@@ -260,6 +288,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   Story story;
   story.title = "What this machine delivers, and what that means";
   story.records = std::move(records);
+  story.published = library.root();
   for (const Record& record : story.records) {
     story.warnings.insert(story.warnings.end(), record.warnings.begin(), record.warnings.end());
   }
@@ -284,6 +313,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
       throw BadInput("no GEMM of this machine was measured (gemm_bench), so no rate is known");
     story.prediction =
         predict(here(run, story, dtype), story.machine, story.rates, knowledge, options.predict);
+    say_whose_gpus(*story.prediction, story);
     const Prediction& p = *story.prediction;
     story.prediction_title = fmt::format("{} on this machine, {} device{}, GEMMs in {}", run.title,
                                          p.gpus, p.gpus == 1 ? "" : "s", p.precision);

@@ -33,9 +33,10 @@ struct Achieved {
 
 struct Story {
   std::string title;
-  std::vector<Record> records;     // none: the story of the published data alone
-  System machine;                  // the measured device as a system
-  std::vector<std::string> notes;  // how `machine` was made
+  std::vector<Record> records;      // none: the story of the published data alone
+  std::filesystem::path published;  // the folder of published data
+  System machine;                   // the measured device as a system
+  std::vector<std::string> notes;   // how `machine` was made
   RateBook rates;
   std::vector<RatePoint> points;  // that are shown: those of `rates`, and later published figures
   std::vector<Achieved> achieved;

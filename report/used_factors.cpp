@@ -32,13 +32,15 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
     if (!(std::abs(elasticity) > kLeastElasticity)) continue;
     const double sigma = std::sqrt(belief.log_covariance[f * (kFactors + 1)]);
     const double half = std::exp(kSigmasOf90Percent / 2 * sigma);
+    const bool learnt = sigma < kNarrowed * priors.priors[f].log_sigma();
     out.push_back({.factor = static_cast<Factor>(f),
                    .low = centre[f] / half,
                    .middle = centre[f],
                    .high = centre[f] * half,
                    .elasticity = elasticity,
-                   .learnt = sigma < kNarrowed * priors.priors[f].log_sigma(),
-                   .why = priors.priors[f].why});
+                   .learnt = learnt,
+                   .why = priors.priors[f].why,
+                   .place = learnt ? belief.place : priors.priors[f].place});
   }
   std::ranges::stable_sort(out, std::ranges::greater{},
                            [](const UsedFactor& u) { return std::abs(u.elasticity); });

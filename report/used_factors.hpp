@@ -21,6 +21,7 @@ struct UsedFactor {
   double elasticity = 0;
   bool learnt = false;  // published steps narrowed it; else its range is assumed
   std::string why;      // of the assumption
+  KeyPlace place;       // of that, or of what was learnt
 };
 
 // Those that move the step of `bill`, the strongest first. `belief` is the one that prices it.

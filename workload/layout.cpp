@@ -17,14 +17,15 @@ namespace {
 template <class... Args>
 [[noreturn]] void refuse(const Run& run, const char* key, fmt::format_string<Args...> expected,
                          Args&&... args) {
-  throw BadInput(fmt::format("{}: {}: expected {}", run.file.empty() ? "run " + run.id : run.file,
-                             key, fmt::format(expected, std::forward<Args>(args)...)));
+  throw BadInput(fmt::format("{}: {}: expected {}",
+                             run.place.file.empty() ? "run " + run.id : run.place.file, key,
+                             fmt::format(expected, std::forward<Args>(args)...)));
 }
 
 void need(const Run& run, bool there, const char* key) {
   if (!there) {
     throw BadInput(fmt::format("{}: {}: missing; a prediction needs it",
-                               run.file.empty() ? "run " + run.id : run.file, key));
+                               run.place.file.empty() ? "run " + run.id : run.place.file, key));
   }
 }
 

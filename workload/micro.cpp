@@ -34,6 +34,9 @@ MicroFigure read_figure(StrictObject object) {
   if (f.flops_per_s.has_value() + f.bytes_per_s.has_value() + f.bus_bytes_per_s.has_value() != 1) {
     object.refuse("flops_per_s", "exactly one of flops_per_s, bytes_per_s and bus_bytes_per_s");
   }
+  f.place = object.place().at(f.flops_per_s   ? "flops_per_s"
+                              : f.bytes_per_s ? "bytes_per_s"
+                                              : "bus_bytes_per_s");
   if (object.has("predicts")) f.predicts = object.boolean("predicts");
   if (object.has("refuted")) f.refuted = object.boolean("refuted");
   f.source = read_source(object.object("source"));

@@ -17,6 +17,7 @@ namespace trainmeter {
 
 // One published figure; exactly one of the three rates is there.
 struct MicroFigure {
+  KeyPlace place;  // of the rate
   std::string id;
   std::string operation;  // gemm copy read write triad allreduce alltoall ... as in a record
   std::string dtype;

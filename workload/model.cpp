@@ -71,6 +71,7 @@ Source read_source(StrictObject object) {
 
 Model read_model(StrictObject object) {
   Model m;
+  m.place = object.place();
   m.id = filled(object, "id");
   m.layers = size(object, "layers");
   m.hidden = size(object, "hidden");

@@ -32,6 +32,7 @@ struct Moe {
 };
 
 struct Model {
+  KeyPlace place;  // of the object in a file
   std::string id;
   std::int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_dim = 0;
   AttentionKind attention = AttentionKind::mha;

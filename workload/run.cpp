@@ -248,7 +248,7 @@ Run read_run(StrictObject object, const Library& library) {
     object.refuse("stages", "stages that do not name one another in a circle");
 
   Run run;
-  run.file = object.where();
+  run.place = object.place();
   run.id = filled(object, "id");
   run.title = filled(object, "title");
   if (object.has("model")) {

@@ -75,7 +75,7 @@ struct Stage {
 };
 
 struct Run {
-  std::string file;  // for messages: where it was read from
+  KeyPlace place;  // of the object in a file
   std::string id, title;
   std::optional<Model> model;  // absent where only hours and money are claimed
   std::optional<System> system;

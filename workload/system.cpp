@@ -10,6 +10,8 @@ namespace trainmeter {
 
 System read_system(StrictObject object) {
   System s;
+  s.place = object.place();
+  s.price_place = s.place.at("price_usd_per_gpu_hour");
   s.id = filled(object, "id");
   if (object.has("kind")) s.kind = object.one_of("kind", {"gpu", "cpu"});
   s.gpu = filled(object, "gpu");

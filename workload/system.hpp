@@ -25,6 +25,8 @@ struct System {
       power_w;
   std::optional<double> price_usd_per_gpu_hour;
   std::string price_how;  // in no file: where it was worked out, from what
+  // Of the object in a file; of what the price was worked out from.
+  KeyPlace place, price_place;
   std::optional<Source> source;
 };
 

@@ -200,7 +200,7 @@ TEST(Candidates, WhatDoesntFitNamesTheFileAndTheLargestPart) {
   EXPECT_THAT(refusal([&] { (void)listed(run, small); }),
               AllOf(HasSubstr("printed.json: parallel: doesn't fit h100"),
                     HasSubstr(need.largest()), HasSubstr("GB")));
-  run.file.clear();
+  run.place.file.clear();
   EXPECT_THAT(refusal([&] { (void)listed(run, small); }), HasSubstr("run printed"));
   // What somebody timed did fit, whatever our count says.
   run.published.step_time_s = 1;

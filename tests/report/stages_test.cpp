@@ -30,7 +30,7 @@ trainmeter::Run stage_run(const Library& library, std::int64_t seq_len, std::int
 trainmeter::Run whole_of(const std::vector<trainmeter::Run>& stages) {
   trainmeter::Run whole;
   whole.id = "whole";
-  whole.file = "whole.json";
+  whole.place.file = "whole.json";
   whole.gpus = stages.front().gpus;
   for (const trainmeter::Run& run : stages) {
     Stage stage{.title = run.id, .run = std::make_shared<const trainmeter::Run>(run)};

@@ -49,7 +49,7 @@ Model with_experts() {
 
 trainmeter::Run run_of(const Parallel& parallel, std::int64_t gpus = 64) {
   trainmeter::Run run;
-  run.file = "r.json";
+  run.place.file = "r.json";
   run.id = "r";
   run.model = dense();
   run.gpus = gpus;
@@ -110,7 +110,7 @@ TEST(LayoutRefusal, WithoutModelLengthOrBatch) {
 
 TEST(LayoutRefusal, NamesTheRunWhereThereIsNoFile) {
   trainmeter::Run run = run_of({.tp = 3});
-  run.file.clear();
+  run.place.file.clear();
   EXPECT_EQ(refusal(run), "run r: gpus: expected a multiple of tp x pp x cp = 3, found 64");
 }
 
