@@ -4,9 +4,26 @@
 #include "bench/layer_choice.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace trainmeter {
+namespace {
+
+// Where each copy of a token lies among those of its expert, in the order of tokens.
+std::vector<std::int32_t> places_of(const std::vector<std::int32_t>& experts) {
+  std::vector<std::int32_t> sorted(experts.size());
+  std::iota(sorted.begin(), sorted.end(), 0);
+  std::ranges::stable_sort(sorted, {}, [&](std::int32_t i) { return experts[i]; });
+  std::vector<std::int32_t> out(experts.size());
+  for (std::size_t place = 0; place < sorted.size(); ++place)
+    out[static_cast<std::size_t>(sorted[place])] = static_cast<std::int32_t>(place);
+  return out;
+}
+
+}  // namespace
+
+LayerChoice::LayerChoice(const LayerInput& input) : in_(input), places_(places_of(input.experts)) {}
 
 Tensor LayerChoice::reachable(const Tensor& logits) const {
   constexpr double kOutOfReach = -30'000;  // far below all others, whatever they are

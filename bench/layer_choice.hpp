@@ -15,13 +15,16 @@ namespace trainmeter {
 class LayerChoice {
  public:
   // `input` outlives it.
-  explicit LayerChoice(const LayerInput& input) : in_(input) {}
+  explicit LayerChoice(const LayerInput& input);
+
+  // Where each copy of a token lies among those of its expert, in the order of tokens.
+  [[nodiscard]] const std::vector<std::int32_t>& places() const { return places_; }
 
   // The logits [tokens, experts], those of experts that aren't to be chosen out of reach.
   [[nodiscard]] Tensor reachable(const Tensor& logits) const;
 
-  // What the router chose and its gates, [tokens, top_k] by falling logit. False where its choice
-  // is another.
+  // What the router chose and its gates, [tokens, top_k] by falling logit or score. False where its
+  // choice is another.
   [[nodiscard]] bool take(std::vector<std::int32_t> chosen, Tensor gates);
 
   // As taken.
@@ -33,6 +36,7 @@ class LayerChoice {
 
  private:
   const LayerInput& in_;
+  std::vector<std::int32_t> places_;
   std::vector<std::int32_t> chosen_;
   Tensor chosen_gates_, gates_;
   std::vector<std::size_t> choice_of_;  // by copy

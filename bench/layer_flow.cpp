@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -22,17 +21,6 @@
 
 namespace trainmeter {
 namespace {
-
-// Where each copy of a token lies among those of its expert, in the order of tokens.
-std::vector<std::int32_t> places(const std::vector<std::int32_t>& experts) {
-  std::vector<std::int32_t> sorted(experts.size());
-  std::iota(sorted.begin(), sorted.end(), 0);
-  std::ranges::stable_sort(sorted, {}, [&](std::int32_t i) { return experts[i]; });
-  std::vector<std::int32_t> out(experts.size());
-  for (std::size_t place = 0; place < sorted.size(); ++place)
-    out[static_cast<std::size_t>(sorted[place])] = static_cast<std::int32_t>(place);
-  return out;
-}
 
 std::string described(std::string_view entry, std::string_view operation,
                       std::optional<Pass> pass) {
@@ -45,8 +33,7 @@ constexpr const char* kLatentNorm = "latent_norm";
 
 class Flow {
  public:
-  Flow(const LayerInput& input, const MakeStep& make)
-      : in_(input), m_(input.model), make_(make), places_(places(input.experts)) {
+  Flow(const LayerInput& input, const MakeStep& make) : in_(input), m_(input.model), make_(make) {
     if (input.share.precision != "fp8") return;
     for (const GemmWork& g : layer_gemms(m_, input.share.kind, tokens(), 1, input.share.ep))
       if (g.pass == Pass::fprop && g.low_precision) scaled_[g.name] = g;
@@ -67,6 +54,7 @@ class Flow {
 
   [[nodiscard]] bool experts() const { return in_.share.kind == GemmGroup::moe; }
   [[nodiscard]] bool gate() const { return m_.ffn_kind == FfnKind::swiglu; }
+  [[nodiscard]] bool sigmoid() const { return sigmoid_routing(m_).has_value(); }
   [[nodiscard]] std::int64_t tokens() const { return in_.share.tokens(); }
   [[nodiscard]] std::int64_t kv_heads() const { return m_.mla ? m_.heads : m_.kv_heads; }
   [[nodiscard]] const Tensor& weight(const std::string& name) const { return in_.weights.at(name); }
@@ -116,7 +104,7 @@ class Flow {
       const bool has =
           std::ranges::any_of(given, [&](const auto& g) { return g.first == view.name; });
       if (view.name == "place") {
-        set_operand_indices(*operation, view.name, places_);
+        set_operand_indices(*operation, view.name, choice_.places());
       } else if (view.name == "chosen" && view.role == OperandRole::input) {
         set_operand_indices(*operation, view.name, choice_.chosen());
       } else if (view.role == OperandRole::input && view.name != "table" && !has) {
@@ -333,16 +321,21 @@ class Flow {
   }
 
   void choose(const Tensor& logits) {
-    const auto router =
-        ran(next("router", "topk_softmax", std::nullopt), {{"x", choice_.reachable(logits)}});
+    const Tensor x = choice_.reachable(logits);
+    const auto router = sigmoid() ? ran(next("router", "topk_sigmoid", std::nullopt),
+                                        {{"x", x}, {"bias", in_.router_bias}})
+                                  : ran(next("router", "topk_softmax", std::nullopt), {{"x", x}});
+    if (sigmoid()) affinities_ = operand_values(*router, "affinity");
     if (!choice_.take(operand_indices(*router, "chosen"), operand_values(*router, "w")))
       throw NotTheLayer("the router chose other experts than those of the largest logits");
   }
 
   Tensor choose_backward(const Tensor& d_gates) {
-    Tensor d_router =
-        step("router", "topk_softmax_backward",
-             {{"w", choice_.chosen_gates()}, {"dw", choice_.by_choice(d_gates)}}, "dx");
+    const Tensor dw = choice_.by_choice(d_gates);
+    Tensor d_router = sigmoid() ? step("router", "topk_sigmoid_backward",
+                                       {{"affinity", affinities_}, {"dw", dw}}, "dx")
+                                : step("router", "topk_softmax_backward",
+                                       {{"w", choice_.chosen_gates()}, {"dw", dw}}, "dx");
     for (std::size_t i = 0; i < d_router.size(); ++i) d_router[i] += in_.d_router[i];
     return d_router;
   }
@@ -374,14 +367,14 @@ class Flow {
   const LayerInput& in_;
   const Model& m_;
   const MakeStep& make_;
-  std::vector<std::int32_t> places_;
   std::map<std::string, GemmWork> scaled_;   // forward GEMMs in fp8
   std::map<std::string, CastTensor> casts_;  // of their inputs
   std::span<const LayerStep> steps_;
   std::size_t at_ = 0;
   Tensors out_;
   // What the backward pass reads again; q to o as the core has them, by heads.
-  Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, q_n_, kv_a_, kv_n_, by_experts_;
+  Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, q_n_, kv_a_, kv_n_, by_experts_,
+      affinities_;
   FeedForward up_, shared_;
   LayerChoice choice_{in_};
 };

@@ -63,6 +63,9 @@ class Reference {
  private:
   [[nodiscard]] bool gate() const { return m_.ffn_kind == FfnKind::swiglu; }
   [[nodiscard]] std::int64_t tokens() const { return in_.share.tokens(); }
+  [[nodiscard]] bool sigmoid() const { return sigmoid_routing(m_).has_value(); }
+  [[nodiscard]] double routed_scale() const { return sigmoid() ? double{kRoutedScale} : 1; }
+  static double affinity(double logit) { return 1 / (1 + std::exp(-logit)); }
 
   [[nodiscard]] Linear linear(const std::string& name, std::int64_t group = 0) const {
     const GemmWork& g = sizes_.at(name);
@@ -202,10 +205,11 @@ class Reference {
     each_choice([&](std::size_t first, std::size_t end) {
       double sum = 0;
       for (std::size_t i = first; i < end; ++i) {
-        gates_[i] = std::exp(out_["router"][logit_of(i)]);
+        const double logit = out_["router"][logit_of(i)];
+        gates_[i] = sigmoid() ? affinity(logit) : std::exp(logit);
         sum += gates_[i];
       }
-      for (std::size_t i = first; i < end; ++i) gates_[i] /= sum;
+      for (std::size_t i = first; i < end; ++i) gates_[i] *= routed_scale() / sum;
     });
     out_["d_gates"].resize(gates_.size());
     Tensor y(n2.size());
@@ -214,9 +218,12 @@ class Reference {
     Tensor d_router = in_.d_router;
     each_choice([&](std::size_t first, std::size_t end) {
       double mean = 0;
-      for (std::size_t i = first; i < end; ++i) mean += gates_[i] * out_["d_gates"][i];
       for (std::size_t i = first; i < end; ++i)
-        d_router[logit_of(i)] += gates_[i] * (out_["d_gates"][i] - mean);
+        mean += gates_[i] / routed_scale() * out_["d_gates"][i];
+      for (std::size_t i = first; i < end; ++i) {
+        const double slope = sigmoid() ? 1 - affinity(out_["router"][logit_of(i)]) : 1;
+        d_router[logit_of(i)] += slope * gates_[i] * (out_["d_gates"][i] - mean);
+      }
     });
     d_n2 = sum(std::move(d_n2), backward("router", d_router, n2));
     return y;
@@ -342,6 +349,7 @@ LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType d
   if (share.ep != 1 || tokens % e.experts != 0)
     throw std::invalid_argument("all experts, and tokens that they divide");
   in.d_router = draw(tokens * e.experts, 0, 1);
+  in.router_bias = draw(e.experts, 0, 0x1p-10);
   for (std::int64_t t = 0; t < tokens; ++t) {
     for (std::int64_t j = 0; j < e.experts_per_token; ++j)
       in.experts.push_back(static_cast<std::int32_t>((t + t / e.experts + j) % e.experts));

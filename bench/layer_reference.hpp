@@ -9,10 +9,12 @@
 // kernels/attention.hpp, causal within each sequence. F is W_down act(W_up n), act without a gate
 // the identity: what the steps leave out (workload/layer_steps.hpp), the layer leaves out. With
 // experts F(n) is the sum of the shared experts (one of their joint width) and of the chosen ones,
-// each times its gate: a softmax over the chosen ones' logits of the router. Which are chosen comes
-// from outside; the router's logits are a second result, with a gradient from outside as of a loss
-// that balances the load. Multi-head latent attention: DeepSeek-V3 report, 2.1.1, with norms of the
-// latent vectors (4.2, "additional RMSNorm layers after the compressed latent vectors").
+// each times its gate: a softmax over the chosen ones' logits of the router, or, where
+// sigmoid_routing() says so, 2.5 times their logits' sigmoids, divided by their sum. Which are
+// chosen comes from outside; the router's logits are a second result, with a gradient from outside
+// as of a loss that balances the load. Multi-head latent attention: DeepSeek-V3 report, 2.1.1, with
+// norms of the latent vectors (4.2, "additional RMSNorm layers after the compressed latent
+// vectors").
 #pragma once
 
 #include "kernels/dtype.hpp"
@@ -37,6 +39,7 @@ struct LayerInput {
   // name of their GEMM
   Tensors weights;
   std::vector<std::int32_t> experts;  // [tokens, top_k]: the chosen ones, each equally often
+  Tensor router_bias;                 // [experts], too small to change the choice, and in no result
 };
 
 // Seeded random values, as elements of `dtype` have them: weights such that what comes of

@@ -35,9 +35,9 @@ AttentionProblem attention_of(const LayerStep& step, DType dtype) {
 }
 
 StepProblem kernel_of(const LayerStep& step, DType dtype) {
-  const auto size = [&](const char* key) {
+  const auto size = [&](const char* key, std::int64_t otherwise = 0) {
     const auto found = step.shape.find(key);
-    return found == step.shape.end() ? 0 : found->second;
+    return found == step.shape.end() ? otherwise : found->second;
   };
   return {.kernel = *std::ranges::find(kStepKernels, step.operation,
                                        [](StepKernel kernel) { return to_string(kernel); }),
@@ -47,7 +47,9 @@ StepProblem kernel_of(const LayerStep& step, DType dtype) {
           .heads = size("heads"),
           .head_dim = size("head_dim"),
           .experts = size("experts"),
-          .top_k = size("top_k")};
+          .top_k = size("top_k"),
+          .groups = size("groups", 1),
+          .group_limit = size("group_limit", 1)};
 }
 
 }  // namespace

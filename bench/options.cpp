@@ -168,7 +168,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                      "LIST of copy, triad, read, write; with --models: rmsnorm, swiglu, rope, "
                      "cast_fp8, cast_fp8_transpose, permute, residual_add, cross_entropy, adamw, "
                      "rmsnorm_backward, swiglu_backward, rope_backward, permute_backward, "
-                     "unpermute, unpermute_backward, topk_softmax, topk_softmax_backward");
+                     "unpermute, unpermute_backward, topk_softmax, topk_softmax_backward, "
+                     "topk_sigmoid, topk_sigmoid_backward");
     }
     if (options.program == Program::collective) {
       app.add_option("--models", raw.models,

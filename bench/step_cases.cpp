@@ -82,12 +82,21 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
       break;
     case StepKernel::topk_softmax:
     case StepKernel::topk_softmax_backward:
-      if (!m.moe) break;
+    case StepKernel::topk_sigmoid:
+    case StepKernel::topk_sigmoid_backward: {  // one pair or the other
+      const auto sigmoid = sigmoid_routing(m);
+      const bool asked =
+          kernel == StepKernel::topk_sigmoid || kernel == StepKernel::topk_sigmoid_backward;
+      if (!m.moe || sigmoid.has_value() != asked) break;
+      const SigmoidRouting all = sigmoid.value_or(SigmoidRouting{1, 1});
       out.push_back({.kernel = kernel,
                      .rows = tokens,
                      .experts = m.moe->experts,
-                     .top_k = m.moe->experts_per_token});
+                     .top_k = m.moe->experts_per_token,
+                     .groups = all.groups,
+                     .group_limit = all.group_limit});
       break;
+    }
     case StepKernel::adamw:
       out.push_back(
           {.kernel = kernel, .weights = std::min(layer_weights(m), most_weights(target))});
@@ -137,7 +146,8 @@ Case step_case(const StepProblem& problem, const StepBackend& backend) {
   made.backend = backend.name;
   made.shape = step_shape(problem);
   made.name = fmt::format("{}/{}/{}", made.operation, made.dtype, made.backend);
-  for (const char* key : {"rows", "cols", "heads", "head_dim", "experts", "top_k", "weights"}) {
+  for (const char* key : {"rows", "cols", "heads", "head_dim", "experts", "top_k", "groups",
+                          "group_limit", "weights"}) {
     if (made.shape.contains(key)) made.name += fmt::format("/{}:{}", key, made.shape.at(key));
   }
   made.bytes =

@@ -66,6 +66,17 @@ void fill_targets(const StepProblem& p, std::int32_t* targets, std::uint64_t see
   std::generate_n(targets, p.rows, [&] { return static_cast<std::int32_t>(any(random)); });
 }
 
+void fill_biases(const StepProblem& p, float* biases, std::uint64_t seed) {
+  fill_random(biases, p.experts, DType::fp32, seed);
+  for (std::int64_t e = 0; e < p.experts; ++e) biases[e] *= 0.1F;
+}
+
+void fill_affinities(const StepProblem& p, float* affinities, std::uint64_t seed) {
+  const std::int64_t count = p.rows * p.top_k;
+  fill_random(affinities, count, DType::fp32, seed);
+  for (std::int64_t i = 0; i < count; ++i) affinities[i] = 1 / (1 + std::exp(-affinities[i]));
+}
+
 // In the middle row an infinity, which is the same bits in bf16 and the upper half of fp32; at the
 // end a block of zeros.
 void put_special_values(const StepProblem& p, char* x) {
@@ -153,6 +164,14 @@ std::vector<StepArray> step_arrays(const StepProblem& p) {
     case StepKernel::topk_softmax_backward:
       return {in("chosen", p.rows * p.top_k, indices), in("w", p.rows * p.top_k, DType::fp32),
               in("dw", p.rows * p.top_k, DType::fp32), out("dx", p.rows * p.experts, e)};
+    case StepKernel::topk_sigmoid:
+      return {in("x", p.rows * p.experts, e), in("bias", p.experts, DType::fp32),
+              out("chosen", p.rows * p.top_k, indices), out("w", p.rows * p.top_k, DType::fp32),
+              out("affinity", p.rows * p.top_k, DType::fp32)};
+    case StepKernel::topk_sigmoid_backward:
+      return {in("chosen", p.rows * p.top_k, indices),
+              in("affinity", p.rows * p.top_k, DType::fp32),
+              in("dw", p.rows * p.top_k, DType::fp32), out("dx", p.rows * p.experts, e)};
   }
   throw std::invalid_argument("no such kernel of a step");
 }
@@ -170,7 +189,8 @@ void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t 
     if (array == 3) square(static_cast<float*>(data), p.weights);
     return;
   }
-  if (array == 0 && p.kernel == StepKernel::topk_softmax_backward)
+  if (array == 0 && (p.kernel == StepKernel::topk_softmax_backward ||
+                     p.kernel == StepKernel::topk_sigmoid_backward))
     return fill_choices(p, static_cast<std::int32_t*>(data), own);
   if (array == 1) {
     switch (p.kernel) {
@@ -184,6 +204,10 @@ void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t 
         return fill_places(p, static_cast<std::int32_t*>(data), own);
       case StepKernel::cross_entropy:
         return fill_targets(p, static_cast<std::int32_t*>(data), own);
+      case StepKernel::topk_sigmoid:
+        return fill_biases(p, static_cast<float*>(data), own);
+      case StepKernel::topk_sigmoid_backward:
+        return fill_affinities(p, static_cast<float*>(data), own);
       default:
         break;
     }

@@ -35,6 +35,9 @@ namespace trainmeter {
 // unpermute_backward  x, place, w, and dy e[rows,cols]; dx as x, dw as w
 // topk_softmax        x e[rows,experts]; chosen int32[rows,top_k], w fp32[rows,top_k]
 // topk_softmax_backward  chosen, w, dw fp32[rows,top_k]; dx e[rows,experts]
+// topk_sigmoid        x e[rows,experts], bias fp32[experts]; chosen int32[rows,top_k],
+//                     w, affinity fp32[rows,top_k]
+// topk_sigmoid_backward  chosen, affinity, dw fp32[rows,top_k]; dx e[rows,experts]
 struct StepArray {
   using Role = OperandRole;
   Role role;
@@ -46,7 +49,8 @@ std::vector<StepArray> step_arrays(const StepProblem& problem);
 std::int64_t step_set_bytes(const StepProblem& problem);  // of all arrays, as sets are laid out
 
 // The content of an input or of a state at the start, which `seed` alone decides: N(0,1); v its
-// square; angles as of a RoPE with kRopeBase; distinct experts and targets drawn uniformly. What
+// square; angles as of a RoPE with kRopeBase; distinct experts and targets drawn uniformly; a tenth
+// of N(0,1) as biases, of which affinities then differ as much; their sigmoid as affinities. What
 // is cast holds an infinity and a block of zeros, where there are at least three rows, so that each
 // check is of those, too.
 void fill_step_array(const StepProblem& problem, int array, void* data, std::uint64_t seed);
@@ -60,6 +64,8 @@ struct AdamW {
 
 inline constexpr float kNormEpsilon = 1e-6F;
 inline constexpr double kRopeBase = 10'000;
+inline constexpr float kRoutedScale = 2.5F;        // routed_scaling_factor of DeepSeek-V3
+inline constexpr float kLeastAffinities = 1e-20F;  // added to their sum, as its model code does
 inline constexpr int kCastBlock = 128;
 inline constexpr float kCastMax = kFp8Max;  // amax becomes it
 

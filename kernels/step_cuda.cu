@@ -121,7 +121,10 @@ class CudaStep final : public Operation {
         return p.weights % 4 == 0;
       case StepKernel::topk_softmax:
       case StepKernel::topk_softmax_backward:
+      case StepKernel::topk_sigmoid_backward:
         return p.experts % kLanesOfPack == 0;
+      case StepKernel::topk_sigmoid:
+        return p.experts / p.groups % kLanesOfPack == 0;
       default:
         return p.cols % kLanesOfPack == 0;
     }
@@ -219,6 +222,17 @@ class CudaStep final : public Operation {
                 array<const float>(2), p.rows, static_cast<int>(p.experts),
                 static_cast<int>(p.top_k));
         return;
+      case StepKernel::topk_sigmoid:
+        return step_cuda::grouped_experts(p, V).per_lane <= step_cuda::kFewPerLane
+                   ? choose_in_groups<V, step_cuda::kFewPerLane>()
+                   : choose_in_groups<V, step_cuda::kManyPerLane>();
+      case StepKernel::topk_sigmoid_backward:
+        step_cuda::topk_sigmoid_backward<T, V>
+            <<<blocks_of_warps(), step_cuda::kFlatThreads, 0, stream>>>(
+                array(3), array<const std::int32_t>(0), array<const float>(1),
+                array<const float>(2), p.rows, static_cast<int>(p.experts),
+                static_cast<int>(p.top_k));
+        return;
       case StepKernel::cast_fp8:
       case StepKernel::cast_fp8_transpose:
         return;  // run() launches these
@@ -237,6 +251,14 @@ class CudaStep final : public Operation {
         <<<blocks_of_warps(), step_cuda::kFlatThreads, 0, stream_.get()>>>(
             array<std::int32_t>(1), array<float>(2), array(0), problem_.rows,
             static_cast<int>(problem_.experts), static_cast<int>(problem_.top_k));
+  }
+
+  template <int V, int kPerLane>
+  void choose_in_groups() {
+    step_cuda::topk_sigmoid<T, V, kPerLane>
+        <<<blocks_of_warps(), step_cuda::kFlatThreads, 0, stream_.get()>>>(
+            array<std::int32_t>(2), array<float>(3), array<float>(4), array(0),
+            array<const float>(1), problem_.rows, step_cuda::grouped_experts(problem_, V));
   }
 
   template <int V, bool kBackward>
@@ -327,6 +349,18 @@ std::string why_not(const StepProblem& problem) {
   if (problem.kernel == StepKernel::topk_softmax && problem.experts > step_cuda::kMostExperts) {
     return "CUDA: topk_softmax takes at most " + std::to_string(step_cuda::kMostExperts) +
            " experts";
+  }
+  if (problem.kernel == StepKernel::topk_sigmoid) {
+    if (problem.groups > step_cuda::kMostGroups) {
+      return "CUDA: topk_sigmoid takes at most " + std::to_string(step_cuda::kMostGroups) +
+             " groups";
+    }
+    const step_cuda::GroupedExperts held = step_cuda::grouped_experts(problem, 1);
+    if (held.per_lane > step_cuda::kManyPerLane) {
+      return "CUDA: topk_sigmoid takes at most " +
+             std::to_string(step_cuda::kManyPerLane * held.lanes) + " experts in each of " +
+             std::to_string(problem.groups) + " groups";
+    }
   }
   return why_no_gpu();
 }

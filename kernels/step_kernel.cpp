@@ -18,7 +18,8 @@ bool is_rope(StepKernel kernel) {
 }
 
 bool is_router(StepKernel kernel) {
-  return kernel == StepKernel::topk_softmax || kernel == StepKernel::topk_softmax_backward;
+  return kernel == StepKernel::topk_softmax || kernel == StepKernel::topk_softmax_backward ||
+         kernel == StepKernel::topk_sigmoid || kernel == StepKernel::topk_sigmoid_backward;
 }
 
 bool is_permute(StepKernel kernel) {
@@ -38,7 +39,14 @@ std::map<std::string, std::int64_t> sizes_of(const StepProblem& p) {
       return {{"rows", p.rows}, {"cols", p.cols}, {"experts", p.experts}, {"top_k", p.top_k}};
     case StepKernel::topk_softmax:
     case StepKernel::topk_softmax_backward:
+    case StepKernel::topk_sigmoid_backward:  // which knows what was chosen
       return {{"rows", p.rows}, {"experts", p.experts}, {"top_k", p.top_k}};
+    case StepKernel::topk_sigmoid:
+      return {{"rows", p.rows},
+              {"experts", p.experts},
+              {"top_k", p.top_k},
+              {"groups", p.groups},
+              {"group_limit", p.group_limit}};
     case StepKernel::adamw:
       return {{"weights", p.weights}};
     default:
@@ -84,6 +92,10 @@ std::string_view to_string(StepKernel kernel) {
       return "topk_softmax";
     case StepKernel::topk_softmax_backward:
       return "topk_softmax_backward";
+    case StepKernel::topk_sigmoid:
+      return "topk_sigmoid";
+    case StepKernel::topk_sigmoid_backward:
+      return "topk_sigmoid_backward";
   }
   throw std::invalid_argument("no such kernel of a step");
 }
@@ -100,6 +112,7 @@ std::map<std::string, std::int64_t> step_shape(const StepProblem& p) {
       refuse(name + ": expected 1 to " + std::to_string(most) + ", found " + std::to_string(size));
     }
     if (name == "experts" && is_permute(p.kernel)) continue;  // of no array
+    if (name == "groups" || name == "group_limit") continue;
     if (size > kMostElements / elements) refuse("too many elements");
     elements *= size;
   }
@@ -108,6 +121,12 @@ std::map<std::string, std::int64_t> step_shape(const StepProblem& p) {
   const bool has_top_k = is_permute(p.kernel) || is_router(p.kernel);
   if (has_top_k && p.top_k > p.experts) refuse("top_k is at most experts");
   if (has_top_k && p.rows * p.top_k > kMostIndex) refuse("too many copies");
+  if (p.kernel == StepKernel::topk_sigmoid) {
+    if (p.experts % p.groups != 0) refuse("groups: expected a divisor of the experts");
+    if (p.group_limit > p.groups) refuse("group_limit is at most groups");
+    if (p.top_k > p.experts / p.groups * p.group_limit)
+      refuse("top_k is at most the experts of group_limit groups");
+  }
   return sizes;
 }
 

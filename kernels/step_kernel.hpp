@@ -32,13 +32,22 @@
 // unpermute_backward dx[place[r,j]] = w[r,j] dy[r], and of the weights, in fp32,
 //                    dw[r,j] = sum over c of dy[r,c] x[place[r,j],c]
 // topk_softmax       of a token's logits x[r] the top_k largest, in falling order, of equal ones
-// the
-//                    lower expert first: these experts chosen[r,j], and in fp32 their gates, a
+//                    the lower expert first: these experts chosen[r,j], and in fp32 their gates, a
 //                    softmax over the chosen logits alone, w[r,j] = exp(x[r,chosen[r,j]]) / sum
 //                    over i of exp(x[r,chosen[r,i]]): what a softmax over all becomes once the
 //                    chosen ones' gates are made to sum to 1 (Mixtral, Qwen3)
 // topk_softmax_backward  dx[r,chosen[r,j]] = w[r,j] (dw[r,j] - sum over i of w[r,i] dw[r,i]), 0 for
 //                    all other experts
+// topk_sigmoid       DeepSeek-V3's (report, 2.1.2): an expert's affinity is 1 / (1 + exp(-x)), its
+//                    score affinity + bias, in fp32. The experts are `groups` runs of as many; a
+//                    group's score is the sum of its two highest (of a lone expert, its score). Of
+//                    the group_limit best groups the top_k experts of the highest scores, in
+//                    falling order: chosen[r,j] and affinity[r,j], and their gates w[r,j] = 2.5
+//                    affinity[r,j] / (sum over i of affinity[r,i] + 1e-20): the bias balances the
+//                    load and is in no gate. Of equal groups and equal experts the lower first
+// topk_sigmoid_backward  with a = affinity, s = sum over i of a[r,i] + 1e-20:
+//                    dx[r,chosen[r,j]] = 2.5 a[r,j] / s (1 - a[r,j])
+//                    (dw[r,j] - sum over i of a[r,i] dw[r,i] / s), 0 for all other experts
 // A residual passes its gradient on as it is, and cross_entropy's comes with its loss.
 #pragma once
 
@@ -72,10 +81,12 @@ enum class StepKernel {
   unpermute,
   unpermute_backward,
   topk_softmax,
-  topk_softmax_backward
+  topk_softmax_backward,
+  topk_sigmoid,
+  topk_sigmoid_backward
 };
 
-inline constexpr std::array<StepKernel, 17> kStepKernels = {StepKernel::rmsnorm,
+inline constexpr std::array<StepKernel, 19> kStepKernels = {StepKernel::rmsnorm,
                                                             StepKernel::swiglu,
                                                             StepKernel::rope,
                                                             StepKernel::cast_fp8,
@@ -91,7 +102,9 @@ inline constexpr std::array<StepKernel, 17> kStepKernels = {StepKernel::rmsnorm,
                                                             StepKernel::unpermute,
                                                             StepKernel::unpermute_backward,
                                                             StepKernel::topk_softmax,
-                                                            StepKernel::topk_softmax_backward};
+                                                            StepKernel::topk_softmax_backward,
+                                                            StepKernel::topk_sigmoid,
+                                                            StepKernel::topk_sigmoid_backward};
 
 std::string_view to_string(StepKernel kernel);
 
@@ -101,13 +114,16 @@ struct StepProblem {
   std::int64_t rows = 0;                 // tokens
   std::int64_t cols = 0;                 // of y; cross_entropy: the vocabulary
   std::int64_t heads = 0, head_dim = 0;  // rope, instead of cols; head_dim is even
-  // permute, unpermute, topk_softmax (without cols); top_k <= experts
+  // permute, unpermute, topk_softmax and topk_sigmoid (without cols); top_k <= experts
   std::int64_t experts = 0, top_k = 0;
+  // topk_sigmoid: divides experts; 1 <= group_limit <= groups, whose experts are top_k at least
+  std::int64_t groups = 1, group_limit = 1;
   std::int64_t weights = 0;  // adamw, instead of rows and cols
 };
 
 // The sizes that the kernel has, by the names of the record: rows, cols, heads, head_dim, experts,
-// top_k, weights. std::invalid_argument where one is missing or beyond what the kernels index.
+// top_k, groups, group_limit, weights. std::invalid_argument where one is missing or beyond what
+// the kernels index.
 std::map<std::string, std::int64_t> step_shape(const StepProblem& problem);
 
 struct StepBackend {

@@ -59,6 +59,7 @@ void unpermute_backward(float* dx, float* dw, const float* x, const float* dy,
 // A token's logits, and what was chosen of them, lie side by side: all point to the first row here.
 struct RouterRows {
   std::int64_t rows, experts, top_k;
+  std::int64_t groups = 1, group_limit = 1;  // topk_sigmoid's
 };
 
 void topk_softmax(std::int32_t* chosen, float* w, const Bf16* x, const RouterRows& of);
@@ -67,6 +68,19 @@ void topk_softmax_backward(Bf16* dx, const std::int32_t* chosen, const float* w,
                            const RouterRows& of);
 void topk_softmax_backward(float* dx, const std::int32_t* chosen, const float* w, const float* dw,
                            const RouterRows& of);
+
+// What topk_sigmoid() writes.
+struct RouterChoice {
+  std::int32_t* chosen;
+  float *w, *affinity;
+};
+
+void topk_sigmoid(const RouterChoice& to, const Bf16* x, const float* bias, const RouterRows& of);
+void topk_sigmoid(const RouterChoice& to, const float* x, const float* bias, const RouterRows& of);
+void topk_sigmoid_backward(Bf16* dx, const std::int32_t* chosen, const float* affinity,
+                           const float* dw, const RouterRows& of);
+void topk_sigmoid_backward(float* dx, const std::int32_t* chosen, const float* affinity,
+                           const float* dw, const RouterRows& of);
 
 void residual_add(Bf16* y, const Bf16* a, const Bf16* b, std::int64_t count);
 void residual_add(float* y, const float* a, const float* b, std::int64_t count);

@@ -160,6 +160,17 @@ class OpenMpStep final : public Operation {
             array(3, set, begin * p.experts), array<std::int32_t>(0, set, begin * p.top_k),
             array<float>(1, set, begin * p.top_k), array<float>(2, set, begin * p.top_k),
             {rows, p.experts, p.top_k});
+      case StepKernel::topk_sigmoid:
+        return topk_sigmoid(
+            {array<std::int32_t>(2, set, begin * p.top_k), array<float>(3, set, begin * p.top_k),
+             array<float>(4, set, begin * p.top_k)},
+            array(0, set, begin * p.experts), array<float>(1, set, 0),
+            {rows, p.experts, p.top_k, p.groups, p.group_limit});
+      case StepKernel::topk_sigmoid_backward:
+        return topk_sigmoid_backward(
+            array(3, set, begin * p.experts), array<std::int32_t>(0, set, begin * p.top_k),
+            array<float>(1, set, begin * p.top_k), array<float>(2, set, begin * p.top_k),
+            {rows, p.experts, p.top_k});
     }
   }
 

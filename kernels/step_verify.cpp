@@ -49,6 +49,8 @@ class Reference : Results {
       case StepKernel::unpermute_backward:
       case StepKernel::topk_softmax:
       case StepKernel::topk_softmax_backward:
+      case StepKernel::topk_sigmoid:
+      case StepKernel::topk_sigmoid_backward:
         return error_of_experts(p_, before_, after_);
     }
     throw std::invalid_argument("no such kernel of a step");

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The checks of what moves tokens to experts and back, and of the router.
+#include "kernels/step_arrays.hpp"
+#include "kernels/step_verify_choice.hpp"
 #include "kernels/step_verify_parts.hpp"
 
 #include <numeric>
@@ -28,6 +30,10 @@ class Experts : Results {
         return worst_of(p_.rows, [this](std::int64_t row) { return topk_softmax(row); });
       case StepKernel::topk_softmax_backward:
         return worst_of(p_.rows, [this](std::int64_t row) { return topk_softmax_backward(row); });
+      case StepKernel::topk_sigmoid:
+        return worst_of(p_.rows, [this](std::int64_t row) { return topk_sigmoid(row); });
+      case StepKernel::topk_sigmoid_backward:
+        return worst_of(p_.rows, [this](std::int64_t row) { return topk_sigmoid_backward(row); });
       default:
         throw std::invalid_argument("not a kernel of experts");
     }
@@ -115,22 +121,81 @@ class Experts : Results {
       mean += in_fp32(1)[i] * in_fp32(2)[i];
       size += std::abs(in_fp32(1)[i] * in_fp32(2)[i]);
     }
-    std::vector<double> expected(static_cast<std::size_t>(p_.experts));
-    std::vector<double> allowed(expected.size());
-    for (std::int64_t i = first; i < first + p_.top_k; ++i) {
-      const auto e = static_cast<std::size_t>(index(0, i));
+    return of_chosen(row, [&](std::int64_t i) -> Expected {
       const double w = in_fp32(1)[i];
       const double dw = in_fp32(2)[i];
-      expected[e] = w * (dw - mean);
-      allowed[e] = std::abs(w) * (4 * kU * std::abs(dw) + (growth(p_.top_k) + 4 * kU) * size);
-    }
+      return {w * (dw - mean),
+              std::abs(w) * (4 * kU * std::abs(dw) + (growth(p_.top_k) + 4 * kU) * size)};
+    });
+  }
+
+  struct Expected {
+    double value = 0, allowed = 0;
+  };
+
+  // Of a row of a router's gradient, array 3: expected(i) for the chosen ones of array 0, else 0.
+  template <class F>
+  [[nodiscard]] double of_chosen(std::int64_t row, F expected) const {
+    std::vector<Expected> all(static_cast<std::size_t>(p_.experts));
+    for (std::int64_t i = row * p_.top_k; i < (row + 1) * p_.top_k; ++i)
+      all[static_cast<std::size_t>(index(0, i))] = expected(i);
     double worst = 0;
     for (std::int64_t e = 0; e < p_.experts; ++e) {
-      worst = std::max(worst,
-                       stored(out(3)[row * p_.experts + e], expected[static_cast<std::size_t>(e)],
-                              allowed[static_cast<std::size_t>(e)]));
+      const Expected& one = all[static_cast<std::size_t>(e)];
+      worst = std::max(worst, stored(out(3)[row * p_.experts + e], one.value, one.allowed));
     }
     return worst;
+  }
+
+  [[nodiscard]] double topk_sigmoid(std::int64_t row) const {
+    const auto* const chosen = static_cast<const std::int32_t*>(after_[2]) + row * p_.top_k;
+    std::vector<Candidate> experts;
+    for (std::int64_t e = 0; e < p_.experts; ++e) {
+      const double logit = in(0)[row * p_.experts + e];
+      const double bias = in_fp32(1)[e];
+      const double score = affinity_of(logit) + bias;
+      experts.push_back(
+          {{score, kChain * affinity_of(logit) + kU * std::abs(score) + kTiny}, logit, bias});
+    }
+    if (!may_choose(experts, {chosen, static_cast<std::size_t>(p_.top_k)}, p_)) return kInfinite;
+    double sum = static_cast<double>(kLeastAffinities);
+    for (std::int64_t j = 0; j < p_.top_k; ++j)
+      sum += affinity_of(experts[static_cast<std::size_t>(chosen[j])].logit);
+    double worst = 0;
+    for (std::int64_t j = 0; j < p_.top_k; ++j) {
+      const std::int64_t i = row * p_.top_k + j;
+      const double affinity = affinity_of(experts[static_cast<std::size_t>(chosen[j])].logit);
+      const double gate = static_cast<double>(kRoutedScale) * affinity / sum;
+      const double of_gate = (growth(p_.top_k + 1) + 2 * kChain) * gate +
+                             5 * static_cast<double>(p_.top_k) * kTiny / sum;
+      worst = std::max({worst, scaled(out_fp32(4)[i], affinity, kChain * affinity + kTiny),
+                        scaled(out_fp32(3)[i], gate, of_gate)});
+    }
+    return worst;
+  }
+
+  // Where exp(-x) overflows fp32, or is cut off before it does, the affinity is as good as 0.
+  static constexpr double kTiny = 0x1p-125;
+  static double affinity_of(double logit) { return 1 / (1 + std::exp(-logit)); }
+
+  [[nodiscard]] double topk_sigmoid_backward(std::int64_t row) const {
+    double sum = static_cast<double>(kLeastAffinities);
+    double mean = 0;
+    double size = 0;
+    for (std::int64_t i = row * p_.top_k; i < (row + 1) * p_.top_k; ++i) {
+      sum += in_fp32(1)[i];
+      mean += in_fp32(1)[i] * in_fp32(2)[i];
+      size += std::abs(in_fp32(1)[i] * in_fp32(2)[i]);
+    }
+    mean /= sum;
+    size /= sum;
+    return of_chosen(row, [&](std::int64_t i) -> Expected {
+      const double a = in_fp32(1)[i];
+      const double dw = in_fp32(2)[i];
+      const double slope = static_cast<double>(kRoutedScale) * a / sum * (1 - a);
+      const double of_sums = 2 * growth(p_.top_k + 1) + kChain;
+      return {slope * (dw - mean), std::abs(slope) * of_sums * (std::abs(dw) + size)};
+    });
   }
 };
 

@@ -14,7 +14,8 @@
 // - exp(x - max): the rounded difference moves the exponential by u |x - max| of itself.
 // - A cast is compared by what it means: q s against x, with s as the kernel stored it. Half a step
 //   of e4m3 at x / s, and 4 u for a division by way of 1 / s; s itself may be off by 2 u.
-// - A permutation is exact.
+// - A permutation is exact, and a choice by logits. Of one by computed scores any is right that
+//   fp32's roundings of the scores allow (step_verify_choice.hpp).
 #pragma once
 
 #include "kernels/step_kernel.hpp"
@@ -93,7 +94,7 @@ class Results {
   const std::vector<const void*>& after_;
 };
 
-// Of permute, unpermute, topk_softmax and their gradients: the largest error.
+// Of permute, unpermute, topk_softmax, topk_sigmoid and their gradients: the largest error.
 double error_of_experts(const StepProblem& problem, const std::vector<const void*>& before,
                         const std::vector<const void*>& after);
 

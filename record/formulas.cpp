@@ -40,7 +40,9 @@ double step_kernel_bytes(std::string_view kernel, const std::map<std::string, st
   }
   if (kernel == "topk_softmax")
     return rows * size("experts") * element_bytes + 8 * rows * size("top_k");
-  if (kernel == "topk_softmax_backward")
+  if (kernel == "topk_sigmoid")
+    return (rows * element_bytes + 4) * size("experts") + 12 * rows * size("top_k");
+  if (kernel == "topk_softmax_backward" || kernel == "topk_sigmoid_backward")
     return rows * size("experts") * element_bytes + 12 * rows * size("top_k");
   const double cols = size("cols");
   const double matrix = rows * cols;

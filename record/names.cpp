@@ -82,7 +82,9 @@ const std::vector<std::string>& step_kernel_names() {
                                                   "unpermute",
                                                   "unpermute_backward",
                                                   "topk_softmax",
-                                                  "topk_softmax_backward"};
+                                                  "topk_softmax_backward",
+                                                  "topk_sigmoid",
+                                                  "topk_sigmoid_backward"};
   return kNames;
 }
 

@@ -178,9 +178,20 @@ class Order {
          {"top_k", m_.moe->experts_per_token}});
   }
 
-  void choose(const char* operation) {
-    add("router", operation,
-        {{"rows", tokens()}, {"experts", m_.moe->experts}, {"top_k", m_.moe->experts_per_token}});
+  [[nodiscard]] Shape choices() const {
+    return {{"rows", tokens()}, {"experts", m_.moe->experts}, {"top_k", m_.moe->experts_per_token}};
+  }
+  void choose() {
+    const auto sigmoid = sigmoid_routing(m_);
+    if (!sigmoid) return add("router", "topk_softmax", choices());
+    Shape shape = choices();
+    shape["groups"] = sigmoid->groups;
+    shape["group_limit"] = sigmoid->group_limit;
+    add("router", "topk_sigmoid", std::move(shape));
+  }
+  void choose_backward() {
+    add("router", sigmoid_routing(m_) ? "topk_sigmoid_backward" : "topk_softmax_backward",
+        choices());
   }
 
   // Tokens go to their experts, and what these make of them comes back summed by the router's
@@ -193,7 +204,7 @@ class Order {
       forward("shared_down");
     }
     forward("router");
-    choose("topk_softmax");
+    choose();
     permute("permute");
     forward("expert_up");
     activation("swiglu", copies(), m_.moe->expert_ffn);
@@ -209,7 +220,7 @@ class Order {
     activation("swiglu_backward", copies(), m_.moe->expert_ffn);
     backward("expert_up");
     permute("permute_backward");
-    choose("topk_softmax_backward");
+    choose_backward();
     backward("router");
     sum();
     if (shared_width() > 0) {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace trainmeter {
 namespace {
@@ -46,6 +47,16 @@ std::int64_t dense_layers(const Model& m) {
 
 std::int64_t moe_layers(const Model& m) {
   return m.layers - dense_layers(m);
+}
+
+std::optional<SigmoidRouting> sigmoid_routing(const Model& model) {
+  if (!model.moe || !model.moe->group_limit || model.mtp_depth == 0) return std::nullopt;
+  constexpr std::int64_t kGroups = 8;
+  const Moe& moe = *model.moe;
+  const std::int64_t groups = std::gcd(moe.experts, kGroups);
+  const std::int64_t size = moe.experts / groups;
+  const std::int64_t least = (moe.experts_per_token + size - 1) / size;
+  return SigmoidRouting{groups, std::max(least, std::min(*moe.group_limit, groups))};
 }
 
 double ffn_matrices(const Model& m) {  // gate, up, down; or up, down

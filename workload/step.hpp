@@ -7,6 +7,7 @@
 #include "workload/model.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,20 @@ std::int64_t query_key_dim(const Model& model);
 std::int64_t value_dim(const Model& model);
 std::int64_t dense_layers(const Model& model);
 std::int64_t moe_layers(const Model& model);
+
+// A router that scores by sigmoid and chooses groups first (topk_sigmoid in
+// kernels/step_kernel.hpp).
+struct SigmoidRouting {
+  std::int64_t groups, group_limit;
+};
+// Model files don't say how a router scores. DeepSeek-V3 (report, 2.1.2 and 2.2) brought the
+// sigmoid together with multi-token prediction, so a model with group_limit and mtp_depth has it;
+// DeepSeek-V2 with a group_limit alone scores by softmax (report, 2.2.1), as do those without.
+// Groups are V3's 8, as it has them on 8 nodes (3.2.2; n_group in its config.json), or the largest
+// divisor of 8 that divides the experts; a limit that leaves fewer than experts_per_token is
+// raised.
+std::optional<SigmoidRouting> sigmoid_routing(const Model& model);
+
 double attention_weights(const Model& model);  // of one layer's projections
 double ffn_matrices(const Model& model);       // 3 with a gate, else 2
 double expert_weights(const Model& model);     // of one expert

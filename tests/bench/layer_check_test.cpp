@@ -133,14 +133,36 @@ TEST(LayerCheck, AMistakeInALayerOfExpertsIsFound) {
         .at = first("expert_permute", "unpermute_backward"),
         .after = changes("dw", [](Tensor& dw) { dw[5] *= 1.01; })},
        {.what = "gates of one another's experts",
-        .at = first("router", "topk_softmax"),
+        .at = first("router", "topk_sigmoid"),
         .after = changes("w", [](Tensor& w) { std::ranges::reverse(w); })},
        {.what = "a choice that the logits aren't asked for",
-        .at = first("router", "topk_softmax"),
+        .at = first("router", "topk_sigmoid"),
         .before = changes("x", [](Tensor& x) { std::ranges::reverse(x); })},
        {.what = "gates that teach the router nothing",
-        .at = first("router", "topk_softmax_backward"),
+        .at = first("router", "topk_sigmoid_backward"),
         .after = changes("dx", [](Tensor& dx) { std::ranges::fill(dx, 0); })},
+       {.what = "a bias that decides alone",
+        .at = first("router", "topk_sigmoid"),
+        .before = changes("bias",
+                          [](Tensor& bias) {
+                            for (double& b : bias) b *= 1e5;
+                          })},
+       {.what = "gates without their scale",
+        .at = first("router", "topk_sigmoid"),
+        .after = changes("w",
+                         [](Tensor& w) {
+                           for (double& one : w) one /= 2.5;
+                         })},
+       {.what = "a gradient as softmax's, of gates",
+        .at = first("router", "topk_sigmoid_backward"),
+        .before = changes("affinity",
+                          [](Tensor& a) {
+                            for (std::size_t i = 0; i < a.size(); i += 2) {
+                              const double sum = a[i] + a[i + 1];
+                              a[i] /= sum;
+                              a[i + 1] /= sum;
+                            }
+                          })},
        {.what = "copies at other experts",
         .at = first("expert_permute", "permute"),
         .after = changes("y", [](Tensor& y) { std::ranges::rotate(y, y.begin() + 192); })},
@@ -153,6 +175,19 @@ TEST(LayerCheck, AMistakeInALayerOfExpertsIsFound) {
        {.what = "another router",
         .at = first("router", "gemm"),
         .after = changes("c", [](Tensor& c) { c[3] += 0.1; })}});
+}
+
+TEST(LayerCheck, AMistakeInARouterBySoftmaxIsFound) {
+  expect_found(small("qwen3-30b-a3b", kExperts),
+               {{.what = "gates of one another's experts",
+                 .at = first("router", "topk_softmax"),
+                 .after = changes("w", [](Tensor& w) { std::ranges::reverse(w); })},
+                {.what = "a choice that the logits aren't asked for",
+                 .at = first("router", "topk_softmax"),
+                 .before = changes("x", [](Tensor& x) { std::ranges::reverse(x); })},
+                {.what = "gates that teach the router nothing",
+                 .at = first("router", "topk_softmax_backward"),
+                 .after = changes("dx", [](Tensor& dx) { std::ranges::fill(dx, 0); })}});
 }
 
 TEST(LayerCheck, StepsThatArentTheLayersAreNamed) {

@@ -34,8 +34,10 @@ MakeStep maker(DType dtype, const std::string& prefer = "cublaslt") {
 
 TEST(LayerCheckGpu, WhatTheGpuComposesIsTheLayer) {
   NEEDS_GPU();
-  for (const auto& [model, share] :
-       {std::pair{"gpt2-124m", kDense}, {"llama-3-8b", kDense}, {"deepseek-v3", kExperts}}) {
+  for (const auto& [model, share] : {std::pair{"gpt2-124m", kDense},
+                                     {"llama-3-8b", kDense},
+                                     {"deepseek-v3", kExperts},
+                                     {"qwen3-30b-a3b", kExperts}}) {
     const Check check = checked(model, share, DType::bf16, maker(DType::bf16));
     EXPECT_TRUE(check.ok) << model << ": " << check.error << ", " << check.how;
   }

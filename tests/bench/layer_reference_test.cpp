@@ -42,11 +42,14 @@ std::vector<Layer> layers() {
   Model none_shared = small_gpt();
   none_shared.moe = small_moe().moe;
   none_shared.moe->shared_experts = 0;
+  Model sigmoid = small_mla();  // whose mtp_depth is 1
+  sigmoid.moe->group_limit = 4;
   return {{"gpt", narrow(small_gpt()), kDense},
           {"llama", narrow(small_llama()), kDense},
           {"experts", narrow(two_shared), kExperts},
           {"experts without a gate", narrow(none_shared), kExperts},
-          {"latent attention", narrow(small_mla()), kExperts}};
+          {"latent attention", narrow(small_mla()), kExperts},
+          {"a router by sigmoid", narrow(sigmoid), kExperts}};
 }
 
 LayerInput drawn(const Layer& layer) {

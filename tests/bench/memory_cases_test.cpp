@@ -62,7 +62,7 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
       cases({"--models=deepseek-v3", "--tokens=64",
              "--kernels=rmsnorm,swiglu,rope,cast_fp8,cast_fp8_transpose,permute,residual_add,"
              "cross_entropy,adamw,rmsnorm_backward,swiglu_backward,rope_backward,"
-             "permute_backward,unpermute,unpermute_backward,topk_softmax,topk_softmax_backward"});
+             "permute_backward,unpermute,unpermute_backward,topk_sigmoid,topk_sigmoid_backward"});
   EXPECT_THAT(names(list),
               ElementsAre("rmsnorm/bf16/openmp/rows:64/cols:7168",
                           "rmsnorm/bf16/openmp/rows:64/cols:1536",  // of latent attention
@@ -85,8 +85,9 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
                           "permute_backward/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
                           "unpermute/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
                           "unpermute_backward/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
-                          "topk_softmax/bf16/openmp/rows:64/experts:256/top_k:8",
-                          "topk_softmax_backward/bf16/openmp/rows:64/experts:256/top_k:8"));
+                          "topk_sigmoid/bf16/openmp/rows:64/experts:256/top_k:8/groups:8/"
+                          "group_limit:4",
+                          "topk_sigmoid_backward/bf16/openmp/rows:64/experts:256/top_k:8"));
   EXPECT_THAT(list.left_out, IsEmpty());
   EXPECT_DOUBLE_EQ(list.cases[0].bytes, (2.0 * 64 * 7168 + 7168) * 2);
   EXPECT_EQ(list.cases[0].shape,
@@ -98,6 +99,22 @@ TEST(MemoryCases, ComeOnceAndInEachType) {
                                "--kernels=residual_add"});
   EXPECT_THAT(names(list), ElementsAre("residual_add/bf16/openmp/rows:8/cols:768",
                                        "residual_add/fp32/openmp/rows:8/cols:768"));
+}
+
+TEST(MemoryCases, OfAModelsRouterAreOfItsKind) {
+  const CaseList list = cases({"--models=qwen3-30b-a3b,deepseek-v2,deepseek-v3", "--tokens=8",
+                               "--kernels=topk_softmax,topk_softmax_backward,topk_sigmoid"});
+  EXPECT_THAT(
+      names(list),
+      ElementsAre("topk_softmax/bf16/openmp/rows:8/experts:128/top_k:8",
+                  "topk_softmax_backward/bf16/openmp/rows:8/experts:128/top_k:8",
+                  "topk_softmax/bf16/openmp/rows:8/experts:160/top_k:6",
+                  "topk_softmax_backward/bf16/openmp/rows:8/experts:160/top_k:6",
+                  "topk_sigmoid/bf16/openmp/rows:8/experts:256/top_k:8/groups:8/group_limit:4"));
+  EXPECT_THAT(list.left_out, ElementsAre("topk_sigmoid: qwen3-30b-a3b has none",
+                                         "topk_sigmoid: deepseek-v2 has none",
+                                         "topk_softmax: deepseek-v3 has none",
+                                         "topk_softmax_backward: deepseek-v3 has none"));
 }
 
 TEST(MemoryCases, SayWhatAModelHasNone) {

@@ -47,6 +47,13 @@ std::vector<StepProblem> problems(StepKernel kernel, DType type) {
     add({.rows = 67, .experts = 13, .top_k = 13});
     add({.rows = 300, .experts = 256, .top_k = 8});
     add({.rows = 11, .experts = 1000, .top_k = 40});
+  } else if (kernel == StepKernel::topk_sigmoid || kernel == StepKernel::topk_sigmoid_backward) {
+    add({.rows = 1, .experts = 1, .top_k = 1});
+    add({.rows = 67, .experts = 15, .top_k = 6, .groups = 5, .group_limit = 2});
+    add({.rows = 300, .experts = 256, .top_k = 8, .groups = 8, .group_limit = 4});
+    add({.rows = 67, .experts = 13, .top_k = 13});
+    add({.rows = 67, .experts = 13, .top_k = 3, .groups = 13, .group_limit = 4});
+    add({.rows = 11, .experts = 1000, .top_k = 40, .groups = 20, .group_limit = 3});
   } else if (kernel == StepKernel::adamw) {
     for (const std::int64_t weights : {1, 63, 100'003}) add({.weights = weights});
   } else {
@@ -162,6 +169,12 @@ struct Arrays {
       case StepKernel::topk_softmax_backward:
         return topk_softmax_backward(out<T>(3), in<std::int32_t>(0), in<float>(1), in<float>(2),
                                      {p.rows, p.experts, p.top_k});
+      case StepKernel::topk_sigmoid:
+        return topk_sigmoid({out<std::int32_t>(2), out<float>(3), out<float>(4)}, in<T>(0),
+                            in<float>(1), {p.rows, p.experts, p.top_k, p.groups, p.group_limit});
+      case StepKernel::topk_sigmoid_backward:
+        return topk_sigmoid_backward(out<T>(3), in<std::int32_t>(0), in<float>(1), in<float>(2),
+                                     {p.rows, p.experts, p.top_k});
     }
   }
 
@@ -194,6 +207,7 @@ std::size_t element_bytes(const StepProblem& p, std::size_t output) {
     case StepKernel::adamw:
       return output == 4 ? 2 : 4;
     case StepKernel::topk_softmax:
+    case StepKernel::topk_sigmoid:
       return 4;
     case StepKernel::unpermute_backward:
       return output == 5 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
@@ -278,6 +292,20 @@ TEST(StepKernels, RefuseWhatTheyCannotDo) {
           StepProblem{
               .kernel = StepKernel::permute, .rows = 2, .cols = 2, .experts = 2, .top_k = 3},
           StepProblem{.kernel = StepKernel::topk_softmax, .rows = 2, .experts = 2, .top_k = 3},
+          StepProblem{
+              .kernel = StepKernel::topk_sigmoid, .rows = 2, .experts = 6, .top_k = 1, .groups = 4},
+          StepProblem{.kernel = StepKernel::topk_sigmoid,
+          .rows = 2,
+          .experts = 6,
+          .top_k = 1,
+          .groups = 3,
+          .group_limit = 4},
+          StepProblem{.kernel = StepKernel::topk_sigmoid,
+          .rows = 2,
+          .experts = 6,
+          .top_k = 3,
+          .groups = 3,
+          .group_limit = 1},
           StepProblem{.kernel = StepKernel::topk_softmax_backward,
           .rows = 1 << 30,
           .experts = 1 << 30,

@@ -202,6 +202,65 @@ TEST(StepLoops, ATokensExpertsByHand) {
   EXPECT_THAT(dx, ::testing::ElementsAre(-0.75, 0, 0, 0.75, 0));
 }
 
+// Scores of four groups of two: affinities of 1/2 but where a logit is 2 (s) or 9, and biases.
+TEST(StepLoops, ATokensExpertsInGroupsByHand) {
+  const float x[8] = {9, -9, 0, 0, 2, 0, 0, 0};
+  const float bias[8] = {0, 0, 0.25F, 0, -0.25F, 0.25F, 0.25F, 0};
+  const float s = 1 / (1 + std::exp(-2.0F));
+  std::int32_t chosen[3];
+  float w[3];
+  float affinity[3];
+  // Of groups of 1.00, 1.25, 1.38 and 1.25 the third and, as the lower of equal ones, the second;
+  // there of scores 0.75, 0.50, 0.63 and 0.75 the first and the last, the lower one first.
+  topk_sigmoid({chosen, w, affinity}, x, bias, {1, 8, 3, 4, 2});
+  EXPECT_THAT(chosen, ::testing::ElementsAre(2, 5, 4));
+  EXPECT_THAT(affinity, ::testing::Pointwise(::testing::FloatNear(1e-6F), {0.5F, 0.5F, s}));
+  const float scale = 2.5F / (1 + s);  // no bias is in it
+  EXPECT_THAT(w,
+              ::testing::Pointwise(::testing::FloatNear(1e-6F), {scale / 2, scale / 2, scale * s}));
+  // Without groups the highest affinity of all is chosen.
+  topk_sigmoid({chosen, w, affinity}, x, bias, {1, 8, 3});
+  EXPECT_THAT(chosen, ::testing::ElementsAre(0, 2, 5));
+  const float of_two[2] = {0.25F, 0.75F};
+  const float d_gates[2] = {8, 4};  // 5 in the affinities' mean
+  const std::int32_t two[2] = {3, 0};
+  float dx[5];
+  topk_sigmoid_backward(dx, two, of_two, d_gates, {1, 5, 2});
+  EXPECT_THAT(dx,
+              ::testing::ElementsAre(2.5F * 0.75F * 0.25F * -1, 0, 0, 2.5F * 0.25F * 0.75F * 3, 0));
+}
+
+// The gradient against the forward kernel, the choice being the same on both sides of each element.
+TEST(StepLoops, ASigmoidRoutersGradientIsTheSlopeOfItsGates) {
+  constexpr std::int64_t kExperts = 12;
+  constexpr std::int64_t kTopK = 3;
+  const RouterRows rows = {1, kExperts, kTopK, 3, 2};
+  std::vector<float> x = {0.3F, -1, 2, 0.1F, -0.4F, 1.2F, 0.7F, -2, 0.2F, -0.1F, 1.6F, -0.6F};
+  const std::vector<float> bias(kExperts, 0.125F);
+  const std::vector<float> dw = {1, -2, 0.5F};
+  std::vector<std::int32_t> chosen(kTopK);
+  std::vector<float> affinity(kTopK);
+  const auto loss = [&] {
+    std::vector<float> w(kTopK);
+    topk_sigmoid({chosen.data(), w.data(), affinity.data()}, x.data(), bias.data(), rows);
+    return std::inner_product(w.begin(), w.end(), dw.begin(), 0.0);
+  };
+  loss();
+  std::vector<float> dx(kExperts);
+  topk_sigmoid_backward(dx.data(), chosen.data(), affinity.data(), dw.data(), rows);
+  EXPECT_EQ(std::ranges::count(dx, 0.0F), kExperts - kTopK);
+  for (std::size_t e = 0; e < kExperts; ++e) {
+    constexpr float kStep = 0x1p-6F;
+    const float kept = x[e];
+    x[e] = kept + kStep;
+    const double above = loss();
+    x[e] = kept - kStep;
+    const double below = loss();
+    x[e] = kept;
+    EXPECT_NEAR(dx[e], (above - below) / (2 * kStep), 1e-3) << e;
+  }
+}
+
 TEST(StepLoops, LargeValuesOverflowNothing) {
   float y[2];
   const float gates[4] = {-200, 200, 1, 1};

@@ -49,6 +49,10 @@ TEST(Formulas, StepKernelBytesCountEachOperandOnce) {
       10 * 200 * 2 * 5 + 10 * 2 * 12);
   const Shape router = {{"rows", 10}, {"experts", 16}, {"top_k", 2}};
   EXPECT_DOUBLE_EQ(step_kernel_bytes("topk_softmax", router, 2), 10 * 16 * 2 + 10 * 2 * 8);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("topk_sigmoid", router, 2),
+                   10 * 16 * 2 + 16 * 4 + 10 * 2 * 12);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("topk_sigmoid_backward", router, 2),
+                   step_kernel_bytes("topk_softmax_backward", router, 2));
   EXPECT_DOUBLE_EQ(step_kernel_bytes("topk_softmax_backward", router, 2),
                    10 * 16 * 2 + 10 * 2 * 12);
   EXPECT_DOUBLE_EQ(

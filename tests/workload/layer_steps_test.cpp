@@ -150,6 +150,48 @@ TEST(LayerSteps, DeepSeeksBlockOnOneOf64GpusInFp8) {
   EXPECT_FALSE(std::ranges::find(steps.forward, "router", &LayerStep::entry)->gemm->low_precision);
 }
 
+TEST(LayerSteps, ARouterChoosesAsItsModelDoes) {
+  const auto routers = [](const std::string& id) {
+    const LayerSteps steps = layer_steps(published(id), {.kind = GemmGroup::moe, .seq_len = 4096});
+    std::vector<LayerStep> out;
+    for (const auto* half : {&steps.forward, &steps.backward})
+      std::ranges::copy_if(*half, std::back_inserter(out), [](const LayerStep& step) {
+        return step.entry == "router" && !step.gemm;
+      });
+    return out;
+  };
+  using Sizes = std::map<std::string, std::int64_t>;
+  for (const char* id : {"deepseek-v3", "deepseek-r1"}) {
+    const auto steps = routers(id);
+    EXPECT_THAT(names(steps), ElementsAre("topk_sigmoid", "topk_sigmoid_backward")) << id;
+    const Sizes backward = {{"rows", 4096}, {"experts", 256}, {"top_k", 8}};
+    Sizes forward = backward;
+    forward.insert({{"groups", 8}, {"group_limit", 4}});
+    EXPECT_EQ(steps[0].shape, forward) << id;
+    EXPECT_EQ(steps[1].shape, backward) << id;
+  }
+  for (const char* id : {"deepseek-v2", "qwen3-30b-a3b", "gpt-oss-120b"})
+    EXPECT_THAT(names(routers(id)), ElementsAre("topk_softmax", "topk_softmax_backward")) << id;
+}
+
+TEST(LayerSteps, GroupsOfExpertsFitTheModel) {
+  Model m = published("deepseek-v3");
+  const auto fitted = [&](std::int64_t experts, std::int64_t top_k, std::int64_t limit) {
+    m.moe->experts = experts;
+    m.moe->experts_per_token = top_k;
+    m.moe->group_limit = limit;
+    const SigmoidRouting found = sigmoid_routing(m).value();
+    return std::pair{found.groups, found.group_limit};
+  };
+  EXPECT_EQ(fitted(256, 8, 4), std::pair(std::int64_t{8}, std::int64_t{4}));
+  EXPECT_EQ(fitted(12, 2, 3), std::pair(std::int64_t{4}, std::int64_t{3}));
+  EXPECT_EQ(fitted(9, 2, 3), std::pair(std::int64_t{1}, std::int64_t{1}));
+  EXPECT_EQ(fitted(16, 9, 4), std::pair(std::int64_t{8}, std::int64_t{5}));  // of two experts each
+  m.mtp_depth = 0;
+  EXPECT_FALSE(sigmoid_routing(m));
+  EXPECT_FALSE(sigmoid_routing(published("llama-3-8b")));
+}
+
 TEST(LayerSteps, OtherKindsAreRefused) {
   EXPECT_THROW(layer_steps(small_llama(), {.kind = GemmGroup::head}), std::invalid_argument);
   EXPECT_THROW(layer_steps(small_mla(), {.kind = GemmGroup::moe, .ep = 3}), BadInput);
