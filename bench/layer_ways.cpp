@@ -60,7 +60,7 @@ GemmProblem gemm_problem(const GemmWork& work, DType dtype, DeviceKind device) {
                    .layout = layout_of(work.pass),
                    .groups = work.groups};
   if (dtype == DType::fp8) {
-    p.layout = Layout::nt;
+    p.layout = GemmLayout::nt;
     p.scaling = Scaling::block128;
   }
   // Over micro-batches.
