@@ -88,9 +88,12 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
   app.add_flag("--exclusive", options.exclusive,
                "on a GPU: refuse to start where other processes are on it");
   app.add_option("--dtype", raw.dtypes, "LIST of element types");
-  if (options.program != Program::layer && options.program != Program::overlap) {
+  if (options.program != Program::overlap) {
     app.add_option("--versus", options.versus,
-                   "BACKEND: measure every case against it, sample by sample in turn");
+                   options.program == Program::layer
+                       ? "BACKEND: each layer, sample by sample in turn with the same whose GEMMs "
+                         "it does where it can; without the parts' own times"
+                       : "BACKEND: measure every case against it, sample by sample in turn");
   }
   if (options.program != Program::collective && options.program != Program::layer) {
     app.add_option("--data", options.data, "normal|uniform|zeros|integers: what operands hold");

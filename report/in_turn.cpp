@@ -28,6 +28,8 @@ std::string problem_of(const Measurement& m, const Header& header, const RatePoi
   std::string out;
   if (point.m > 0) {
     out = shown_gemm(point);
+  } else if (m.operation.starts_with("layer_")) {  // the model, too
+    out = sizes_in(m.name);
   } else {
     for (const auto& [key, size] : m.shape)
       out += fmt::format("{}{}:{}", out.empty() ? "" : " ", key, size);
