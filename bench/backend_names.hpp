@@ -13,4 +13,7 @@ namespace trainmeter {
 
 const std::vector<std::string>& backend_names(Program program);
 
+// BadInput where --versus names none of them.
+void require_versus(const Options& options);
+
 }  // namespace trainmeter

@@ -66,7 +66,7 @@ class Known : public Operation {
 
 bool check_gemm(const GemmBackend& backend, Timer& timer, std::int64_t rotate_bytes) {
   const GemmProblem problem{
-      .m = 1024, .n = 1024, .k = 1024, .dtype = DType::fp32, .layout = Layout::nt};
+      .m = 1024, .n = 1024, .k = 1024, .dtype = DType::fp32, .layout = GemmLayout::nt};
   const auto operation = backend.make(problem, {.rotate_bytes = rotate_bytes});
   std::vector<double> ours;
   std::vector<double> plain;

@@ -40,7 +40,7 @@ Case grouped_case(const GroupedGemmProblem& problem, Skew skew, const GroupedGem
 Case attention_case(const AttentionProblem& problem, const AttentionBackend& backend);
 
 // How training lays out a GEMM's operands: fprop y = x W^T, dgrad dx = dy W, wgrad dW = dy^T x.
-Layout layout_of(Pass pass);
+GemmLayout layout_of(Pass pass);
 
 // Tokens of a micro-batch for --models.
 std::int64_t tokens_of_models(const Options& options, const Target& target);

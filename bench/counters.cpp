@@ -18,16 +18,26 @@ namespace trainmeter {
 namespace {
 
 // Times over times: what fewer SMs cost, what the traffic on the others adds, and what the
-// traffic loses.
+// traffic loses; and of a pair how much faster the first one is, alone and beside the traffic.
 void show_interference(benchmark::State& state, const Outcome& outcome) {
   Record record;
   for (const Measurement& row : outcome.rows) record.lines.push_back({.measurement = row});
-  for (const Interference& one : interferences(record)) {
+  const std::vector<Interference> found = interferences(record);
+  if (!found.empty()) {
+    const Interference& one = found.front();
     state.counters["by_sms"] = one.sms.median;
     state.counters["by_traffic"] = one.traffic.median;
     state.counters["co_GB/s"] =
         rate(one.co_together->bytes, median_time(*one.co_together).median) / 1e9;
     state.counters["co_by_traffic"] = one.co_traffic.median;
+  }
+  for (const InterferencePair& pair : interference_pairs(found)) {
+    const std::string& backend = pair.other->alone->backend;
+    state.counters["speed_vs_" + backend] = pair.alone.median;
+    if (pair.alone.interval) state.counters["speed_ci95_pct"] = pair.alone.half_width() * 100;
+    state.counters["beside_speed_vs_" + backend] = pair.together.median;
+    if (pair.together.interval)
+      state.counters["beside_speed_ci95_pct"] = pair.together.half_width() * 100;
   }
 }
 
@@ -99,7 +109,7 @@ void show_counters(benchmark::State& state, const Outcome& outcome, const Measur
   state.counters["spread"] = median_absolute_deviation(row.time_s) / median_s;
   state.counters["runs_per_sample"] = static_cast<double>(outcome.runs_per_sample);
   if (row.shape.contains(kCoSms)) show_interference(state, outcome);
-  if (!row.paired_with.empty()) {
+  if (!row.paired_with.empty() && !row.shape.contains(kCoSms)) {
     const Measurement& other = outcome.rows[1];
     const MedianEstimate speed = paired_ratio(other, row);  // its time over ours
     const std::string name =

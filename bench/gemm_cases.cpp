@@ -23,7 +23,7 @@ namespace {
 
 struct Shape {
   std::int64_t m, n, k;
-  Layout layout;
+  GemmLayout layout;
   std::int64_t groups = 1;
   std::optional<Pass> pass;  // of a model's step
   std::string in_step;       // which of its GEMMs have this shape
@@ -38,7 +38,8 @@ std::string name_of(const GemmProblem& problem, std::string_view backend) {
   std::string name = fmt::format("gemm/{}/{}", to_string(problem.dtype), backend);
   if (problem.groups > 1) name += fmt::format("/groups:{}", problem.groups);
   name += fmt::format("/m:{}/n:{}/k:{}", problem.m, problem.n, problem.k);
-  if (problem.layout != Layout::nt) name += fmt::format("/layout:{}", to_string(problem.layout));
+  if (problem.layout != GemmLayout::nt)
+    name += fmt::format("/layout:{}", to_string(problem.layout));
   if (problem.scaling != Scaling::none)
     name += fmt::format("/scaling:{}", to_string(problem.scaling));
   if (problem.accumulate) name += "/accumulate:1";
@@ -54,11 +55,13 @@ std::vector<DType> types_asked_for(const Options& options, std::span<const DType
   return types;
 }
 
-std::vector<Layout> layouts_asked_for(const Options& options) {
-  if (options.layouts.empty()) return {Layout::nt};
-  std::vector<Layout> layouts;
+std::vector<GemmLayout> layouts_asked_for(const Options& options) {
+  if (options.layouts.empty()) return {GemmLayout::nt};
+  std::vector<GemmLayout> layouts;
   for (const std::string& name : options.layouts) {
-    layouts.push_back(name == "nn" ? Layout::nn : name == "tn" ? Layout::tn : Layout::nt);
+    layouts.push_back(name == "nn"   ? GemmLayout::nn
+                      : name == "tn" ? GemmLayout::tn
+                                     : GemmLayout::nt);
   }
   return layouts;
 }
@@ -95,7 +98,7 @@ class Builder {
         if (dtype == DType::fp8 && shape.pass) {
           // Weights are transposed, and gradients and inputs quantised along tokens, before: all
           // operands lie along k.
-          problem.layout = Layout::nt;
+          problem.layout = GemmLayout::nt;
           problem.accumulate = *shape.pass == Pass::wgrad;
         }
         for (const Scaling scaling : scalings_of(dtype, options_)) {
@@ -181,12 +184,12 @@ class Builder {
 std::vector<Shape> model_shapes(const Options& options, const Target& target) {
   const std::int64_t tokens = tokens_of_models(options, target);
   std::vector<Shape> shapes;
-  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t, Layout>, std::size_t> seen;
+  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t, GemmLayout>, std::size_t> seen;
   const Library library(published_data());
   for (const std::string& id : options.models) {
     for (const GemmWork& work : step_gemms(library.model(id), tokens)) {
       if (work.m < 1) continue;
-      const Layout layout = layout_of(work.pass);
+      const GemmLayout layout = layout_of(work.pass);
       const auto [at, fresh] = seen.try_emplace({work.m, work.n, work.k, layout}, shapes.size());
       if (fresh) shapes.push_back({work.m, work.n, work.k, layout, 1, work.pass, ""});
       std::string& in_step = shapes[at->second].in_step;
@@ -202,7 +205,7 @@ std::vector<Shape> own_shapes(const Options& options) {
   for (const std::int64_t m : options.m) {
     for (const std::int64_t n : options.n) {
       for (const std::int64_t k : options.k) {
-        for (const Layout layout : layouts_asked_for(options)) {
+        for (const GemmLayout layout : layouts_asked_for(options)) {
           for (const std::int64_t groups : options.batch)
             shapes.push_back({m, n, k, layout, groups});
         }
@@ -217,22 +220,22 @@ std::vector<Shape> squares(const Target& target) {
                                               ? std::vector<std::int64_t>{8192, 4096, 2048, 1024}
                                               : std::vector<std::int64_t>{2048, 1024, 512};
   std::vector<Shape> shapes;
-  for (const std::int64_t edge : edges) shapes.push_back({edge, edge, edge, Layout::nt});
+  for (const std::int64_t edge : edges) shapes.push_back({edge, edge, edge, GemmLayout::nt});
   return shapes;
 }
 
 }  // namespace
 
-Layout layout_of(Pass pass) {
+GemmLayout layout_of(Pass pass) {
   switch (pass) {
     case Pass::fprop:
-      return Layout::nt;  // y = x W^T
+      return GemmLayout::nt;  // y = x W^T
     case Pass::dgrad:
-      return Layout::nn;  // dx = dy W
+      return GemmLayout::nn;  // dx = dy W
     case Pass::wgrad:
-      return Layout::tn;  // dW = dy^T x
+      return GemmLayout::tn;  // dW = dy^T x
   }
-  return Layout::nt;
+  return GemmLayout::nt;
 }
 
 Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
@@ -278,7 +281,7 @@ bool asked_for(const Options& options, std::string_view backend) {
 std::vector<GemmProblem> gemm_problems(const Options& options) {
   std::vector<GemmProblem> problems;
   for (const DType dtype : types_asked_for(options, kAllTypes)) {
-    for (const Layout layout : layouts_asked_for(options)) {
+    for (const GemmLayout layout : layouts_asked_for(options)) {
       for (const std::int64_t groups : options.batch) {
         const GemmProblem problem = {.dtype = dtype,
                                      .layout = layout,

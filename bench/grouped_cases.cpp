@@ -42,7 +42,7 @@ Case grouped_case(const GroupedGemmProblem& problem, Skew skew, const GroupedGem
   made.name = fmt::format("grouped_gemm/{}/{}/groups:{}/m:{}/n:{}/k:{}", to_string(all.dtype),
                           backend.name, groups, all.m, all.n, all.k);
   if (skew != Skew::balanced) made.name += fmt::format("/skew:{}", to_string(skew));
-  if (all.layout != Layout::nt) made.name += fmt::format("/layout:{}", to_string(all.layout));
+  if (all.layout != GemmLayout::nt) made.name += fmt::format("/layout:{}", to_string(all.layout));
   if (all.scaling != Scaling::none) made.name += fmt::format("/scaling:{}", to_string(all.scaling));
   if (all.accumulate) made.name += "/accumulate:1";
   if (all.sms > 0) made.name += fmt::format("/sms:{}", all.sms);
@@ -78,13 +78,13 @@ std::int64_t ways_of_experts(const Model& model) {
 GroupedGemmProblem problem_of(const GemmWork& work, DType dtype, std::int64_t sms) {
   GroupedGemmProblem made;
   GemmProblem& all = made.all;
-  all = {.m = work.m, .n = work.n, .k = work.k, .dtype = dtype, .layout = Layout::nt};
+  all = {.m = work.m, .n = work.n, .k = work.k, .dtype = dtype, .layout = GemmLayout::nt};
   all.accumulate = work.pass == Pass::wgrad;
   all.sms = static_cast<int>(sms);
   if (dtype == DType::fp8) {  // weights are transposed, and operands quantised along k, before
     all.scaling = Scaling::block128;
   } else if (work.pass != Pass::fprop) {
-    all.layout = work.pass == Pass::dgrad ? Layout::nn : Layout::tn;
+    all.layout = work.pass == Pass::dgrad ? GemmLayout::nn : GemmLayout::tn;
   }
   std::int64_t& tokens = all.accumulate ? all.k : all.m;
   made.sizes.assign(static_cast<std::size_t>(work.groups), tokens);

@@ -271,7 +271,7 @@ class Leader {
     for (const Measurement& one : outcome.rows) at_odds_ += at_odds_with_graph(one) ? 1 : 0;
     if (options_.rules().target > 0 && row.stopped != "converged") ++open_;
     show_counters(state, outcome, row);
-    if (!plan.main.parts.empty()) {
+    if (!plan.main.parts.empty() && !plan.versus) {
       progress_->clear();
       fmt::print(stderr, "{}\n{}", row.name, layer_table(outcome.rows));
     }

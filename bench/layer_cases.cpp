@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // layer_bench's cases: a layer of a model, forward or backward, composed of the operations that
 // gemm_bench, memory_bench and attention_bench measure alone.
+#include "bench/backend_names.hpp"
 #include "bench/case_lists.hpp"
 #include "bench/layer_check.hpp"
 #include "bench/layer_ways.hpp"
@@ -25,10 +26,15 @@ constexpr std::int64_t kLongestSequence = 4096;
 constexpr double kLeastSets = 8;
 
 Check checked(const Options& options, const Target& target, const Model& model,
-              const LayerShare& share, DType precision) {
+              const LayerShare& share, DType precision, const std::string& gemms_by) {
   const SmallLayer small = small_layer(model, share);
   return check_layer(small, layer_steps(small.model, small.share), precision,
-                     layer_maker(options, target, precision));
+                     layer_maker(options, target, precision, gemms_by));
+}
+
+double memory_of(const Ways& ways) {
+  return ways.front().memory_bytes +
+         static_cast<double>(ways.front().operands.value_or(OperandOptions{}).rotate_bytes);
 }
 
 class Builder {
@@ -46,25 +52,38 @@ class Builder {
           std::ranges::find(options_.passes, pass) == options_.passes.end()) {
         continue;
       }
-      Case made;
-      made.operation = fmt::format("layer_{}", pass);
-      made.dtype = share.precision;
-      made.backend = "composed";
-      made.shape = {{"rows", share.tokens()}};
-      made.name = fmt::format("{}/{}/{}/{}/{}/rows:{}", made.operation, made.dtype, made.backend,
-                              model.id, experts ? "moe" : "dense", share.tokens());
-      if (experts) {
-        made.shape["experts"] = model.moe->experts / share.ep;
-        made.name += fmt::format("/experts:{}", made.shape["experts"]);
-      }
-      made.check_whole = [options = options_, target = target_, model, share, precision] {
-        return checked(options, target, model, share, precision);
+      const auto named = [&](const std::string& gemms_by) {
+        Case made;
+        made.operation = fmt::format("layer_{}", pass);
+        made.dtype = share.precision;
+        made.backend = gemms_by.empty() ? "composed" : gemms_by;
+        made.shape = {{"rows", share.tokens()}};
+        made.name = fmt::format("{}/{}/{}/{}/{}/rows:{}", made.operation, made.dtype, made.backend,
+                                model.id, experts ? "moe" : "dense", share.tokens());
+        if (experts) {
+          made.shape["experts"] = model.moe->experts / share.ep;
+          made.name += fmt::format("/experts:{}", made.shape["experts"]);
+        }
+        made.check_whole = [options = options_, target = target_, model, share, precision,
+                            gemms_by] {
+          return checked(options, target, model, share, precision, gemms_by);
+        };
+        return made;
       };
-      compose(std::move(made), forward ? steps.forward : steps.backward, steps.left_out, precision);
+      const std::vector<LayerStep>& in_order = forward ? steps.forward : steps.backward;
+      if (!compose(named(""), in_order, steps.left_out, precision, finder_)) continue;
+      if (options_.versus.empty()) continue;
+      StepFinder other(options_, target_, options_.versus);
+      compose(named(options_.versus), in_order, steps.left_out, precision, other);
     }
   }
 
-  CaseList take() { return std::move(list_); }
+  CaseList take() {
+    const bool both = std::ranges::any_of(
+        list_.cases, [&](const Case& one) { return one.backend == options_.versus; });
+    if (!no_pair_.empty() && !both) throw Unavailable(no_pair_);
+    return std::move(list_);
+  }
 
  private:
   // All tokens of a micro-batch, some of the experts; the kind that most of the model's layers are.
@@ -88,15 +107,17 @@ class Builder {
     return share;
   }
 
-  void compose(Case layer, const std::vector<LayerStep>& steps, std::vector<std::string> missing,
-               DType precision) {
+  // False where it can't be had here; `left_out` says why. By another finder than the usual one it
+  // is the pair of the case before it.
+  bool compose(Case layer, const std::vector<LayerStep>& steps, std::vector<std::string> missing,
+               DType precision, StepFinder& finder) {
     std::map<std::string, std::size_t> known;
     for (const LayerStep& step : steps) {
-      Ways ways = finder_.ways(step, precision);
+      Ways ways = finder.ways(step, precision);
       if (ways.empty() && step.gemm) {  // no layer without its GEMMs
         list_.left_out.push_back(
-            fmt::format("{}: {}: {}", layer.name, step.entry, finder_.why_none()));
-        return;
+            fmt::format("{}: {}: {}", layer.name, step.entry, finder.why_none()));
+        return false;
       }
       if (ways.empty()) {
         if (std::ranges::find(missing, step.entry) == missing.end()) missing.push_back(step.entry);
@@ -110,12 +131,39 @@ class Builder {
     }
     if (!missing.empty()) layer.notes["left_out"] = fmt::format("{}", fmt::join(missing, " "));
     rotate(layer);
+    if (&finder != &finder_ && !pair(layer, finder.why_not_by())) return false;
     try {
       require_memory(layer.name, layer.memory_bytes, target_);
       list_.cases.push_back(std::move(layer));
     } catch (const Unavailable& error) {
       list_.left_out.emplace_back(error.what());
+      return false;
     }
+    return true;
+  }
+
+  // Of --versus, beside the last case: both are prepared at once, and share what is the same in
+  // both. False where all is.
+  bool pair(Case& layer, const std::string& why_not) {
+    const Case& main = list_.cases.back();
+    layer.memory_bytes = main.memory_bytes;
+    bool same = true;
+    for (const Ways& ways : layer.parts) {
+      if (std::ranges::any_of(main.parts, [&](const Ways& other) {
+            return other.front().name == ways.front().name;
+          })) {
+        continue;
+      }
+      same = false;
+      layer.memory_bytes += memory_of(ways);
+    }
+    if (!same) return true;
+    const std::string why = why_not.empty()
+                                ? "the GEMMs are by it already (--prefer chooses what is beside it)"
+                                : why_not;
+    list_.left_out.push_back(fmt::format("{}: {}", layer.name, why));
+    if (no_pair_.empty()) no_pair_ = fmt::format("--versus={}: {}", options_.versus, why);
+    return false;
   }
 
   // Alone, a part's runs go round so much memory as in its own program; but for a small part some
@@ -129,7 +177,7 @@ class Builder {
       const OperandOptions operands =
           options_.operands(static_cast<std::int64_t>(std::min(all, enough)));
       for (Case& way : ways) way.operands = operands;
-      layer.memory_bytes += std::max(one, static_cast<double>(operands.rotate_bytes) + one);
+      layer.memory_bytes += memory_of(ways);
     }
   }
 
@@ -137,6 +185,7 @@ class Builder {
   const Target& target_;
   StepFinder finder_;
   CaseList list_;
+  std::string no_pair_;  // of the first layer that has none, why
 };
 
 void require_known_backends(const std::vector<std::string>& names) {
@@ -170,6 +219,7 @@ std::vector<DType> precisions(const Options& options, const Target& target) {
 
 CaseList layer_cases(const Options& options, const Target& target) {
   require_known_backends(options.prefer);
+  require_versus(options);
   std::vector<std::string> ids = options.models;
   if (ids.empty()) {
     ids = target.kind == DeviceKind::gpu ? std::vector<std::string>{"deepseek-v3", "llama-3-8b"}

@@ -62,7 +62,7 @@ GemmProblem gemm_problem(const GemmWork& work, DType dtype, DeviceKind device) {
                    .layout = layout_of(work.pass),
                    .groups = work.groups};
   if (dtype == DType::fp8) {
-    p.layout = Layout::nt;
+    p.layout = GemmLayout::nt;
     p.scaling = Scaling::block128;
   }
   // Over micro-batches.
@@ -85,6 +85,12 @@ Ways StepFinder::ways(const LayerStep& step, DType precision) {
   ways_.clear();
   const DType dtype = precision_of(step, precision);
   if (step.gemm) {
+    if (!gemms_by_.empty()) {
+      gemm(*step.gemm, dtype, gemms_by_);
+      if (!ways_.empty()) return std::move(ways_);
+      if (why_not_by_.empty()) why_not_by_ = why_none();
+      why_none_.clear();
+    }
     gemm(*step.gemm, dtype);
   } else if (step.entry == "core") {
     each(attention_backends(), attention_of(step, dtype), attention_case);
@@ -104,11 +110,13 @@ bool StepFinder::preferred(std::string_view backend) const {
 }
 
 template <class Backends, class Problem, class MakeCase>
-void StepFinder::each(const Backends& backends, const Problem& problem, MakeCase make) {
+void StepFinder::each(const Backends& backends, const Problem& problem, MakeCase make,
+                      std::string_view only) {
   for (const auto& backend : backends) {
     if (backend.device != target_.kind) continue;
+    if (!only.empty() && backend.name != only) continue;
     if constexpr (requires { backend.on_request; }) {
-      if (backend.on_request && !preferred(backend.name)) continue;
+      if (backend.on_request && only.empty() && !preferred(backend.name)) continue;
     }
     if (const std::string why = backend.why_not(problem); why.empty()) {
       ways_.push_back(make(problem, backend));
@@ -118,15 +126,17 @@ void StepFinder::each(const Backends& backends, const Problem& problem, MakeCase
   }
 }
 
-void StepFinder::gemm(const GemmWork& work, DType dtype) {
+void StepFinder::gemm(const GemmWork& work, DType dtype, std::string_view only) {
   const GemmProblem problem = gemm_problem(work, dtype, target_.kind);
   if (problem.groups > 1) {
-    each(grouped_gemm_backends(), grouped_problem(problem, work.pass),
-         [](const GroupedGemmProblem& p, const GroupedGemmBackend& backend) {
-           return grouped_case(p, Skew::balanced, backend);
-         });
+    each(
+        grouped_gemm_backends(), grouped_problem(problem, work.pass),
+        [](const GroupedGemmProblem& p, const GroupedGemmBackend& backend) {
+          return grouped_case(p, Skew::balanced, backend);
+        },
+        only);
   }
-  each(gemm_backends(), problem, gemm_case);
+  each(gemm_backends(), problem, gemm_case, only);
 }
 
 std::unique_ptr<Operation> make_first(const Ways& ways, const OperandOptions& operands,
@@ -142,9 +152,10 @@ std::unique_ptr<Operation> make_first(const Ways& ways, const OperandOptions& op
   throw std::logic_error("a part has at least one way to be done");
 }
 
-MakeStep layer_maker(const Options& options, const Target& target, DType precision) {
-  return [options, target, precision](const LayerStep& step) {
-    StepFinder finder(options, target);
+MakeStep layer_maker(const Options& options, const Target& target, DType precision,
+                     const std::string& gemms_by) {
+  return [options, target, precision, gemms_by](const LayerStep& step) {
+    StepFinder finder(options, target, gemms_by);
     const Ways ways = finder.ways(step, precision);
     if (ways.empty()) throw Unavailable(fmt::format("{}: {}", step.entry, finder.why_none()));
     const Case* used = nullptr;

@@ -28,25 +28,31 @@ GroupedGemmProblem grouped_problem(const GemmProblem& batch, Pass pass);
 
 using Ways = std::vector<Case>;  // to do one step, the preferred first
 
-// Keeps both by reference.
+// Keeps options and target by reference.
 class StepFinder {
  public:
-  StepFinder(const Options& options, const Target& target) : options_(options), target_(target) {}
+  // `gemms_by`: the backend of every GEMM that it can do; empty: of none.
+  StepFinder(const Options& options, const Target& target, std::string gemms_by = "")
+      : options_(options), target_(target), gemms_by_(std::move(gemms_by)) {}
 
   // None where it can't be done here.
   Ways ways(const LayerStep& step, DType precision);
   [[nodiscard]] std::string why_none() const;  // there were none
+  // The first GEMM so far that `gemms_by` couldn't do says why; empty where there was none.
+  [[nodiscard]] const std::string& why_not_by() const { return why_not_by_; }
 
  private:
   [[nodiscard]] bool preferred(std::string_view backend) const;
   template <class Backends, class Problem, class MakeCase>
-  void each(const Backends& backends, const Problem& problem, MakeCase make);
-  void gemm(const GemmWork& work, DType dtype);
+  void each(const Backends& backends, const Problem& problem, MakeCase make,
+            std::string_view only = {});
+  void gemm(const GemmWork& work, DType dtype, std::string_view only = {});
 
   const Options& options_;
   const Target& target_;
+  std::string gemms_by_;
   Ways ways_;
-  std::string why_none_;
+  std::string why_none_, why_not_by_;
 };
 
 // The first way that works here, into `used` which it is; each with its own operands, or with
@@ -55,6 +61,7 @@ std::unique_ptr<Operation> make_first(const Ways& ways, const OperandOptions& op
                                       const Case*& used);
 
 // Prepares a step so.
-MakeStep layer_maker(const Options& options, const Target& target, DType precision);
+MakeStep layer_maker(const Options& options, const Target& target, DType precision,
+                     const std::string& gemms_by = "");
 
 }  // namespace trainmeter

@@ -6,7 +6,9 @@
 #include "record/error.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <system_error>
@@ -61,6 +63,14 @@ std::vector<std::int64_t> parse_counts(const std::string& flag, const std::strin
     counts.push_back(parse_count(flag, word, most));
   }
   return counts;
+}
+
+void one_of(const std::string& flag, const std::string& word,
+            const std::vector<std::string>& allowed) {
+  if (std::find(allowed.begin(), allowed.end(), word) == allowed.end()) {
+    throw BadInput(
+        fmt::format("{}: '{}': expected one of {}", flag, word, fmt::join(allowed, ", ")));
+  }
 }
 
 }  // namespace trainmeter

@@ -15,5 +15,7 @@ double parse_non_negative(const std::string& flag, const std::string& text);
 std::vector<std::string> parse_list(const std::string& flag, const std::string& text);  // a,b,c
 std::vector<std::int64_t> parse_counts(const std::string& flag, const std::string& text,
                                        std::int64_t most);
+void one_of(const std::string& flag, const std::string& word,
+            const std::vector<std::string>& allowed);  // or BadInput
 
 }  // namespace trainmeter

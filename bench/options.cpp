@@ -14,8 +14,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 
 namespace trainmeter {
 namespace {
@@ -59,10 +57,6 @@ std::string description(Program program) {
   return {};
 }
 
-bool empties_caches(Program program) {
-  return program != Program::collective && program != Program::layer && program != Program::overlap;
-}
-
 void add_flags(CLI::App& app, Options& options, Raw& raw) {
   app.set_help_flag();  // ours is below: CLI11's would end the parsing before other mistakes show
   app.add_flag("-h,--help", options.help, "print this and stop");
@@ -88,10 +82,13 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
   app.add_flag("--exclusive", options.exclusive,
                "on a GPU: refuse to start where other processes are on it");
   app.add_option("--dtype", raw.dtypes, "LIST of element types");
-  if (options.program != Program::layer && options.program != Program::overlap) {
-    app.add_option("--versus", options.versus,
-                   "BACKEND: measure every case against it, sample by sample in turn");
-  }
+  app.add_option("--versus", options.versus,
+                 options.program == Program::layer
+                     ? "BACKEND: each layer, sample by sample in turn with the same whose GEMMs it "
+                       "does where it can; without the parts' own times"
+                 : options.program == Program::overlap
+                     ? "BACKEND: measure every GEMM's case against it, sample by sample in turn"
+                     : "BACKEND: measure every case against it, sample by sample in turn");
   if (options.program != Program::collective && options.program != Program::layer) {
     app.add_option("--data", options.data, "normal|uniform|zeros|integers: what operands hold");
   }
@@ -103,6 +100,11 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                  "every NUMA node, or =N groups of cores");
   }
   if (options.program == Program::overlap) {
+    app.add_option("--models", raw.models,
+                   "ID,...: the forward GEMM that most FLOPs of their layers are in, a cast of its "
+                   "m x k, and on a GPU the experts' largest, instead");
+    app.add_option("--tokens", raw.tokens,
+                   "of a micro-batch for --models (256 on a CPU, 4096 on a GPU)");
     app.add_option("--m", raw.m, "with --n and --k: this GEMM, and a cast of m x k, instead");
     app.add_option("--n", raw.n, "");
     app.add_option("--k", raw.k, "");
@@ -202,14 +204,6 @@ void refuse_unknown(const CLI::App& app) {
                   near.empty() ? " (try --help)" : fmt::format(" (did you mean '{}'?)", near)));
 }
 
-void one_of(const std::string& flag, const std::string& word,
-            const std::vector<std::string>& allowed) {
-  if (std::find(allowed.begin(), allowed.end(), word) == allowed.end()) {
-    throw BadInput(
-        fmt::format("{}: '{}': expected one of {}", flag, word, fmt::join(allowed, ", ")));
-  }
-}
-
 void interpret(const Raw& raw, Options& options) {
   if (!raw.max_seconds.empty()) {
     options.max_seconds = parse_non_negative("--max_seconds", raw.max_seconds);
@@ -277,90 +271,6 @@ void interpret(const Raw& raw, Options& options) {
   }
 }
 
-void check(const Options& options) {
-  one_of("--device", options.device, {"auto", "gpu", "cpu"});
-  one_of("--data", options.data, {"normal", "uniform", "zeros", "integers"});
-  std::vector<std::string> caches = {"rotate", "hot"};
-  if (empties_caches(options.program)) caches.emplace_back("cold");
-  if (options.program == Program::memory) caches.emplace_back("l2");
-  one_of("--cache", options.cache, caches);
-  if (!options.regime.empty()) one_of("--regime", options.regime, {"burst", "sustained"});
-  if (options.pitfalls && !options.versus.empty()) {
-    throw BadInput("--pitfalls and --versus: expected one of them");
-  }
-  if (options.pitfalls && (options.data != "normal" || options.cache != "rotate")) {
-    throw BadInput("--pitfalls: expected without --data and --cache, which it varies");
-  }
-  if (options.concurrent && (options.pitfalls || options.search_s || options.numa ||
-                             !options.versus.empty() || options.threads != std::vector<int>{0})) {
-    throw BadInput(
-        "--concurrent: expected without --versus, --pitfalls, --search, --numa and --threads");
-  }
-  if (options.program == Program::overlap &&
-      std::max({options.m.size(), options.n.size(), options.k.size()}) > 1) {
-    throw BadInput("--m, --n and --k: expected one of each");
-  }
-  const bool any = !options.m.empty() || !options.n.empty() || !options.k.empty();
-  if (any && (options.m.empty() || options.n.empty() || options.k.empty())) {
-    throw BadInput("--m, --n and --k: expected all three");
-  }
-  if (!options.layouts.empty() && !any && !options.search_s) {
-    throw BadInput("--layout: expected together with --m, --n and --k, or --search");
-  }
-  if (options.groups && (!any || options.batch != std::vector<std::int64_t>{1})) {
-    throw BadInput("--groups: expected together with --m, --n and --k, without --batch");
-  }
-  if (!options.groups && options.skews != std::vector<std::string>{"balanced"}) {
-    throw BadInput("--skew: expected together with --groups");
-  }
-  if (options.accumulate && !any && !options.search_s) {
-    throw BadInput("--accumulate: expected together with --m, --n and --k, or --search");
-  }
-  if (options.fp32_out && ((!any && !options.search_s) || options.accumulate || options.groups)) {
-    throw BadInput(
-        "--fp32_out: expected together with --m, --n and --k, or --search, without --accumulate "
-        "and --groups");
-  }
-  if (options.batch != std::vector<std::int64_t>{1} && !any && !options.search_s) {
-    throw BadInput("--batch: expected together with --m, --n and --k, or --search");
-  }
-  if (options.search_s &&
-      (any || !options.models.empty() || !options.published.empty() || !options.versus.empty())) {
-    throw BadInput("--search: expected without --m, --n, --k, --models, --published and --versus");
-  }
-  if (options.search_s && options.google.list_tests) {
-    throw BadInput("--search: its shapes follow from results, so there is no list of them");
-  }
-  const bool widths = options.kv_heads || options.head_dim || options.value_dim;
-  if (widths && !options.heads) {
-    throw BadInput("--kv_heads, --head_dim and --value_dim: expected together with --heads");
-  }
-  if (options.heads && !options.models.empty()) {
-    throw BadInput("--heads and --models: expected one of them");
-  }
-  if (options.sequences && options.tokens) {
-    throw BadInput("--sequences and --tokens: expected one of them");
-  }
-  if ((options.program == Program::gemm || options.program == Program::memory) && options.tokens &&
-      options.models.empty()) {
-    throw BadInput("--tokens: expected together with --models");
-  }
-  if (options.resume_anyway && !options.resume) {
-    throw BadInput("--resume_anyway: expected together with --resume");
-  }
-  if (options.cache == "l2" && !options.bytes.empty()) {
-    throw BadInput("--cache=l2: expected without --bytes, which follow from the cache");
-  }
-  if (options.resume && options.out.empty()) {
-    throw BadInput("--resume: expected together with --out=FILE.jsonl");
-  }
-  if (options.google.out.empty()) return;
-  // Google Benchmark would end the program with exit code 1.
-  if (!std::ofstream(options.google.out, std::ios::app)) {
-    throw BadInput(fmt::format("--benchmark_out: {}: cannot be written", options.google.out));
-  }
-}
-
 }  // namespace
 
 Options read_options(Program program, const std::vector<std::string>& command) {
@@ -392,7 +302,7 @@ Options read_options(Program program, const std::vector<std::string>& command) {
     return options;
   }
   interpret(raw, options);
-  check(options);
+  require_consistent(options);
   return options;
 }
 

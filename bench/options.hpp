@@ -37,7 +37,7 @@ struct Options {
   std::optional<int> concurrent;    // so many devices at once; 0: all
   std::vector<std::string> dtypes;  // empty: the default ones
 
-  std::vector<std::string> models;     // gemm, memory, attention, layer
+  std::vector<std::string> models;     // of each program
   std::vector<std::string> published;  // gemm: beginnings of ids of published figures
   std::optional<std::int64_t> tokens;
   std::vector<std::int64_t> m, n, k;
@@ -77,6 +77,12 @@ struct Options {
   [[nodiscard]] OperandOptions operands(std::int64_t rotate_bytes) const;
   [[nodiscard]] Rules quick_rules() const;  // of a search: a fifth of the time, and less
 };
+
+// Whether the program can empty the caches before a run.
+bool empties_caches(Program program);
+
+// BadInput where flags don't go together.
+void require_consistent(const Options& options);
 
 // BadInput, in one line, for anything that isn't right.
 Options read_options(Program program, const std::vector<std::string>& command);

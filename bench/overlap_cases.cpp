@@ -1,11 +1,14 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The interference matrix: GEMMs, the cast to fp8 and a copy, each beside each co-runner, by the
-// SMs (cores) that it holds.
+// SMs (cores) that it holds. Of a model's GEMMs, those that most of its layers' FLOPs are in.
+#include "bench/backend_names.hpp"
 #include "bench/case_lists.hpp"
 #include "bench/step_cases.hpp"
 #include "record/error.hpp"
+#include "record/formulas.hpp"
 #include "record/overlap.hpp"
+#include "workload/run.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -13,6 +16,9 @@
 #include <algorithm>
 #include <functional>
 #include <iterator>
+#include <map>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace trainmeter {
@@ -20,20 +26,43 @@ namespace {
 
 constexpr std::int64_t kMiB = 1 << 20;
 
-// DeepSeek-V3's gate and up of 4096 tokens; on a CPU a square.
 struct Sizes {
-  std::int64_t m = 4096, n = 4096, k = 7168;
-  std::int64_t copy_bytes = 512 * kMiB;
+  std::int64_t m, n, k;
+  std::string in_step;  // of a model
 };
 
-Sizes sizes_of(const Options& options, const Target& target) {
-  Sizes out;
-  if (target.kind == DeviceKind::cpu) out = {1024, 1024, 1024, 64 * kMiB};
-  if (!options.m.empty()) {
-    out.m = options.m.front();
-    out.n = options.n.front();
-    out.k = options.k.front();
+// The forward GEMM of a model's layers, experts' and head aside, that most FLOPs of a step are in.
+Sizes largest_of(const Model& model, std::int64_t tokens) {
+  const GemmWork* largest = nullptr;
+  double most = 0;
+  const std::vector<GemmWork> all = step_gemms(model, tokens);
+  for (const GemmWork& work : all) {
+    if (work.pass != Pass::fprop || !work.low_precision || work.name.starts_with("expert_"))
+      continue;
+    const double flops = work.count * gemm_flops(work.m, work.n, work.k);
+    if (!(flops > most)) continue;
+    largest = &work;
+    most = flops;
   }
+  return {largest->m, largest->n, largest->k, in_step_note(model.id, *largest, largest->count)};
+}
+
+// Of layer_bench, too: a micro-batch of one sequence, as DeepSeek-V3 has them.
+std::int64_t tokens_of(const Options& options, const Target& target) {
+  return options.tokens.value_or(target.kind == DeviceKind::gpu ? 4096 : 256);
+}
+
+// Without flags DeepSeek-V3's gate and up of 4096 tokens; on a CPU a square.
+std::vector<Sizes> sizes_of(const Options& options, const Target& target) {
+  if (!options.m.empty()) return {{options.m.front(), options.n.front(), options.k.front(), ""}};
+  if (options.models.empty()) {
+    return target.kind == DeviceKind::cpu ? std::vector<Sizes>{{1024, 1024, 1024, ""}}
+                                          : std::vector<Sizes>{{4096, 4096, 7168, ""}};
+  }
+  std::vector<Sizes> out;
+  const Library library(published_data());
+  for (const std::string& id : options.models)
+    out.push_back(largest_of(library.model(id), tokens_of(options, target)));
   return out;
 }
 
@@ -45,14 +74,17 @@ struct Victim {
 
 class Victims {
  public:
-  Victims(const Options& options, const Target& target)
-      : options_(options), target_(target), sizes_(sizes_of(options, target)) {
+  Victims(const Options& options, const Target& target) : options_(options), target_(target) {
+    const std::vector<Sizes> all = sizes_of(options, target);
     for (const DType dtype : {DType::bf16, DType::fp8, DType::fp32}) {
       if (dtype == DType::fp32 && target.kind == DeviceKind::gpu && options.dtypes.empty())
         continue;
-      if (wanted(to_string(dtype))) add_gemm(dtype);
+      if (!wanted(to_string(dtype))) continue;
+      for (const Sizes& sizes : all) add_gemm(dtype, sizes);
     }
-    if (wanted("bf16")) add_cast();
+    for (const std::string& id : options.models) add_experts(id);
+    if (wanted("bf16"))
+      for (const Sizes& sizes : all) add_cast(sizes);
     if (wanted("fp64")) add_copy();
   }
 
@@ -65,17 +97,19 @@ class Victims {
            std::ranges::find(options_.dtypes, dtype) != options_.dtypes.end();
   }
 
-  // By every backend of a GPU; on a CPU by the first one that can.
-  void add_gemm(DType dtype) {
-    GemmProblem problem = {.m = sizes_.m, .n = sizes_.n, .k = sizes_.k, .dtype = dtype};
+  // By every backend of a GPU; on a CPU by the first one that can, with --versus by all.
+  void add_gemm(DType dtype, const Sizes& sizes) {
+    GemmProblem problem = {.m = sizes.m, .n = sizes.n, .k = sizes.k, .dtype = dtype};
     if (dtype == DType::fp8) problem.scaling = Scaling::block128;
     for (const GemmBackend& backend : gemm_backends()) {
       if (backend.device != target_.kind) continue;
+      if (backend.on_request && !asked_for(options_, backend.name)) continue;
       if (const std::string why = backend.why_not(problem); !why.empty()) {
         if (!options_.dtypes.empty()) left_out.push_back(why);
         continue;
       }
       Victim one{gemm_case(problem, backend), {}};
+      if (!sizes.in_step.empty()) one.all.notes["in_step"] = sizes.in_step;
       GemmProblem on_some = problem;
       on_some.sms = 1;
       if (backend.why_not(on_some).empty() && target_.kind == DeviceKind::gpu) {
@@ -86,13 +120,56 @@ class Victims {
         };
       }
       add(std::move(one));
-      if (target_.kind == DeviceKind::cpu) return;
+      if (target_.kind == DeviceKind::cpu && options_.versus.empty()) return;
     }
   }
 
-  void add_cast() {
+  // The local experts' forward GEMM of most FLOPs, in one launch, in each element type.
+  void add_experts(const std::string& model) {
+    Options of_model = options_;
+    of_model.models = {model};
+    std::map<DType, ExpertGemm> largest;
+    for (const ExpertGemm& one : expert_gemms(of_model, tokens_of(options_, target_))) {
+      const auto flops = [](const ExpertGemm& of) {
+        return gemm_flops(of.problem.all.m, of.problem.all.n, of.problem.all.k);
+      };
+      const auto [at, is_new] = largest.try_emplace(one.problem.all.dtype, one);
+      // Forward GEMMs come before those of their gradients, which have as many FLOPs.
+      if (!is_new && flops(one) > flops(at->second)) at->second = one;
+    }
+    for (const auto& [dtype, one] : largest) add_grouped(one);
+  }
+
+  void add_grouped(const ExpertGemm& gemm) {
+    if (target_.kind == DeviceKind::cpu) {
+      const std::string why = fmt::format("{}: grouped GEMMs run on GPUs only", gemm.in_step);
+      if (left_out.empty() || left_out.back() != why) left_out.push_back(why);
+      return;
+    }
+    for (const GroupedGemmBackend& backend : grouped_gemm_backends()) {
+      if (backend.on_request && !asked_for(options_, backend.name)) continue;
+      if (const std::string why = backend.why_not(gemm.problem); !why.empty()) {
+        if (!options_.dtypes.empty()) left_out.push_back(why);
+        continue;
+      }
+      Victim one{grouped_case(gemm.problem, Skew::balanced, backend), {}};
+      one.all.notes["in_step"] = gemm.in_step;
+      GroupedGemmProblem on_some = gemm.problem;
+      on_some.all.sms = 1;
+      if (backend.why_not(on_some).empty()) {
+        one.for_sms = [problem = gemm.problem, make = backend.make](int sms) {
+          GroupedGemmProblem rest = problem;
+          rest.all.sms = sms;
+          return [rest, make](const OperandOptions& operands) { return make(rest, operands); };
+        };
+      }
+      add(std::move(one));
+    }
+  }
+
+  void add_cast(const Sizes& sizes) {
     const StepProblem problem{
-        .kernel = StepKernel::cast_fp8, .dtype = DType::bf16, .rows = sizes_.m, .cols = sizes_.k};
+        .kernel = StepKernel::cast_fp8, .dtype = DType::bf16, .rows = sizes.m, .cols = sizes.k};
     for (const StepBackend& backend : step_backends()) {
       if (backend.device == target_.kind && backend.why_not(problem).empty())
         add({step_case(problem, backend), {}});
@@ -100,7 +177,7 @@ class Victims {
   }
 
   void add_copy() {
-    const MemoryProblem problem{.array_bytes = sizes_.copy_bytes};
+    const MemoryProblem problem{.array_bytes = (target_.kind == DeviceKind::cpu ? 64 : 512) * kMiB};
     for (const MemoryBackend& backend : memory_backends()) {
       if (backend.name != "cuda" && backend.name != "openmp") continue;
       if (backend.device != target_.kind || !backend.why_not(problem).empty()) continue;
@@ -117,13 +194,14 @@ class Victims {
   }
 
   void add(Victim one) {
+    if (!names_.insert(one.all.name).second) return;  // two models have it
     if (target_.kind == DeviceKind::cpu) one.for_sms = [make = one.all.make](int) { return make; };
     found.push_back(std::move(one));
   }
 
   const Options& options_;
   const Target& target_;
-  Sizes sizes_;
+  std::set<std::string> names_;
 };
 
 // The most telling ones first: DeepSeek's 20 of 132, then both ends. On a CPU up to half.
@@ -149,6 +227,7 @@ std::vector<CoRunnerKind> kinds_asked_for(const Options& options) {
 }  // namespace
 
 CaseList overlap_cases(const Options& options, const Target& target) {
+  require_versus(options);
   Victims victims(options, target);
   CaseList list;
   list.left_out = victims.left_out;

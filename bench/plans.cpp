@@ -16,6 +16,14 @@
 namespace trainmeter {
 namespace {
 
+// "gemm/fp32//m:64/n:64/k:64": all that two backends' cases have in common.
+std::string without_backend(const Case& one) {
+  std::string name = one.name;
+  const std::size_t found = name.find("/" + one.backend + "/");
+  if (found != std::string::npos) name.erase(found + 1, one.backend.size());
+  return name;
+}
+
 std::vector<Plan> with_backend(const std::vector<Case>& cases, Program program,
                                const std::string& backend) {
   std::vector<Plan> plans;
@@ -26,7 +34,8 @@ std::vector<Plan> with_backend(const std::vector<Case>& cases, Program program,
     for (const Case& other : cases) {
       if (other.backend == backend && other.operation == one.operation &&
           other.dtype == one.dtype && other.layout == one.layout && other.scaling == one.scaling &&
-          other.shape == one.shape && other.notes == one.notes) {
+          other.shape == one.shape && other.notes == one.notes &&
+          without_backend(other) == without_backend(one)) {
         plans.push_back({.main = one, .versus = other});
       }
     }

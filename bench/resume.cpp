@@ -57,17 +57,32 @@ void require_same(const Record& record, const std::vector<Header>& allowed) {
   }
 }
 
+namespace {
+
+// The operation alone first.
+std::vector<RowKey> rows_of_overlap(const Case& one) {
+  Measurement alone;
+  alone.name = one.name;
+  alone.operation = one.operation;
+  const CoRunnerProblem& co = one.overlap->beside;
+  const OverlapRows all = overlap_rows(alone, std::string(to_string(co.kind)), co.sms, false);
+  std::vector<RowKey> rows;
+  for (const Measurement* m :
+       {&all.alone, &all.held, &all.together, &all.co_alone, &all.co_together})
+    rows.push_back({m->name, m->paired_with, m->beside, m->ranks});
+  return rows;
+}
+
+}  // namespace
+
 std::vector<RowKey> rows_of(const Plan& plan, std::int64_t ranks) {
   if (plan.main.overlap) {
-    Measurement alone;
-    alone.name = plan.main.name;
-    alone.operation = plan.main.operation;
-    const CoRunnerProblem& co = plan.main.overlap->beside;
-    const OverlapRows all = overlap_rows(alone, std::string(to_string(co.kind)), co.sms, false);
-    std::vector<RowKey> rows;
-    for (const Measurement* m :
-         {&all.alone, &all.held, &all.together, &all.co_alone, &all.co_together})
-      rows.push_back({m->name, m->paired_with, m->beside, m->ranks});
+    std::vector<RowKey> rows = rows_of_overlap(plan.main);
+    if (!plan.versus) return rows;
+    const std::vector<RowKey> others = rows_of_overlap(*plan.versus);
+    rows.front().paired_with = plan.versus->name;
+    rows.insert(rows.end(), others.begin(), others.end());
+    rows[others.size()].paired_with = plan.main.name;
     return rows;
   }
   std::vector<RowKey> rows = {{.name = plan.main.name,

@@ -3,11 +3,12 @@
 // One case beside a co-runner: on all SMs alone; on those that are left while the co-runner holds
 // the others idle; on the same while it works; the co-runner alone; and, where the case could be
 // told of the SMs that are left but often isn't, with the grid for all of them. Sample by sample in
-// turn.
+// turn; with --versus all of it for both cases.
 #include "bench/exit_code.hpp"
 #include "bench/overlap.hpp"
 #include "bench/runner.hpp"
 #include "record/error.hpp"
+#include "record/median_estimate.hpp"
 #include "record/names.hpp"
 #include "record/overlap.hpp"
 
@@ -15,6 +16,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
+#include <memory>
 #include <thread>
 #include <utility>
 
@@ -30,6 +33,49 @@ constexpr double kLeastOfCpu = 5e-3;
 std::unique_ptr<CoRunner> make_co_runner(DeviceKind kind, const CoRunnerProblem& problem) {
   return kind == DeviceKind::gpu ? make_gpu_co_runner(problem) : make_cpu_co_runner(problem);
 }
+
+// One of the cases beside the co-runner: what is prepared for it, its arms and their rows.
+struct Side {
+  Side(const Case& one, const Measurement& row, bool may_crowd)
+      : of(&one),
+        rows(overlap_rows(row, std::string(to_string(one.overlap->beside.kind)),
+                          one.overlap->beside.sms, one.overlap->make_rest && may_crowd)) {}
+
+  Operation& left() { return share ? *share : *whole; }
+  Arm& together() { return arms[2]; }
+
+  // Each row that isn't checked by itself has the check of one with the same result.
+  void checks_for_all() {
+    for (const auto& [from, to] :
+         {std::pair{&rows.together, &rows.held}, std::pair{&rows.co_together, &rows.co_alone},
+          std::pair{&rows.alone, rows.crowded ? &*rows.crowded : nullptr}}) {
+      if (to == nullptr) continue;
+      to->verified = from->verified;
+      to->error = from->error;
+      to->error_bound = from->error_bound;
+      to->check = from->check;
+    }
+  }
+
+  // On a CPU, of so many threads; 0 on a GPU.
+  void add_arms(int all, int rest) {
+    arms.emplace_back(whole.get(), Beside::nothing, all);
+    arms.emplace_back(&left(), Beside::idle, rest);
+    arms.emplace_back(&left(), Beside::traffic, rest);
+    arms.emplace_back(nullptr, Beside::traffic, 0);
+    if (rows.crowded) arms.emplace_back(whole.get(), Beside::traffic, 0);
+  }
+  std::vector<Measurement*> measured() {  // in the arms' order
+    std::vector<Measurement*> out = {&rows.alone, &rows.held, &rows.together, &rows.co_alone};
+    if (rows.crowded) out.push_back(&*rows.crowded);
+    return out;
+  }
+
+  const Case* of;
+  OverlapRows rows;
+  std::unique_ptr<Operation> whole, share;
+  std::deque<Arm> arms;
+};
 
 }  // namespace
 
@@ -79,16 +125,16 @@ std::vector<double> OverlapTimer::take(Rotation& rotation, std::int64_t samples,
 }
 
 Outcome Runner::run_beside(const Plan& plan) {
-  const Case& main = plan.main;
-  const Overlap& overlap = *main.overlap;
+  const CoRunnerProblem& problem = plan.main.overlap->beside;
   const bool cpu = target_.kind == DeviceKind::cpu;
   const int all = static_cast<int>(target_.device.sms);
-  const int rest = all - overlap.beside.sms;
+  const int rest = all - problem.sms;
   const CpuInfo cpu_facts = cpu ? cpu_info() : CpuInfo{};
+  const auto use = [&](int threads) {
+    if (cpu) pin_threads(cpu_facts, threads);
+  };
   Outcome outcome;
-  OverlapRows rows = overlap_rows(row_of(main), std::string(to_string(overlap.beside.kind)),
-                                  overlap.beside.sms, overlap.make_rest && !cpu);
-  const auto finished = [&](int code, std::vector<Measurement*> which) {
+  const auto finished = [&](int code, const std::vector<Measurement*>& which) {
     for (Measurement* row : which) {
       row->at = utc_now();
       outcome.rows.push_back(std::move(*row));
@@ -96,93 +142,100 @@ Outcome Runner::run_beside(const Plan& plan) {
     outcome.code = code;
     return std::move(outcome);
   };
+  std::deque<Side> sides;
+  sides.emplace_back(plan.main, row_of(plan.main), !cpu);
+  if (plan.versus) {
+    sides.emplace_back(*plan.versus, row_of(*plan.versus), !cpu);
+    sides[0].rows.alone.paired_with = plan.versus->name;
+    sides[1].rows.alone.paired_with = plan.main.name;
+  }
 
-  std::unique_ptr<Operation> whole, share;
   std::unique_ptr<CoRunner> co_runner;
-  const auto use = [&](int threads) {
-    if (cpu) pin_threads(cpu_facts, threads);
-  };
   try {
-    const OperandOptions operands = main.operands.value_or(operands_);
-    use(all);
-    whole = main.make(operands);
-    use(rest);
-    if (overlap.make_rest) share = overlap.make_rest(operands);
-    co_runner = make_co_runner(target_.kind, overlap.beside);
+    for (Side& side : sides) {
+      const OperandOptions operands = side.of->operands.value_or(operands_);
+      use(all);
+      side.whole = side.of->make(operands);
+      use(rest);
+      if (side.of->overlap->make_rest) side.share = side.of->overlap->make_rest(operands);
+    }
+    co_runner = make_co_runner(target_.kind, problem);
   } catch (...) {
     const Failure failure = failure_in_flight();
     use(all);
     if (failure.code != kUnavailable) throw;
-    rows.alone.failure = failure.text;
-    return finished(kUnavailable, {&rows.alone});
+    std::vector<Measurement*> failed;
+    for (Side& side : sides) {
+      side.rows.alone.failure = failure.text;
+      failed.push_back(&side.rows.alone);
+    }
+    return finished(kUnavailable, failed);
   }
-  Operation& left = share ? *share : *whole;
-  Arm alone(whole.get(), Beside::nothing, cpu ? all : 0);
-  Arm held(&left, Beside::idle, cpu ? rest : 0);
-  Arm together(&left, Beside::traffic, cpu ? rest : 0);
-  Arm co_alone(nullptr, Beside::traffic, 0);
-  Arm crowded(whole.get(), Beside::traffic, 0);
 
   // The result beside the traffic, and the traffic beside it.
-  use(all);
-  note_check(whole->verify(), true, rows.alone);
-  use(rest);
-  Rotation first(left);
-  timer_->take(first, 1, 1);  // a kernel that is loaded beside a co-runner may wait for its end
-  co_runner->start(true, kCheckingLimit);
-  try {
-    note_check(left.verify(), true, rows.together);
-  } catch (...) {
-    (void)co_runner->stop();
-    throw;
-  }
-  (void)co_runner->stop();
-  note_check(co_runner->check(), true, rows.co_together);
   std::vector<Measurement*> wrong;
-  for (Measurement* row : {&rows.alone, &rows.together, &rows.co_together})
-    if (!row->verified) wrong.push_back(row);
+  for (Side& side : sides) {
+    use(all);
+    note_check(side.whole->verify(), true, side.rows.alone);
+    use(rest);
+    Rotation first(side.left());
+    timer_->take(first, 1, 1);  // a kernel that is loaded beside a co-runner may wait for its end
+    co_runner->start(true, kCheckingLimit);
+    try {
+      note_check(side.left().verify(), true, side.rows.together);
+    } catch (...) {
+      (void)co_runner->stop();
+      throw;
+    }
+    (void)co_runner->stop();
+    note_check(co_runner->check(), true, side.rows.co_together);
+    side.checks_for_all();
+    for (Measurement* row : {&side.rows.alone, &side.rows.together, &side.rows.co_together})
+      if (!row->verified) wrong.push_back(row);
+  }
   if (!wrong.empty()) {
     use(all);
     return finished(kCheckFailed, wrong);
   }
-  for (const auto& [from, to] :
-       {std::pair{&rows.together, &rows.held}, std::pair{&rows.co_together, &rows.co_alone},
-        std::pair{&rows.alone, rows.crowded ? &*rows.crowded : nullptr}}) {
-    if (to == nullptr) continue;
-    to->verified = true;
-    to->error = from->error;
-    to->error_bound = from->error_bound;
-    to->check = from->check;
-  }
 
-  std::vector<Operation*> arms = {&alone, &held, &together, &co_alone};
-  std::vector<Measurement*> measured = {&rows.alone, &rows.held, &rows.together, &rows.co_alone};
-  if (rows.crowded) {
-    arms.push_back(&crowded);
-    measured.push_back(&*rows.crowded);
+  std::vector<Operation*> arms;
+  std::vector<Measurement*> measured;
+  for (Side& side : sides) {
+    side.add_arms(cpu ? all : 0, cpu ? rest : 0);
+    for (Arm& arm : side.arms) arms.push_back(&arm);
+    const std::vector<Measurement*> rows = side.measured();
+    measured.insert(measured.end(), rows.begin(), rows.end());
   }
   OverlapTimer timer(*timer_, *co_runner, cpu_facts, cpu ? kLeastOfCpu : kLeastOfGpu);
-  const bool done = sample(arms, timer, rules_of(plan), nullptr, measured, outcome);
+  Rules rules = rules_of(plan);
+  if (plan.versus)  // as many as an interval of their ratio wants
+    rules.min_samples = std::max(rules.min_samples, std::int64_t{kLeastSamplesForInterval});
+  const bool done = sample(arms, timer, rules, nullptr, measured, outcome);
   use(all);
   if (!done) {
     outcome.interrupted = true;
     return outcome;
   }
-  // Of the co-runner beside it, the last ones: what came before them was warm-up.
-  const std::vector<double>& beside_s = timer.co_runner_s(together);
-  const auto count = static_cast<std::ptrdiff_t>(rows.together.time_s.size());
-  rows.co_together.time_s.assign(beside_s.end() - count, beside_s.end());
-  rows.co_together.stopped = rows.together.stopped;
-  for (Measurement* row : {&rows.co_alone, &rows.co_together}) {
-    row->bytes = co_runner->bytes_of_run();
-    row->runs_per_sample = 1;  // the mean over the time that it was looked at
+  std::vector<Measurement*> rows;
+  for (Side& side : sides) {
+    // Of the co-runner beside it, the last ones: what came before them was warm-up.
+    const std::vector<double>& beside_s = timer.co_runner_s(side.together());
+    OverlapRows& of = side.rows;
+    const auto count = static_cast<std::ptrdiff_t>(of.together.time_s.size());
+    of.co_together.time_s.assign(beside_s.end() - count, beside_s.end());
+    of.co_together.stopped = of.together.stopped;
+    for (Measurement* row : {&of.co_alone, &of.co_together}) {
+      row->bytes = co_runner->bytes_of_run();
+      row->runs_per_sample = 1;  // the mean over the time that it was looked at
+    }
+    for (Measurement* row : side.measured()) rows.push_back(row);
+    rows.push_back(&of.co_together);
   }
-  measured.push_back(&rows.co_together);
-  for (Measurement* row : measured) {  // whose energy it was can't be told
+  for (Measurement* row : rows) {  // whose energy it was can't be told
     row->energy_j.reset();
     row->stretches.clear();
   }
-  return finished(kFine, measured);
+  return finished(kFine, rows);
 }
 
 }  // namespace trainmeter

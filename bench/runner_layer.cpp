@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // One layer: checked as a whole, its parts prepared on one stream, each verified by itself, then
-// all measured together.
+// all measured together. Or two ways to compose it, whose wholes take turns.
 #include "bench/exit_code.hpp"
+#include "bench/layer_in_turn.hpp"
 #include "bench/layer_measure.hpp"
 #include "bench/layer_rows.hpp"
 #include "bench/layer_ways.hpp"
@@ -17,6 +18,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -44,6 +48,49 @@ void take_check(const Check& check, Measurement& layer) {
   layer.error_bound = check.bound;
 }
 
+// False where it is wrong, as `whole` then says.
+bool right_as_a_whole(const Case& layer, Measurement& whole) {
+  whole.verified = true;
+  whole.check = "each part by itself";
+  try {
+    const Check check = layer.check_whole();
+    if (!check.ok) {
+      note_check(check, true, whole);
+      return false;
+    }
+    take_check(check, whole);
+    whole.check += ", and " + check.how;
+  } catch (const Unavailable& error) {
+    whole.notes["whole_unchecked"] = error.what();
+  }
+  return true;
+}
+
+std::unique_ptr<SequenceTimer> sequence_timer(DeviceKind kind) {
+  return kind == DeviceKind::gpu ? make_gpu_sequence_timer()
+                                 : make_cpu_sequence_timer(steady_clock());
+}
+
+// A part of one layer or of both, with the way that was used.
+struct Part {
+  std::unique_ptr<Operation> operation;
+  Measurement row;
+  std::optional<Rotation> rotation;
+};
+
+// "onednn 10 openblas 2": how many of the layer's GEMMs each backend does.
+std::string gemms_by(const std::vector<const Part*>& steps) {
+  std::map<std::string, int> count;
+  for (const Part* step : steps) {
+    if (step->row.operation == "gemm" || step->row.operation == "grouped_gemm")
+      ++count[step->row.backend];
+  }
+  std::string out;
+  for (const auto& [backend, times] : count)
+    out += fmt::format("{}{} {}", out.empty() ? "" : " ", backend, times);
+  return out;
+}
+
 }  // namespace
 
 Outcome Runner::run_layer(const Plan& plan) {
@@ -55,19 +102,9 @@ Outcome Runner::run_layer(const Plan& plan) {
   std::vector<std::unique_ptr<Operation>> operations;
   std::vector<Measurement> parts;
   Measurement whole = row_of(layer);
-  whole.verified = true;
-  whole.check = "each part by itself";
-  try {
-    const Check check = layer.check_whole();
-    if (!check.ok) {
-      note_check(check, true, whole);
-      outcome.rows = {whole};
-      return finished(kCheckFailed);
-    }
-    take_check(check, whole);
-    whole.check += ", and " + check.how;
-  } catch (const Unavailable& error) {
-    whole.notes["whole_unchecked"] = error.what();
+  if (!right_as_a_whole(layer, whole)) {
+    outcome.rows = {whole};
+    return finished(kCheckFailed);
   }
   try {
     std::optional<OneStream> one;
@@ -99,8 +136,7 @@ Outcome Runner::run_layer(const Plan& plan) {
   std::this_thread::sleep_for(std::chrono::duration<double>(rules_.rest_s));
   std::vector<Operation*> measured;
   for (const auto& operation : operations) measured.push_back(operation.get());
-  const auto timer = target_.kind == DeviceKind::gpu ? make_gpu_sequence_timer()
-                                                     : make_cpu_sequence_timer(steady_clock());
+  const auto timer = sequence_timer(target_.kind);
   Monitor monitor(*telemetry_, kTelemetryPeriod);
   LayerSamples samples =
       measure_layer(measured, layer.order, *timer, rules_of(plan), stop_, around_);
@@ -136,6 +172,84 @@ Outcome Runner::run_layer(const Plan& plan) {
   add(std::move(whole), std::move(samples.whole_s), samples.in_layer);
   note_ratios(outcome.rows);
   outcome.shown = outcome.rows.size() - 1;
+  return finished(kFine);
+}
+
+Outcome Runner::run_layers(const Plan& plan) {
+  const std::vector<const Case*> layers = {&plan.main, &*plan.versus};
+  Outcome outcome;
+  for (const Case* layer : layers) outcome.rows.push_back(row_of(*layer));
+  outcome.rows[0].paired_with = plan.versus->name;
+  outcome.rows[1].paired_with = plan.main.name;
+  const auto finished = [&](int code) { return ended(std::move(outcome), code); };
+  const auto interrupted = [&] { return ended_by_interrupt(std::move(outcome)); };
+
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (stop_()) return interrupted();
+    if (right_as_a_whole(*layers[i], outcome.rows[i])) continue;
+    outcome.rows = {outcome.rows[i]};  // the other one wasn't measured
+    return finished(kCheckFailed);
+  }
+  std::map<std::string, Part> parts;  // by the name of the preferred way
+  try {
+    std::optional<OneStream> one;
+    if (target_.kind == DeviceKind::gpu) one.emplace();
+    for (const Case* layer : layers) {
+      for (const std::vector<Case>& ways : layer->parts) {
+        if (stop_()) return interrupted();
+        Part& part = parts[ways.front().name];
+        if (part.operation) continue;
+        const Case* used = nullptr;
+        part.operation = make_first(ways, operands_, used);
+        part.row = row_of(*used);
+        part.rotation.emplace(*part.operation);
+      }
+    }
+  } catch (const Unavailable& error) {
+    for (Measurement& row : outcome.rows) {
+      row.verified = false;
+      row.failure = error.what();
+    }
+    return finished(kUnavailable);
+  }
+  std::vector<Measurement> wrong;
+  for (auto& [name, part] : parts) {
+    if (stop_()) return interrupted();
+    const Check check = part.operation->verify();
+    note_check(check, true, part.row);
+    if (!check.ok) wrong.push_back(part.row);
+  }
+  if (!wrong.empty()) {
+    outcome.rows = std::move(wrong);
+    return finished(kCheckFailed);
+  }
+
+  std::vector<std::unique_ptr<WholeLayer>> wholes;
+  std::vector<Operation*> measured;
+  std::vector<Measurement*> rows;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    std::vector<const Part*> in_order;
+    std::vector<Rotation*> steps;
+    for (const std::size_t place : layers[i]->order) {
+      Part& part = parts.at(layers[i]->parts[place].front().name);
+      in_order.push_back(&part);
+      steps.push_back(&*part.rotation);
+      take_check({.ok = true, .error = part.row.error, .bound = part.row.error_bound},
+                 outcome.rows[i]);
+    }
+    outcome.rows[i].notes["gemms_by"] = gemms_by(in_order);
+    wholes.push_back(std::make_unique<WholeLayer>(std::move(steps)));
+    measured.push_back(wholes.back().get());
+    rows.push_back(&outcome.rows[i]);
+  }
+  const auto timer = sequence_timer(target_.kind);
+  WholeTimer whole_timer(*timer, timer_->resolution_s());
+  if (!sample(measured, whole_timer, rules_of(plan), nullptr, rows, outcome)) return interrupted();
+  for (Measurement& row : outcome.rows) {  // whose energy it was can't be told
+    row.energy_j.reset();
+    row.energy_steps = 0;
+    row.stretches.clear();
+  }
   return finished(kFine);
 }
 

@@ -66,7 +66,7 @@ std::unique_ptr<Sentinel> make_sentinel(const Target& target) {
                          .n = edge,
                          .k = edge,
                          .dtype = gpu ? DType::bf16 : DType::fp32,
-                         .layout = Layout::nt};
+                         .layout = GemmLayout::nt};
   const MemoryProblem copy{.kernel = MemoryKernel::copy,
                            .dtype = DType::fp64,
                            .array_bytes = gpu ? kGpuBytes : kCpuBytes};

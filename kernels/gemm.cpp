@@ -7,13 +7,13 @@
 
 namespace trainmeter {
 
-std::string_view to_string(Layout layout) {
+std::string_view to_string(GemmLayout layout) {
   switch (layout) {
-    case Layout::nn:
+    case GemmLayout::nn:
       return "nn";
-    case Layout::nt:
+    case GemmLayout::nt:
       return "nt";
-    case Layout::tn:
+    case GemmLayout::tn:
       return "tn";
   }
   throw std::invalid_argument("no such layout");

@@ -17,8 +17,8 @@ namespace trainmeter {
 
 // How the operands lie in memory, row-major. nn: A is m x k, B is k x n. nt (fprop, y = x W^T): B
 // is stored n x k. tn (wgrad): A is stored k x m, B is k x n.
-enum class Layout { nn, nt, tn };
-std::string_view to_string(Layout layout);
+enum class GemmLayout { nn, nt, tn };
+std::string_view to_string(GemmLayout layout);
 
 // What fp8's operands are multiplied by: a scale for a whole tensor; or, as DeepSeek-V3 trained,
 // one for each 1 x 128 of A along k, and of B for each 128 x 128, or, where C is added to, each 1 x
@@ -31,7 +31,7 @@ struct GemmProblem {
   std::int64_t n = 0;
   std::int64_t k = 0;
   DType dtype = DType::fp32;  // of A and B; accumulation is fp32 (fp64 for fp64, int32 for int8)
-  Layout layout = Layout::nt;
+  GemmLayout layout = GemmLayout::nt;
   std::int64_t groups = 1;  // independent products of this shape, operand after operand in memory
   Scaling scaling = Scaling::none;
   bool accumulate = false;  // C += A B in fp32, as weight gradients are

@@ -139,13 +139,14 @@ std::string why_not(const GroupedGemmProblem& problem) {
   const auto tokens = std::accumulate(problem.sizes.begin(), problem.sizes.end(), std::int64_t{0});
   if (tokens == 0 || tokens != (all.accumulate ? all.k : all.m))
     return "cuBLASLt: the groups' sizes add up to all tokens";
-  if (all.accumulate && all.layout != (all.dtype == DType::fp8 ? Layout::nt : Layout::tn))
+  if (all.accumulate && all.layout != (all.dtype == DType::fp8 ? GemmLayout::nt : GemmLayout::tn))
     return "cuBLASLt: groups of k are tn in bf16, nt in fp8";
-  if (!all.accumulate && all.layout == Layout::tn) return "cuBLASLt: groups of rows are nt or nn";
+  if (!all.accumulate && all.layout == GemmLayout::tn)
+    return "cuBLASLt: groups of rows are nt or nn";
   // Groups begin at multiples of these.
   const std::int64_t vector = kAlignment / size_of(all.dtype);
   for (const auto& [name, size] :
-       {std::pair{"m", all.layout == Layout::tn ? all.m : vector}, std::pair{"n", all.n},
+       {std::pair{"m", all.layout == GemmLayout::tn ? all.m : vector}, std::pair{"n", all.n},
         std::pair{"k", all.accumulate ? vector : all.k}}) {
     if (size % vector != 0)
       return std::string("cuBLASLt: groups begin at multiples of 16 bytes: ") + name +

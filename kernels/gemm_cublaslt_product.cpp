@@ -67,7 +67,7 @@ std::string why_not(const GemmProblem& p) {
   }
   const bool scaled = p.scaling != Scaling::none;
   if (scaled != (p.dtype == DType::fp8)) return "cuBLASLt: fp8 has scales, and nothing else does";
-  if (scaled && p.layout != Layout::nt) return "cuBLASLt: fp8 operands lie along k: layout nt";
+  if (scaled && p.layout != GemmLayout::nt) return "cuBLASLt: fp8 operands lie along k: layout nt";
   if (scaled && p.groups != 1) return "cuBLASLt: no batches of fp8 here";
   if (p.accumulate && p.dtype != DType::fp8 && p.dtype != DType::bf16)
     return "cuBLASLt: adds to C in fp32 from bf16 and fp8 here";
@@ -149,8 +149,8 @@ void Product::describe() {
   check(cublasLtMatmulDescCreate(&descriptor, types.compute, types.scale),
         "cublasLtMatmulDescCreate");
   descriptor_.reset(descriptor);
-  const cublasOperation_t first = p.layout == Layout::nt ? CUBLAS_OP_T : CUBLAS_OP_N;
-  const cublasOperation_t second = p.layout == Layout::tn ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t first = p.layout == GemmLayout::nt ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t second = p.layout == GemmLayout::tn ? CUBLAS_OP_T : CUBLAS_OP_N;
   set(CUBLASLT_MATMUL_DESC_TRANSA, first, "TRANSA");
   set(CUBLASLT_MATMUL_DESC_TRANSB, second, "TRANSB");
   // Else it chooses, and sizes a persistent grid, for SMs that aren't there.
@@ -161,10 +161,10 @@ void Product::describe() {
     set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, scale_mode_of(scale_block_of_a(p)), "B_SCALE_MODE");
   }
   // Stored row-major r x c is column-major c x r.
-  b_layout_ = p.layout == Layout::nt ? matrix_layout(types.element, p.k, p.n, p.groups)
-                                     : matrix_layout(types.element, p.n, p.k, p.groups);
-  a_layout_ = p.layout == Layout::tn ? matrix_layout(types.element, p.m, p.k, p.groups)
-                                     : matrix_layout(types.element, p.k, p.m, p.groups);
+  b_layout_ = p.layout == GemmLayout::nt ? matrix_layout(types.element, p.k, p.n, p.groups)
+                                         : matrix_layout(types.element, p.n, p.k, p.groups);
+  a_layout_ = p.layout == GemmLayout::tn ? matrix_layout(types.element, p.m, p.k, p.groups)
+                                         : matrix_layout(types.element, p.k, p.m, p.groups);
   c_layout_ = matrix_layout(has_fp32_output(p) ? CUDA_R_32F : types.output, p.n, p.m, p.groups);
 }
 

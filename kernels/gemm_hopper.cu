@@ -39,7 +39,7 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
   template <class F>
   void with_config(std::size_t tile, F f) const {
     problem().fp32_out     ? with_layout<kFp32OutTileShapes, Output::fp32>(tile, f)
-    : problem().accumulate ? with_tile<kTileShapes, Layout::tn, Output::added>(tile, f)
+    : problem().accumulate ? with_tile<kTileShapes, GemmLayout::tn, Output::added>(tile, f)
                            : with_layout<kTileShapes, Output::bf16>(tile, f);
   }
 
@@ -57,20 +57,20 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
   template <const auto& kFamily, Output kOutput, class F>
   void with_layout(std::size_t tile, F f) const {
     switch (problem().layout) {
-      case Layout::nt:
+      case GemmLayout::nt:
         if constexpr (kOutput == Output::bf16) {
-          return with_tile<kTileShapesAlongK, Layout::nt, kOutput>(tile, f);
+          return with_tile<kTileShapesAlongK, GemmLayout::nt, kOutput>(tile, f);
         } else {
-          return with_tile<kFamily, Layout::nt, kOutput>(tile, f);
+          return with_tile<kFamily, GemmLayout::nt, kOutput>(tile, f);
         }
-      case Layout::nn:
-        return with_tile<kFamily, Layout::nn, kOutput>(tile, f);
-      case Layout::tn:
-        return with_tile<kFamily, Layout::tn, kOutput>(tile, f);
+      case GemmLayout::nn:
+        return with_tile<kFamily, GemmLayout::nn, kOutput>(tile, f);
+      case GemmLayout::tn:
+        return with_tile<kFamily, GemmLayout::tn, kOutput>(tile, f);
     }
   }
 
-  template <const auto& kFamily, Layout kLayout, Output kOutput, std::size_t kTile = 0, class F>
+  template <const auto& kFamily, GemmLayout kLayout, Output kOutput, std::size_t kTile = 0, class F>
   void with_tile(std::size_t tile, F f) const {
     constexpr TileShape t = kFamily[kTile];
     if constexpr (kTile + 1 < kFamily.size()) {

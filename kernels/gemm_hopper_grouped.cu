@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(Config::kThreads, 1) gemm_hopper_fp8_grouped(F
 
 // A cluster's tiles lie beside each other and share A: one below would often lie behind the group's
 // last row.
-template <Layout kLayout, Output kOutput>
+template <GemmLayout kLayout, Output kOutput>
 using GroupedBf16 =
     GemmConfig<128, 256, 2, 3, kLayout, kOutput, kOutput == Output::added ? Shared::b : Shared::a>;
 template <bool kAdds>
@@ -82,10 +82,10 @@ class HopperGroupedGemm final : public DeviceGroupedGemm {
       return all.accumulate ? f.template operator()<GroupedFp8<true>>()
                             : f.template operator()<GroupedFp8<false>>();
     }
-    if (all.accumulate) return f.template operator()<GroupedBf16<Layout::tn, Output::added>>();
-    if (all.layout == Layout::nn)
-      return f.template operator()<GroupedBf16<Layout::nn, Output::bf16>>();
-    f.template operator()<GroupedBf16<Layout::nt, Output::bf16>>();
+    if (all.accumulate) return f.template operator()<GroupedBf16<GemmLayout::tn, Output::added>>();
+    if (all.layout == GemmLayout::nn)
+      return f.template operator()<GroupedBf16<GemmLayout::nn, Output::bf16>>();
+    f.template operator()<GroupedBf16<GemmLayout::nt, Output::bf16>>();
   }
 
   template <class Config>

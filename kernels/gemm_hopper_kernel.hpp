@@ -16,12 +16,12 @@ constexpr int kBf16Lead = 2;  // steps
 // What becomes of the sums.
 enum class Output { bf16, fp32, added };
 
-template <int kRows, int kColumns, int kBlocks, int kStages, Layout kLayout,
+template <int kRows, int kColumns, int kBlocks, int kStages, GemmLayout kLayout,
           Output kOutput = Output::bf16,
           Shared kShared = kColumns % 128 == 0 ? Shared::b : Shared::a>
 struct GemmConfig : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
-                               kLayout == Layout::tn ? Major::mn : Major::k,
-                               kLayout == Layout::nt ? Major::k : Major::mn, 2,
+                               kLayout == GemmLayout::tn ? Major::mn : Major::k,
+                               kLayout == GemmLayout::nt ? Major::k : Major::mn, 2,
                                kOutput == Output::bf16 ? 2 : 4, 0, kBf16Lead> {
   static constexpr bool kAdds = kOutput == Output::added;
   static_assert(GemmConfig::kWaves == 1, "a consumer has registers for 64 rows");

@@ -29,7 +29,7 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
 
 std::span<const TileShape> tiles_of(const GemmProblem& p) {
   if (p.fp32_out) return kFp32OutTileShapes;
-  if (p.dtype != DType::fp8 && p.layout == Layout::nt) return kTileShapesAlongK;
+  if (p.dtype != DType::fp8 && p.layout == GemmLayout::nt) return kTileShapesAlongK;
   if (p.dtype != DType::fp8) return kTileShapes;
   return p.accumulate ? std::span<const TileShape>(kFp8TileShapesThatAdd) : kFp8TileShapes;
 }
@@ -72,12 +72,12 @@ std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
 std::string why_no_maps(const GemmProblem& p) {
   if (p.dtype == DType::fp8) {
     if (p.scaling != Scaling::block128) return "hopper: fp8 has scales of blocks (block128)";
-    if (p.layout != Layout::nt) return "hopper: fp8 operands lie along k: layout nt";
+    if (p.layout != GemmLayout::nt) return "hopper: fp8 operands lie along k: layout nt";
     if (p.groups != 1) return "hopper: fp8 has no batches";
     if (p.fp32_out) return "hopper: fp8's C is in bf16, or added to in fp32";
   } else if (p.dtype == DType::bf16) {
     if (p.scaling != Scaling::none) return "hopper: bf16 has no scales";
-    if (p.accumulate && p.layout != Layout::tn)
+    if (p.accumulate && p.layout != GemmLayout::tn)
       return "hopper: bf16 is added to weight gradients only: layout tn";
   } else {
     return "hopper: multiplies bf16 and fp8, not " + std::string(to_string(p.dtype));
@@ -93,10 +93,10 @@ std::string why_no_maps(const GemmProblem& p) {
            std::string(to_string(p.dtype)) + " and layout " + std::string(to_string(p.layout));
   };
   const std::int64_t of_operand = kRow / size_of(p.dtype);
-  if (p.layout == Layout::tn ? p.m % of_operand != 0 : p.k % of_operand != 0)
-    return why(p.layout == Layout::tn ? "m" : "k", of_operand);
+  if (p.layout == GemmLayout::tn ? p.m % of_operand != 0 : p.k % of_operand != 0)
+    return why(p.layout == GemmLayout::tn ? "m" : "k", of_operand);
   std::int64_t of_n = kRow / output_size_of(p);
-  if (p.layout != Layout::nt) of_n = std::max(of_n, of_operand);  // B's rows too
+  if (p.layout != GemmLayout::nt) of_n = std::max(of_n, of_operand);  // B's rows too
   return p.n % of_n != 0 ? why("n", of_n) : "";
 }
 
@@ -113,7 +113,7 @@ std::string why_no_groups(const GroupedGemmProblem& problem) {
   constexpr std::int64_t kAny = 16;
   (all.accumulate ? aligned.k : aligned.m) = kAny;
   if (std::string reason = why_no_maps(aligned); !reason.empty()) return reason;
-  if (all.dtype == DType::bf16 && !all.accumulate && all.layout == Layout::tn)
+  if (all.dtype == DType::bf16 && !all.accumulate && all.layout == GemmLayout::tn)
     return "hopper: groups of bf16 are nt or nn, or tn and added to";
   if (all.fp32_out) return "hopper: C of groups is in bf16, or added to in fp32";
   return all.groups == 1 ? "" : "hopper: groups have no batches";

@@ -70,11 +70,11 @@ __device__ __forceinline__ void copy_tile(std::uint32_t stage, const T* data, in
   }
 }
 
-template <class T, Layout kLayout>
+template <class T, GemmLayout kLayout>
 __global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) {
 #if __CUDA_ARCH__ >= 800
-  constexpr bool kAlongA = kLayout != Layout::tn;
-  constexpr bool kAlongB = kLayout == Layout::nt;
+  constexpr bool kAlongA = kLayout != GemmLayout::tn;
+  constexpr bool kAlongB = kLayout == GemmLayout::nt;
   extern __shared__ __align__(128) char stages[];
   const auto shared = static_cast<std::uint32_t>(__cvta_generic_to_shared(stages));
   const TileAt tile = tile_at(task.grid, static_cast<int>(blockIdx.x));
@@ -192,12 +192,12 @@ class MmaGemm final : public DeviceGemm {
   template <class T, class F>
   void with_layout(F f) const {
     switch (problem().layout) {
-      case Layout::nt:
-        return f(gemm_mma<T, Layout::nt>);
-      case Layout::nn:
-        return f(gemm_mma<T, Layout::nn>);
-      case Layout::tn:
-        return f(gemm_mma<T, Layout::tn>);
+      case GemmLayout::nt:
+        return f(gemm_mma<T, GemmLayout::nt>);
+      case GemmLayout::nn:
+        return f(gemm_mma<T, GemmLayout::nn>);
+      case GemmLayout::tn:
+        return f(gemm_mma<T, GemmLayout::tn>);
     }
   }
   template <class F>
@@ -217,12 +217,12 @@ std::string why_not(const GemmProblem& p) {
                : std::string("mma: copies are of 16 bytes: ") + name +
                      " is a multiple of 8 in layout " + std::string(to_string(p.layout));
   };
-  if (p.layout != Layout::tn) {
+  if (p.layout != GemmLayout::tn) {
     if (std::string reason = whole("k", p.k); !reason.empty()) return reason;
   } else if (std::string reason = whole("m", p.m); !reason.empty()) {
     return reason;
   }
-  if (p.layout != Layout::nt) {
+  if (p.layout != GemmLayout::nt) {
     if (std::string reason = whole("n", p.n); !reason.empty()) return reason;
   }
   constexpr double kMost = std::numeric_limits<std::int32_t>::max() - kTile;

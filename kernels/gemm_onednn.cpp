@@ -70,9 +70,9 @@ class OneDnnGemm final : public HostGemm {
   OneDnnGemm(const GemmProblem& p, const OperandOptions& options)
       : HostGemm(p, options), engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
     const auto a_desc =
-        described(p.groups, p.m, p.k, type_of_input(p.dtype), p.layout == Layout::tn);
+        described(p.groups, p.m, p.k, type_of_input(p.dtype), p.layout == GemmLayout::tn);
     const auto b_desc =
-        described(p.groups, p.k, p.n, type_of_input(p.dtype), p.layout == Layout::nt);
+        described(p.groups, p.k, p.n, type_of_input(p.dtype), p.layout == GemmLayout::nt);
     const auto c_desc = described(p.groups, p.m, p.n, type_of_output(p.dtype), false);
     const dnnl::matmul::primitive_desc chosen({a_desc, b_desc, c_desc}, engine_);
     matmul_ = dnnl::matmul(chosen);

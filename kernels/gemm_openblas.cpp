@@ -41,10 +41,10 @@ class OpenBlasGemm final : public HostGemm {
     const auto m = static_cast<blasint>(p.m);
     const auto n = static_cast<blasint>(p.n);
     const auto k = static_cast<blasint>(p.k);
-    const CBLAS_TRANSPOSE a_as = p.layout == Layout::tn ? CblasTrans : CblasNoTrans;
-    const CBLAS_TRANSPOSE b_as = p.layout == Layout::nt ? CblasTrans : CblasNoTrans;
-    const blasint a_row = p.layout == Layout::tn ? m : k;
-    const blasint b_row = p.layout == Layout::nt ? k : n;
+    const CBLAS_TRANSPOSE a_as = p.layout == GemmLayout::tn ? CblasTrans : CblasNoTrans;
+    const CBLAS_TRANSPOSE b_as = p.layout == GemmLayout::nt ? CblasTrans : CblasNoTrans;
+    const blasint a_row = p.layout == GemmLayout::tn ? m : k;
+    const blasint b_row = p.layout == GemmLayout::nt ? k : n;
     if (p.dtype == DType::fp64) {
       cblas_dgemm(CblasRowMajor, a_as, b_as, m, n, k, 1.0, static_cast<const double*>(a) + a_at,
                   a_row, static_cast<const double*>(b) + b_at, b_row, 0.0,

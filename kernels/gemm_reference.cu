@@ -80,11 +80,11 @@ void give_scales(Operand& operand, const float* scales, ScaleBlock block, std::i
 
 // Where operands lie along k, `row` elements from one row to the next.
 Operand operand_of_a(const GemmProblem& p, const void* a, std::int64_t row) {
-  const bool stored_k_by_m = p.layout == Layout::tn;
+  const bool stored_k_by_m = p.layout == GemmLayout::tn;
   return {.data = a, .step = stored_k_by_m ? 1 : row, .step_k = stored_k_by_m ? p.m : 1};
 }
 Operand operand_of_b(const GemmProblem& p, const void* b, std::int64_t row) {
-  const bool stored_n_by_k = p.layout == Layout::nt;
+  const bool stored_n_by_k = p.layout == GemmLayout::nt;
   return {.data = b, .step = stored_n_by_k ? row : 1, .step_k = stored_n_by_k ? 1 : p.n};
 }
 
@@ -122,7 +122,7 @@ std::string why_not(const GemmProblem& p) {
     return "reference: multiplies no " + std::string(to_string(p.dtype));
   if ((p.dtype == DType::fp8) != (p.scaling != Scaling::none))
     return "reference: fp8 has scales, and nothing else does";
-  if (p.scaling != Scaling::none && p.layout != Layout::nt)
+  if (p.scaling != Scaling::none && p.layout != GemmLayout::nt)
     return "reference: fp8 operands lie along k: layout nt";
   if (p.scaling != Scaling::none && p.groups != 1) return "reference: fp8 has no batches";
   if (p.accumulate && p.dtype != DType::bf16 && p.dtype != DType::fp8)

@@ -97,12 +97,12 @@ DType stored_type(const GemmProblem& p) {
 }
 
 MatrixView view_of_a(const GemmProblem& p, const void* a) {
-  const bool stored_k_by_m = p.layout == Layout::tn;
+  const bool stored_k_by_m = p.layout == GemmLayout::tn;
   return {a, stored_type(p), p.m, p.k, stored_k_by_m ? 1 : p.k, stored_k_by_m ? p.m : 1};
 }
 
 MatrixView view_of_b(const GemmProblem& p, const void* b) {
-  const bool stored_n_by_k = p.layout == Layout::nt;
+  const bool stored_n_by_k = p.layout == GemmLayout::nt;
   return {b, stored_type(p), p.k, p.n, stored_n_by_k ? 1 : p.n, stored_n_by_k ? p.k : 1};
 }
 

@@ -181,6 +181,11 @@ std::map<std::string, std::string> Anonymiser::notes(const Measurement& m) const
       out[key] = matching(value, "[0-9.e-]{1,24}");
     } else if (key == "data" || key == "cache") {
       out[key] = known(value, kDataWords);
+    } else if (key == "gemms_by") {
+      std::istringstream words(value);
+      for (std::string word; words >> word;)
+        out[key] += (out[key].empty() ? "" : " ") +
+                    (matches(word, "[0-9]{1,4}") ? word : known(word, kBackends));
     } else if (key == "probe") {  // of a search: no rate is taken from it
       out[key] = "";
     } else if (key == "slowest_rank_host") {

@@ -19,6 +19,22 @@ const std::vector<std::string>& co_runner_names() {
   return kNames;
 }
 
+namespace {
+
+bool is_of_co_runner(const Measurement& row) {
+  return std::ranges::find(co_runner_names(), row.operation) != co_runner_names().end();
+}
+
+bool is_alone(const Measurement& row) {
+  return row.beside == "none" && !is_of_co_runner(row);
+}
+
+}  // namespace
+
+const std::string& overlap_of(const Measurement& row) {
+  return is_alone(row) ? row.name : row.paired_with;  // alone, its pair is another case's
+}
+
 OverlapRows overlap_rows(const Measurement& alone, const std::string& co_runner,
                          std::int64_t co_sms, bool crowded) {
   OverlapRows out;
@@ -53,17 +69,20 @@ OverlapRows overlap_rows(const Measurement& alone, const std::string& co_runner,
 
 std::vector<Interference> interferences(const Record& record) {
   using Key = std::tuple<std::size_t, std::string, std::int64_t>;  // of one run of a case
-  std::vector<Key> order;
-  std::map<Key, Interference> found;
+  std::vector<Interference> found;
+  std::map<Key, std::size_t> latest;
   for (const Line& line : record.lines) {
     const Measurement& m = line.measurement;
     if (!m.usable() || !m.shape.contains(kCoSms)) continue;
-    const Key key(line.session, m.paired_with.empty() ? m.name : m.paired_with, m.repetition);
-    if (!found.contains(key)) order.push_back(key);
-    Interference& one = found[key];
-    const bool of_co_runner =
-        std::ranges::find(co_runner_names(), m.operation) != co_runner_names().end();
-    const Measurement*& place = of_co_runner ? (m.beside == "none" ? one.co_alone : one.co_together)
+    const Key key(line.session, overlap_of(m), m.repetition);
+    const auto [at, is_new] = latest.try_emplace(key, found.size());
+    // --versus measures a case once beside each other backend, the operation alone first.
+    const bool again = !is_new && found[at->second].alone != nullptr && is_alone(m);
+    if (again) at->second = found.size();
+    if (is_new || again) found.emplace_back();
+    Interference& one = found[at->second];
+    const Measurement*& place = is_of_co_runner(m)
+                                    ? (m.beside == "none" ? one.co_alone : one.co_together)
                                 : m.beside == "none"      ? one.alone
                                 : m.beside == kIdle       ? one.held
                                 : m.name != m.paired_with ? one.crowded
@@ -71,8 +90,7 @@ std::vector<Interference> interferences(const Record& record) {
     place = &m;
   }
   std::vector<Interference> out;
-  for (const Key& key : order) {
-    Interference& one = found[key];
+  for (Interference& one : found) {
     if (one.alone == nullptr || one.held == nullptr || one.together == nullptr ||
         one.co_alone == nullptr || one.co_together == nullptr)
       continue;
@@ -82,6 +100,25 @@ std::vector<Interference> interferences(const Record& record) {
     one.co_traffic = paired_ratio(*one.co_together, *one.co_alone);
     if (one.crowded != nullptr) one.untold = paired_ratio(*one.crowded, *one.alone);
     out.push_back(one);
+  }
+  return out;
+}
+
+std::vector<InterferencePair> interference_pairs(const std::vector<Interference>& found) {
+  std::vector<InterferencePair> out;
+  for (auto one = found.begin(); one != found.end(); ++one) {
+    const Measurement& a = *one->alone;
+    const auto other = std::find_if(one + 1, found.end(), [&](const Interference& each) {
+      const Measurement& b = *each.alone;
+      return a.paired_with == b.name && b.paired_with == a.name && a.session == b.session &&
+             a.repetition == b.repetition && b.time_s.size() == a.time_s.size() &&
+             each.together->time_s.size() == one->together->time_s.size();
+    });
+    if (other == found.end()) continue;
+    out.push_back({.one = &*one,
+                   .other = &*other,
+                   .alone = ratio_in_turn(*other->alone, a),
+                   .together = ratio_in_turn(*other->together, *one->together)});
   }
   return out;
 }

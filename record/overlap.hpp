@@ -28,6 +28,9 @@ struct OverlapRows {
   std::optional<Measurement> crowded;  // told of no co-runner, beside it: the grid of all SMs
 };
 
+// The name that all rows of a row's case share: that of the operation alone.
+const std::string& overlap_of(const Measurement& row);
+
 // Everything but samples and work. `alone` has the name of all, with the co-runner in it.
 OverlapRows overlap_rows(const Measurement& alone, const std::string& co_runner,
                          std::int64_t co_sms, bool crowded);
@@ -45,5 +48,15 @@ struct Interference {
 
 // Of every complete case of a record, in its order; pointers into it.
 std::vector<Interference> interferences(const Record& record);
+
+// Two cases beside the same co-runner, all rows of both in turn (--versus): times of `other` over
+// those of `one`, above 1 where `one` is faster.
+struct InterferencePair {
+  const Interference *one = nullptr, *other = nullptr;
+  MedianEstimate alone, together;
+};
+
+// Of those that name each other, the first one first; pointers into `found`.
+std::vector<InterferencePair> interference_pairs(const std::vector<Interference>& found);
 
 }  // namespace trainmeter

@@ -80,13 +80,15 @@ MedianEstimate median_time(const Measurement& measurement, double confidence) {
 }
 
 MedianEstimate paired_ratio(const Measurement& main, const Measurement& other, double confidence) {
-  const auto group = [](const Measurement& m) {
-    return m.shape.contains(kCoSms) && !m.paired_with.empty() ? m.paired_with : m.name;
-  };
   const bool pair = main.paired_with == other.name && other.paired_with == main.name;
-  if (!pair && (!main.shape.contains(kCoSms) || group(main) != group(other))) {
+  const bool overlap = main.shape.contains(kCoSms) && other.shape.contains(kCoSms);
+  if (!pair && !(overlap && overlap_of(main) == overlap_of(other))) {
     throw std::invalid_argument(main.name + " and " + other.name + " were not measured in turn");
   }
+  return ratio_in_turn(main, other, confidence);
+}
+
+MedianEstimate ratio_in_turn(const Measurement& main, const Measurement& other, double confidence) {
   std::vector<bool> skip = marked(main);
   const std::vector<bool> others = marked(other);
   if (skip.size() != others.size()) throw std::invalid_argument("a pair has two sides");

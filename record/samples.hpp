@@ -50,4 +50,8 @@ MedianEstimate median_time(const Measurement& measurement, double confidence = 0
 MedianEstimate paired_ratio(const Measurement& main, const Measurement& other,
                             double confidence = 0.95);
 
+// The same of rows that the caller knows to be of one turn: of two overlaps (record/overlap.hpp).
+MedianEstimate ratio_in_turn(const Measurement& main, const Measurement& other,
+                             double confidence = 0.95);
+
 }  // namespace trainmeter

@@ -19,6 +19,7 @@ namespace {
 
 struct Pair {
   RatePoint one, other;
+  std::string operation;           // and what was beside it
   std::string problem;             // shape, and the SMs where not all were used
   std::string one_how, other_how;  // backend, and in how many calls
   MedianEstimate speed;            // of `one` over the other's
@@ -28,6 +29,8 @@ std::string problem_of(const Measurement& m, const Header& header, const RatePoi
   std::string out;
   if (point.m > 0) {
     out = shown_gemm(point);
+  } else if (m.operation.starts_with("layer_")) {  // the model, too
+    out = sizes_in(m.name);
   } else {
     for (const auto& [key, size] : m.shape)
       out += fmt::format("{}{}:{}", out.empty() ? "" : " ", key, size);
@@ -43,14 +46,40 @@ std::string how_of(const Measurement& m) {
   return calls == m.notes.end() ? m.backend : fmt::format("{}, {} calls", m.backend, calls->second);
 }
 
+bool is_as_in_training(const Record& record, const Line& line) {
+  const Discipline& discipline = record.header_of(line).discipline;
+  return discipline.data == "normal" && discipline.cache != "hot";
+}
+
+// Both beside the same co-runner, on the SMs that it left.
+void add_overlaps(const Record& record, std::vector<Pair>& out) {
+  const std::vector<Interference> found = interferences(record);
+  const auto line_of = [&](const Measurement& m) -> const Line& {
+    return *std::ranges::find_if(record.lines, [&](const Line& l) { return &l.measurement == &m; });
+  };
+  for (const InterferencePair& pair : interference_pairs(found)) {
+    const Line& line = line_of(*pair.one->together);
+    const Line& other = line_of(*pair.other->together);
+    if (!is_as_in_training(record, line)) continue;
+    const Measurement& m = line.measurement;
+    const RatePoint point = point_of(record, line);
+    out.push_back({.one = point,
+                   .other = point_of(record, other),
+                   .operation = fmt::format("{} beside {}", m.operation, m.beside),
+                   .problem = problem_of(m, record.header_of(line), point),
+                   .one_how = how_of(m),
+                   .other_how = how_of(other.measurement),
+                   .speed = pair.together});
+  }
+}
+
 std::vector<Pair> pairs_of(const std::vector<Record>& records) {
   std::vector<Pair> out;
   for (const Record& record : records) {
     for (auto line = record.lines.begin(); line != record.lines.end(); ++line) {
       const Measurement& m = line->measurement;
-      const Discipline& discipline = record.header_of(*line).discipline;
-      const bool as_in_training = discipline.data == "normal" && discipline.cache != "hot";
-      if (m.paired_with.empty() || m.shape.contains(kCoSms) || !m.usable() || !as_in_training)
+      if (m.paired_with.empty() || m.shape.contains(kCoSms) || !m.usable() ||
+          !is_as_in_training(record, *line))
         continue;
       const auto other = std::find_if(line + 1, record.lines.end(), [&](const Line& l) {
         return l.session == line->session && l.measurement.name == m.paired_with &&
@@ -61,11 +90,13 @@ std::vector<Pair> pairs_of(const std::vector<Record>& records) {
       const RatePoint point = point_of(record, *line);
       out.push_back({.one = point,
                      .other = point_of(record, *other),
+                     .operation = point.operation,
                      .problem = problem_of(m, record.header_of(*line), point),
                      .one_how = how_of(m),
                      .other_how = how_of(other->measurement),
                      .speed = paired_ratio(other->measurement, m)});
     }
+    add_overlaps(record, out);
   }
   return out;
 }
@@ -82,7 +113,7 @@ Document in_turn(const std::vector<Record>& records) {
               {}};
   for (const Pair& p : pairs) {
     table.rows.push_back(
-        {p.one.operation, p.one.dtype, p.problem, p.one_how, shown_rate(p.one, p.one.value),
+        {p.operation, p.one.dtype, p.problem, p.one_how, shown_rate(p.one, p.one.value),
          p.other_how, shown_rate(p.other, p.other.value), fmt::format("{:.3f}", p.speed.median)});
   }
   out.emplace_back(std::move(table));
@@ -97,6 +128,7 @@ nlohmann::ordered_json in_turn_json(const std::vector<Record>& records) {
   for (const Pair& p : pairs_of(records)) {
     out.push_back({{"one", p.one.name},
                    {"other", p.other.name},
+                   {"operation", p.operation},
                    {"problem", p.problem},
                    {"one_rate", p.one.value},
                    {"other_rate", p.other.value},

@@ -15,6 +15,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <string>
 #include <tuple>
 
 namespace trainmeter {
@@ -24,7 +26,8 @@ using Json = nlohmann::ordered_json;
 
 // One overlap in numbers. All shares are of the speed alone on all SMs.
 struct Row {
-  std::string operation;  // with its type and backend
+  std::string operation;  // with its type and backend, and its size where there are several
+  std::string size;       // of a GEMM or a cast
   std::string beside;
   std::int64_t sms = 0;
   std::string alone;      // its rate
@@ -43,11 +46,22 @@ double work_rate(const Measurement& m) {
   return rate(is_compute(m.operation) ? m.flops : m.bytes, median_time(m).median);
 }
 
+std::string size_of(const Measurement& m) {
+  if (m.shape.contains("cols"))
+    return fmt::format("{} x {}", m.shape.at("rows"), m.shape.at("cols"));
+  if (!m.shape.contains("m")) return "";
+  std::string out = fmt::format("{} x {} x {}", m.shape.at("m"), m.shape.at("n"), m.shape.at("k"));
+  if (const auto groups = m.shape.find("groups"); groups != m.shape.end())
+    out += fmt::format(" in {} groups", groups->second);
+  return out;
+}
+
 Row row_of(const Interference& one) {
   const Measurement& m = *one.alone;
   const double alone = work_rate(m);
   Row out{
       .operation = fmt::format("{} {} {}", m.operation, m.dtype, m.backend),
+      .size = size_of(m),
       .beside = one.co_alone->operation,
       .sms = m.shape.at(kCoSms),
       .alone = is_compute(m.operation) ? format_flops(alone) : format_bandwidth(alone),
@@ -70,6 +84,10 @@ std::vector<Row> rows_of(const std::vector<Record>& records) {
   for (const Record& record : records) {
     for (const Interference& one : interferences(record)) rows.push_back(row_of(one));
   }
+  std::map<std::string, std::set<std::string>> sizes;  // by operation
+  for (const Row& row : rows) sizes[row.operation].insert(row.size);
+  for (Row& row : rows)
+    if (sizes.at(row.operation).size() > 1) row.operation += " " + row.size;
   std::ranges::stable_sort(rows, {},
                            [](const Row& r) { return std::tuple(r.operation, r.beside, r.sms); });
   for (Row& row : rows) {

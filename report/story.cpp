@@ -240,6 +240,14 @@ std::string shown_gemm(const RatePoint& p) {
   return out;
 }
 
+std::string sizes_in(const std::string& name) {
+  std::size_t at = 0;
+  for (int part = 0; part < 3; ++part) at = name.find('/', at) + 1;
+  std::string out = name.substr(at);
+  std::ranges::replace(out, '/', ' ');
+  return out;
+}
+
 std::string shown_regime(const RatePoint& p) {
   if (p.regime == "burst") return "in bursts after rests";
   return p.regime == "sustained" ? "after half a minute of work" : "in runs back to back";

@@ -68,6 +68,8 @@ std::string shown_rate(const RatePoint& point, double value);
 // "32768 x 4096 x 7168 in 4 groups nn, added to": rows of all groups together, the layout where it
 // isn't nt, what is done with C.
 std::string shown_gemm(const RatePoint& point);
+// What follows operation, type and backend in a case's name: "rows:1024 cols:4096".
+std::string sizes_in(const std::string& name);
 // How it was timed: "in runs back to back", "in bursts after rests", "after half a minute of work".
 std::string shown_regime(const RatePoint& point);
 std::string shown_rate(const UsedRate& used);

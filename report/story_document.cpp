@@ -18,15 +18,6 @@ namespace {
 constexpr std::size_t kRatesShown = 5;
 constexpr std::size_t kFactorsShown = 6;
 
-// What follows operation, type and backend in the name: rows:1024 cols:4096.
-std::string sizes_in(const std::string& name) {
-  std::size_t at = 0;
-  for (int part = 0; part < 3; ++part) at = name.find('/', at) + 1;
-  std::string out = name.substr(at);
-  std::ranges::replace(out, '/', ' ');
-  return out;
-}
-
 std::string shown_shape(const RatePoint& point) {
   if (point.published && point.seq_len > 0)
     return fmt::format("{} tokens, width {}", point.seq_len, point.head_dim);

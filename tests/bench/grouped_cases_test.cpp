@@ -41,7 +41,7 @@ TEST(ExpertGemms, OfDeepSeekV3ByHand) {
     EXPECT_EQ(one.in_step, in_step);
     EXPECT_THAT(one.problem.sizes, SizeIs(4));
     EXPECT_THAT(one.problem.sizes, Each(each));
-    EXPECT_EQ(one.problem.all.layout, Layout::nt);
+    EXPECT_EQ(one.problem.all.layout, GemmLayout::nt);
     EXPECT_EQ(one.problem.all.scaling, Scaling::block128);
     EXPECT_EQ(one.problem.all.accumulate, k == 4 * each);
   };
@@ -57,9 +57,9 @@ TEST(ExpertGemms, LieInBf16AsItsPassesDo) {
   const std::vector<ExpertGemm> found =
       expert_gemms(options_of({"--models=deepseek-v3", "--dtype=bf16"}), 4096);
   ASSERT_THAT(found, SizeIs(6));
-  EXPECT_EQ(found[0].problem.all.layout, Layout::nt);
-  EXPECT_EQ(found[1].problem.all.layout, Layout::nn);
-  EXPECT_EQ(found[2].problem.all.layout, Layout::tn);
+  EXPECT_EQ(found[0].problem.all.layout, GemmLayout::nt);
+  EXPECT_EQ(found[1].problem.all.layout, GemmLayout::nn);
+  EXPECT_EQ(found[2].problem.all.layout, GemmLayout::tn);
   EXPECT_TRUE(found[2].problem.all.accumulate);
   EXPECT_EQ(found[2].problem.all.scaling, Scaling::none);
 }
@@ -82,7 +82,7 @@ TEST(PublishedGemms, OfDeepGemmByHand) {
   for (const GemmProblem& p : found) {
     EXPECT_EQ(p.dtype, DType::fp8);
     EXPECT_EQ(p.scaling, Scaling::block128);
-    EXPECT_EQ(p.layout, Layout::nt);
+    EXPECT_EQ(p.layout, GemmLayout::nt);
   }
   EXPECT_THAT(published_gemms(options_of({"--published=deepgemm-pr81"})), SizeIs(5));
   EXPECT_THAT(published_gemms(options_of({"--published=deepgemm-55ab91f-dense-4096"})), SizeIs(6));

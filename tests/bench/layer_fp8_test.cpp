@@ -195,7 +195,7 @@ TEST(HostFp8Gemm, IsRight) {
                    .n = 144,
                    .k = 304,
                    .dtype = DType::fp8,
-                   .layout = Layout::nt,
+                   .layout = GemmLayout::nt,
                    .scaling = Scaling::block128,
                    .accumulate = adds};
     const std::int64_t all = adds ? problem.all.k : problem.all.m;

@@ -3,10 +3,12 @@
 // layer_bench on this machine's CPU, from the command line to the prediction that takes its ratio.
 #include "kernels/machine.hpp"
 #include "record/record.hpp"
+#include "record/samples.hpp"
 
 #include "subprocess.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <map>
 #include <string>
@@ -53,16 +55,59 @@ TEST(LayerBench, MeasuresALayerAndItsPartsAndResumes) {
   EXPECT_EQ(read_record(folder / "layer.jsonl").lines.size(), record.lines.size());
 }
 
+TEST(LayerBench, VersusTakesTwoWaysToComposeALayerInTurnAndResumes) {
+  const Folder folder;
+  const std::string small =  // as a report takes it: not of warm caches
+      kSmall.substr(0, kSmall.find("--cache=hot")) + "--target=0 --benchmark_min_time=0.01 " +
+      "--pass=forward --prefer=openblas --resume --out=" + (folder / "layer.jsonl");
+  const std::string command = small + " --versus=onednn";
+  const Said said = run(command);
+  if (said.code == 3) GTEST_SKIP() << said.err;  // built without oneDNN
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("speed_vs_onednn="));
+  const Record record = read_record(folder / "layer.jsonl");
+  ASSERT_EQ(record.lines.size(), 2U);  // none of a part
+  const Measurement& one = record.lines[0].measurement;
+  const Measurement& other = record.lines[1].measurement;
+  EXPECT_EQ(one.name, "layer_forward/fp32/composed/gpt2-124m/dense/rows:32");
+  EXPECT_EQ(other.name, "layer_forward/fp32/onednn/gpt2-124m/dense/rows:32");
+  EXPECT_EQ(one.notes.at("gemms_by"), "openblas 4");
+  EXPECT_EQ(other.notes.at("gemms_by"), "onednn 4");
+  for (const Measurement* m : {&one, &other}) {
+    EXPECT_TRUE(m->usable()) << m->failure;
+    EXPECT_THAT(m->check, HasSubstr("each part by itself, and a small layer's 8 results"));
+    EXPECT_GT(m->error, 0);
+    EXPECT_LT(m->error, m->error_bound);
+    EXPECT_EQ(m->time_s.size(), one.time_s.size());
+    EXPECT_FALSE(m->energy_j);
+  }
+  EXPECT_GT(paired_ratio(other, one).median, 0);  // refuses what is no pair
+
+  EXPECT_THAT(run(command).err, HasSubstr("all 1 cases are finished"));
+  const Said alone = run(small);  // a row of the same name, but of no pair
+  EXPECT_EQ(alone.code, 0) << alone.err;
+  EXPECT_THAT(alone.err, HasSubstr("1 measured"));
+
+  const Said report = run("trainmeter report " + (folder / "layer.jsonl") + " --format json");
+  ASSERT_EQ(report.code, 0) << report.err;
+  const auto told = nlohmann::json::parse(report.out);
+  ASSERT_EQ(told.at("in_turn").size(), 1U);
+  EXPECT_EQ(told.at("in_turn")[0].at("problem"), "gpt2-124m dense rows:32");
+  EXPECT_EQ(told.at("in_turn")[0].at("speed").get<double>(), paired_ratio(other, one).median);
+}
+
 TEST(LayerBench, BadUsageIsExitCode2AndAMissingGpu3) {
   for (const std::string command :
        {"layer_bench --models=no-such-model", "layer_bench --pass=sideways",
-        "layer_bench --device=cpu --prefer=abacus", "layer_bench --tokens=0",
-        "layer_bench --device=cpu --models=deepseek-v3 --experts=5", "layer_bench --pitfalls"}) {
+        "layer_bench --device=cpu --prefer=abacus", "layer_bench --device=cpu --versus=abacus",
+        "layer_bench --tokens=0", "layer_bench --device=cpu --models=deepseek-v3 --experts=5",
+        "layer_bench --pitfalls"}) {
     const Said said = run(command);
     EXPECT_EQ(said.code, 2) << command << "\n" << said.err;
     EXPECT_EQ(said.out, "") << command;
   }
   EXPECT_EQ(run("layer_bench --device=cpu --dtype=fp8").code, 3);
+  EXPECT_EQ(run("layer_bench --device=cpu --versus=hopper").code, 3);
   if (gpus().devices.empty()) {
     EXPECT_EQ(run("layer_bench --device=gpu").code, 3);
   }

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which layers layer_bench composes, how it takes turns, and what its rows say together.
 #include "bench/case_lists.hpp"
+#include "bench/layer_in_turn.hpp"
 #include "bench/layer_measure.hpp"
 #include "bench/layer_rows.hpp"
+#include "bench/plans.hpp"
 #include "record/error.hpp"
 #include "workload/run.hpp"
 
@@ -146,7 +148,86 @@ TEST(LayerCases, MistakesAreNamed) {
   EXPECT_THAT(mistake({"--prefer=abacus"}), HasSubstr("--prefer=abacus: expected one of"));
   EXPECT_THAT(mistake({"--prefer=openblas,abacus"}), HasSubstr("openmp"));
   EXPECT_THAT(mistake({"--cache=cold"}), HasSubstr("--cache"));
-  EXPECT_THAT(mistake({"--versus=openblas"}), HasSubstr("--versus"));
+  EXPECT_THAT(mistake({"--versus=abacus"}), HasSubstr("--versus=abacus: expected one of"));
+  EXPECT_THAT(mistake({"--versus=composed"}), HasSubstr("--versus=composed: expected one of"));
+}
+
+TEST(LayerCases, VersusPutsABackendInTheGemmsPlaceAndNowhereElse) {
+  const std::vector<std::string> words = {"layer_bench",    "--models=gpt2-124m,llama-3-8b",
+                                          "--tokens=64",    "--dtype=fp32",
+                                          "--pass=forward", "--prefer=openblas",
+                                          "--versus=onednn"};
+  const CaseList list = cases_for({words.begin() + 1, words.end()});
+  ASSERT_THAT(list.cases, SizeIs(4));
+  const std::vector<Plan> plans =
+      make_plans(list.cases, read_options(Program::layer, words), std::int64_t{100} << 20);
+  ASSERT_THAT(plans, SizeIs(2));  // and no model beside another one of as many tokens
+  for (const Plan& plan : plans) {
+    const Case& other = *plan.versus;
+    EXPECT_EQ(other.backend, "onednn");
+    EXPECT_NE(plan.main.name.find("/composed/"), std::string::npos);
+    EXPECT_EQ(other.name.substr(other.name.find("/onednn/") + 8),
+              plan.main.name.substr(plan.main.name.find("/composed/") + 10));
+    EXPECT_EQ(other.order, plan.main.order);
+    EXPECT_EQ(other.flops, plan.main.flops);
+    double gemms = 0;
+    for (std::size_t part = 0; part < other.parts.size(); ++part) {
+      const Case& usual = plan.main.parts[part].front();
+      for (const Case& way : other.parts[part]) {
+        EXPECT_EQ(way.backend, usual.operation == "gemm" ? "onednn" : usual.backend) << way.name;
+        EXPECT_EQ(way.shape, usual.shape);
+      }
+      if (usual.operation != "gemm") continue;
+      EXPECT_EQ(usual.backend, "openblas");
+      gemms += usual.memory_bytes + static_cast<double>(usual.operands->rotate_bytes);
+    }
+    // Both lie in memory at once.
+    EXPECT_DOUBLE_EQ(other.memory_bytes, plan.main.memory_bytes + gemms);
+  }
+}
+
+TEST(LayerCases, WhereNothingWouldDifferVersusSaysSo) {
+  const auto unavailable = [](const std::vector<std::string>& words) -> std::string {
+    try {
+      cases_for(words);
+    } catch (const Unavailable& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(unavailable({"--dtype=fp32", "--prefer=openblas", "--versus=openblas"}),
+              HasSubstr("--versus=openblas: the GEMMs are by it already"));
+  EXPECT_THAT(unavailable({"--dtype=fp32", "--versus=mma"}),
+              HasSubstr("--versus=mma: no implementation for this device"));
+  EXPECT_THAT(unavailable({"--dtype=bf16", "--versus=openblas"}),
+              HasSubstr("--versus=openblas: OpenBLAS: multiplies fp32"));
+  // One of two: the other one is said.
+  const CaseList list =
+      cases_for({"--dtype=fp32,bf16", "--prefer=onednn", "--versus=openblas", "--pass=forward"});
+  EXPECT_THAT(list.left_out, testing::Contains(HasSubstr("layer_forward/bf16/openblas/gpt2")));
+}
+
+TEST(LayersInTurn, ARunIsTheLayerOnceThroughAndBothShareWhatIsTheSame) {
+  FakeTime time;
+  FakeOperation shared(
+      time, [](std::int64_t) { return 1e-3; }, 3);
+  FakeOperation fast(time, [](std::int64_t) { return 2e-3; });
+  FakeOperation slow(time, [](std::int64_t) { return 4e-3; });
+  Rotation of_shared(shared), of_fast(fast), of_slow(slow);
+  WholeLayer one({&of_shared, &of_fast, &of_shared}), other({&of_shared, &of_slow, &of_shared});
+  const auto inner = make_cpu_sequence_timer(time.clock(1e-9));
+  WholeTimer timer(*inner, 1e-9);
+  const std::vector<Operation*> both = {&one, &other};
+  const Rules rules{.warmup_s = 0.05, .max_warmup_s = 0.1, .min_time_s = 0.05};
+  const Measured measured = measure(both, timer, rules, nullptr, never);
+  ASSERT_THAT(measured.of, SizeIs(2));
+  EXPECT_GE(measured.of[0].time_s.size(), 30U);
+  EXPECT_EQ(measured.of[0].time_s.size(), measured.of[1].time_s.size());
+  EXPECT_THAT(measured.of[0].time_s, Each(testing::DoubleNear(4e-3, 1e-9)));
+  EXPECT_THAT(measured.of[1].time_s, Each(testing::DoubleNear(6e-3, 1e-9)));
+  EXPECT_EQ(shared.ran.size(), 2 * (fast.ran.size() + slow.ran.size()));
+  EXPECT_EQ(std::set<int>(shared.ran.begin(), shared.ran.end()).size(), 3U);  // it rotates
+  EXPECT_NEAR(static_cast<double>(fast.ran.size()), static_cast<double>(slow.ran.size()), 2);
 }
 
 TEST(MeasureLayer, TakesTheWholeItsPartsInPlaceAndTheSameAlone) {

@@ -44,8 +44,10 @@ TEST(Options, EveryBackendThatIsBuiltCanBeNamed) {
     const std::vector<std::string>& names = backend_names(program);
     return std::ranges::find(names, name) != names.end();
   };
-  for (const auto& b : gemm_backends()) EXPECT_TRUE(known(Program::gemm, b.name)) << b.name;
-  for (const auto& b : grouped_gemm_backends()) EXPECT_TRUE(known(Program::gemm, b.name)) << b.name;
+  for (const Program of_gemms : {Program::gemm, Program::layer, Program::overlap}) {
+    for (const auto& b : gemm_backends()) EXPECT_TRUE(known(of_gemms, b.name)) << b.name;
+    for (const auto& b : grouped_gemm_backends()) EXPECT_TRUE(known(of_gemms, b.name)) << b.name;
+  }
   for (const auto& b : memory_backends()) EXPECT_TRUE(known(Program::memory, b.name)) << b.name;
   for (const auto& b : transfer_backends()) EXPECT_TRUE(known(Program::memory, b.name)) << b.name;
   for (const auto& b : step_backends()) EXPECT_TRUE(known(Program::memory, b.name)) << b.name;
@@ -210,6 +212,9 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
   }
   EXPECT_THAT(mistake({"--kernels=copy"}), HasSubstr("unknown flag '--kernels'"));
   EXPECT_THAT(mistake({"--tokens=4"}, Program::memory), HasSubstr("together with --models"));
+  EXPECT_THAT(mistake({"--tokens=4"}, Program::overlap), HasSubstr("together with --models"));
+  EXPECT_THAT(mistake({"--models=gpt2-124m", "--m=4", "--n=4", "--k=4"}, Program::overlap),
+              HasSubstr("--models and --m, --n, --k: expected one of them"));
   EXPECT_THAT(mistake({"--m=4"}, Program::memory), HasSubstr("unknown flag '--m'"));
   EXPECT_THAT(mistake({"--cache=cold"}, Program::collective),
               HasSubstr("--cache: 'cold': expected one of rotate, hot"));

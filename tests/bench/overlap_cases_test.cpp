@@ -2,16 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which cases overlap_bench makes.
 #include "bench/case_lists.hpp"
+#include "bench/plans.hpp"
 #include "record/error.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 namespace trainmeter {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -53,6 +56,50 @@ TEST(OverlapCases, FlagsChoose) {
   ASSERT_EQ(list.left_out.size(), 1U);
   EXPECT_THAT(list.left_out.front(), HasSubstr("--co_sms=8: leaves none of 8 cores"));
   EXPECT_TRUE(cases_with({}, 1).cases.empty());
+}
+
+TEST(OverlapCases, VersusPairsGemmsBesideTheSameCoRunner) {
+  const std::vector<std::string> words = {"--dtype=fp32", "--versus=openblas", "--co_sms=1,2"};
+  const CaseList list = cases_with(words, 8);
+  const bool several = std::ranges::count_if(gemm_backends(), [](const GemmBackend& backend) {
+                         return backend.device == DeviceKind::cpu;
+                       }) > 1;
+  if (!several) GTEST_SKIP() << "skipped: one backend";
+  std::vector<std::string> command = words;
+  command.insert(command.begin(), "overlap_bench");
+  const std::vector<Plan> plans =
+      make_plans(list.cases, read_options(Program::overlap, command), 0);
+  ASSERT_EQ(plans.size(), 6U);  // three co-runners on two shares
+  for (const Plan& plan : plans) {
+    ASSERT_TRUE(plan.versus);
+    EXPECT_EQ(plan.main.backend, "onednn");
+    EXPECT_EQ(plan.versus->backend, "openblas");
+    EXPECT_EQ(plan.main.overlap->beside.kind, plan.versus->overlap->beside.kind);
+    EXPECT_EQ(plan.main.overlap->beside.sms, plan.versus->overlap->beside.sms);
+  }
+  EXPECT_EQ(cases_with({"--dtype=fp32", "--co_sms=1,2"}, 8).cases.size(), 6U);  // the first alone
+  EXPECT_THROW(cases_with({"--versus=abacus"}, 8), BadInput);
+}
+
+TEST(OverlapCases, AModelsLargestForwardGemm) {
+  const CaseList list = cases_with({"--models=gpt2-124m,deepseek-v3,gpt2-124m", "--tokens=64",
+                                    "--beside=poller", "--co_sms=1", "--dtype=fp32"},
+                                   8);
+  ASSERT_EQ(list.cases.size(), 2U);  // each once
+  // 3072 x 768 twelve times: up and down have as many FLOPs, more than qkv's 2304 x 768.
+  EXPECT_THAT(list.cases[0].name, HasSubstr("/m:64/n:3072/k:768/poller/"));
+  EXPECT_EQ(list.cases[0].notes.at("in_step"), "gpt2-124m ffn_up fprop x 12");
+  // 61 layers of 128 heads' 128 values; the head's 129,280 x 7168 is one alone, and no layer's.
+  EXPECT_THAT(list.cases[1].name, HasSubstr("/m:64/n:7168/k:16384/poller/"));
+  EXPECT_EQ(list.cases[1].notes.at("in_step"), "deepseek-v3 attention_output fprop x 61");
+  // Its experts' grouped GEMM has no backend on a CPU, which is said.
+  const CaseList all = cases_with({"--models=deepseek-v3", "--co_sms=1"}, 8);
+  EXPECT_THAT(all.left_out,
+              Contains(HasSubstr("deepseek-v3 expert_up fprop x 58: grouped GEMMs run on GPUs")));
+  bool cast = false;
+  for (const Case& one : all.cases)
+    cast = cast || one.name.starts_with("cast_fp8/bf16/openmp/rows:256/cols:16384/");
+  EXPECT_TRUE(cast);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 // The real programs on this machine's CPU: flags, exit codes, records.
 #include "kernels/machine.hpp"
 #include "kernels/numa.hpp"
-#include "record/overlap.hpp"
 #include "record/record.hpp"
 
 #include "subprocess.hpp"
@@ -54,7 +53,10 @@ TEST(Programs, BadUsageIsExitCode2AndOneLine) {
                                     "overlap_bench --co_sms=0",
                                     "overlap_bench --rate=fast",
                                     "overlap_bench --m=64,128 --n=64 --k=64",
-                                    "overlap_bench --versus=onednn",
+                                    "overlap_bench --device=cpu --versus=abacus",
+                                    "overlap_bench --device=cpu --versus=openmp",
+                                    "overlap_bench --models=no-such-model",
+                                    "overlap_bench --models=gpt2-124m --m=1 --n=1 --k=1",
                                     "gemm_bench --device=cpu --search --models=gpt2-124m",
                                     "collective_bench --device=cpu",
                                     "memory_bench --device=cpu --versus=cublaslt",
@@ -122,46 +124,6 @@ TEST(Programs, AskingForAGpuWithoutOneIsExitCode3) {
     EXPECT_THAT(said.err, HasSubstr(why)) << program;
     EXPECT_EQ(lines_in(said.err), 1U) << said.err;
   }
-}
-
-TEST(Programs, AnOverlapIsFiveRowsThatTheReportReads) {
-  if (cpu_info().cores < 2) GTEST_SKIP() << "skipped: one core";
-  const Folder folder;
-  const std::string file = folder / "r.jsonl";
-  const std::string command =
-      "overlap_bench --device=cpu --dtype=fp32 --m=128 --n=128 --k=128 --co_sms=1 "
-      "--beside=cache_mover,poller " +
-      kBrief + "--out=" + file;
-  Said said = run(command);
-  if (said.err.find("others hold its cores") != std::string::npos) {
-    GTEST_SKIP() << "skipped: " << said.err;
-  }
-  ASSERT_EQ(said.code, 0) << said.err;
-  EXPECT_THAT(said.out, HasSubstr("by_traffic="));
-  const Record record = read_record(file);
-  ASSERT_EQ(record.lines.size(), 10U);
-  for (const Line& line : record.lines) {
-    const Measurement& m = line.measurement;
-    EXPECT_TRUE(m.usable()) << m.name << " beside " << m.beside;
-    EXPECT_GE(m.time_s.size(), 30U) << m.name;
-    EXPECT_EQ(m.shape.at("co_sms"), 1) << m.name;
-  }
-  const std::vector<Interference> found = interferences(record);
-  ASSERT_EQ(found.size(), 2U);
-  for (const Interference& one : found) {
-    const std::int64_t all = one.alone->sms;
-    EXPECT_EQ(one.held->sms, all - 1);
-    EXPECT_EQ(one.together->sms, all - 1);
-    EXPECT_EQ(one.co_together->sms, 1);
-    EXPECT_EQ(one.co_together->beside, "gemm");
-    EXPECT_GT(one.co_together->bytes, 0);
-    EXPECT_TRUE(one.sms.median > 0 && one.traffic.median > 0 && one.both.median > 0);
-  }
-  EXPECT_THAT(run("trainmeter report " + file).out,
-              HasSubstr("What traffic beside an operation costs it"));
-  said = run(command + " --resume");
-  EXPECT_EQ(said.code, 0) << said.err;
-  EXPECT_THAT(said.err, HasSubstr("all 2 cases are finished"));
 }
 
 TEST(Programs, HelpShowsAllFlags) {

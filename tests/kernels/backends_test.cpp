@@ -59,9 +59,9 @@ TEST(Backends, AReasonMeansUnavailable) {
 }
 
 TEST(Names, OfLayoutsAndMemoryKernels) {
-  EXPECT_EQ(to_string(Layout::nn), "nn");
-  EXPECT_EQ(to_string(Layout::nt), "nt");
-  EXPECT_EQ(to_string(Layout::tn), "tn");
+  EXPECT_EQ(to_string(GemmLayout::nn), "nn");
+  EXPECT_EQ(to_string(GemmLayout::nt), "nt");
+  EXPECT_EQ(to_string(GemmLayout::tn), "tn");
   EXPECT_EQ(to_string(MemoryKernel::copy), "copy");
   EXPECT_EQ(to_string(MemoryKernel::read), "read");
   EXPECT_EQ(to_string(MemoryKernel::write), "write");

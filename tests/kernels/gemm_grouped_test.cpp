@@ -49,7 +49,7 @@ TEST(GroupSizes, AreAsSkewedAsTheySay) {
   EXPECT_NEAR(static_cast<double>(largest(Skew::zipf)), 8000 / 2.717857, 8);  // 1 + 1/2 + ... + 1/8
 }
 
-GroupedGemmProblem problem_of(DType dtype, Layout layout, bool accumulate,
+GroupedGemmProblem problem_of(DType dtype, GemmLayout layout, bool accumulate,
                               std::vector<std::int64_t> sizes) {
   GemmProblem all = {.m = 72, .n = 136, .k = 80, .dtype = dtype, .layout = layout};
   all.accumulate = accumulate;
@@ -165,32 +165,33 @@ void expect_right(const GroupedGemmProblem& problem) {
 const std::vector<std::int64_t> kSizes = {70, 0, 131, 1, 0};  // none ends with a tile
 
 TEST(GroupedGemm, Bf16IsRightInEveryPass) {
-  expect_right<GemmConfig<128, 128, 1, 4, Layout::nt>>(
-      problem_of(DType::bf16, Layout::nt, false, kSizes));
-  expect_right<GemmConfig<128, 128, 2, 4, Layout::nt, Output::bf16, Shared::a>>(
-      problem_of(DType::bf16, Layout::nt, false, kSizes));
-  expect_right<GemmConfig<64, 128, 1, 4, Layout::nn>>(
-      problem_of(DType::bf16, Layout::nn, false, kSizes));
-  expect_right<GemmConfig<64, 128, 1, 4, Layout::tn, Output::added>>(
-      problem_of(DType::bf16, Layout::tn, true, kSizes));
+  expect_right<GemmConfig<128, 128, 1, 4, GemmLayout::nt>>(
+      problem_of(DType::bf16, GemmLayout::nt, false, kSizes));
+  expect_right<GemmConfig<128, 128, 2, 4, GemmLayout::nt, Output::bf16, Shared::a>>(
+      problem_of(DType::bf16, GemmLayout::nt, false, kSizes));
+  expect_right<GemmConfig<64, 128, 1, 4, GemmLayout::nn>>(
+      problem_of(DType::bf16, GemmLayout::nn, false, kSizes));
+  expect_right<GemmConfig<64, 128, 1, 4, GemmLayout::tn, Output::added>>(
+      problem_of(DType::bf16, GemmLayout::tn, true, kSizes));
 }
 
 TEST(GroupedGemm, Fp8IsRightInEveryPass) {
-  expect_right<Fp8Config<128, 1, 5, false>>(problem_of(DType::fp8, Layout::nt, false, kSizes));
-  expect_right<Fp8Config<256, 2, 3, false, 1>>(problem_of(DType::fp8, Layout::nt, false, kSizes));
-  expect_right<Fp8Config<128, 2, 4, true, 1>>(problem_of(DType::fp8, Layout::nt, true, kSizes));
+  expect_right<Fp8Config<128, 1, 5, false>>(problem_of(DType::fp8, GemmLayout::nt, false, kSizes));
+  expect_right<Fp8Config<256, 2, 3, false, 1>>(
+      problem_of(DType::fp8, GemmLayout::nt, false, kSizes));
+  expect_right<Fp8Config<128, 2, 4, true, 1>>(problem_of(DType::fp8, GemmLayout::nt, true, kSizes));
 }
 
 TEST(GroupedGemm, LimitsAreNamed) {
-  GroupedGemmProblem p = problem_of(DType::fp8, Layout::nt, false, {5, 6});
+  GroupedGemmProblem p = problem_of(DType::fp8, GemmLayout::nt, false, {5, 6});
   EXPECT_THAT(why_no_groups(p), IsEmpty());
   p.sizes = {5, 7};
   EXPECT_THAT(why_no_groups(p), HasSubstr("add up"));
   p.sizes = {12, -1};
   EXPECT_THAT(why_no_groups(p), HasSubstr("0 or more"));
-  p = problem_of(DType::bf16, Layout::tn, false, {8, 8});
+  p = problem_of(DType::bf16, GemmLayout::tn, false, {8, 8});
   EXPECT_THAT(why_no_groups(p), HasSubstr("tn and added to"));
-  p = problem_of(DType::bf16, Layout::nt, false, {8, 8});
+  p = problem_of(DType::bf16, GemmLayout::nt, false, {8, 8});
   p.all.n = 12;
   EXPECT_THAT(why_no_groups(p), HasSubstr("n is a multiple of 8"));
 }

@@ -134,18 +134,18 @@ TEST(HopperPlan, LimitsOfFp8AreNamed) {
   EXPECT_THAT(why_no_maps(p), IsEmpty());
   p.k = 72;
   EXPECT_THAT(why_no_maps(p), HasSubstr("k is a multiple of 16 in fp8"));
-  p.layout = Layout::tn;
+  p.layout = GemmLayout::tn;
   EXPECT_THAT(why_no_maps(p), HasSubstr("layout nt"));
 }
 
 TEST(HopperPlan, LimitsAreNamed) {
   EXPECT_THAT(why_no_maps({64, 64, 64, DType::bf16}), IsEmpty());
-  EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, Layout::nt}), IsEmpty());  // any m
+  EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, GemmLayout::nt}), IsEmpty());  // any m
   EXPECT_THAT(why_no_maps({64, 64, 64, DType::fp16}), HasSubstr("bf16 and fp8, not fp16"));
   EXPECT_THAT(why_no_maps({64, 63, 64, DType::bf16}), HasSubstr("n is a multiple of 8"));
   EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16}), HasSubstr("k is a multiple of 8"));
-  EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16, Layout::tn}), IsEmpty());  // any k
-  EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, Layout::tn}), HasSubstr("m is a multiple"));
+  EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16, GemmLayout::tn}), IsEmpty());  // any k
+  EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, GemmLayout::tn}), HasSubstr("m is a multiple"));
   EXPECT_THAT(why_no_maps({std::int64_t{1} << 31, 64, 64, DType::bf16}), HasSubstr("2^31"));
 }
 
@@ -161,7 +161,7 @@ TEST(HopperPlan, FewTilesShareTheirK) {
   p.k = 256;
   EXPECT_THAT(first_for(p), Not(HasSubstr("share k")));
   p.k = 7168;
-  p.layout = Layout::nn;
+  p.layout = GemmLayout::nn;
   EXPECT_THAT(first_for(p), Not(HasSubstr("share k")));
   p = {.m = 64, .n = 2112, .k = 7168, .dtype = DType::fp8, .scaling = Scaling::block128};
   EXPECT_THAT(first_for(p), HasSubstr("clusters of 4 that share k"));
@@ -178,7 +178,7 @@ TEST(HopperPlan, Fp32OutputHasAFamilyOfItsOwn) {
   EXPECT_THAT(first_for(p), HasSubstr("64 x 128"));
   p.n = 68;  // rows of C are multiples of 16 bytes in fp32
   EXPECT_THAT(why_no_maps(p), IsEmpty());
-  p.layout = Layout::nn;  // and those of B in bf16
+  p.layout = GemmLayout::nn;  // and those of B in bf16
   EXPECT_THAT(why_no_maps(p), HasSubstr("n is a multiple of 8"));
   p = {.m = 64, .n = 64, .k = 64, .dtype = DType::fp8, .scaling = Scaling::block128};
   p.fp32_out = true;

@@ -28,13 +28,13 @@ std::vector<std::uint16_t> small_integers(std::int64_t count, std::mt19937& rand
   return out;
 }
 
-template <Layout kLayout>
+template <GemmLayout kLayout>
 float reference(const Shape& s, const std::vector<std::uint16_t>& a,
                 const std::vector<std::uint16_t>& b, int group, int i, int j) {
   float sum = 0;
   for (int q = 0; q < s.k; ++q) {
-    const int at_a = kLayout == Layout::tn ? q * s.m + i : i * s.k + q;
-    const int at_b = kLayout == Layout::nt ? j * s.k + q : q * s.n + j;
+    const int at_a = kLayout == GemmLayout::tn ? q * s.m + i : i * s.k + q;
+    const int at_b = kLayout == GemmLayout::nt ? j * s.k + q : q * s.n + j;
     sum +=
         float_from_bf16(a[group * s.m * s.k + at_a]) * float_from_bf16(b[group * s.k * s.n + at_b]);
   }
@@ -42,7 +42,7 @@ float reference(const Shape& s, const std::vector<std::uint16_t>& a,
 }
 
 // Runs the kernel as `clusters` clusters, one after the other, and counts the wrong elements.
-template <class Config, Layout kLayout>
+template <class Config, GemmLayout kLayout>
 int wrong_elements(const Shape& s, int clusters) {
   std::mt19937 random(7);
   std::vector<std::uint16_t> a = small_integers(s.groups * s.m * s.k, random);
@@ -92,19 +92,19 @@ int wrong_elements(const Shape& s, int clusters) {
 
 template <int kRows, int kColumns, int kBlocks, int kStages>
 void expect_right(const Shape& s, int clusters) {
-  const auto check = [&]<Layout kLayout>() {
+  const auto check = [&]<GemmLayout kLayout>() {
     using Config = GemmConfig<kRows, kColumns, kBlocks, kStages, kLayout>;
     EXPECT_EQ((wrong_elements<Config, kLayout>(s, clusters)), 0)
         << to_string(kLayout) << " " << s.m << " x " << s.n << " x " << s.k;
   };
-  check.template operator()<Layout::nt>();
-  check.template operator()<Layout::nn>();
-  check.template operator()<Layout::tn>();
-  using Adding = GemmConfig<kRows, kColumns, kBlocks, kStages, Layout::tn, Output::added>;
-  EXPECT_EQ((wrong_elements<Adding, Layout::tn>(s, clusters)), 0) << "added to";
+  check.template operator()<GemmLayout::nt>();
+  check.template operator()<GemmLayout::nn>();
+  check.template operator()<GemmLayout::tn>();
+  using Adding = GemmConfig<kRows, kColumns, kBlocks, kStages, GemmLayout::tn, Output::added>;
+  EXPECT_EQ((wrong_elements<Adding, GemmLayout::tn>(s, clusters)), 0) << "added to";
 }
 
-template <std::size_t kTile, Layout kLayout>
+template <std::size_t kTile, GemmLayout kLayout>
 void expect_right_in_fp32(const Shape& s, int clusters) {
   constexpr TileShape t = kFp32OutTileShapes[kTile];
   using Config = GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, Output::fp32>;
@@ -132,11 +132,11 @@ TEST(HopperGemm, TheSmallTilesAreRight) {
 // Blocks of a cluster that share a tile's k: parts that differ, none for some, several tiles each.
 TEST(HopperGemm, TilesWhoseKIsSharedAreRight) {
   const auto expect = [](auto config, const Shape& s, int clusters) {
-    EXPECT_EQ((wrong_elements<decltype(config), Layout::nt>(s, clusters)), 0)
+    EXPECT_EQ((wrong_elements<decltype(config), GemmLayout::nt>(s, clusters)), 0)
         << decltype(config)::kSplits << " parts, " << s.m << " x " << s.n << " x " << s.k;
   };
-  using Two = GemmConfig<64, 128, 2, 7, Layout::nt, Output::bf16, Shared::tile>;
-  using Four = GemmConfig<64, 128, 4, 4, Layout::nt, Output::bf16, Shared::tile>;
+  using Two = GemmConfig<64, 128, 2, 7, GemmLayout::nt, Output::bf16, Shared::tile>;
+  using Four = GemmConfig<64, 128, 4, 4, GemmLayout::nt, Output::bf16, Shared::tile>;
   expect(Two(), {72, 264, 328, 1}, 2);  // 3 and 3 steps; 3 tiles for either cluster
   expect(Two(), {1, 8, 64, 1}, 1);      // 0 and 1 step
   expect(Four(), {64, 136, 456, 2}, 1);
@@ -146,10 +146,10 @@ TEST(HopperGemm, TilesWhoseKIsSharedAreRight) {
 // Every tile of fp32's and every layout, which a tile's output knows nothing of; n that no row of
 // bf16 could have, batches, several tiles a block.
 TEST(HopperGemm, Fp32OutputIsRight) {
-  expect_right_in_fp32<0, Layout::nt>({136, 260, 72, 1}, 1);
-  expect_right_in_fp32<1, Layout::nn>({131, 136, 64, 2}, 1);
-  expect_right_in_fp32<2, Layout::tn>({72, 136, 33, 2}, 3);
-  expect_right_in_fp32<2, Layout::nt>({3, 4, 8, 1}, 1);
+  expect_right_in_fp32<0, GemmLayout::nt>({136, 260, 72, 1}, 1);
+  expect_right_in_fp32<1, GemmLayout::nn>({131, 136, 64, 2}, 1);
+  expect_right_in_fp32<2, GemmLayout::tn>({72, 136, 33, 2}, 3);
+  expect_right_in_fp32<2, GemmLayout::nt>({3, 4, 8, 1}, 1);
 }
 
 }  // namespace

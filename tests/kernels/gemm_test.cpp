@@ -20,7 +20,7 @@ const GemmBackend* backend_named(std::string_view name) {
   return nullptr;
 }
 
-class CpuGemm : public ::testing::TestWithParam<std::tuple<const char*, DType, Layout>> {};
+class CpuGemm : public ::testing::TestWithParam<std::tuple<const char*, DType, GemmLayout>> {};
 
 TEST_P(CpuGemm, IsRight) {
   const auto [name, type, layout] = GetParam();
@@ -53,7 +53,7 @@ std::string name_of(const ::testing::TestParamInfo<CpuGemm::ParamType>& p) {
          "_" + std::string(to_string(std::get<2>(p.param)));
 }
 
-const auto kLayouts = ::testing::Values(Layout::nn, Layout::nt, Layout::tn);
+const auto kLayouts = ::testing::Values(GemmLayout::nn, GemmLayout::nt, GemmLayout::tn);
 
 INSTANTIATE_TEST_SUITE_P(
     OneDnn, CpuGemm,
@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(OpenBlas, CpuGemm,
 TEST(CpuGemm, GroupsAreProductsOfTheirOwn) {
   for (const GemmBackend& backend : gemm_backends()) {
     if (backend.device != DeviceKind::cpu) continue;
-    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+    for (const GemmLayout layout : {GemmLayout::nn, GemmLayout::nt, GemmLayout::tn}) {
       for (const auto& [m, n, k, groups] :
            {std::tuple{1, 1, 1, 3}, {33, 65, 17, 5}, {512, 640, 768, 6}}) {
         const GemmProblem problem = {

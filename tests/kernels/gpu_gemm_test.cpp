@@ -119,7 +119,7 @@ void expect_same_as_reference(const GemmBackend& one, const GemmProblem& problem
 TEST(Gpu, TheReferenceIsRight) {
   NEEDS_GPU();
   for (const DType type : {DType::fp64, DType::fp32, DType::tf32, DType::fp16, DType::bf16}) {
-    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+    for (const GemmLayout layout : {GemmLayout::nn, GemmLayout::nt, GemmLayout::tn}) {
       for (const Shape s : {Shape{1, 3, 5}, Shape{129, 257, 65}, Shape{300, 200, 700}})
         expect_right(backend("reference"), {s.m, s.n, s.k, type, layout, 2});
     }
@@ -134,32 +134,32 @@ TEST(Gpu, TheReferenceIsRight) {
 TEST(Gpu, TheGenericTensorCoreGemmIsRight) {
   NEEDS_GPU();
   for (const DType type : {DType::bf16, DType::fp16}) {
-    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+    for (const GemmLayout layout : {GemmLayout::nn, GemmLayout::nt, GemmLayout::tn}) {
       for (const Shape s : {Shape{8, 8, 8}, Shape{128, 128, 128}, Shape{72, 136, 520},
                             Shape{1000, 504, 328}, Shape{2048, 1024, 4096}}) {
         expect_right(backend("mma"), {s.m, s.n, s.k, type, layout, s.m < 1000 ? 3 : 1});
       }
     }
-    expect_right(backend("mma"), {131, 77, 40, type, Layout::nt});  // odd m and n
-    expect_right(backend("mma"), {136, 72, 37, type, Layout::tn});  // odd k
+    expect_right(backend("mma"), {131, 77, 40, type, GemmLayout::nt});  // odd m and n
+    expect_right(backend("mma"), {136, 72, 37, type, GemmLayout::tn});  // odd k
   }
 }
 
 TEST(Gpu, OurGemmsEqualTheReferenceBitForBit) {
   NEEDS_GPU();
   for (const char* name : {"mma", "hopper"}) {
-    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+    for (const GemmLayout layout : {GemmLayout::nn, GemmLayout::nt, GemmLayout::tn}) {
       for (const Shape s : {Shape{72, 136, 520}, Shape{1000, 504, 328}, Shape{2048, 4096, 2048}})
         expect_same_as_reference(backend(name), {s.m, s.n, s.k, DType::bf16, layout});
     }
   }
-  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+  for (const GemmLayout layout : {GemmLayout::nn, GemmLayout::nt, GemmLayout::tn}) {
     GemmProblem wide = {1000, 504, 328, DType::bf16, layout, 2};
     wide.fp32_out = true;
     expect_same_as_reference(backend("hopper"), wide);
     for (const char* name : {"hopper", "cublaslt", "reference"}) expect_right(backend(name), wide);
   }
-  GemmProblem adding = {1000, 504, 328, DType::bf16, Layout::tn};
+  GemmProblem adding = {1000, 504, 328, DType::bf16, GemmLayout::tn};
   adding.accumulate = true;
   expect_same_as_reference(backend("hopper"), adding);
   for (const bool accumulate : {false, true}) {
@@ -173,7 +173,7 @@ TEST(Gpu, TilesWhoseKIsSharedAreRight) {
   NEEDS_GPU();
   for (const Shape s : {Shape{64, 2112, 7168}, Shape{128, 7168, 2048}, Shape{1, 136, 144}}) {
     for (const GemmProblem& problem :
-         {GemmProblem{s.m, s.n, s.k, DType::bf16, Layout::nt}, fp8_problem(s, false)}) {
+         {GemmProblem{s.m, s.n, s.k, DType::bf16, GemmLayout::nt}, fp8_problem(s, false)}) {
       const auto family = hopper::tiles_of(problem);
       for (std::size_t i = 0; i < family.size(); ++i) {
         if (!family[i].splits_k) continue;
@@ -253,9 +253,9 @@ TEST(Gpu, GroupsAsCallsAreRight) {
       for (const bool accumulate : {false, true}) {
         for (const Skew skew : {Skew::balanced, Skew::zipf, Skew::hot}) {
           GroupedGemmProblem problem;
-          problem.all = {.m = 512, .n = 256, .k = 512, .dtype = dtype, .layout = Layout::nt};
+          problem.all = {.m = 512, .n = 256, .k = 512, .dtype = dtype, .layout = GemmLayout::nt};
           if (dtype == DType::fp8) problem.all.scaling = Scaling::block128;
-          if (dtype == DType::bf16 && accumulate) problem.all.layout = Layout::tn;
+          if (dtype == DType::bf16 && accumulate) problem.all.layout = GemmLayout::tn;
           problem.all.accumulate = accumulate;
           problem.sizes = group_sizes(512, 12, skew);
           problem.sizes[3] += std::exchange(problem.sizes[7], 0);
@@ -279,7 +279,7 @@ TEST(Gpu, GroupsAsCallsAreRight) {
 // 16 SMs of a green context: right, and slower than all of them by far more than chance.
 TEST(Gpu, CublasLtTakesAShareOfTheSms) {
   NEEDS_GPU();
-  for (GemmProblem problem : {GemmProblem{4096, 4096, 4096, DType::bf16, Layout::nt},
+  for (GemmProblem problem : {GemmProblem{4096, 4096, 4096, DType::bf16, GemmLayout::nt},
                               fp8_problem({4096, 4096, 4096}, false)}) {
     std::vector<double> fastest;
     for (const int sms : {0, 16}) {
@@ -315,19 +315,22 @@ TEST(Gpu, CublasLtTakesAShareOfTheSms) {
 
 TEST(WithoutGpu, EachGemmSaysWhyAndWhatItLacks) {
   for (const char* name : {"mma", "reference"}) {
-    EXPECT_THROW(backend(name).make({0, 64, 64, DType::bf16, Layout::nt}, {}),
+    EXPECT_THROW(backend(name).make({0, 64, 64, DType::bf16, GemmLayout::nt}, {}),
                  std::invalid_argument);
-    EXPECT_NE(backend(name).why_not({64, 64, 64, DType::int8, Layout::nt}), "");
-    EXPECT_NE(backend(name).why_not({64, 64, 64, DType::fp8, Layout::nt}), "");  // no scales
+    EXPECT_NE(backend(name).why_not({64, 64, 64, DType::int8, GemmLayout::nt}), "");
+    EXPECT_NE(backend(name).why_not({64, 64, 64, DType::fp8, GemmLayout::nt}), "");  // no scales
   }
-  EXPECT_NE(backend("mma").why_not({64, 64, 60, DType::bf16, Layout::nt}).find("k is a multiple"),
-            std::string::npos);
-  EXPECT_NE(backend("mma").why_not({60, 64, 64, DType::bf16, Layout::tn}).find("m is a multiple"),
-            std::string::npos);
-  EXPECT_NE(backend("mma").why_not({64, 60, 64, DType::fp16, Layout::nn}).find("n is a multiple"),
-            std::string::npos);
+  EXPECT_NE(
+      backend("mma").why_not({64, 64, 60, DType::bf16, GemmLayout::nt}).find("k is a multiple"),
+      std::string::npos);
+  EXPECT_NE(
+      backend("mma").why_not({60, 64, 64, DType::bf16, GemmLayout::tn}).find("m is a multiple"),
+      std::string::npos);
+  EXPECT_NE(
+      backend("mma").why_not({64, 60, 64, DType::fp16, GemmLayout::nn}).find("n is a multiple"),
+      std::string::npos);
   GroupedGemmProblem odd;
-  odd.all = {.m = 64, .n = 60, .k = 64, .dtype = DType::bf16, .layout = Layout::nt};
+  odd.all = {.m = 64, .n = 60, .k = 64, .dtype = DType::bf16, .layout = GemmLayout::nt};
   odd.sizes = {40, 24};
   EXPECT_NE(grouped("cublaslt").why_not(odd).find("n is a multiple of 8"), std::string::npos);
   odd.sizes = {40, 23};
@@ -338,7 +341,7 @@ TEST(WithoutGpu, EachGemmSaysWhyAndWhatItLacks) {
   for (const GemmBackend& one : gemm_backends())
     EXPECT_EQ(one.on_request, one.name == "reference") << one.name;
   if (!gpus().devices.empty()) return;
-  const GemmProblem fine = {64, 64, 64, DType::bf16, Layout::nt};
+  const GemmProblem fine = {64, 64, 64, DType::bf16, GemmLayout::nt};
   for (const char* name : {"mma", "reference", "cublaslt"}) {
     EXPECT_EQ(backend(name).why_not(fine), gpus().why_none) << name;
     EXPECT_THROW(backend(name).make(fine, {}), Unavailable) << name;

@@ -73,7 +73,7 @@ std::vector<int> contexts() {
 TEST(Gpu, GemmIsRightInEveryTypeLayoutAndShape) {
   NEEDS_GPU();
   for (const DType type : {DType::fp64, DType::fp32, DType::tf32, DType::fp16, DType::bf16}) {
-    for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+    for (const GemmLayout layout : {GemmLayout::nn, GemmLayout::nt, GemmLayout::tn}) {
       for (const Shape s : {Shape{256, 256, 256}, Shape{8, 24, 40}, Shape{1000, 504, 328},
                             Shape{2048, 1024, 4096}}) {
         const auto gemm = cublaslt().make({s.m, s.n, s.k, type, layout}, {});
@@ -91,7 +91,7 @@ TEST(Gpu, OurGemmForHopperIsRight) {
   NEEDS_GPU();
   if (const std::string why = hopper().why_not({8, 8, 8, DType::bf16}); !why.empty())
     GTEST_SKIP() << "skipped: " << why;
-  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+  for (const GemmLayout layout : {GemmLayout::nn, GemmLayout::nt, GemmLayout::tn}) {
     for (const std::int64_t groups : {1, 3}) {
       for (const Shape s :
            {Shape{8, 8, 8}, Shape{64, 128, 64}, Shape{72, 136, 520}, Shape{1000, 504, 328},
@@ -134,9 +134,9 @@ TEST(Gpu, OurGemmForHopperAddsAndTakesAShareOfTheSms) {
   NEEDS_GPU();
   if (const std::string why = hopper().why_not({8, 8, 8, DType::bf16}); !why.empty())
     GTEST_SKIP() << "skipped: " << why;
-  GemmProblem adding = {1000, 504, 328, DType::bf16, Layout::tn};
+  GemmProblem adding = {1000, 504, 328, DType::bf16, GemmLayout::tn};
   adding.accumulate = true;
-  GemmProblem share = {1000, 504, 328, DType::bf16, Layout::nt};
+  GemmProblem share = {1000, 504, 328, DType::bf16, GemmLayout::nt};
   share.sms = 20;
   for (const GemmProblem& problem : {adding, share}) {
     const Check check = hopper().make(problem, {})->verify();
@@ -152,9 +152,9 @@ TEST(Gpu, GroupedGemmIsRight) {
     for (const bool accumulate : {false, true}) {
       for (const Skew skew : {Skew::balanced, Skew::zipf, Skew::hot}) {
         GroupedGemmProblem problem;
-        problem.all = {.m = 1024, .n = 1536, .k = 2048, .dtype = dtype, .layout = Layout::nt};
+        problem.all = {.m = 1024, .n = 1536, .k = 2048, .dtype = dtype, .layout = GemmLayout::nt};
         if (dtype == DType::fp8) problem.all.scaling = Scaling::block128;
-        if (dtype == DType::bf16 && accumulate) problem.all.layout = Layout::tn;
+        if (dtype == DType::bf16 && accumulate) problem.all.layout = GemmLayout::tn;
         problem.all.accumulate = accumulate;
         problem.sizes = group_sizes(accumulate ? 2048 : 1024, 24, skew);
         problem.sizes[3] += std::exchange(problem.sizes[7], 0);
@@ -185,7 +185,7 @@ TEST(Gpu, MemoryKernelsMoveEveryElement) {
 
 TEST(Gpu, GroupsAreProductsOfTheirOwn) {
   NEEDS_GPU();
-  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
+  for (const GemmLayout layout : {GemmLayout::nn, GemmLayout::nt, GemmLayout::tn}) {
     const auto gemm = cublaslt().make(
         {.m = 264, .n = 512, .k = 136, .dtype = DType::bf16, .layout = layout, .groups = 7}, {});
     const Check check = gemm->verify();
@@ -195,7 +195,7 @@ TEST(Gpu, GroupsAreProductsOfTheirOwn) {
 
 TEST(Gpu, GemmTellsWhichAlgorithmWon) {
   NEEDS_GPU();
-  const auto notes = cublaslt().make({1024, 1024, 1024, DType::bf16, Layout::nt}, {})->notes();
+  const auto notes = cublaslt().make({1024, 1024, 1024, DType::bf16, GemmLayout::nt}, {})->notes();
   EXPECT_EQ(notes.at("algorithm").rfind("id ", 0), 0U) << notes.at("algorithm");
   EXPECT_GE(std::stoi(notes.at("algorithms_tried")), 1);
   EXPECT_LE(std::stoi(notes.at("algorithms_tried")), 64);
@@ -372,8 +372,8 @@ TEST(WithoutGpu, EveryPartSaysWhy) {
   if (!gpus().devices.empty()) GTEST_SKIP() << "there is a GPU";
   const std::string why = gpus().why_none;
   EXPECT_EQ(why.rfind("no CUDA device: ", 0), 0U) << why;
-  EXPECT_EQ(cublaslt().why_not({64, 64, 64, DType::bf16, Layout::nt}), why);
-  EXPECT_THROW(cublaslt().make({64, 64, 64, DType::bf16, Layout::nt}, {}), Unavailable);
+  EXPECT_EQ(cublaslt().why_not({64, 64, 64, DType::bf16, GemmLayout::nt}), why);
+  EXPECT_THROW(cublaslt().make({64, 64, 64, DType::bf16, GemmLayout::nt}, {}), Unavailable);
   EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 4096}, {}), Unavailable);
   EXPECT_THROW(cuda_step().make({.rows = 4, .cols = 8}, {}), Unavailable);
   EXPECT_THROW(gpu_memory_free_bytes(0), Unavailable);
@@ -398,11 +398,12 @@ TEST(WithoutGpu, ArgumentsAreCheckedFirst) {
     EXPECT_THROW(backend.make({.kind = TransferKind::peer_copy, .bytes = 4096}, {}),
                  std::invalid_argument);
   }
-  EXPECT_THROW(cublaslt().make({0, 64, 64, DType::bf16, Layout::nt}, {}), std::invalid_argument);
+  EXPECT_THROW(cublaslt().make({0, 64, 64, DType::bf16, GemmLayout::nt}, {}),
+               std::invalid_argument);
   EXPECT_THROW(cuda_memory().make({MemoryKernel::copy, DType::fp64, 100}, {}),
                std::invalid_argument);
   EXPECT_THROW(cuda_step().make({.rows = 0, .cols = 8}, {}), std::invalid_argument);
   EXPECT_NE(cuda_step().why_not({.dtype = DType::fp64, .rows = 4, .cols = 8}), "");
-  EXPECT_NE(cublaslt().why_not({64, 64, 64, DType::fp8, Layout::nt}), "");
+  EXPECT_NE(cublaslt().why_not({64, 64, 64, DType::fp8, GemmLayout::nt}), "");
   EXPECT_NE(cuda_memory().why_not({MemoryKernel::copy, DType::bf16, 4096}), "");
 }

@@ -81,7 +81,7 @@ def check(kernel):
             counts[NAMES[base]] += 1
         if base in ("HGMMA", "QGMMA"):
             wgmma = opcode
-    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6LayoutE(\d)EL\w*?6OutputE(\d)EL\w*?6SharedE(\d)", name):
+    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?10GemmLayoutE(\d)EL\w*?6OutputE(\d)EL\w*?6SharedE(\d)", name):
         rows, columns, blocks, layout, output, shared = map(int, match.groups())
         want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shares_a=shared == 0)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"

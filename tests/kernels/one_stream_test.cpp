@@ -28,7 +28,7 @@ std::unique_ptr<Operation> norm() {
 
 std::unique_ptr<Operation> product() {
   const auto cublaslt = std::ranges::find(gemm_backends(), DeviceKind::gpu, &GemmBackend::device);
-  return cublaslt->make({2048, 2048, 2048, DType::bf16, Layout::nt}, {});
+  return cublaslt->make({2048, 2048, 2048, DType::bf16, GemmLayout::nt}, {});
 }
 
 }  // namespace

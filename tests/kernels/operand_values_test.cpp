@@ -45,7 +45,7 @@ std::vector<std::string> names(const Operation& operation) {
 
 TEST(OperandValues, PassThroughAProduct) {
   const auto product =
-      of_cpu(gemm_backends(), "openblas").make({2, 2, 3, DType::fp32, Layout::nt}, {});
+      of_cpu(gemm_backends(), "openblas").make({2, 2, 3, DType::fp32, GemmLayout::nt}, {});
   EXPECT_THAT(names(*product), ElementsAre("a", "b", "c"));
   set_operand_values(*product, "a", {1, 2, 3, 4, 5, 6});
   set_operand_values(*product, "b", {1, 0, 0, 0, 1, 1});  // its rows are the columns of B
@@ -92,7 +92,7 @@ TEST(OperandValues, BytesPassAsTheyAre) {
 }
 
 TEST(OperandValues, AScaledProductHasItsScales) {
-  GemmProblem problem = {.m = 16, .n = 16, .k = 16, .dtype = DType::fp8, .layout = Layout::nt};
+  GemmProblem problem = {.m = 16, .n = 16, .k = 16, .dtype = DType::fp8, .layout = GemmLayout::nt};
   std::vector<float> memory(5);
   const auto at = [&](int i) { return OperandPlace{&memory[static_cast<std::size_t>(i)], 4}; };
   const auto views = [&] {

@@ -89,11 +89,11 @@ struct Solved {
     std::vector<float> wide_a(p.m * p.k);  // m x k
     std::vector<float> wide_b(p.k * p.n);  // k x n
     for (std::int64_t i = 0; i < p.m * p.k; ++i) {
-      const std::int64_t at = p.layout == Layout::tn ? i % p.k * p.m + i / p.k : i;
+      const std::int64_t at = p.layout == GemmLayout::tn ? i % p.k * p.m + i / p.k : i;
       wide_a[i] = static_cast<float>(input(a, p.dtype, at));
     }
     for (std::int64_t i = 0; i < p.k * p.n; ++i) {
-      const std::int64_t at = p.layout == Layout::nt ? i % p.n * p.k + i / p.n : i;
+      const std::int64_t at = p.layout == GemmLayout::nt ? i % p.n * p.k + i / p.n : i;
       wide_b[i] = static_cast<float>(input(b, p.dtype, at));
     }
 #pragma omp parallel for schedule(static)
@@ -103,10 +103,11 @@ struct Solved {
       const bool exact = p.dtype == DType::fp64 || p.dtype == DType::int8;
       for (std::int64_t q = 0; q < depth; ++q) {
         if (exact) {
-          const double x = input(a, p.dtype, p.layout == Layout::tn ? q * p.m + i : i * p.k + q);
+          const double x =
+              input(a, p.dtype, p.layout == GemmLayout::tn ? q * p.m + i : i * p.k + q);
           for (std::int64_t j = 0; j < p.n; ++j) {
             exact_row[j] +=
-                x * input(b, p.dtype, p.layout == Layout::nt ? j * p.k + q : q * p.n + j);
+                x * input(b, p.dtype, p.layout == GemmLayout::nt ? j * p.k + q : q * p.n + j);
           }
         } else {
           const float x = wide_a[i * p.k + q];
@@ -126,7 +127,7 @@ struct Solved {
   }
 };
 
-class EveryType : public ::testing::TestWithParam<std::tuple<DType, Layout>> {};
+class EveryType : public ::testing::TestWithParam<std::tuple<DType, GemmLayout>> {};
 
 TEST_P(EveryType, RightIsAcceptedAndOneWrongElementIsFound) {
   const auto [type, layout] = GetParam();
@@ -148,15 +149,15 @@ TEST_P(EveryType, RightIsAcceptedAndOneWrongElementIsFound) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Verify, EveryType,
-                         ::testing::Combine(::testing::Values(DType::fp64, DType::fp32, DType::tf32,
-                                                              DType::fp16, DType::bf16,
-                                                              DType::int8),
-                                            ::testing::Values(Layout::nn, Layout::nt, Layout::tn)),
-                         [](const auto& p) {
-                           return std::string(to_string(std::get<0>(p.param))) + "_" +
-                                  std::string(to_string(std::get<1>(p.param)));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Verify, EveryType,
+    ::testing::Combine(::testing::Values(DType::fp64, DType::fp32, DType::tf32, DType::fp16,
+                                         DType::bf16, DType::int8),
+                       ::testing::Values(GemmLayout::nn, GemmLayout::nt, GemmLayout::tn)),
+    [](const auto& p) {
+      return std::string(to_string(std::get<0>(p.param))) + "_" +
+             std::string(to_string(std::get<1>(p.param)));
+    });
 
 // Small: every element is compared. Large (m n k > 1024^3): checksums and sampled rows.
 class Planted : public ::testing::TestWithParam<std::tuple<DType, bool>> {
@@ -173,7 +174,7 @@ class Planted : public ::testing::TestWithParam<std::tuple<DType, bool>> {
                                         .n = side,
                                         .k = large ? 1000 : 200,
                                         .dtype = type,
-                                        .layout = Layout::nt}))
+                                        .layout = GemmLayout::nt}))
                   .first;
     }
     return found->second;
@@ -228,7 +229,7 @@ TEST_P(Planted, TheTransposedResultIsFound) {
 TEST_P(Planted, TheWrongLayoutIsFound) {
   GemmProblem other = solved_->problem;
   // k is not n in the large case, but both readings stay within B.
-  other.layout = Layout::nn;
+  other.layout = GemmLayout::nn;
   EXPECT_FALSE(verify_gemm(other, solved_->a.data(), solved_->b.data(), solved_->c.data(), 1).ok);
 }
 
@@ -277,7 +278,7 @@ INSTANTIATE_TEST_SUITE_P(Verify, Planted,
                          });
 
 TEST(Verify, OneWrongElementIsFoundInAnyRowAndColumnOfALargeResult) {
-  Solved solved({.m = 1100, .n = 1300, .k = 800, .dtype = DType::fp32, .layout = Layout::tn});
+  Solved solved({.m = 1100, .n = 1300, .k = 800, .dtype = DType::fp32, .layout = GemmLayout::tn});
   ASSERT_TRUE(solved.check().ok);
   for (std::int64_t step = 0; step < 12; ++step) {
     const std::int64_t index = (step * 91 + 7) * 1300 + (step * 113 + 3);
@@ -290,7 +291,7 @@ TEST(Verify, OneWrongElementIsFoundInAnyRowAndColumnOfALargeResult) {
 
 TEST(Verify, LongSumsStayWithinTheBound) {
   for (const DType type : {DType::fp32, DType::bf16}) {
-    Solved solved({.m = 8, .n = 16, .k = 200'000, .dtype = type, .layout = Layout::nt});
+    Solved solved({.m = 8, .n = 16, .k = 200'000, .dtype = type, .layout = GemmLayout::nt});
     const Check check = solved.check();
     EXPECT_TRUE(check.ok) << check.error;
     const double good = load(solved.c, type, 100);
