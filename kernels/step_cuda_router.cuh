@@ -164,8 +164,8 @@ __device__ inline bool group_is_kept(float first, float second, const GroupedExp
 }
 
 // A lane's experts are all of one group, so that it keeps all of them or none; then as in
-// topk_softmax(). Affinities are computed once more for those chosen. Left to choose how many blocks
-// an SM has, the compiler spills registers for a sixth.
+// topk_softmax(). Affinities are computed once more for those chosen. Left to choose how many
+// blocks an SM has, the compiler spills registers for a sixth.
 template <class T, int V, int kPerLane>
 __global__ void __launch_bounds__(kFlatThreads, kPerLane <= kFewPerLane ? 4 : 2)
     topk_sigmoid(std::int32_t* __restrict__ chosen, float* __restrict__ w,

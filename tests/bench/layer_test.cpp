@@ -104,7 +104,8 @@ TEST(LayerCases, ABlockOfExpertsHasTheShareOfOneOf64) {
   EXPECT_EQ(layer.notes.at("left_out"), "ep_dispatch ep_combine");
   // What comes to its experts: 8 copies of 64 tokens, in 4 products.
   const auto up = std::ranges::find_if(layer.parts, [](const auto& ways) {
-    return ways.front().shape.contains("groups") && ways.front().shape.at("k") == 7168;
+    const Case& part = ways.front();
+    return part.operation == "gemm" && part.shape.contains("groups") && part.shape.at("k") == 7168;
   });
   EXPECT_EQ(up->front().shape.at("m"), 128);
   EXPECT_EQ(up->front().shape.at("groups"), 4);
