@@ -1,13 +1,11 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // A job from its cases to the record and the exit code, with operations that only move a clock.
-#include "bench/harness.hpp"
-
 #include "bench/exit_code.hpp"
 #include "bench/session.hpp"
 #include "record/error.hpp"
 
-#include "fakes.hpp"
+#include "harness_fixture.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -20,7 +18,6 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 namespace trainmeter {
@@ -28,63 +25,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-class HarnessTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    file_ = std::filesystem::temp_directory_path() /
-            ("harness_test-" + std::to_string(::getpid()) + ".jsonl");
-    std::filesystem::remove(file_);
-  }
-  void TearDown() override { std::filesystem::remove(file_); }
-
-  Case fake_case(const std::string& backend, Check check = {.ok = true, .bound = 1, .how = "fake"},
-                 double cost_s = 1e-3) {
-    Case made;
-    made.name = "gemm/fp32/" + backend + "/m:1/n:1/k:1";
-    made.operation = "gemm";
-    made.dtype = "fp32";
-    made.backend = backend;
-    made.shape = {{"m", 1}, {"n", 1}, {"k", 1}};
-    made.layout = "nt";
-    made.flops = 2;
-    made.bytes = 12;
-    made.make = [this, check, cost_s](const OperandOptions& operands) {
-      made_with_.push_back(operands);
-      ++made_;
-      auto operation =
-          std::make_unique<FakeOperation>(time_, [cost_s](std::int64_t) { return cost_s; });
-      operation->check = check;
-      operation->on_run = [this] {
-        if (on_run_) on_run_();
-      };
-      return operation;
-    };
-    return made;
-  }
-
-  Job job(std::vector<Case> cases, std::vector<std::string> words = {}) {
-    words.insert(words.begin(), {"gemm_bench", "--out=" + file_.string()});
-    Job made;
-    made.options = read_options(Program::gemm, words);
-    made.target.device = {.kind = "cpu", .name = "fake", .sms = 2, .details = {}};
-    made.list.cases = std::move(cases);
-    made.timer = make_cpu_timer(time_.clock(1e-8), nullptr);
-    return made;
-  }
-
-  [[nodiscard]] std::vector<std::string> recorded() const {
-    std::vector<std::string> names;
-    for (const Line& line : read_record(file_).lines) names.push_back(line.measurement.name);
-    return names;
-  }
-
-  FakeTime time_;
-  std::filesystem::path file_;
-  std::function<void()> on_run_;
-  int made_ = 0;
-  std::vector<OperandOptions> made_with_;
-};
 
 TEST_F(HarnessTest, WritesARecordThatReadsBack) {
   EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")})), kFine);
@@ -363,68 +303,6 @@ TEST_F(HarnessTest, AnInterruptKeepsFinishedWorkAndAbandonsTheCaseInHand) {
   EXPECT_EQ(run_job(std::move(interrupted)), 130);
   EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1"));
   EXPECT_EQ(made_, 2);
-}
-
-// Proposes three cases, then the best of them by the program's rules.
-class FakeSearch : public Search {
- public:
-  FakeSearch(std::vector<Case> cases, std::vector<std::string>& taken)
-      : cases_(std::move(cases)), taken_(taken) {}
-  std::optional<Plan> next(double /*elapsed_s*/) override {
-    if (asked_ < cases_.size()) return Plan{.main = cases_[asked_++], .rules = quick_};
-    if (asked_++ == cases_.size()) return Plan{.main = cases_.front()};
-    return std::nullopt;
-  }
-  void take(const Measurement& row) override { taken_.push_back(row.name + " " + row.failure); }
-  std::string progress(double /*elapsed_s*/) const override { return ""; }
-  std::vector<std::string> found() const override { return {"found"}; }
-
- private:
-  std::vector<Case> cases_;
-  std::vector<std::string>& taken_;
-  Rules quick_ = read_options(Program::gemm, {"gemm_bench"}).quick_rules();
-  std::size_t asked_ = 0;
-};
-
-TEST_F(HarnessTest, ASearchAsksForTheNextCaseAndLearnsItsResult) {
-  const Case wrong = fake_case("b", {.ok = false, .error = 3, .bound = 1, .how = "fake"});
-  std::vector<std::string> taken;
-  Job searching = job({});
-  searching.search = std::make_unique<FakeSearch>(std::vector{fake_case("a"), wrong}, taken);
-  EXPECT_EQ(run_job(std::move(searching)), kCheckFailed);
-  EXPECT_THAT(taken, ElementsAre("gemm/fp32/a/m:1/n:1/k:1 ",
-                                 HasSubstr("gemm/fp32/b/m:1/n:1/k:1 wrong result"),
-                                 "gemm/fp32/a/m:1/n:1/k:1 "));
-  const Record record = read_record(file_);
-  ASSERT_EQ(record.lines.size(), 3U);
-  EXPECT_EQ(record.header_of(record.lines[0]).discipline.min_samples, 3);
-  EXPECT_EQ(record.header_of(record.lines[2]).discipline.min_samples, Rules{}.min_samples);
-}
-
-TEST_F(HarnessTest, AResumedSearchLearnsFromTheRecord) {
-  std::vector<std::string> taken;
-  for (int time = 1; time <= 2; ++time) {
-    Job searching = job({}, {"--resume"});
-    searching.search = std::make_unique<FakeSearch>(std::vector{fake_case("a")}, taken);
-    EXPECT_EQ(run_job(std::move(searching)), kFine);
-    EXPECT_EQ(taken.size(), 2U * static_cast<std::size_t>(time));
-    EXPECT_EQ(recorded().size(), 2U);
-  }
-  EXPECT_EQ(made_, 2);
-}
-
-TEST_F(HarnessTest, AnInterruptEndsASearch) {
-  int signal = 0;
-  std::vector<std::string> taken;
-  Job searching = job({});
-  searching.search =
-      std::make_unique<FakeSearch>(std::vector{fake_case("a"), fake_case("b")}, taken);
-  searching.interrupted_by = [&signal] { return signal; };
-  on_run_ = [&] {
-    if (made_ == 2) signal = SIGINT;
-  };
-  EXPECT_EQ(run_job(std::move(searching)), 130);
-  EXPECT_THAT(recorded(), ElementsAre("gemm/fp32/a/m:1/n:1/k:1"));
 }
 
 TEST_F(HarnessTest, VersusWritesBothSidesOfAPair) {
