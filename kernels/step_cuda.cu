@@ -280,8 +280,13 @@ class CudaStep final : public Operation {
   void prepare_norm() {
     const auto kernel = step_cuda::rmsnorm_backward<T, V>;
     const auto shared = static_cast<int>(problem_.cols * 4);
-    cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
-               "shared memory of a row");
+    // Raised, never lowered: it is one limit for all operations of this kernel.
+    cudaFuncAttributes limits{};
+    cuda_check(cudaFuncGetAttributes(&limits, kernel), "limits of a kernel");
+    if (limits.maxDynamicSharedSizeBytes < shared) {
+      cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
+                 "shared memory of a row");
+    }
     int blocks = 0;
     cuda_check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, norm_threads<V>(),
                                                              static_cast<std::size_t>(shared)),

@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
     *) printf "gpu_suite.sh: unknown argument '%s' (try --help)\n" "$1" >&2; exit 2 ;;
   esac
 done
-known=$(sed -n 's/^ *if section \([a-z]*\) .*/\1/p' "${BASH_SOURCE[0]}")
+known=$(sed -n 's/^ *if section \([a-z0-9]*\) .*/\1/p' "${BASH_SOURCE[0]}")
 for name in ${only//,/ }; do
   grep -qx "$name" <<<"$known" || { printf "gpu_suite.sh: --only: no section '%s' (try --help)\n" "$name" >&2; exit 2; }
 done

@@ -15,8 +15,9 @@ namespace trainmeter {
 
 inline constexpr std::int64_t kMaxModelSize = 100'000'000;  // layers, widths, heads, experts
 inline constexpr std::int64_t kMaxRunSize = 1'000'000'000;  // GPUs, sequences, tokens in one
-inline constexpr double kMaxTokens = 1e18;                  // of a whole run
-inline constexpr double kMaxGpuHours = 1e12;                // a hundred million GPUs for a year
+inline constexpr std::int64_t kMaxOperationSize = 1'000'000'000'000;  // rows, weights of one
+inline constexpr double kMaxTokens = 1e18;                            // of a whole run
+inline constexpr double kMaxGpuHours = 1e12;  // a hundred million GPUs for a year
 inline constexpr double kMaxWallHours = 1e6;
 inline constexpr double kMaxUsdPerGpuHour = 1000;
 inline constexpr double kMaxUsd = kMaxGpuHours * kMaxUsdPerGpuHour;

@@ -138,7 +138,7 @@ std::vector<StepOperation> read_operations(StrictObject& run) {
     if (object.has("layout")) one.layout = object.one_of("layout", {"none", "nn", "nt", "tn"});
     StrictObject shape = object.object("shape");
     for (const auto& item : object.raw("shape").items()) {
-      one.shape[item.key()] = bounded(shape, item.key(), 1, kMaxRunSize);
+      one.shape[item.key()] = bounded(shape, item.key(), 1, kMaxOperationSize);
     }
     if (one.operation == "gemm") {
       (void)object.one_of("dtype", kPrecisions);
