@@ -103,7 +103,7 @@ Document to_document(const Validation& v) {
   out.push_back(
       Paragraph{"scripts/validate_step.sh times real training steps of small GPTs in PyTorch and "
                 "predicts each, before, from rates of the same machine: docs/own-machine.md has "
-                "its tables of two machines."});
+                "its tables of three machines."});
   return out;
 }
 
