@@ -58,6 +58,12 @@ with tempfile.TemporaryDirectory() as name:
 
     code, said = suite("--only", "nosuch")
     assert code == 2 and "no section 'nosuch'" in said, said
+    # Each section that the page names can be asked for.
+    page = (root / "scripts" / "gpu_suite.sh").read_text(encoding="utf-8").split("# Sections: ")[1].split(". The last two")[0]
+    sections = page.replace("\n#", "").split()
+    assert len(sections) > 15, sections
+    code, said = suite("--seconds", "0", "--only", ",".join(sections))
+    assert "no section" not in said, said
     code, said = suite()
     assert "exit code" not in said.replace("racecheck: exit code 1", ""), said  # 2: a flag that a program doesn't know
     assert code == 1 and "memcheck: clean" in said and "synccheck: errors" in said, said

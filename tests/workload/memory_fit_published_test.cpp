@@ -81,15 +81,7 @@ TEST(MemoryFit, Llama3Fits) {
 
 // DeepSeek-V3 report, 3.2: no tensor parallelism, thanks to what 3.2.3 and 3.3.3 save.
 TEST(MemoryFit, DeepSeekV3Fits) {
-  Layout l;
-  l.gpus = 2048;
-  l.pp = 16;
-  l.dp = 128;
-  l.ep = 64;
-  l.zero = 1;
-  l.schedule = "dualpipe";
-  l.microbatches = 120;
-  l.seq_len = 4096;
+  Layout l = deepseek_layout();
   l.recompute = "selective";
   const Model m = published("deepseek-v3");
   EXPECT_TRUE(fits(memory_need(m, l, kDeepSeekMemory), kCard80))
