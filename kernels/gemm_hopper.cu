@@ -39,7 +39,7 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
   template <class F>
   void with_config(std::size_t tile, F f) const {
     problem().fp32_out     ? with_layout<kFp32OutTileShapes, Output::fp32>(tile, f)
-    : problem().accumulate ? with_tile<kTileShapes, GemmLayout::tn, Output::added>(tile, f)
+    : problem().accumulate ? with_tile<kTileShapesThatAdd, GemmLayout::tn, Output::added>(tile, f)
                            : with_layout<kTileShapes, Output::bf16>(tile, f);
   }
 
@@ -76,12 +76,8 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
     if constexpr (kTile + 1 < kFamily.size()) {
       if (tile != kTile) return with_tile<kFamily, kLayout, kOutput, kTile + 1>(tile, f);
     }
-    if constexpr (t.splits_k) {
-      f.template operator()<
-          GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kOutput, Shared::tile>>();
-    } else {
-      f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, kOutput>>();
-    }
+    f.template
+    operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, t.shared, kLayout, kOutput>>();
   }
 };
 

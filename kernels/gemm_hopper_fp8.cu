@@ -60,15 +60,10 @@ class HopperFp8Gemm final : public TriedGemm<HopperFp8Gemm, Task> {
   template <const auto& kFamily, bool kAdds, std::size_t kTile = 0, class F>
   void with_tile(std::size_t tile, F f) const {
     constexpr TileShape t = kFamily[kTile];
-    static_assert(t.columns == kScaleBlock);
     if constexpr (kTile + 1 < kFamily.size()) {
       if (tile != kTile) return with_tile<kFamily, kAdds, kTile + 1>(tile, f);
     }
-    if constexpr (t.splits_k) {
-      f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, kAdds, 2, Shared::tile>>();
-    } else {
-      f.template operator()<Fp8Config<t.rows, t.blocks, t.stages, kAdds>>();
-    }
+    f.template operator()<Fp8Config<t.rows, t.columns, t.blocks, t.stages, t.shared, kAdds>>();
   }
 };
 

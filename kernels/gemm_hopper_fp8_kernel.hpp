@@ -8,25 +8,37 @@
 // Tensor cores keep some 14 bits of an fp8 sum. So their sum ends after 128 of k, the depth of a
 // stage and of a scale, and is added, scaled, to one in fp32: the promotion. Where registers allow
 // it, there are two partial sums in turn: one is promoted while the next is multiplied. Where there
-// is one (tiles of 256 rows, say), the two consumers alternate.
+// is one (in tiles larger than 128 x 128), the two consumers alternate.
 #pragma once
 
 #include "kernels/gemm_hopper_parts.hpp"
+
+#include <numeric>
 
 namespace trainmeter::hopper {
 
 constexpr int kMmaKFp8 = 32;      // fp8 elements of k of one wgmma
 constexpr int kScaleBlock = 128;  // elements of k that a scale is for; and columns of B, or one
 
-template <int kRowsOfTile, int kBlocks, int kStages, bool kAdding,
-          int kPartialSums = kRowsOfTile == 256 ? 1 : 2, Shared kShared = Shared::a>
+// Of a consumer: sums that aren't promoted yet.
+constexpr int partial_sums(int rows, int columns) {
+  return 128 * kScaleBlock < rows * columns ? 1 : 2;
+}
+
+template <int kRowsOfTile, int kColumnsOfTile, int kBlocks, int kStages, Shared kShared,
+          bool kAdding, int kPartialSums = partial_sums(kRowsOfTile, kColumnsOfTile)>
 struct Fp8Config
-    : TileConfig<kRowsOfTile, kScaleBlock, kBlocks, kShared, kStages, Major::k, Major::k, 1,
-                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kScaleBlock : 0)) * 4> {
+    : TileConfig<kRowsOfTile, kColumnsOfTile, kBlocks, kShared, kStages, Major::k, Major::k, 1,
+                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kColumnsOfTile : 0)) * 4> {
   static constexpr bool kAdds = kAdding;
   static constexpr bool kScaledColumns = kAdding;     // B by 1 x 128, not by 128 x 128
   static constexpr int kScalesOfA = kRowsOfTile * 4;  // bytes
-  static constexpr int kPartials = kPartialSums;  // of a consumer: sums that aren't promoted yet
+  static constexpr int kPartials = kPartialSums;
+  // A tile's columns may belong to two blocks of B.
+  static constexpr bool kStraddles = !kAdding && kScaleBlock % kColumnsOfTile != 0;
+  static_assert(!kStraddles ||
+                    kColumnsOfTile <= kScaleBlock + std::gcd(kColumnsOfTile, kScaleBlock),
+                "not to three");
   static_assert(Fp8Config::kStepK == kScaleBlock && kPartials * Fp8Config::kWaves <= 2);
 };
 
@@ -74,18 +86,14 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     int from = 0;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const auto [task, tile] = tasks.at(index, from);
-      const float* blocks = nullptr;  // scales of this tile's part of B, one a step
-      if constexpr (!Config::kScaledColumns) {
-        // A cluster's last tile may lie beyond B, where there are no scales.
-        const int block = this->column_of(tile) / kScaleBlock;
-        blocks = task.scales_of_blocks +
-                 (block < task.last_block ? block : task.last_block) * task.stride;
-      }
+      BlockScales blocks;
+      if constexpr (!Config::kScaledColumns) blocks = scales_of_tile(task, this->column_of(tile));
       Sums c[Config::kWaves] = {};
       if constexpr (Config::kSplits > 1) {
         const auto part = this->part_of(task.k_steps);
+        for (const float*& scales : blocks.scales) scales += part.begin;
         if (part.begin < part.end)
-          multiply_ahead(consumer, part.end - part.begin, blocks + part.begin, ring, c[0]);
+          multiply_ahead(consumer, part.end - part.begin, blocks, ring, c[0]);
         this->combine(combined, c[0]);
         if (place.rank > 0) continue;
       } else if constexpr (Config::kPartials == 2) {
@@ -97,20 +105,49 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     }
   }
 
-  // What a thread's two rows of a partial sum are multiplied by.
-  struct Scales {
-    int stage;
-    float rows[2];
+  // Scales of the blocks of B that a tile's columns belong to, one a step: of its first `columns`,
+  // and of the others.
+  static constexpr int kBlocksOfB = Config::kStraddles ? 2 : 1;
+  struct BlockScales {
+    const float* scales[kBlocksOfB] = {};
+    int columns = 0;
   };
 
-  TRAINMETER_DEVICE Scales scales_at(int consumer, int wave, int stage, const float* blocks,
+  TRAINMETER_DEVICE static BlockScales scales_of_tile(const Task& task, int column) {
+    BlockScales of;
+    TRAINMETER_UNROLL
+    for (int i = 0; i < kBlocksOfB; ++i) {
+      // A cluster's last tile may lie beyond B, where there are no scales.
+      const int block = column / kScaleBlock + i;
+      of.scales[i] =
+          task.scales_of_blocks + (block < task.last_block ? block : task.last_block) * task.stride;
+    }
+    of.columns = kScaleBlock - column % kScaleBlock;
+    return of;
+  }
+
+  // What a thread's two rows of a partial sum are multiplied by, in the columns of either block.
+  struct Scales {
+    int stage;
+    int columns;
+    float rows[kBlocksOfB][2];
+  };
+
+  TRAINMETER_DEVICE Scales scales_at(int consumer, int wave, int stage, const BlockScales& blocks,
                                      int step) const {
     const int row =
         this->first_row(consumer, wave) + fragment_row(place.thread % kWarpgroupThreads, 0);
     const std::uint32_t at = scales_of(stage) + row * 4;
-    float block = 1;
-    if constexpr (!Config::kScaledColumns) block = Ptx::read(blocks + step);
-    return {stage, {Ptx::read_shared(at) * block, Ptx::read_shared(at + 8 * 4) * block}};
+    const float rows[2] = {Ptx::read_shared(at), Ptx::read_shared(at + 8 * 4)};
+    Scales found = {stage, blocks.columns, {}};
+    TRAINMETER_UNROLL
+    for (int i = 0; i < kBlocksOfB; ++i) {
+      float block = 1;
+      if constexpr (!Config::kScaledColumns) block = Ptx::read(blocks.scales[i] + step);
+      found.rows[i][0] = rows[0] * block;
+      found.rows[i][1] = rows[1] * block;
+    }
+    return found;
   }
 
   TRAINMETER_DEVICE void issue(int consumer, int wave, int stage, Sums& part) const {
@@ -136,18 +173,23 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
         Ptx::read_shared_pair(at + i / 4 * 8 * 4, columns);
         TRAINMETER_UNROLL
         for (int j = 0; j < 4; ++j) {
-          c[i + j] += scales.rows[j / 2] * (columns[j % 2] * part[i + j]);
+          c[i + j] += scales.rows[0][j / 2] * columns[j % 2] * part[i + j];
         }
       }
       Ptx::warp_sync();  // before one lane says that the warp has read the stage
     } else {
       TRAINMETER_UNROLL
-      for (int i = 0; i < kSums; ++i) c[i] += scales.rows[i / 2 % 2] * part[i];
+      for (int i = 0; i < kSums; ++i) {
+        const int row = i / 2 % 2;
+        const float own = scales.rows[0][row];
+        const float next = scales.rows[kBlocksOfB - 1][row];
+        c[i] += (i / 4 * 8 < scales.columns ? own : next) * part[i];
+      }
     }
   }
 
   // A step is promoted while the next one's products are under way.
-  TRAINMETER_DEVICE void multiply_ahead(int consumer, const int k_steps, const float* blocks,
+  TRAINMETER_DEVICE void multiply_ahead(int consumer, const int k_steps, const BlockScales& blocks,
                                         Ring<Config::kStages>& ring, Sums& c) const {
     Sums even, odd;
     Scales scales_even = begin(consumer, 0, blocks, ring, even);
@@ -167,7 +209,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
   }
 
   // Scales are read while the tensor cores are at work already.
-  TRAINMETER_DEVICE Scales begin(int consumer, int step, const float* blocks,
+  TRAINMETER_DEVICE Scales begin(int consumer, int step, const BlockScales& blocks,
                                  Ring<Config::kStages>& ring, Sums& part) const {
     Ptx::wait(full(ring.stage), ring.parity);
     issue(consumer, 0, ring.stage, part);
@@ -182,8 +224,8 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     release(scales.stage);
   }
 
-  TRAINMETER_DEVICE void multiply_in_turn(int consumer, const int k_steps, const float* blocks,
-                                          Ring<Config::kStages>& ring,
+  TRAINMETER_DEVICE void multiply_in_turn(int consumer, const int k_steps,
+                                          const BlockScales& blocks, Ring<Config::kStages>& ring,
                                           Sums (&c)[Config::kWaves]) const {
     TRAINMETER_ROLLED
     for (int step = 0; step < k_steps; ++step, ring.advance()) {

@@ -12,6 +12,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <map>
+#include <string>
 #include <vector>
 
 namespace trainmeter {
@@ -39,53 +41,83 @@ __global__ void __launch_bounds__(Config::kThreads, 1) gemm_hopper_fp8_grouped(F
 #endif
 }
 
-// A cluster's tiles lie beside each other and share A: one below would often lie behind the group's
-// last row.
-template <GemmLayout kLayout, Output kOutput>
-using GroupedBf16 =
-    GemmConfig<128, 256, 2, 3, kLayout, kOutput, kOutput == Output::added ? Shared::b : Shared::a>;
-template <bool kAdds>
-using GroupedFp8 = Fp8Config<kAdds ? 128 : 256, 2, kAdds ? 4 : 3, kAdds, 1>;
-
+// In the fastest of the family's tiles.
 class HopperGroupedGemm final : public DeviceGroupedGemm {
  public:
   HopperGroupedGemm(const GroupedGemmProblem& problem, const OperandOptions& options)
       : DeviceGroupedGemm(problem, options) {
-    with_config([&]<class Config>() { make_lists<Config>(); });
+    for (const std::size_t tile : tiles_for(problem)) {
+      ways_.emplace_back().tile = tile;
+      with_tile(tile, [&]<class Config>() { make_lists<Config>(ways_.back()); });
+    }
+    if (ways_.size() == 1) return;
+    // A first launch loads the kernel, which must not happen behind the timer's hold.
+    for (const Way& way : ways_) start(way, 0);
+    wait();
+    chosen_ = fastest_of(queue(), ways_.size(),
+                         [this](std::size_t i, int trial) { start(ways_[i], trial % sets()); });
   }
 
-  void run(int set) override {
-    with_config([&]<class Config>() {
-      const auto* begins = static_cast<const int*>(begins_.data());
-      const auto count = static_cast<int>(begins_host_.size()) - 1;
-      const auto start = [&](auto kernel, auto list) {
-        list.begins = begins;
-        list.count = count;
-        launch<Config>(kernel, list, begins_host_.back(), problem().all.sms, queue());
+  void run(int set) override { start(ways_[chosen_], set); }
+
+  [[nodiscard]] std::map<std::string, std::string> notes() const override {
+    return {{"tile", to_string(tiles_of(problem())[ways_[chosen_].tile])},
+            {"ways_tried", std::to_string(ways_.size())}};
+  }
+
+ private:
+  struct Way {
+    std::size_t tile = 0;
+    std::vector<DeviceBuffer> tasks;  // of each set
+    std::vector<int> begins_host;     // of each task's tiles
+    DeviceBuffer begins;
+  };
+
+  void start(const Way& way, int set) {
+    with_tile(way.tile, [&]<class Config>() {
+      const auto launch_list = [&](auto kernel, auto list) {
+        list.begins = static_cast<const int*>(way.begins.data());
+        list.count = static_cast<int>(way.begins_host.size()) - 1;
+        launch<Config>(kernel, list, way.begins_host.back(), problem().all.sms, queue());
       };
-      const void* tasks = tasks_[static_cast<std::size_t>(set)].data();
+      const void* tasks = way.tasks[static_cast<std::size_t>(set)].data();
       if constexpr (Config::kScaleBytes > 0) {
-        start(gemm_hopper_fp8_grouped<Config>,
-              Fp8Tasks{.tasks = static_cast<const Fp8Tasks::Task*>(tasks)});
+        launch_list(gemm_hopper_fp8_grouped<Config>,
+                    Fp8Tasks{.tasks = static_cast<const Fp8Tasks::Task*>(tasks)});
       } else {
-        start(gemm_hopper_bf16_grouped<Config>,
-              Bf16Tasks{.tasks = static_cast<const Bf16Tasks::Task*>(tasks)});
+        launch_list(gemm_hopper_bf16_grouped<Config>,
+                    Bf16Tasks{.tasks = static_cast<const Bf16Tasks::Task*>(tasks)});
       }
     });
   }
 
- private:
   template <class F>
-  void with_config(F f) const {
+  void with_tile(std::size_t tile, F f) const {
     const GemmProblem& all = problem().all;
     if (all.scaling != Scaling::none) {
-      return all.accumulate ? f.template operator()<GroupedFp8<true>>()
-                            : f.template operator()<GroupedFp8<false>>();
+      return all.accumulate ? with_fp8<kGroupedFp8TileShapesThatAdd, true>(tile, f)
+                            : with_fp8<kGroupedFp8TileShapes, false>(tile, f);
     }
-    if (all.accumulate) return f.template operator()<GroupedBf16<GemmLayout::tn, Output::added>>();
+    if (all.accumulate)
+      return with_bf16<kGroupedTileShapesThatAdd[0], GemmLayout::tn, Output::added>(f);
     if (all.layout == GemmLayout::nn)
-      return f.template operator()<GroupedBf16<GemmLayout::nn, Output::bf16>>();
-    f.template operator()<GroupedBf16<GemmLayout::nt, Output::bf16>>();
+      return with_bf16<kGroupedTileShapes[0], GemmLayout::nn, Output::bf16>(f);
+    with_bf16<kGroupedTileShapes[0], GemmLayout::nt, Output::bf16>(f);
+  }
+
+  template <TileShape kTile, GemmLayout kLayout, Output kOutput, class F>
+  static void with_bf16(F f) {
+    f.template operator()<GemmConfig<kTile.rows, kTile.columns, kTile.blocks, kTile.stages,
+                                     kTile.shared, kLayout, kOutput>>();
+  }
+
+  template <const auto& kFamily, bool kAdds, std::size_t kTile = 0, class F>
+  static void with_fp8(std::size_t tile, F f) {
+    constexpr TileShape t = kFamily[kTile];
+    if constexpr (kTile + 1 < kFamily.size()) {
+      if (tile != kTile) return with_fp8<kFamily, kAdds, kTile + 1>(tile, f);
+    }
+    f.template operator()<Fp8Config<t.rows, t.columns, t.blocks, t.stages, t.shared, kAdds>>();
   }
 
   template <class Config>
@@ -107,29 +139,29 @@ class HopperGroupedGemm final : public DeviceGroupedGemm {
 
   // An empty group has no tensor map, and so isn't in the list.
   template <class Config>
-  void make_lists() {
+  void make_lists(Way& way) const {
     for (int set = 0; set < sets(); ++set) {
       std::vector<decltype(task_of<Config>(0, 0))> tasks;
-      begins_host_ = {0};
+      way.begins_host = {0};
       for (std::size_t group = 0; group < problem().sizes.size(); ++group) {
         if (problem().sizes[group] == 0) continue;
         tasks.push_back(task_of<Config>(set, group));
-        begins_host_.push_back(begins_host_.back() + tasks.back().grid.count());
+        way.begins_host.push_back(way.begins_host.back() + tasks.back().grid.count());
       }
-      tasks_.push_back(copied(tasks.data(), tasks.size() * sizeof tasks[0]));
+      way.tasks.push_back(copied(tasks.data(), tasks.size() * sizeof tasks[0]));
     }
-    begins_ = copied(begins_host_.data(), begins_host_.size() * sizeof(int));
+    way.begins = copied(way.begins_host.data(), way.begins_host.size() * sizeof(int));
   }
 
   static DeviceBuffer copied(const void* host, std::size_t bytes) {
     DeviceBuffer buffer(static_cast<std::int64_t>(bytes));
     cuda_check(cudaMemcpy(buffer.data(), host, bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+    cuda_check(cudaStreamSynchronize(nullptr), "cudaMemcpy");  // operations' streams don't wait
     return buffer;
   }
 
-  std::vector<DeviceBuffer> tasks_;  // of each set
-  std::vector<int> begins_host_;     // of each task's tiles
-  DeviceBuffer begins_;
+  std::vector<Way> ways_;   // that are tried
+  std::size_t chosen_ = 0;  // of them
 };
 
 std::string why_not(const GroupedGemmProblem& problem) {

@@ -16,9 +16,8 @@ constexpr int kBf16Lead = 2;  // steps
 // What becomes of the sums.
 enum class Output { bf16, fp32, added };
 
-template <int kRows, int kColumns, int kBlocks, int kStages, GemmLayout kLayout,
-          Output kOutput = Output::bf16,
-          Shared kShared = kColumns % 128 == 0 ? Shared::b : Shared::a>
+template <int kRows, int kColumns, int kBlocks, int kStages, Shared kShared, GemmLayout kLayout,
+          Output kOutput = Output::bf16>
 struct GemmConfig : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
                                kLayout == GemmLayout::tn ? Major::mn : Major::k,
                                kLayout == GemmLayout::nt ? Major::k : Major::mn, 2,

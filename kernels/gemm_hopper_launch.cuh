@@ -123,16 +123,16 @@ CUtensorMap map_of_c(void* c, std::int64_t m, std::int64_t n, std::int64_t group
 // A bf16 product of p's sizes, in each of p's groups.
 template <class Config>
 GemmTask<CUtensorMap> bf16_task(const GemmProblem& p, void* a, void* b, void* c) {
-  const auto operand = [&](void* data, Major major, std::int64_t other, int box_rows) {
-    const bool along_k = major == Major::k;
+  const auto operand = [&]<class Loads>(Loads, void* data, std::int64_t other) {
+    const bool along_k = Loads::kMajor == Major::k;
     return map_of(data, {.columns = along_k ? p.k : other,
                          .rows = along_k ? other : p.k,
                          .groups = p.groups,
-                         .box_rows = along_k ? box_rows : Config::kStepK,
+                         .box_rows = Loads::kBoxRows,
                          .box_columns = 64});
   };
-  return {.a = operand(a, Config::kMajorA, p.m, Config::kBoxRowsA),
-          .b = operand(b, Config::kMajorB, p.n, Config::kBoxRowsB),
+  return {.a = operand(typename Config::LoadsOfA(), a, p.m),
+          .b = operand(typename Config::LoadsOfB(), b, p.n),
           .c = map_of_c<Config>(c, p.m, p.n, p.groups),
           .grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n),
                                   static_cast<int>(p.groups)),
@@ -171,14 +171,14 @@ Fp8Task<CUtensorMap> fp8_task(const GemmProblem& p, const Fp8Operands& at) {
                          .row_elements = row});
   };
   Fp8Task<CUtensorMap> task;
-  task.a = operand(at.a, p.m, Config::kBoxRowsA);
-  task.b = operand(at.b, p.n, Config::kBoxRowsB);
+  task.a = operand(at.a, p.m, Config::LoadsOfA::kBoxRows);
+  task.b = operand(at.b, p.n, Config::LoadsOfB::kBoxRows);
   task.c = map_of_c<Config>(at.c, p.m, p.n, 1);
   task.grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n), 1);
   task.k_steps = static_cast<int>(blocks);
   task.scales_a = scales(at.scales_a, p.m, Config::kRows, at.scales_row);
   if constexpr (Config::kScaledColumns) {
-    task.scales_b = scales(at.scales_b, p.n, kScaleBlock,
+    task.scales_b = scales(at.scales_b, p.n, Config::kColumns,
                            scale_index(ScaleBlock::row, p.n, p.k, 0, kScaleBlock));
   } else {
     task.scales_b = task.scales_a;  // not used

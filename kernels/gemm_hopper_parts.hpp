@@ -17,18 +17,13 @@
 // `Ptx` stands for the instructions: hopper_ptx.cuh, or their models in tests.
 #pragma once
 
+#include "kernels/gemm_hopper_tasks.hpp"
 #include "kernels/gemm_hopper_tile.hpp"
 #include "kernels/host_device.hpp"
-#include "kernels/tile_schedule.hpp"
 
 #include <cstdint>
 
 namespace trainmeter::hopper {
-
-// What L2 is told of lines, as createpolicy encodes it: CUTLASS, TMA::CacheHintSm90.
-using CachePolicy = std::uint64_t;
-constexpr CachePolicy kEvictNormally = 0x1000000000000000;
-constexpr CachePolicy kEvictFirst = 0x12F0000000000000;
 
 constexpr int kPairBarrier = 1;  // a named one; 0 is __syncthreads'
 
@@ -50,63 +45,6 @@ struct Place {
   int rank = 0;  // of the block in its cluster
   int cluster = 0;
   int clusters = 0;
-};
-
-// The clusters' tiles of C, m x n, in each group.
-template <class Config>
-constexpr TileGrid grid_of(int m, int n, int groups) {
-  constexpr int kRows = Config::kClusterRows;
-  constexpr int kColumns = Config::kClusterColumns;
-  return {(m + kRows - 1) / kRows, (n + kColumns - 1) / kColumns, groups};
-}
-
-// C and its operands as TMA sees them, {contiguous, other, group}, and how much there is to do. A
-// tile of the grid is one cluster's: kBlocks tiles below or beside each other.
-template <class TensorMap>
-struct GemmTask {
-  TensorMap a;
-  TensorMap b;
-  TensorMap c;
-  TileGrid grid;
-  int k_steps = 0;
-  CachePolicy policy_of_c = kEvictNormally;
-};
-
-// A tile and the task that it belongs to.
-template <class Task>
-struct TileOfTask {
-  const Task& task;
-  TileAt tile;
-};
-
-// What a launch works through: one task,
-template <class TaskType>
-struct OneTask {
-  using Task = TaskType;
-  const Task& task;
-
-  TRAINMETER_DEVICE int tiles() const { return task.grid.count(); }
-  TRAINMETER_DEVICE const Task& first() const { return task; }
-  TRAINMETER_DEVICE TileOfTask<Task> at(int index, int& /*from*/) const {
-    return {task, tile_at(task.grid, index)};
-  }
-};
-
-// or several, each with sizes of its own: experts, say. Those without tiles are passed over.
-template <class TaskType>
-struct TaskList {
-  using Task = TaskType;
-  const Task* tasks = nullptr;
-  const int* begins = nullptr;  // of each task, its first tile's index; then how many there are
-  int count = 0;
-
-  TRAINMETER_DEVICE int tiles() const { return begins[count]; }
-  TRAINMETER_DEVICE const Task& first() const { return tasks[0]; }
-  // `from`: the task of an earlier index, 0 before the first.
-  TRAINMETER_DEVICE TileOfTask<Task> at(int index, int& from) const {
-    while (index >= begins[from + 1]) ++from;
-    return {tasks[from], tile_at(tasks[from].grid, index - begins[from])};
-  }
 };
 
 // A kernel derives from this, adds consume(consumer), and calls work().
@@ -164,14 +102,16 @@ struct GemmParts {
     Ptx::cluster_sync();
     const int warpgroup = Ptx::uniform(place.thread / kWarpgroupThreads);
     if (warpgroup == 0) {
-      if constexpr (Config::kConsumers > 1) Ptx::template fewer_registers<40>();
+      if constexpr (Config::kConsumers > 1)
+        Ptx::template fewer_registers<Config::kProducerRegisters>();
       const int warp = Ptx::uniform(place.thread / kWarpThreads);
       if (place.thread % kWarpThreads == 0) {
         if (warp == 0) produce(kernel);
         if (warp > 0 && warp <= Config::kConsumers) carry(warp - 1);
       }
     } else {
-      if constexpr (Config::kConsumers > 1) Ptx::template more_registers<232>();
+      if constexpr (Config::kConsumers > 1)
+        Ptx::template more_registers<Config::kConsumerRegisters>();
       kernel.consume(warpgroup - 1);
     }
     Ptx::cluster_sync();  // nobody arrives at the barriers of a block that has ended
@@ -224,26 +164,27 @@ struct GemmParts {
     Ptx::wait(empty(ring.stage), ring.parity ^ 1);
     Ptx::arrive_expecting(full(ring.stage), Config::kStageBytes + Config::kScaleBytes);
     const int k = step * Config::kStepK;
-    load<Config::kMajorA, Config::kRowsLoaded, Config::kBoxRowsA, Config::kSharesA>(
-        task.a, a_of(ring.stage), ring.stage, row_of(tile), k, tile.group);
-    load<Config::kMajorB, Config::kColumnsLoaded, Config::kBoxRowsB, Config::kSharesB>(
-        task.b, b_of(ring.stage), ring.stage, column_of(tile), k, tile.group);
+    load<typename Config::LoadsOfA>(task.a, a_of(ring.stage), ring.stage, row_of(tile), k,
+                                    tile.group);
+    load<typename Config::LoadsOfB>(task.b, b_of(ring.stage), ring.stage, column_of(tile), k,
+                                    tile.group);
     if constexpr (Config::kScaleBytes > 0) kernel.load_scales(task, ring.stage, tile, step);
   }
 
-  // kRows rows of A or columns of B from `first` on, box by box; of a shared operand this block's
-  // part, to all blocks of the cluster.
-  template <Major kMajor, int kRows, int kBoxRows, bool kShared>
+  // Rows of A or columns of B from `first` on, box by box; of a shared operand this block's part,
+  // to all blocks of the cluster.
+  template <class Loads>
   TRAINMETER_DEVICE void load(const TensorMap& map, std::uint32_t to, int stage, int first, int k,
                               int group) const {
-    const int part = kShared ? place.rank * kRows : 0;
+    const int part = Loads::kShared && !Loads::kByDepth ? place.rank * Loads::kLoaded : 0;
+    const int deep = Loads::kByDepth ? place.rank * Loads::kDepth : 0;
     TRAINMETER_UNROLL
-    for (int r = 0; r < kRows; r += kBoxRows) {
-      const std::uint32_t there = to + (part + r) * kRowBytes;
+    for (int r = 0; r < Loads::kLoaded; r += Loads::kBox) {
+      const std::uint32_t there = to + (part + r + deep) * kRowBytes;
       const int other = first + part + r;
-      const int x = kMajor == Major::k ? k : other;
-      const int y = kMajor == Major::k ? other : k;
-      if constexpr (kShared) {
+      const int x = Loads::kMajor == Major::k ? k : other;
+      const int y = Loads::kMajor == Major::k ? other : k + deep;
+      if constexpr (Loads::kShared) {
         Ptx::load_multicast(there, map, full(stage), x, y, group, (1 << Config::kBlocks) - 1);
       } else {
         Ptx::load(there, map, full(stage), x, y, group);
@@ -254,13 +195,13 @@ struct GemmParts {
   // The second consumer begins kLead steps behind the first, and stays behind: so one has the
   // tensor cores to itself while the other writes its C. The first says when, in its first tile.
   TRAINMETER_DEVICE int step_to_tell(int consumer, bool first_tile, int k_steps) const {
-    if constexpr (Config::kLead == 0 || Config::kConsumers == 1) return -1;
+    if constexpr (Config::kLead == 0 || Config::kConsumers != 2) return -1;
     if (!first_tile) return -1;
     if (consumer == 1) Ptx::wait_for_pair(kPairBarrier);
     return consumer == 1 ? -1 : (Config::kLead < k_steps ? Config::kLead : k_steps) - 1;
   }
   TRAINMETER_DEVICE void tell(int step, int step_to_tell) const {
-    if constexpr (Config::kLead > 0 && Config::kConsumers > 1) {
+    if constexpr (Config::kLead > 0 && Config::kConsumers == 2) {
       if (step == step_to_tell) Ptx::say_to_pair(kPairBarrier);
     }
   }
@@ -325,12 +266,12 @@ struct GemmParts {
   // time: as bf16, or in fp32. `parity`: of the slots' next round, 0 at first.
   TRAINMETER_DEVICE void write(int consumer, std::uint32_t& parity,
                                const float (&c)[Config::kWaves][Config::kColumns / 2]) const {
-    constexpr int kOfWave = Config::kColumns / Config::kSlab;
     TRAINMETER_UNROLL
     for (int slab = 0; slab < Config::kSlabs; ++slab) {
       const int slot = slab % Config::kSlabsHeld;
+      const int column = Config::column_of_slab(slab % Config::kSlabsOfWave);
       Ptx::wait(taken(consumer, slot), parity ^ 1);
-      stage(slab_of(consumer, slot), c[slab / kOfWave] + slab % kOfWave * Config::kSlab / 2);
+      stage(slab_of(consumer, slot), c[slab / Config::kSlabsOfWave] + column / 2);
       Ptx::fence_for_tma();
       Ptx::warp_sync();
       if (place.thread % kWarpThreads == 0) Ptx::arrive_at(filled(consumer, slot), place.rank);
@@ -350,13 +291,14 @@ struct GemmParts {
       const auto [task, tile] = tasks.at(index, from);
       for (int wave = 0; wave < Config::kWaves; ++wave) {
         const int row = row_of(tile) + first_row(consumer, wave);
-        for (int column = 0; column < Config::kColumns; column += Config::kSlab, ring.advance()) {
+        for (int i = 0; i < Config::kSlabsOfWave; ++i, ring.advance()) {
+          const int column = column_of(tile) + Config::column_of_slab(i);
           Ptx::wait(filled(consumer, ring.stage), ring.parity);
           const std::uint32_t slab = slab_of(consumer, ring.stage);
           if constexpr (Config::kAdds) {
-            Ptx::add(task.c, slab, column_of(tile) + column, row, tile.group);
+            Ptx::add(task.c, slab, column, row, tile.group);
           } else {
-            Ptx::store(task.c, slab, column_of(tile) + column, row, tile.group, task.policy_of_c);
+            Ptx::store(task.c, slab, column, row, tile.group, task.policy_of_c);
           }
           Ptx::wait_for_reads();
           Ptx::arrive_at(taken(consumer, ring.stage), place.rank);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <span>
 
 namespace trainmeter::hopper {
@@ -25,39 +26,55 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
   return (count + size - 1) / size;
 }
 
+std::optional<std::size_t> tile_asked_for(std::span<const TileShape> family) {
+  const char* const asked = std::getenv("TRAINMETER_GEMM_TILE");
+  if (asked == nullptr) return {};
+  return std::min<std::size_t>(std::strtoul(asked, nullptr, 10), family.size() - 1);
+}
+
 }  // namespace
 
 std::span<const TileShape> tiles_of(const GemmProblem& p) {
   if (p.fp32_out) return kFp32OutTileShapes;
   if (p.dtype != DType::fp8 && p.layout == GemmLayout::nt) return kTileShapesAlongK;
+  if (p.dtype != DType::fp8 && p.accumulate) return kTileShapesThatAdd;
   if (p.dtype != DType::fp8) return kTileShapes;
   return p.accumulate ? std::span<const TileShape>(kFp8TileShapesThatAdd) : kFp8TileShapes;
 }
 
+std::span<const TileShape> tiles_of(const GroupedGemmProblem& p) {
+  using Family = std::span<const TileShape>;
+  if (p.all.dtype == DType::fp8)
+    return p.all.accumulate ? Family(kGroupedFp8TileShapesThatAdd) : kGroupedFp8TileShapes;
+  return p.all.accumulate ? Family(kGroupedTileShapesThatAdd) : kGroupedTileShapes;
+}
+
 std::string to_string(const TileShape& tile) {
   return std::to_string(tile.rows) + " x " + std::to_string(tile.columns) + ", clusters of " +
-         std::to_string(tile.blocks) + (tile.splits_k ? " that share k" : "");
+         std::to_string(tile.blocks) + (tile.shared == Shared::tile ? " that share k" : "");
 }
 
 std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
   const std::span<const TileShape> family = tiles_of(p);
-  if (const char* asked = std::getenv("TRAINMETER_GEMM_TILE"); asked != nullptr)
-    return {std::min<std::size_t>(std::strtoul(asked, nullptr, 10), family.size() - 1)};
+  if (const auto asked = tile_asked_for(family)) return {*asked};
   if (p.sms > 0) sms = std::min(sms, p.sms);
   std::vector<double> work;
   for (const TileShape& t : family) {
-    const std::int64_t below = t.splits_k ? 1 : t.blocks;  // tiles of a cluster
+    const bool splits_k = t.shared == Shared::tile;
+    const std::int64_t below = t.shared == Shared::b ? t.blocks : 1;  // tiles of a cluster
+    const std::int64_t beside = t.shared == Shared::a ? t.blocks : 1;
     const std::int64_t tiles =
-        rounded_up(p.m, t.rows * below) * rounded_up(p.n, t.columns) * p.groups;
-    if (t.splits_k && sms < t.blocks) {
+        rounded_up(p.m, t.rows * below) * rounded_up(p.n, t.columns * beside) * p.groups;
+    if (splits_k && sms < t.blocks) {
       work.push_back(std::numeric_limits<double>::infinity());
       continue;
     }
     const std::int64_t at_once = std::int64_t{std::max(sms / t.blocks, 1)} * t.blocks;
     const std::int64_t rounds = rounded_up(tiles * t.blocks, at_once);
     const double products = t.rows * t.columns;
-    const double loaded = t.rows + static_cast<double>(t.columns) / static_cast<double>(below);
-    const double steps = t.splits_k ? 1.0 / t.blocks + kSumsOfAStep / static_cast<double>(p.k) : 1;
+    const double loaded = static_cast<double>(t.rows) / static_cast<double>(beside) +
+                          static_cast<double>(t.columns) / static_cast<double>(below);
+    const double steps = splits_k ? 1.0 / t.blocks + kSumsOfAStep / static_cast<double>(p.k) : 1;
     work.push_back(static_cast<double>(rounds) * steps *
                    std::max(products, kProductsOfALoad * loaded));
   }
@@ -67,6 +84,14 @@ std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
   const double most = kWorthATry * work[order.front()];
   std::erase_if(order, [&](std::size_t i) { return most < work[i]; });
   return order;
+}
+
+std::vector<std::size_t> tiles_for(const GroupedGemmProblem& problem) {
+  const std::span<const TileShape> family = tiles_of(problem);
+  if (const auto asked = tile_asked_for(family)) return {*asked};
+  std::vector<std::size_t> all(family.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  return all;
 }
 
 std::string why_no_maps(const GemmProblem& p) {

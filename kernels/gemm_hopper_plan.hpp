@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/gemm_grouped.hpp"
+#include "kernels/gemm_hopper_tile.hpp"
 
 #include <array>
 #include <span>
@@ -12,39 +13,69 @@
 
 namespace trainmeter::hopper {
 
-// A family of tiles, the largest first: rows x columns of C a block, blocks a cluster, stages of
-// the ring, and whether the cluster's blocks share a tile's k. GemmConfig's and Fp8Config's
-// parameters.
+// A tile: rows x columns of C a block, blocks a cluster, stages of the ring, and what the cluster's
+// blocks share. GemmConfig's and Fp8Config's parameters.
 struct TileShape {
   int rows, columns, blocks, stages;
-  bool splits_k = false;
+  Shared shared = Shared::b;
 };
-inline constexpr std::array<TileShape, 6> kTileShapes = {{{128, 256, 2, 3},
+
+// Families of tiles. Those of many columns lose the least to loads; 176, 144, 136, 112 and 96 of
+// them divide an n of DeepSeek-V3's, or fill the last round of blocks, where 128 and 256 don't.
+inline constexpr std::array<TileShape, 8> kTileShapes = {{{128, 256, 2, 3},
                                                           {128, 256, 2, 4},
-                                                          {128, 192, 2, 4},
+                                                          {192, 192, 2, 3, Shared::a},
+                                                          {128, 192, 2, 4, Shared::a},
+                                                          {128, 176, 2, 4, Shared::a},
                                                           {128, 128, 2, 5},
                                                           {64, 256, 1, 4},
                                                           {64, 128, 1, 6}}};
-// A decode step's few rows are in layout nt, which has two tiles more.
-inline constexpr std::array<TileShape, 8> kTileShapesAlongK = {{{128, 256, 2, 3},
-                                                                {128, 256, 2, 4},
-                                                                {128, 192, 2, 4},
-                                                                {128, 128, 2, 5},
-                                                                {64, 256, 1, 4},
-                                                                {64, 128, 1, 6},
-                                                                {64, 128, 2, 7, true},
-                                                                {64, 128, 4, 4, true}}};
+// A decode step's few rows are in layout nt, which has more tiles.
+inline constexpr std::array<TileShape, 11> kTileShapesAlongK = {{{128, 256, 2, 3},
+                                                                 {128, 256, 2, 4},
+                                                                 {192, 192, 2, 3, Shared::a},
+                                                                 {128, 192, 2, 4, Shared::a},
+                                                                 {128, 176, 2, 4, Shared::a},
+                                                                 {128, 144, 2, 5, Shared::a},
+                                                                 {128, 128, 2, 5},
+                                                                 {64, 256, 1, 4},
+                                                                 {64, 128, 1, 6},
+                                                                 {64, 128, 2, 7, Shared::tile},
+                                                                 {64, 128, 4, 4, Shared::tile}}};
+inline constexpr std::array<TileShape, 7> kTileShapesThatAdd = {{{128, 256, 2, 3},
+                                                                 {128, 256, 2, 4},
+                                                                 {192, 192, 2, 3, Shared::a},
+                                                                 {128, 192, 2, 4, Shared::a},
+                                                                 {128, 128, 2, 5},
+                                                                 {64, 256, 1, 4},
+                                                                 {64, 128, 1, 6}}};
 inline constexpr std::array<TileShape, 3> kFp32OutTileShapes = {
     {{128, 256, 2, 4}, {128, 128, 2, 5}, {64, 128, 1, 6}}};
-inline constexpr std::array<TileShape, 5> kFp8TileShapes = {{{256, 128, 2, 3},
-                                                             {128, 128, 2, 5},
+inline constexpr std::array<TileShape, 8> kFp8TileShapes = {{{256, 128, 2, 3, Shared::a},
+                                                             {128, 136, 2, 5, Shared::a},
+                                                             {128, 128, 2, 5, Shared::a},
+                                                             {128, 96, 2, 6, Shared::a},
                                                              {64, 128, 1, 7},
-                                                             {64, 128, 2, 7, true},
-                                                             {64, 128, 4, 4, true}}};
-inline constexpr std::array<TileShape, 3> kFp8TileShapesThatAdd = {
-    {{128, 128, 2, 4}, {128, 128, 2, 5}, {64, 128, 1, 7}}};
+                                                             {64, 112, 1, 7},
+                                                             {64, 128, 2, 7, Shared::tile},
+                                                             {64, 128, 4, 4, Shared::tile}}};
+inline constexpr std::array<TileShape, 4> kFp8TileShapesThatAdd = {{{256, 128, 2, 3, Shared::a},
+                                                                    {128, 128, 2, 4, Shared::a},
+                                                                    {128, 128, 2, 5, Shared::a},
+                                                                    {64, 128, 1, 7}}};
+// Of groups: a cluster's tiles lie beside each other and share A, for one below would often lie
+// behind the group's last row. Where pieces of k are groups, C has the rows of any other.
+inline constexpr std::array<TileShape, 1> kGroupedTileShapes = {{{128, 256, 2, 3, Shared::a}}};
+inline constexpr std::array<TileShape, 1> kGroupedTileShapesThatAdd = {
+    {{128, 256, 2, 3, Shared::b}}};
+inline constexpr std::array<TileShape, 2> kGroupedFp8TileShapes = {
+    {{256, 128, 2, 3, Shared::a}, {128, 128, 2, 5, Shared::a}}};
+inline constexpr std::array<TileShape, 2> kGroupedFp8TileShapesThatAdd = {
+    {{256, 128, 2, 3, Shared::a}, {128, 128, 2, 4, Shared::a}}};
+
 // Those of the problem's type and output.
 std::span<const TileShape> tiles_of(const GemmProblem& problem);
+std::span<const TileShape> tiles_of(const GroupedGemmProblem& problem);
 
 std::string to_string(const TileShape& tile);  // "128 x 256, clusters of 2"
 
@@ -54,6 +85,9 @@ std::string to_string(const TileShape& tile);  // "128 x 256, clusters of 2"
 // takes, be it products or loads. TRAINMETER_GEMM_TILE=i in the environment: that one alone.
 constexpr double kWorthATry = 1.5;
 std::vector<std::size_t> tiles_for(const GemmProblem& problem, int sms);
+
+// All of them, or that one.
+std::vector<std::size_t> tiles_for(const GroupedGemmProblem& problem);
 
 // Empty where TMA can describe the operands and a kernel of the family multiplies them, else the
 // limit: element types, rows of a multiple of 16 bytes, sizes below 2^31.

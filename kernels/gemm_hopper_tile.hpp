@@ -14,6 +14,30 @@ constexpr int kBoxRows = 64;  // of C that one TMA store writes, each a row of s
 // What the blocks of a cluster share: an operand, or one tile, of whose k each multiplies its part.
 enum class Shared { a, b, tile };
 
+// How an operand of `kOther` rows of A or columns of B comes to a stage, by kSharers blocks: each
+// loads its part for all of them, box by box. A box is rows of swizzled memory: along k, one of
+// them is a row of A or a column of B; mn-major, 64 of those at one place of k, in slabs.
+template <Major kMajorOfIt, int kOther, int kSharers>
+struct OperandLoads {
+  static constexpr Major kMajor = kMajorOfIt;
+  static constexpr bool kShared = kSharers > 1;
+  static constexpr int kSlab = 64;  // of m or n; and as many of k
+  static constexpr int kHeld =      // rows of memory
+      kMajor == Major::k ? kOther : (kOther + kSlab - 1) / kSlab * kSlab;
+  // Slabs that the blocks can't share evenly: each loads its part of the depth of all.
+  static constexpr bool kByDepth = kMajor == Major::mn && kShared && kHeld / kSharers % kSlab != 0;
+  static constexpr int kLoaded = kByDepth ? kHeld : kHeld / kSharers;  // of m or n, by a block
+  static constexpr int kDepth = kByDepth ? kSlab / kSharers : kSlab;   // of k, of a mn-major box
+  static constexpr int kBox = kMajor == Major::k ? kLoaded : kSlab;    // of m or n
+  static constexpr int kBoxRows = kMajor == Major::k ? kLoaded : kDepth;
+  static constexpr int kBytes = kHeld * kRowBytes;
+
+  static_assert(kOther % kSharers == 0 && kLoaded % 8 == 0 && kDepth % 8 == 0,
+                "parts begin at whole atoms of the swizzle");
+  static_assert(kBoxRows <= 256, "TMA's limit");
+  static_assert(kBytes % kAtomBytes == 0);
+};
+
 // Sizes that follow from a tile of kRows x kColumns, kBlocks of them a cluster, a ring of kStages
 // and the types: bytes an element of A and B and of C, bytes of scales a stage.
 template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, Shared kSharedOperand,
@@ -24,38 +48,43 @@ struct TileConfig {
   static constexpr int kColumns = kColumnsOfTile;
   static constexpr int kBlocks = kBlocksOfCluster;
   static constexpr int kStages = kStagesOfRing;
-  static constexpr int kLead = kLeadOfFirst;  // steps that the first consumer is ahead
+  static constexpr int kLead = kLeadOfFirst;  // steps that the first of two consumers is ahead
   static constexpr Major kMajorA = kA;
   static constexpr Major kMajorB = kB;
   static constexpr bool kFp32Out = kBytesOfC == 4;
   static constexpr int kStepK = kRowBytes / kBytesOfOperand;  // elements of k in a stage
   static constexpr int kSlab = kRowBytes / kBytesOfC;         // columns of C in a TMA store
 
-  static constexpr int kConsumers = kRows == kMmaRows ? 1 : 2;
+  static constexpr int kConsumers = kRows == kMmaRows ? 1 : kRows == 3 * kMmaRows ? 3 : 2;
   static constexpr int kWaves = kRows / kMmaRows / kConsumers;  // of 64 rows, of each consumer
   static constexpr int kThreads = (1 + kConsumers) * kWarpgroupThreads;
+  // Of a thread, where there are several consumers: the producer's go to them.
+  static constexpr int kProducerRegisters = 32;
+  static constexpr int kConsumerRegisters = kConsumers == 3 ? 160 : 240;
   // By each block of the cluster, of the A and B that a tile needs.
   static constexpr bool kSharesA = kBlocks > 1 && kSharedOperand == Shared::a;
   static constexpr bool kSharesB = kBlocks > 1 && kSharedOperand == Shared::b;
   static constexpr int kSplits = kSharedOperand == Shared::tile ? kBlocks : 1;  // of k
   static constexpr int kReaders = kBlocks / kSplits;  // blocks that read one block's loads
-  static constexpr int kRowsLoaded = kSharesA ? kRows / kBlocks : kRows;
-  static constexpr int kColumnsLoaded = kSharesB ? kColumns / kBlocks : kColumns;
+  using LoadsOfA = OperandLoads<kMajorA, kRows, kSharesA ? kBlocks : 1>;
+  using LoadsOfB = OperandLoads<kMajorB, kColumns, kSharesB ? kBlocks : 1>;
   // Of C, that a cluster has the tiles of.
   static constexpr int kClusterRows = kSharesB ? kRows * kBlocks : kRows;
   static constexpr int kClusterColumns = kSharesA ? kColumns * kBlocks : kColumns;
-  // Rows (of m or n) of one TMA box; an mn-major box is a slab of 64.
-  static constexpr int kBoxRowsA = kMajorA == Major::k ? kRowsLoaded : 64;
-  static constexpr int kBoxRowsB = kMajorB == Major::k ? kColumnsLoaded : 64;
 
   // Shared memory, from a multiple of 1024 bytes.
-  static constexpr int kBytesA = kRows * kRowBytes;
-  static constexpr int kBytesB = kColumns * kRowBytes;
-  static constexpr int kStageBytes = kBytesA + kBytesB;
+  static constexpr int kBytesA = LoadsOfA::kBytes;
+  static constexpr int kStageBytes = kBytesA + LoadsOfB::kBytes;
   static constexpr int kSlabBytes = kBoxRows * kRowBytes;
   static constexpr int kStaging = kStages * kStageBytes;
   static constexpr int kScaleBytes = kScaleBytesOfStage;
-  static constexpr int kSlabs = kWaves * kColumns / kSlab;  // of a consumer's C
+  static constexpr int kSlabsOfWave = (kColumns + kSlab - 1) / kSlab;  // of 64 rows of C
+  static constexpr int kSlabs = kWaves * kSlabsOfWave;                 // of a consumer's C
+  // Where a slab begins. The last begins early where no slab ends with the tile: what it has in
+  // common with the one before is written twice, alike.
+  TRAINMETER_BOTH static int column_of_slab(int slab) {
+    return slab * kSlab < kColumns - kSlab ? slab * kSlab : kColumns - kSlab;
+  }
   // Sums of the blocks but the first, where k is split; they come to the first one.
   static constexpr int kPartBytes = kRows * kColumns * 4;
   static constexpr int kPartsBytes = (kSplits - 1) * kPartBytes;
@@ -72,11 +101,12 @@ struct TileConfig {
   static constexpr int kBytes = kPartBarriers + (kSplits > 1 ? 2 * 8 : 0);
   static constexpr int kSharedAsked = kBytes + kAtomBytes;  // the window's start is only 16-aligned
 
-  static_assert(kRows == kWaves * kConsumers * kMmaRows && kColumns % kSlab == 0);
-  static_assert(kRowsLoaded % 64 == 0 && kColumnsLoaded % 64 == 0);
-  static_assert(kBoxRowsA <= 256 && kBoxRowsB <= 256, "TMA's limit");
+  static_assert(kRows == kWaves * kConsumers * kMmaRows && kSlab <= kColumns);
+  static_assert(kColumns % 8 == 0 && (kColumns % kSlab == 0 || !kFp32Out), "what adds, adds once");
   static_assert(kSlabs % kSlabsHeld == 0, "each tile starts with the first slab");
-  static_assert(kBytesA % kAtomBytes == 0 && kBytesB % kAtomBytes == 0);
+  static_assert(kConsumers == 1 ||
+                kWarpgroupThreads * (kProducerRegisters + kConsumers * kConsumerRegisters) <=
+                    65536);
   static_assert(kScaleBytes % 128 == 0, "TMA writes to multiples of 128 bytes");
   static_assert(kSplits == 1 || kConsumers == 1, "a block sends and adds by one warpgroup");
   static_assert(kSharedAsked <= kSharedBytes);

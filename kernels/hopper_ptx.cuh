@@ -15,10 +15,45 @@
 
 namespace trainmeter::hopper {
 
-#define TM_2(i) "+f"(d[i]), "+f"(d[(i) + 1])
-#define TM_8(i) TM_2(i), TM_2((i) + 2), TM_2((i) + 4), TM_2((i) + 6)
-#define TM_32(i) TM_8(i), TM_8((i) + 8), TM_8((i) + 16), TM_8((i) + 24)
-#define TM_64(i) TM_32(i), TM_32((i) + 32)
+// A wgmma's sums, d[0] and on: as operands, and by name, which is their number. TM_TO7(4) names 40
+// to 47.
+#define TM_D2(i) "+f"(d[i]), "+f"(d[(i) + 1])
+#define TM_D4(i) TM_D2(i), TM_D2((i) + 2)
+#define TM_D8(i) TM_D4(i), TM_D4((i) + 4)
+#define TM_D16(i) TM_D8(i), TM_D8((i) + 8)
+#define TM_D32(i) TM_D16(i), TM_D16((i) + 16)
+#define TM_D64(i) TM_D32(i), TM_D32((i) + 32)
+#define TM_TO1(ten) "%" #ten "0, %" #ten "1"
+#define TM_TO3(ten) TM_TO1(ten) ", %" #ten "2, %" #ten "3"
+#define TM_TO5(ten) TM_TO3(ten) ", %" #ten "4, %" #ten "5"
+#define TM_TO7(ten) TM_TO5(ten) ", %" #ten "6, %" #ten "7"
+#define TM_TO9(ten) TM_TO7(ten) ", %" #ten "8, %" #ten "9"
+#define TM_BELOW_40 TM_TO9() ", " TM_TO9(1) ", " TM_TO9(2) ", " TM_TO9(3) ", "
+#define TM_BELOW_60 TM_BELOW_40 TM_TO9(4) ", " TM_TO9(5) ", "
+#define TM_BELOW_80 TM_BELOW_60 TM_TO9(6) ", " TM_TO9(7) ", "
+#define TM_BELOW_120 TM_BELOW_80 TM_TO9(8) ", " TM_TO9(9) ", " TM_TO9(10) ", " TM_TO9(11) ", "
+
+// wgmma of `columns` columns, so of `sums` = columns / 2 sums a thread; then the numbers of the
+// operands after them.
+#define TM_WGMMA(columns, sums, names, a_, b_, accumulate_, mn_a, mn_b, ...)                    \
+  template <bool kMnA, bool kMnB>                                                               \
+  static __device__ void wgmma(float(&d)[sums], std::uint64_t a, std::uint64_t b,               \
+                               bool accumulate) {                                               \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #accumulate_                              \
+                 ", 0;\nwgmma.mma_async.sync.aligned.m64n" #columns "k16.f32.bf16.bf16 {" names \
+                 "}, %" #a_ ", %" #b_ ", p, 1, 1, %" #mn_a ", %" #mn_b ";\n}"                   \
+                 : __VA_ARGS__                                                                  \
+                 : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)), "n"(kMnA), "n"(kMnB));    \
+  }
+#define TM_WGMMA_FP8(columns, sums, names, a_, b_, accumulate_, ...)                            \
+  static __device__ void wgmma_fp8(float(&d)[sums], std::uint64_t a, std::uint64_t b,           \
+                                   bool accumulate) {                                           \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #accumulate_                              \
+                 ", 0;\nwgmma.mma_async.sync.aligned.m64n" #columns "k32.f32.e4m3.e4m3 {" names \
+                 "}, %" #a_ ", %" #b_ ", p, 1, 1;\n}"                                           \
+                 : __VA_ARGS__                                                                  \
+                 : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));                          \
+  }
 
 struct Ptx {
   using TensorMap = CUtensorMap;
@@ -137,65 +172,18 @@ struct Ptx {
   // wgmma: d (64 x N, fp32, over 128 threads) = A B, or += where `accumulate`; asynchronous. A and
   // B in bf16 by descriptors, 16 deep in k. kMnA, kMnB: that operand is mn-major.
   static __device__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-  template <bool kMnA, bool kMnB>
-  static __device__ void wgmma(float (&d)[128], std::uint64_t a, std::uint64_t b, bool accumulate) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-        "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, "
-        "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, "
-        "%125, %126, %127}, %128, %129, p, 1, 1, %131, %132;\n}"
-        : TM_64(0), TM_64(64)
-        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)), "n"(kMnA), "n"(kMnB));
-  }
-  template <bool kMnA, bool kMnB>
-  static __device__ void wgmma(float (&d)[96], std::uint64_t a, std::uint64_t b, bool accumulate) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-        "}, %96, %97, p, 1, 1, %99, %100;\n}"
-        : TM_32(0), TM_32(32), TM_32(64)
-        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)), "n"(kMnA), "n"(kMnB));
-  }
-  template <bool kMnA, bool kMnB>
-  static __device__ void wgmma(float (&d)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-        "}, %64, %65, p, 1, 1, %67, %68;\n}"
-        : TM_64(0)
-        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)), "n"(kMnA), "n"(kMnB));
-  }
+  TM_WGMMA(256, 128, TM_BELOW_120 TM_TO7(12), 128, 129, 130, 131, 132, TM_D64(0), TM_D64(64))
+  TM_WGMMA(192, 96, TM_BELOW_80 TM_TO9(8) ", " TM_TO5(9), 96, 97, 98, 99, 100, TM_D64(0),
+           TM_D32(64))
+  TM_WGMMA(176, 88, TM_BELOW_80 TM_TO7(8), 88, 89, 90, 91, 92, TM_D64(0), TM_D16(64), TM_D8(80))
+  TM_WGMMA(144, 72, TM_BELOW_60 TM_TO9(6) ", " TM_TO1(7), 72, 73, 74, 75, 76, TM_D64(0), TM_D8(64))
+  TM_WGMMA(128, 64, TM_BELOW_60 TM_TO3(6), 64, 65, 66, 67, 68, TM_D64(0))
   // A and B in e4m3, 32 deep in k, both K-major: fp8 knows no other.
-  static __device__ void wgmma_fp8(float (&d)[64], std::uint64_t a, std::uint64_t b,
-                                   bool accumulate) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-        "}, %64, %65, p, 1, 1;\n}"
-        : TM_64(0)
-        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
-  }
+  TM_WGMMA_FP8(136, 68, TM_BELOW_60 TM_TO7(6), 68, 69, 70, TM_D64(0), TM_D4(64))
+  TM_WGMMA_FP8(128, 64, TM_BELOW_60 TM_TO3(6), 64, 65, 66, TM_D64(0))
+  TM_WGMMA_FP8(112, 56, TM_BELOW_40 TM_TO9(4) ", " TM_TO5(5), 56, 57, 58, TM_D32(0), TM_D16(32),
+               TM_D8(48))
+  TM_WGMMA_FP8(96, 48, TM_BELOW_40 TM_TO7(4), 48, 49, 50, TM_D32(0), TM_D16(32))
   static __device__ void wgmma_commit() {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
   }
@@ -259,9 +247,22 @@ struct Ptx {
   }
 };
 
-#undef TM_64
-#undef TM_32
-#undef TM_8
-#undef TM_2
+#undef TM_WGMMA_FP8
+#undef TM_WGMMA
+#undef TM_BELOW_120
+#undef TM_BELOW_80
+#undef TM_BELOW_60
+#undef TM_BELOW_40
+#undef TM_TO9
+#undef TM_TO7
+#undef TM_TO5
+#undef TM_TO3
+#undef TM_TO1
+#undef TM_D64
+#undef TM_D32
+#undef TM_D16
+#undef TM_D8
+#undef TM_D4
+#undef TM_D2
 
 }  // namespace trainmeter::hopper

@@ -89,13 +89,14 @@ struct Run {
     void* const b = operands.laid.b.data() + at.b;
     const int size = static_cast<int>(size_of(p.dtype));
     const int depth = Config::kStepK;
-    const auto operand = [&](void* data, Major major, std::int64_t other, int box_rows) {
-      return major == Major::k ? map_of(data, size, p.k, other, depth, box_rows, true, at.row)
-                               : map_of(data, size, other, p.k, 64, depth);
+    const auto operand = [&]<class Loads>(Loads, void* data, std::int64_t other) {
+      return Loads::kMajor == Major::k
+                 ? map_of(data, size, p.k, other, depth, Loads::kBoxRows, true, at.row)
+                 : map_of(data, size, other, p.k, 64, Loads::kBoxRows);
     };
     const auto fill = [&](auto& task) {
-      task.a = operand(a, Config::kMajorA, p.m, Config::kBoxRowsA);
-      task.b = operand(b, Config::kMajorB, p.n, Config::kBoxRowsB);
+      task.a = operand(typename Config::LoadsOfA(), a, p.m);
+      task.b = operand(typename Config::LoadsOfB(), b, p.n);
       task.c = map_of(c.data() + at.c, Config::kAdds ? 4 : 2, p.n, p.m, Config::kSlab, 64);
       task.grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n), 1);
       task.k_steps = static_cast<int>((p.k + depth - 1) / depth);
@@ -165,21 +166,25 @@ void expect_right(const GroupedGemmProblem& problem) {
 const std::vector<std::int64_t> kSizes = {70, 0, 131, 1, 0};  // none ends with a tile
 
 TEST(GroupedGemm, Bf16IsRightInEveryPass) {
-  expect_right<GemmConfig<128, 128, 1, 4, GemmLayout::nt>>(
+  expect_right<GemmConfig<128, 128, 1, 4, Shared::b, GemmLayout::nt>>(
       problem_of(DType::bf16, GemmLayout::nt, false, kSizes));
-  expect_right<GemmConfig<128, 128, 2, 4, GemmLayout::nt, Output::bf16, Shared::a>>(
+  expect_right<GemmConfig<128, 128, 2, 4, Shared::a, GemmLayout::nt>>(
       problem_of(DType::bf16, GemmLayout::nt, false, kSizes));
-  expect_right<GemmConfig<64, 128, 1, 4, GemmLayout::nn>>(
+  expect_right<GemmConfig<64, 128, 1, 4, Shared::b, GemmLayout::nn>>(
       problem_of(DType::bf16, GemmLayout::nn, false, kSizes));
-  expect_right<GemmConfig<64, 128, 1, 4, GemmLayout::tn, Output::added>>(
+  expect_right<GemmConfig<64, 128, 1, 4, Shared::b, GemmLayout::tn, Output::added>>(
       problem_of(DType::bf16, GemmLayout::tn, true, kSizes));
 }
 
 TEST(GroupedGemm, Fp8IsRightInEveryPass) {
-  expect_right<Fp8Config<128, 1, 5, false>>(problem_of(DType::fp8, GemmLayout::nt, false, kSizes));
-  expect_right<Fp8Config<256, 2, 3, false, 1>>(
+  expect_right<Fp8Config<128, 128, 1, 5, Shared::a, false>>(
       problem_of(DType::fp8, GemmLayout::nt, false, kSizes));
-  expect_right<Fp8Config<128, 2, 4, true, 1>>(problem_of(DType::fp8, GemmLayout::nt, true, kSizes));
+  expect_right<Fp8Config<256, 128, 2, 3, Shared::a, false>>(
+      problem_of(DType::fp8, GemmLayout::nt, false, kSizes));
+  expect_right<Fp8Config<128, 128, 2, 4, Shared::a, true>>(
+      problem_of(DType::fp8, GemmLayout::nt, true, kSizes));
+  expect_right<Fp8Config<256, 128, 2, 3, Shared::a, true>>(
+      problem_of(DType::fp8, GemmLayout::nt, true, kSizes));
 }
 
 TEST(GroupedGemm, LimitsAreNamed) {

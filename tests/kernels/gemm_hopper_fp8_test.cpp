@@ -55,8 +55,8 @@ int wrong_elements(int m, int n, int k, int clusters) {
   std::vector<std::uint16_t> c(elements, 0xffff);
   std::vector<float> sums(elements, 5);  // what is there, where the kernel adds
   Fp8Task<ModelTensorMap> task;
-  task.a = map_of_operand(a, Config::kBoxRowsA);
-  task.b = map_of_operand(b, Config::kBoxRowsB);
+  task.a = map_of_operand(a, Config::LoadsOfA::kBoxRows);
+  task.b = map_of_operand(b, Config::LoadsOfB::kBoxRows);
   task.c = Config::kAdds ? ModelTensorMap{.data = reinterpret_cast<std::uint8_t*>(sums.data()),
                                           .element = 4,
                                           .sizes = {n, m, 1},
@@ -95,44 +95,47 @@ int wrong_elements(int m, int n, int k, int clusters) {
   return wrong;
 }
 
-template <class Config>
-void expect_split_right(int m, int n, int k, int clusters) {
-  EXPECT_EQ(wrong_elements<Config>(m, n, k, clusters), 0)
-      << Config::kSplits << " parts: " << m << " x " << n << " x " << k;
-}
-
-template <std::size_t kTile, bool kAdds>
+template <TileShape kTile, bool kAdds = false>
 void expect_right(int m, int n, int k, int clusters) {
-  constexpr TileShape t = kAdds ? kFp8TileShapesThatAdd[kTile] : kFp8TileShapes[kTile];
-  using Config = Fp8Config<t.rows, t.blocks, t.stages, kAdds>;
+  using Config =
+      Fp8Config<kTile.rows, kTile.columns, kTile.blocks, kTile.stages, kTile.shared, kAdds>;
   EXPECT_EQ(wrong_elements<Config>(m, n, k, clusters), 0)
-      << to_string(t) << (kAdds ? ", added to: " : ": ") << m << " x " << n << " x " << k;
+      << to_string(kTile) << (kAdds ? ", added to: " : ": ") << m << " x " << n << " x " << k;
 }
 
 TEST(HopperFp8, TilesOf256RowsAreRight) {
-  expect_right<0, false>(520, 136, 400, 1);
-  expect_right<0, false>(264, 264, 784, 2);
+  constexpr TileShape kTile = {256, 128, 2, 3, Shared::a};
+  expect_right<kTile>(520, 136, 400, 1);
+  expect_right<kTile>(264, 264, 784, 2);
+  expect_right<kTile, true>(264, 140, 528, 1);
 }
 
 TEST(HopperFp8, TilesOf128RowsAreRight) {
-  expect_right<1, false>(264, 136, 784, 2);  // two clusters, more steps than stages
-  expect_right<1, false>(8, 8, 16, 1);       // one step; a partner outside of C
-  expect_right<0, true>(264, 140, 784, 2);
-  expect_right<1, true>(8, 4, 256, 1);
+  constexpr TileShape kTile = {128, 128, 2, 5, Shared::a};
+  expect_right<kTile>(264, 136, 784, 2);  // two clusters, more steps than stages
+  expect_right<kTile>(8, 8, 16, 1);       // one step; a partner outside of C
+  expect_right<{128, 128, 2, 4, Shared::a}, true>(264, 140, 784, 2);
+  expect_right<kTile, true>(8, 4, 256, 1);
 }
 
 TEST(HopperFp8, TilesOf64RowsAreRight) {
-  expect_right<2, false>(72, 264, 1040, 3);
-  expect_right<2, true>(72, 132, 1040, 1);
+  expect_right<{64, 128, 1, 7}>(72, 264, 1040, 3);
+  expect_right<{64, 128, 1, 7}, true>(72, 132, 1040, 1);
+}
+
+// Columns that belong to two blocks of B, each with scales of its own.
+TEST(HopperFp8, TilesThatStraddleTwoBlocksAreRight) {
+  expect_right<{128, 136, 2, 5, Shared::a}>(136, 400, 784, 1);
+  expect_right<{128, 96, 2, 6, Shared::a}>(8, 392, 272, 1);
+  expect_right<{64, 112, 1, 7}>(72, 456, 400, 2);
 }
 
 // Blocks of a cluster that share a tile's k, each with scales of its own part.
 TEST(HopperFp8, TilesWhoseKIsSharedAreRight) {
-  using Two = Fp8Config<64, 2, 7, false, 2, Shared::tile>;
-  using Four = Fp8Config<64, 4, 4, false, 2, Shared::tile>;
-  expect_split_right<Two>(72, 264, 640, 1);  // 2 and 3 steps, 6 tiles
-  expect_split_right<Two>(8, 16, 16, 1);     // 0 and 1 step
-  expect_split_right<Four>(64, 136, 912, 1);
+  constexpr TileShape kTwo = {64, 128, 2, 7, Shared::tile};
+  expect_right<kTwo>(72, 264, 640, 1);  // 2 and 3 steps, 6 tiles
+  expect_right<kTwo>(8, 16, 16, 1);     // 0 and 1 step
+  expect_right<{64, 128, 4, 4, Shared::tile}>(64, 136, 912, 1);
 }
 
 }  // namespace

@@ -96,7 +96,19 @@ TEST(HopperPlan, FirstTheTileThatLeavesTheBusiestSmLeastToDo) {
   EXPECT_THAT(first_for({8, 8, 4096}), HasSubstr("64 x 128"));         // one block
   EXPECT_THAT(first_for({64, 7168, 2048}), HasSubstr("64 x 128"));     // 56 small tiles at once
   EXPECT_THAT(first_for({4096, 4096, 4096}), HasSubstr("128 x 256"));  // 4 rounds
-  EXPECT_THAT(first_for({4096, 2112, 7168}), HasSubstr("128 x 192"));  // 11 columns of tiles
+  EXPECT_THAT(first_for({4096, 2112, 7168}), HasSubstr("128 x 176"));  // 12 columns of tiles
+}
+
+// DeepSeek-V3's latent key and value, 576 wide: one round of blocks. 4.5 tiles of 128 would be two.
+TEST(HopperPlan, WidthsThatDivideNAreFirst) {
+  EXPECT_THAT(first_for({4096, 576, 7168, DType::bf16, GemmLayout::nt}), HasSubstr("128 x 144"));
+  EXPECT_THAT(first_for({576, 7168, 4096, DType::bf16, GemmLayout::tn}), HasSubstr("192 x 192"));
+  GemmProblem p = {.m = 4096, .n = 2112, .k = 7168, .dtype = DType::fp8};
+  p.scaling = Scaling::block128;
+  EXPECT_THAT(first_for(p), HasSubstr("128 x 136"));
+  p.m = 128;
+  p.n = 24576;  // 256 tiles, not 192, in two rounds
+  EXPECT_THAT(first_for(p), HasSubstr("128 x 96"));
 }
 
 TEST(HopperPlan, OthersAreTriedThatMightBeAsFast) {
@@ -118,7 +130,7 @@ TEST(HopperPlan, Fp8HasFamiliesOfItsOwn) {
   p.scaling = Scaling::block128;
   EXPECT_THAT(first_for(p), HasSubstr("256 x 128"));
   p.accumulate = true;
-  EXPECT_THAT(first_for(p), HasSubstr("128 x 128"));
+  EXPECT_THAT(first_for(p), HasSubstr("256 x 128"));
   p.m = 64;
   EXPECT_THAT(first_for(p), HasSubstr("64 x 128"));
 }
@@ -167,7 +179,7 @@ TEST(HopperPlan, FewTilesShareTheirK) {
   EXPECT_THAT(first_for(p), HasSubstr("clusters of 4 that share k"));
   for (const std::int64_t m : {4096, 8192}) {
     p.m = m;
-    for (const std::size_t i : tiles_for(p, 132)) EXPECT_FALSE(tiles_of(p)[i].splits_k);
+    for (const std::size_t i : tiles_for(p, 132)) EXPECT_NE(tiles_of(p)[i].shared, Shared::tile);
   }
 }
 

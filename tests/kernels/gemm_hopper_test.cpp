@@ -56,9 +56,13 @@ int wrong_elements(const Shape& s, int clusters) {
                           .sizes = {contiguous, other, s.groups},
                           .box = {64, rows}};
   };
+  const auto operand = [&]<class Loads>(Loads, std::vector<std::uint16_t>& data, int other) {
+    return Loads::kMajor == Major::k ? map(data, s.k, other, Loads::kBoxRows)
+                                     : map(data, other, s.k, Loads::kBoxRows);
+  };
   const GemmTask<ModelTensorMap> task = {
-      .a = Config::kMajorA == Major::k ? map(a, s.k, s.m, Config::kBoxRowsA) : map(a, s.m, s.k, 64),
-      .b = Config::kMajorB == Major::k ? map(b, s.k, s.n, Config::kBoxRowsB) : map(b, s.n, s.k, 64),
+      .a = operand(typename Config::LoadsOfA(), a, s.m),
+      .b = operand(typename Config::LoadsOfB(), b, s.n),
       .c = Config::kFp32Out ? ModelTensorMap{.data = reinterpret_cast<std::uint8_t*>(sums.data()),
                                              .element = 4,
                                              .sizes = {s.n, s.m, s.groups},
@@ -90,66 +94,71 @@ int wrong_elements(const Shape& s, int clusters) {
   return wrong;
 }
 
-template <int kRows, int kColumns, int kBlocks, int kStages>
-void expect_right(const Shape& s, int clusters) {
-  const auto check = [&]<GemmLayout kLayout>() {
-    using Config = GemmConfig<kRows, kColumns, kBlocks, kStages, kLayout>;
-    EXPECT_EQ((wrong_elements<Config, kLayout>(s, clusters)), 0)
-        << to_string(kLayout) << " " << s.m << " x " << s.n << " x " << s.k;
-  };
-  check.template operator()<GemmLayout::nt>();
-  check.template operator()<GemmLayout::nn>();
-  check.template operator()<GemmLayout::tn>();
-  using Adding = GemmConfig<kRows, kColumns, kBlocks, kStages, GemmLayout::tn, Output::added>;
-  EXPECT_EQ((wrong_elements<Adding, GemmLayout::tn>(s, clusters)), 0) << "added to";
+template <TileShape kTile, GemmLayout kLayout, Output kOutput = Output::bf16>
+using ConfigOf = GemmConfig<kTile.rows, kTile.columns, kTile.blocks, kTile.stages, kTile.shared,
+                            kLayout, kOutput>;
+
+template <TileShape kTile, GemmLayout kLayout, Output kOutput = Output::bf16>
+void expect_right_in(const Shape& s, int clusters) {
+  EXPECT_EQ((wrong_elements<ConfigOf<kTile, kLayout, kOutput>, kLayout>(s, clusters)), 0)
+      << to_string(kTile) << ", output " << static_cast<int>(kOutput) << ", " << to_string(kLayout)
+      << ": " << s.m << " x " << s.n << " x " << s.k;
 }
 
-template <std::size_t kTile, GemmLayout kLayout>
-void expect_right_in_fp32(const Shape& s, int clusters) {
-  constexpr TileShape t = kFp32OutTileShapes[kTile];
-  using Config = GemmConfig<t.rows, t.columns, t.blocks, t.stages, kLayout, Output::fp32>;
-  EXPECT_EQ((wrong_elements<Config, kLayout>(s, clusters)), 0)
-      << to_string(t) << " " << to_string(kLayout) << " " << s.m << " x " << s.n << " x " << s.k;
+template <TileShape kTile>
+void expect_right(const Shape& s, int clusters) {
+  expect_right_in<kTile, GemmLayout::nt>(s, clusters);
+  expect_right_in<kTile, GemmLayout::nn>(s, clusters);
+  expect_right_in<kTile, GemmLayout::tn>(s, clusters);
+  if constexpr (kTile.columns % 32 == 0)
+    expect_right_in<kTile, GemmLayout::tn, Output::added>(s, clusters);
 }
 
 // Fewer steps than stages and more; a partner block that lies outside of C.
 TEST(HopperGemm, TheLargeTileIsRight) {
-  expect_right<128, 256, 2, 4>({256, 256, 64, 1}, 1);
-  expect_right<128, 256, 2, 4>({136, 264, 456, 1}, 1);
-  expect_right<128, 256, 2, 3>({136, 264, 264, 1}, 1);  // all of C staged at once, two tiles
-  expect_right<128, 192, 2, 4>({136, 392, 64, 1}, 2);
+  expect_right<{128, 256, 2, 4}>({256, 256, 64, 1}, 1);
+  expect_right<{128, 256, 2, 4}>({136, 264, 456, 1}, 1);
+  expect_right<{128, 256, 2, 3}>({136, 264, 264, 1}, 1);  // all of C staged at once, two tiles
+  expect_right<{128, 192, 2, 4, Shared::a}>({136, 392, 64, 1}, 2);
 }
 
 TEST(HopperGemm, TheMiddleTileIsRight) {
-  expect_right<128, 128, 2, 5>({264, 136, 200, 2}, 2);
+  expect_right<{128, 128, 2, 5}>({264, 136, 200, 2}, 2);
 }
 
 TEST(HopperGemm, TheSmallTilesAreRight) {
-  expect_right<64, 256, 1, 4>({8, 520, 8, 1}, 2);
-  expect_right<64, 128, 1, 6>({72, 136, 520, 2}, 3);
+  expect_right<{64, 256, 1, 4}>({8, 520, 8, 1}, 2);
+  expect_right<{64, 128, 1, 6}>({72, 136, 520, 2}, 3);
+}
+
+// Three consumers. Blocks that share an mn-major A of three slabs load half the depth of each.
+TEST(HopperGemm, TheSquareTileIsRight) {
+  expect_right<{192, 192, 2, 3, Shared::a}>({200, 392, 264, 1}, 1);
+}
+
+// C's last slab begins in the one before.
+TEST(HopperGemm, TilesOfOtherWidthsAreRight) {
+  expect_right<{128, 176, 2, 4, Shared::a}>({136, 360, 328, 1}, 1);
+  expect_right_in<{128, 144, 2, 5, Shared::a}, GemmLayout::nt>({136, 576, 392, 1}, 1);
 }
 
 // Blocks of a cluster that share a tile's k: parts that differ, none for some, several tiles each.
 TEST(HopperGemm, TilesWhoseKIsSharedAreRight) {
-  const auto expect = [](auto config, const Shape& s, int clusters) {
-    EXPECT_EQ((wrong_elements<decltype(config), GemmLayout::nt>(s, clusters)), 0)
-        << decltype(config)::kSplits << " parts, " << s.m << " x " << s.n << " x " << s.k;
-  };
-  using Two = GemmConfig<64, 128, 2, 7, GemmLayout::nt, Output::bf16, Shared::tile>;
-  using Four = GemmConfig<64, 128, 4, 4, GemmLayout::nt, Output::bf16, Shared::tile>;
-  expect(Two(), {72, 264, 328, 1}, 2);  // 3 and 3 steps; 3 tiles for either cluster
-  expect(Two(), {1, 8, 64, 1}, 1);      // 0 and 1 step
-  expect(Four(), {64, 136, 456, 2}, 1);
-  expect(Four(), {3, 8, 136, 1}, 1);  // 0, 1, 1 and 1
+  constexpr TileShape kTwo = {64, 128, 2, 7, Shared::tile};
+  constexpr TileShape kFour = {64, 128, 4, 4, Shared::tile};
+  expect_right_in<kTwo, GemmLayout::nt>({72, 264, 328, 1}, 2);  // 3 and 3 steps; 3 tiles each
+  expect_right_in<kTwo, GemmLayout::nt>({1, 8, 64, 1}, 1);      // 0 and 1 step
+  expect_right_in<kFour, GemmLayout::nt>({64, 136, 456, 2}, 1);
+  expect_right_in<kFour, GemmLayout::nt>({3, 8, 136, 1}, 1);  // 0, 1, 1 and 1
 }
 
 // Every tile of fp32's and every layout, which a tile's output knows nothing of; n that no row of
 // bf16 could have, batches, several tiles a block.
 TEST(HopperGemm, Fp32OutputIsRight) {
-  expect_right_in_fp32<0, GemmLayout::nt>({136, 260, 72, 1}, 1);
-  expect_right_in_fp32<1, GemmLayout::nn>({131, 136, 64, 2}, 1);
-  expect_right_in_fp32<2, GemmLayout::tn>({72, 136, 33, 2}, 3);
-  expect_right_in_fp32<2, GemmLayout::nt>({3, 4, 8, 1}, 1);
+  expect_right_in<kFp32OutTileShapes[0], GemmLayout::nt, Output::fp32>({136, 260, 72, 1}, 1);
+  expect_right_in<kFp32OutTileShapes[1], GemmLayout::nn, Output::fp32>({131, 136, 64, 2}, 1);
+  expect_right_in<kFp32OutTileShapes[2], GemmLayout::tn, Output::fp32>({72, 136, 33, 2}, 3);
+  expect_right_in<kFp32OutTileShapes[2], GemmLayout::nt, Output::fp32>({3, 4, 8, 1}, 1);
 }
 
 }  // namespace

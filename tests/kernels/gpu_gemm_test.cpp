@@ -1,14 +1,14 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // GEMMs of the GPU beside each other: the reference kernel against the host, the fast ones against
-// the reference, bit for bit on numbers whose sums are exact; cuBLASLt's groups and shares of SMs.
+// the reference, bit for bit on numbers whose sums are exact; cuBLASLt's shares of SMs.
 #include "kernels/dtype.hpp"
 #include "kernels/gemm_cuda.hpp"
-#include "kernels/gemm_grouped.hpp"
-#include "kernels/gemm_hopper_plan.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 
+#include "each_tile.hpp"
+#include "needs_gpu.hpp"
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,12 +23,6 @@
 
 using namespace trainmeter;
 
-#define NEEDS_GPU()                                 \
-  if (gpus().devices.empty()) {                     \
-    std::puts("skipped: no CUDA device");           \
-    GTEST_SKIP() << "skipped: " << gpus().why_none; \
-  }
-
 namespace {
 
 struct Shape {
@@ -37,10 +31,6 @@ struct Shape {
 
 const GemmBackend& backend(std::string_view name) {
   return *std::ranges::find(gemm_backends(), name, &GemmBackend::name);
-}
-
-const GroupedGemmBackend& grouped(std::string_view name) {
-  return *std::ranges::find(grouped_gemm_backends(), name, &GroupedGemmBackend::name);
 }
 
 std::string name_of(const GemmProblem& p) {
@@ -168,20 +158,30 @@ TEST(Gpu, OurGemmsEqualTheReferenceBitForBit) {
   }
 }
 
-// Whichever is the fastest: each, forced. Parts of k that differ, none for some blocks.
+// Whichever is the fastest.
+void expect_every_tile_right(const GemmProblem& problem) {
+  with_each_tile(problem, [&] { expect_same_as_reference(backend("hopper"), problem); });
+}
+
+// Columns and rows that tiles divide, and that none does; a partner block beyond C.
+TEST(Gpu, EveryTileOfEveryFamilyIsRight) {
+  NEEDS_GPU();
+  for (const Shape s : {Shape{1000, 2112, 528}, Shape{576, 1152, 336}, Shape{200, 504, 1040}}) {
+    for (const GemmLayout layout : {GemmLayout::nt, GemmLayout::nn, GemmLayout::tn})
+      expect_every_tile_right({s.m, s.n, s.k, DType::bf16, layout});
+    GemmProblem gradient = {s.m, s.n, s.k, DType::bf16, GemmLayout::tn};
+    gradient.accumulate = true;
+    expect_every_tile_right(gradient);
+    for (const bool accumulate : {false, true}) expect_every_tile_right(fp8_problem(s, accumulate));
+  }
+}
+
+// Parts of k that differ, none for some blocks.
 TEST(Gpu, TilesWhoseKIsSharedAreRight) {
   NEEDS_GPU();
   for (const Shape s : {Shape{64, 2112, 7168}, Shape{128, 7168, 2048}, Shape{1, 136, 144}}) {
-    for (const GemmProblem& problem :
-         {GemmProblem{s.m, s.n, s.k, DType::bf16, GemmLayout::nt}, fp8_problem(s, false)}) {
-      const auto family = hopper::tiles_of(problem);
-      for (std::size_t i = 0; i < family.size(); ++i) {
-        if (!family[i].splits_k) continue;
-        ::setenv("TRAINMETER_GEMM_TILE", std::to_string(i).c_str(), 1);
-        expect_same_as_reference(backend("hopper"), problem);
-        ::unsetenv("TRAINMETER_GEMM_TILE");
-      }
-    }
+    expect_every_tile_right({s.m, s.n, s.k, DType::bf16, GemmLayout::nt});
+    expect_every_tile_right(fp8_problem(s, false));
   }
 }
 
@@ -245,37 +245,6 @@ TEST(Gpu, Fp8SumsThatCancelAreRightWhenPromoted) {
   }
 }
 
-// Groups that are no multiple of anything, empty ones, one that is most of all.
-TEST(Gpu, GroupsAsCallsAreRight) {
-  NEEDS_GPU();
-  for (const char* name : {"reference", "cublaslt"}) {
-    for (const DType dtype : {DType::bf16, DType::fp8}) {
-      for (const bool accumulate : {false, true}) {
-        for (const Skew skew : {Skew::balanced, Skew::zipf, Skew::hot}) {
-          GroupedGemmProblem problem;
-          problem.all = {.m = 512, .n = 256, .k = 512, .dtype = dtype, .layout = GemmLayout::nt};
-          if (dtype == DType::fp8) problem.all.scaling = Scaling::block128;
-          if (dtype == DType::bf16 && accumulate) problem.all.layout = GemmLayout::tn;
-          problem.all.accumulate = accumulate;
-          problem.sizes = group_sizes(512, 12, skew);
-          problem.sizes[3] += std::exchange(problem.sizes[7], 0);
-          try {
-            const auto made = grouped(name).make(problem, {.rotate_bytes = 4 << 20});
-            const Check check = made->verify();
-            EXPECT_TRUE(check.ok) << name << " " << to_string(dtype) << " " << to_string(skew)
-                                  << (accumulate ? " adding" : "") << ": error " << check.error
-                                  << ", bound " << check.bound;
-            for (int set = 0; set < made->sets(); ++set) made->run(set);
-            EXPECT_TRUE(made->verify().ok);
-          } catch (const Unavailable& why) {
-            std::printf("skipped: %s\n", why.what());
-          }
-        }
-      }
-    }
-  }
-}
-
 // 16 SMs of a green context: right, and slower than all of them by far more than chance.
 TEST(Gpu, CublasLtTakesAShareOfTheSms) {
   NEEDS_GPU();
@@ -329,15 +298,6 @@ TEST(WithoutGpu, EachGemmSaysWhyAndWhatItLacks) {
   EXPECT_NE(
       backend("mma").why_not({64, 60, 64, DType::fp16, GemmLayout::nn}).find("n is a multiple"),
       std::string::npos);
-  GroupedGemmProblem odd;
-  odd.all = {.m = 64, .n = 60, .k = 64, .dtype = DType::bf16, .layout = GemmLayout::nt};
-  odd.sizes = {40, 24};
-  EXPECT_NE(grouped("cublaslt").why_not(odd).find("n is a multiple of 8"), std::string::npos);
-  odd.sizes = {40, 23};
-  EXPECT_NE(grouped("cublaslt").why_not(odd).find("add up"), std::string::npos);
-  odd.all.accumulate = true;
-  odd.sizes = {40, 24};
-  EXPECT_NE(grouped("cublaslt").why_not(odd).find("tn in bf16"), std::string::npos);
   for (const GemmBackend& one : gemm_backends())
     EXPECT_EQ(one.on_request, one.name == "reference") << one.name;
   if (!gpus().devices.empty()) return;

@@ -3,7 +3,7 @@
 // Every GPU implementation over dtypes, layouts and odd shapes; without a GPU, that each says so
 // and nothing else happens.
 #include "kernels/collective.hpp"
-#include "kernels/gemm_grouped.hpp"
+#include "kernels/gemm.hpp"
 #include "kernels/gpu_timer.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/memory.hpp"
@@ -145,30 +145,6 @@ TEST(Gpu, OurGemmForHopperAddsAndTakesAShareOfTheSms) {
 }
 
 // Groups that are no multiple of a tile, empty ones, one that is most of all.
-TEST(Gpu, GroupedGemmIsRight) {
-  NEEDS_GPU();
-  const GroupedGemmBackend& backend = grouped_gemm_backends().front();
-  for (const DType dtype : {DType::bf16, DType::fp8}) {
-    for (const bool accumulate : {false, true}) {
-      for (const Skew skew : {Skew::balanced, Skew::zipf, Skew::hot}) {
-        GroupedGemmProblem problem;
-        problem.all = {.m = 1024, .n = 1536, .k = 2048, .dtype = dtype, .layout = GemmLayout::nt};
-        if (dtype == DType::fp8) problem.all.scaling = Scaling::block128;
-        if (dtype == DType::bf16 && accumulate) problem.all.layout = GemmLayout::tn;
-        problem.all.accumulate = accumulate;
-        problem.sizes = group_sizes(accumulate ? 2048 : 1024, 24, skew);
-        problem.sizes[3] += std::exchange(problem.sizes[7], 0);
-        if (const std::string why = backend.why_not(problem); !why.empty())
-          GTEST_SKIP() << "skipped: " << why;
-        const Check check = backend.make(problem, {})->verify();
-        EXPECT_TRUE(check.ok) << to_string(dtype) << " " << to_string(skew)
-                              << (accumulate ? " adding" : "") << ": error " << check.error
-                              << ", bound " << check.bound;
-      }
-    }
-  }
-}
-
 TEST(Gpu, MemoryKernelsMoveEveryElement) {
   NEEDS_GPU();
   for (const DType type : {DType::fp64, DType::fp32}) {

@@ -308,12 +308,13 @@ struct ModelPtx {
       }
     });
   }
-  static void wgmma_fp8(float (&d)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
+  template <int kValues>
+  static void wgmma_fp8(float (&d)[kValues], std::uint64_t a, std::uint64_t b, bool accumulate) {
     me.issued.emplace_back([=, to = &d[0], &block = me.block(), thread = me.thread % 128] {
       const Descriptor da = decoded(a);
       const Descriptor db = decoded(b);
       if (da.swizzle != 1 || db.swizzle != 1) throw std::runtime_error("not the 128-byte swizzle");
-      for (int i = 0; i < 64; ++i) {
+      for (int i = 0; i < kValues; ++i) {
         float products[32];
         for (int k = 0; k < 32; ++k) {
           products[k] = fp8_element(block, da, fragment_row(thread, i), k) *

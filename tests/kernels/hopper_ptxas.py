@@ -8,14 +8,15 @@ import re
 import sys
 
 objects = {pathlib.Path(one).stem: one for one in sys.argv[1].split(";")}
-# 6 tiles x (3 layouts and the weight gradient that adds), 3 with fp32 output x 3 layouts, 2 that share k; 5 tiles, and 3 that
-# add; 3 passes of bf16, 2 outputs of fp8
-KERNELS = {"gemm_hopper.cu": 35, "gemm_hopper_fp8.cu": 8, "gemm_hopper_grouped.cu": 5}
+# bf16: 11 tiles in nt, 8 in nn and in tn, 7 that add, 3 with fp32 output x 3 layouts; fp8: 8 tiles, and 4 that add; groups: 3
+# passes of bf16, 2 outputs of fp8 with 2 tiles each
+KERNELS = {"gemm_hopper.cu": 43, "gemm_hopper_fp8.cu": 12, "gemm_hopper_grouped.cu": 7}
 
 
 def most_registers(name):
-    """65,536 in steps of 8: 3 warpgroups have at most 168 a thread at the launch, 2 have 255."""
-    return 168 if int(re.search(r"ConfigILi(\d+)E", name).group(1)) > 64 else 255
+    """65,536 in steps of 8: 4 warpgroups have at most 128 a thread at the launch, 3 have 168, 2 have 255."""
+    rows = int(re.search(r"ConfigILi(\d+)E", name).group(1))
+    return {64: 255, 192: 128}.get(rows, 168)
 
 
 def check(file, expected):
@@ -34,5 +35,3 @@ def check(file, expected):
 assert objects.keys() == KERNELS.keys(), objects
 for name, count in KERNELS.items():
     check(name, count)
-# What setmaxnreg leaves: a producer at 40, two consumers at 232.
-assert 128 * (40 + 2 * 232) <= 65536

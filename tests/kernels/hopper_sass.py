@@ -3,6 +3,7 @@
 """What the GEMMs for Hopper became: in each kernel, the machine instructions are as many as the algorithm has.
 hopper_sass.py OBJECT;OBJECT [FOLDER_OF_CUOBJDUMP...]"""
 import collections
+import math
 import re
 import sys
 
@@ -10,27 +11,35 @@ sys.dont_write_bytecode = True
 from cuobjdump import Cuobjdump  # noqa: E402
 
 NN, NT, TN = 0, 1, 2
-TILE = 2  # what a cluster's blocks share, beside A and B
+A, TILE = 0, 2  # what a cluster's blocks share, beside B
 
 
 BF16, FP32, ADDED = 0, 1, 2  # what becomes of sums
 
 
 def of_output(rows, columns, output):
-    """Instructions that bring rows x columns of a consumer to memory, a slab of 128 bytes of each row at a time."""
-    slabs = rows // 64 * columns // (64 if output == BF16 else 32)
+    """Instructions that bring rows x columns of a consumer to memory, a slab of 128 bytes of each row at a time; the last one
+    begins in the one before where no slab ends with the tile."""
+    wide = 64 if output == BF16 else 32
+    slabs = rows // 64 * math.ceil(columns / wide)
     return {
         "TMA store": 0 if output == ADDED else slabs,
         "TMA add": slabs if output == ADDED else 0,
-        "stmatrix": rows // 64 * columns // 16 if output == BF16 else 0,  # two chunks of 8 columns each
+        "stmatrix": slabs * wide // 16 if output == BF16 else 0,  # two chunks of 8 columns each
         "pack to bf16": rows // 64 * columns // 4 if output == BF16 else 0,  # a thread has a value of two columns
     }
 
 
+def boxes(rows, sharers):
+    """Of an operand whose m or n is contiguous: slabs of 64, or all of them in part where blocks can't share them evenly."""
+    slabs = math.ceil(rows / 64)
+    return slabs // sharers if slabs % sharers == 0 else slabs
+
+
 def bf16(rows, columns, blocks, layout, output, shares_a):
     """Of one tile, written once each: loops over tiles and stages stay loops."""
-    boxes_a = rows // (blocks if shares_a else 1) // 64 if layout == TN else 1
-    boxes_b = 1 if layout == NT else columns // (1 if shares_a else blocks) // 64
+    boxes_a = boxes(rows, blocks if shares_a else 1) if layout == TN else 1
+    boxes_b = 1 if layout == NT else boxes(columns, 1 if shares_a else blocks)
     shared = 0 if blocks == 1 else boxes_a if shares_a else boxes_b
     return {
         "wgmma": 64 // 16,  # k of a stage, of an instruction
@@ -46,9 +55,9 @@ def shared_k(columns):
     return {"remote store": columns // 2 // 4}
 
 
-def fp8(rows, blocks, adds, partials):
+def fp8(rows, columns, blocks, adds, partials):
     """Three places issue a step where two partial sums take turns, else one for each wave of 64 rows."""
-    columns, waves = 128, 2 if rows == 256 else 1
+    waves = 2 if rows == 256 else 1
     promotions = 4 if partials == 2 else waves  # written out: of either partial sum, in the loop and at the end
     return {
         "wgmma": 128 // 32 * (3 if partials == 2 else waves),
@@ -81,16 +90,15 @@ def check(kernel):
             counts[NAMES[base]] += 1
         if base in ("HGMMA", "QGMMA"):
             wgmma = opcode
-    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?10GemmLayoutE(\d)EL\w*?6OutputE(\d)EL\w*?6SharedE(\d)", name):
-        rows, columns, blocks, layout, output, shared = map(int, match.groups())
-        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shares_a=shared == 0)
+    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)EL\w*?10GemmLayoutE(\d)EL\w*?6OutputE(\d)", name):
+        rows, columns, blocks, shared, layout, output = map(int, match.groups())
+        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shares_a=shared == A)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
     else:
-        columns = 128
-        found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi\d+ELb(\d)ELi(\d)EL\w*?6SharedE(\d)", name)
-        rows, blocks, adds, partials, shared = map(int, found.groups())
-        want = fp8(rows, 1 if shared == TILE else blocks, adds, partials)
-        shape = "QGMMA.64x128x32.F32.E4M3.E4M3"
+        found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)ELb(\d)ELi(\d)", name)
+        rows, columns, blocks, shared, adds, partials = map(int, found.groups())
+        want = fp8(rows, columns, 1 if shared == TILE else blocks, adds, partials)
+        shape = f"QGMMA.64x{columns}x32.F32.E4M3.E4M3"
     want |= {"fence of the GPU": FENCES, "setmaxnreg": 2 if rows > 64 else 0, "local memory": 0, "remote store": 0}  # a lone consumer needs none
     want |= shared_k(columns) if shared == TILE else {}
     assert wgmma.startswith(shape), f"{name}: {wgmma}"
@@ -100,7 +108,7 @@ def check(kernel):
 
 tool = Cuobjdump(sys.argv[2:])
 kernels = [function for made in sys.argv[1].split(";") for function in tool.functions("-sass", made)]
-assert len(kernels) == 48, f"expected 35 of bf16, 8 of fp8 and 5 grouped, found {len(kernels)}"
+assert len(kernels) == 62, f"expected 43 of bf16, 12 of fp8 and 7 grouped, found {len(kernels)}"
 for one in kernels:
     check(one)
 print(f"{len(kernels)} kernels hold as many instructions as the algorithm has")
