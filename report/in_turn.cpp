@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -22,8 +23,44 @@ struct Pair {
   std::string operation;           // and what was beside it
   std::string problem;             // shape, and the SMs where not all were used
   std::string one_how, other_how;  // backend, and in how many calls
+  std::string regime;              // "": runs back to back
   MedianEstimate speed;            // of `one` over the other's
 };
+
+// What pairs have in common whose ratios are of one kind: sizes apart.
+std::string kind_of(const Pair& p) {
+  std::string out = p.operation + " " + p.one.dtype;
+  for (const char* what : {", added to", ", C in fp32"}) {
+    if (p.problem.find(what) != std::string::npos) out += what;
+  }
+  if (const auto share = p.problem.find(" on "); share != std::string::npos)
+    out += p.problem.substr(share);
+  if (!p.regime.empty()) out += ", " + p.regime;
+  return fmt::format("{}: {} over {}", out, p.one.backend, p.other.backend);
+}
+
+// Of each kind that has several: the mean of the ratios, and the lowest.
+std::vector<Text> summaries(const std::vector<Pair>& pairs) {
+  std::vector<std::pair<std::string, std::vector<const Pair*>>> kinds;
+  for (const Pair& p : pairs) {
+    auto at = std::ranges::find(kinds, kind_of(p), [](const auto& kind) { return kind.first; });
+    if (at == kinds.end()) at = kinds.insert(kinds.end(), {kind_of(p), {}});
+    at->second.push_back(&p);
+  }
+  std::vector<Text> out;
+  for (const auto& [kind, members] : kinds) {
+    if (members.size() < 2) continue;
+    const auto ratio = [](const Pair* p) { return p->speed.median; };
+    double logs = 0;
+    for (const Pair* p : members) logs += std::log(ratio(p));
+    const Pair* lowest = *std::ranges::min_element(members, {}, ratio);
+    out.emplace_back(fmt::format(
+        "{}: {:.3f} in geometric mean of {}, the lowest {:.3f} ({})", kind,
+        std::exp(logs / static_cast<double>(members.size())), members.size(), ratio(lowest),
+        lowest->problem));
+  }
+  return out;
+}
 
 std::string problem_of(const Measurement& m, const Header& header, const RatePoint& point) {
   std::string out;
@@ -69,6 +106,7 @@ void add_overlaps(const Record& record, std::vector<Pair>& out) {
                    .problem = problem_of(m, record.header_of(line), point),
                    .one_how = how_of(m),
                    .other_how = how_of(other.measurement),
+                   .regime = record.header_of(line).discipline.regime,
                    .speed = pair.together});
   }
 }
@@ -94,6 +132,7 @@ std::vector<Pair> pairs_of(const std::vector<Record>& records) {
                      .problem = problem_of(m, record.header_of(*line), point),
                      .one_how = how_of(m),
                      .other_how = how_of(other->measurement),
+                     .regime = record.header_of(*line).discipline.regime,
                      .speed = paired_ratio(other->measurement, m)});
     }
     add_overlaps(record, out);
@@ -117,6 +156,8 @@ Document in_turn(const std::vector<Record>& records) {
          p.other_how, shown_rate(p.other, p.other.value), fmt::format("{:.3f}", p.speed.median)});
   }
   out.emplace_back(std::move(table));
+  if (std::vector<Text> means = summaries(pairs); !means.empty())
+    out.emplace_back(Bullets{std::move(means)});
   out.emplace_back(Paragraph{
       "On the same operands, a sample of each in turn; the ratio is the median over pairs "
       "of samples."});
@@ -133,6 +174,7 @@ nlohmann::ordered_json in_turn_json(const std::vector<Record>& records) {
                    {"one_rate", p.one.value},
                    {"other_rate", p.other.value},
                    {"speed", p.speed.median},
+                   {"regime", p.regime},
                    {"origin", p.one.origin}});
   }
   return out;

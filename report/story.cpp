@@ -234,6 +234,11 @@ std::string shown_gemm(const RatePoint& p) {
   const std::int64_t rows = p.operation == "grouped_gemm" ? p.m : p.m * p.groups;
   std::string out = fmt::format("{} x {} x {}", rows, p.n, p.k);
   if (p.groups > 1) out += fmt::format(" in {} groups", p.groups);
+  constexpr std::string_view kSkew = "/skew:";
+  if (const auto at = p.name.find(kSkew); at != std::string::npos) {
+    const auto value = at + kSkew.size();
+    out += ", " + p.name.substr(value, p.name.find('/', value) - value);
+  }
   if (p.layout == "nn" || p.layout == "tn") out += " " + p.layout;
   if (p.name.find("/accumulate:") != std::string::npos) out += ", added to";
   if (p.name.find("/fp32_out:") != std::string::npos) out += ", C in fp32";

@@ -2,8 +2,8 @@
 # Everything worth measuring on a GPU, most valuable first, within 8 minutes: correctness of every GPU implementation, 30 s of
 # warm-up, GEMM beside the vendor's and beside published figures, memory, all-reduce; one record and its report.
 #   scripts/gpu_suite.sh [--bin DIR] [--seconds N] [--only SECTION,...]
-# Sections: correct warm gemm fp8 published models squares ladder interference memory collectives steps attention layers pitfalls
-# decode peer sustained sanitizer. The last two come only where they are named, or time is left for them.
+# Sections: correct warm gemm fp8 published models passes llama squares ladder interference memory collectives steps attention layers
+# pitfalls decode peer sustained sanitizer. The last two come only where they are named, or time is left for them.
 # Programs: --bin, $TRAINMETER_BIN, the folder this script lies in, or build/bin. Output: $OUT, else results/.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -104,17 +104,24 @@ if section gemm "Our bf16 GEMM for Hopper beside cuBLASLt: squares, large C, fp3
   measure 10 gemm_bench --dtype=bf16 --m=4096 --n=7168 --k=2048 --fp32_out "${beside[@]}"
   measure 20 gemm_bench --dtype=bf16,fp8 --scaling=block128 --m=4096 --n=7168 --k=2048 --sms=112 "${beside[@]}"
 fi
-if section fp8 "Block-scaled fp8 beside cuBLASLt: a weight gradient, and DeepSeek-V3's gate and up of 8 experts of a GPU, balanced and skewed"; then
+if section fp8 "Block-scaled fp8 beside cuBLASLt: a weight gradient, DeepSeek-V3's gate and up of 8 experts of a GPU, balanced and skewed, and as one"; then
   measure 15 gemm_bench "${blocks[@]}" --m=7168 --n=4096 --k=4096 --accumulate "${beside[@]}"
   measure 30 gemm_bench --dtype=fp8,bf16 --scaling=block128 --groups=8 --skew=balanced,zipf --m=32768 --n=4096 --k=7168 "${beside[@]}"
+  measure 15 gemm_bench --dtype=fp8,bf16 --scaling=block128 --m=32768 --n=4096 --k=7168 "${beside[@]}"
   measure 15 gemm_bench "${blocks[@]}" --groups=8 --accumulate --m=4096 --n=7168 --k=32768 "${beside[@]}"
 fi
-if section published "DeepGEMM's table of 4096 rows, as it was measured: in bursts; and without a rest"; then
-  measure 45 gemm_bench --published=deepgemm-55ab91f-dense-4096 --regime=burst "${ours[@]}" --out="$rested"
+if section published "DeepGEMM's tables of 4096 rows and of groups, as they were measured: in bursts; and without a rest"; then
+  measure 45 gemm_bench --published=deepgemm-55ab91f-dense-4096,deepgemm-55ab91f-grouped-contiguous --regime=burst "${ours[@]}" --out="$rested"
   measure 30 gemm_bench --published=deepgemm-55ab91f-dense-4096 "${beside[@]}"
 fi
-if section models "bf16 GEMMs of DeepSeek-V3's and Llama 3's steps beside cuBLASLt"; then
-  measure 60 gemm_bench --dtype=bf16 --models=deepseek-v3,llama-3-70b --tokens=4096 "${beside[@]}"
+if section models "bf16 GEMMs of DeepSeek-V3's step beside cuBLASLt, all three passes"; then
+  measure 60 gemm_bench --dtype=bf16 --models=deepseek-v3 --tokens=4096 "${beside[@]}"
+fi
+if section passes "fp8 GEMMs of DeepSeek-V3's step beside cuBLASLt, all three passes, and its experts'"; then
+  measure 60 gemm_bench "${blocks[@]}" --models=deepseek-v3 --tokens=4096 "${beside[@]}"
+fi
+if section llama "bf16 GEMMs of Llama 3's step beside cuBLASLt"; then
+  measure 40 gemm_bench --dtype=bf16 --models=llama-3-70b --tokens=4096 "${beside[@]}"
 fi
 if section squares "GEMM: squares in every type"; then
   measure 60 gemm_bench --benchmark_filter=-/mma/ "${into[@]}"
@@ -168,10 +175,11 @@ if section peer "PyTorch's GEMMs, and DeepGEMM's, at the shapes measured so far"
     done
   fi
 fi
-if section sustained "DeepGEMM's table and the squares again, for 5 s each after half a minute of work"; then
+if section sustained "DeepGEMM's table, the squares and DeepSeek-V3's step again, for 5 s each after half a minute of work"; then
   sustained=(--regime=sustained --case_seconds=5 --benchmark_min_time=5 "${beside[@]}")
   measure 120 gemm_bench --published=deepgemm-55ab91f-dense-4096 "${sustained[@]}"
   for size in 4096 8192; do measure 60 gemm_bench --dtype=bf16 --m=$size --n=$size --k=$size "${sustained[@]}"; done
+  measure 120 gemm_bench --dtype=bf16 --models=deepseek-v3 --tokens=4096 "${sustained[@]}"
 fi
 if section sanitizer "compute-sanitizer over the tests of small sizes"; then
   tool=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer || true)

@@ -191,9 +191,30 @@ TEST(Story, PairsInTurnAreSideBySide) {
       flat(to_document(tell({record_of({one, other})}, published_library(), {})));
   EXPECT_THAT(text, HasSubstr("Two implementations in turn"));
   EXPECT_THAT(text, HasSubstr("onednn 1.00 TFLOP/s b 800 GFLOP/s 1.250"));
+  EXPECT_THAT(text, Not(HasSubstr("in geometric mean of")));
   one.paired_with = "";
   EXPECT_THAT(flat(to_document(tell({record_of({one, other})}, published_library(), {}))),
               Not(HasSubstr("Two implementations in turn")));
+}
+
+// 1.25 and 0.8, in fp32 1.5: alike means alike in what is written, too.
+TEST(Story, PairsOfAKindHaveAMean) {
+  std::vector<Measurement> rows;
+  for (const auto& [size, flops, added] :
+       {std::tuple{512, 1e12, ""}, {1024, 0.64e12, ""}, {2048, 1.2e12, "/accumulate:1"}}) {
+    Measurement one = gemm_at(flops, size, 512, 512),
+                other = gemm_at(0.8e12, size, 512, 512, "bf16", "b");
+    one.name += added;
+    other.name += added;
+    one.paired_with = other.name;
+    other.paired_with = one.name;
+    rows.push_back(one);
+    rows.push_back(other);
+  }
+  const std::string text = flat(to_document(tell({record_of(rows)}, published_library(), {})));
+  EXPECT_THAT(text, HasSubstr("gemm bf16: onednn over b: 1.000 in geometric mean of 2, the lowest "
+                              "0.800 (1024 x 512 x 512)"));
+  EXPECT_THAT(text, Not(HasSubstr("added to: onednn")));
 }
 
 TEST(Story, WithoutAGemmOfTheMachineThereIsNoTrainingHeadline) {
