@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // Our own all-reduce over peer memory: its instructions, its kernels and their launch.
+#include "kernels/all_made.hpp"
 #include "kernels/allreduce_cuda.hpp"
 #include "kernels/allreduce_peer_kernel.hpp"
 #include "kernels/collective.hpp"
@@ -10,6 +11,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -119,6 +122,12 @@ DeviceBuffer zeros(std::int64_t bytes) {
   return buffer;
 }
 
+std::vector<std::string> names_of_gpus(const std::vector<int>& devices) {
+  std::vector<std::string> names;
+  for (const int device : devices) names.push_back("GPU " + std::to_string(device));
+  return names;
+}
+
 void require_aligned(const void* pointer) {
   if (reinterpret_cast<std::uintptr_t>(pointer) % sizeof(peer::Pack) != 0) {
     throw std::invalid_argument("a payload of the peer all-reduce begins at 16 bytes");
@@ -132,9 +141,9 @@ std::string why_no_peer_sum(DType type) {
   return "peer: sums are in fp32, bf16 and fp16, not " + std::string(to_string(type));
 }
 
-PeerGroup::PeerGroup(std::vector<int> devices, DType type, std::int64_t bytes, const PeerPlan& plan,
-                     double timeout_s)
-    : devices_(std::move(devices)),
+PeerGroup::PeerGroup(std::vector<std::string> who, DType type, std::int64_t bytes,
+                     const PeerPlan& plan, double timeout_s)
+    : who_(std::move(who)),
       count_(bytes / size_of(type)),
       plan_(plan),
       timeout_s_(timeout_s),
@@ -144,40 +153,93 @@ PeerGroup::PeerGroup(std::vector<int> devices, DType type, std::int64_t bytes, c
   }
   if (const std::string why = why_no_peer_sum(type); !why.empty()) throw Unavailable(why);
   if (plan.algorithm == AllReduceAlgorithm::one_shot) slot_packs_ = (bytes + 15) / 16;
-  int resident = kMostPeerBlocks;
-  for (const int device : devices_) {
-    const OnDevice here(device);
-    for (const int other : devices_) {
-      if (other != device) enable_peer_access(device, other);
-    }
-    const auto sharing = static_cast<int>(std::ranges::count(devices_, device));
-    resident = std::min(resident, resident_blocks(device, kernel_) / sharing);
-    states_.push_back(zeros(sizeof(peer::RankState)));
-    if (slot_packs_ > 0) slots_.push_back(zeros(2 * slot_packs_ * 16));
-  }
+}
+
+void PeerGroup::allot() {
+  own_states_.push_back(zeros(sizeof(peer::RankState)));
+  if (slot_packs_ > 0) own_slots_.push_back(zeros(2 * slot_packs_ * 16));
+}
+
+void PeerGroup::set_blocks(std::int64_t bytes, int resident) {
   if (resident < 1) throw Unavailable("peer: the GPU can't run blocks of all ranks at once");
-  blocks_ = peer_blocks(plan, ranks(), bytes, resident);
+  blocks_ = peer_blocks(plan_, ranks(), bytes, resident);
   cuda_check(cudaHostAlloc(reinterpret_cast<void**>(&lost_), sizeof(int),
                            cudaHostAllocMapped | cudaHostAllocPortable),
              "cudaHostAlloc");
   *lost_ = 0;
 }
 
+PeerGroup::PeerGroup(std::vector<int> devices, DType type, std::int64_t bytes, const PeerPlan& plan,
+                     double timeout_s)
+    : PeerGroup(names_of_gpus(devices), type, bytes, plan, timeout_s) {
+  int resident = kMostPeerBlocks;
+  for (const int device : devices) {
+    const OnDevice here(device);
+    for (const int other : devices) {
+      if (other != device) enable_peer_access(device, other);
+    }
+    const auto sharing = static_cast<int>(std::ranges::count(devices, device));
+    resident = std::min(resident, resident_blocks(device, kernel_) / sharing);
+    allot();
+    states_.push_back(own_states_.back().data());
+    if (slot_packs_ > 0) slots_.push_back(own_slots_.back().data());
+  }
+  set_blocks(bytes, resident);
+}
+
+PeerGroup::PeerGroup(int me, int ranks, const Gather& gather, DType type, std::int64_t bytes,
+                     const PeerPlan& plan, double timeout_s)
+    : PeerGroup(std::vector<std::string>(static_cast<std::size_t>(ranks), "another process"), type,
+                bytes, plan, timeout_s) {
+  const std::vector<std::string> texts = all_made(gather, [&] {
+    int device = 0;
+    cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+    allot();
+    std::string text = std::to_string(resident_blocks(device, kernel_)) + " " +
+                       ipc_handle_of(own_states_.front().data());
+    if (slot_packs_ > 0) text += " " + ipc_handle_of(own_slots_.front().data());
+    return text;
+  });
+  all_made(gather, [&] {
+    int least = kMostPeerBlocks;
+    for (int rank = 0; rank < ranks; ++rank) {
+      std::istringstream words(texts[static_cast<std::size_t>(rank)]);
+      int resident = 0;
+      std::string state, slots;
+      words >> resident >> state >> slots;
+      least = std::min(least, resident);
+      const auto mapped = [&](const std::vector<DeviceBuffer>& own, const std::string& handle) {
+        return rank == me ? own.front().data() : others_.emplace_back(handle).data();
+      };
+      states_.push_back(mapped(own_states_, state));
+      if (slot_packs_ > 0) slots_.push_back(mapped(own_slots_, slots));
+    }
+    set_blocks(bytes, least);
+    return std::string();
+  });
+}
+
 PeerGroup::~PeerGroup() {
   (void)cudaFreeHost(lost_);
+}
+
+std::vector<DeviceBuffer> PeerGroup::release() {
+  std::vector<DeviceBuffer> all = std::move(own_states_);
+  std::ranges::move(own_slots_, std::back_inserter(all));
+  return all;
 }
 
 void PeerGroup::launch(int first, int count, std::span<const void* const> send,
                        std::span<void* const> receive, cudaStream_t stream) {
   check();
   peer::Task task = {};
-  for (std::size_t rank = 0; rank < devices_.size(); ++rank) {
+  for (std::size_t rank = 0; rank < who_.size(); ++rank) {
     require_aligned(send[rank]);
     require_aligned(receive[rank]);
     task.send[rank] = send[rank];
     task.receive[rank] = receive[rank];
-    task.states[rank] = static_cast<peer::RankState*>(states_[rank].data());
-    if (!slots_.empty()) task.slots[rank] = static_cast<peer::Pack*>(slots_[rank].data());
+    task.states[rank] = static_cast<peer::RankState*>(states_[rank]);
+    if (!slots_.empty()) task.slots[rank] = static_cast<peer::Pack*>(slots_[rank]);
   }
   task.lost = lost_;
   task.slot_packs = slot_packs_;
@@ -198,9 +260,9 @@ void PeerGroup::check() const {
   if (lost == 0) return;
   char seconds[32];
   std::snprintf(seconds, sizeof seconds, "%g", timeout_s_);
-  throw RankLost("all-reduce: rank " + std::to_string(lost - 1) + " (GPU " +
-                 std::to_string(devices_[static_cast<std::size_t>(lost - 1)]) +
-                 ") did not come within " + seconds + " s");
+  throw RankLost("all-reduce: rank " + std::to_string(lost - 1) + " (" +
+                 who_[static_cast<std::size_t>(lost - 1)] + ") did not come within " + seconds +
+                 " s");
 }
 
 }  // namespace trainmeter

@@ -3,9 +3,13 @@
 // The switch points, and cutting into pieces.
 #include "kernels/allreduce_plan.hpp"
 
+#include "kernels/operation.hpp"
+
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <limits>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -39,6 +43,8 @@ constexpr std::array kPeerSwitchPoints = {
     PeerSwitchPoint{kMostPeers, kAnyBytes, {two_shot, 36}},
 };
 
+constexpr const char* kPlanVariable = "TRAINMETER_ALLREDUCE_PLAN";
+
 // The plan of the first row that holds.
 template <class Rows>
 auto plan_of(const Rows& rows, int ranks, std::int64_t bytes) {
@@ -71,6 +77,24 @@ PeerPlan plan_peer_all_reduce(int ranks, std::int64_t bytes) {
     throw std::invalid_argument("between 2 and 8 ranks, not " + std::to_string(ranks));
   }
   return plan_of(kPeerSwitchPoints, ranks, bytes);
+}
+
+PeerPlan chosen_peer_plan(int ranks, std::int64_t bytes) {
+  const char* const text = std::getenv(kPlanVariable);
+  if (text == nullptr || *text == '\0') return plan_peer_all_reduce(ranks, bytes);
+  std::istringstream words{std::string(text)};
+  std::string word;
+  std::getline(words, word, ',');
+  PeerPlan plan;
+  const bool known = word == "one_shot" || word == "two_shot";
+  if (word == "two_shot") plan.algorithm = two_shot;
+  if (!known || !(words >> plan.blocks) || !words.eof() || plan.blocks < 1 ||
+      plan.blocks > kMostPeerBlocks) {
+    throw Unavailable(std::string(kPlanVariable) + "='" + text +
+                      "': expected one_shot or two_shot, a comma and thread blocks (1 to " +
+                      std::to_string(kMostPeerBlocks) + ")");
+  }
+  return plan;
 }
 
 int peer_blocks(const PeerPlan& plan, int ranks, std::int64_t bytes, int resident) {

@@ -56,6 +56,9 @@ struct PeerSwitchPoint {
 std::span<const PeerSwitchPoint> peer_switch_points();
 
 PeerPlan plan_peer_all_reduce(int ranks, std::int64_t bytes);
+// The same, or that of the environment, TRAINMETER_ALLREDUCE_PLAN=two_shot,24, for the search that
+// fills the table (scripts/allreduce_sweep.py). Unavailable where it says something else.
+PeerPlan chosen_peer_plan(int ranks, std::int64_t bytes);
 
 // Thread blocks of each rank: no more than the plan's, than `resident` (what a GPU runs at once of
 // each), or than have 16 bytes for each of their threads; at least 1.

@@ -103,6 +103,16 @@ void* GpuCollective::receive_of(std::size_t rank, int set) const {
          (problem_.in_place ? bytes_at(payload.layout.receive_at) : 0);
 }
 
+std::pair<const void*, const void*> GpuCollective::first_allocations() const {
+  const Payload& payload = payloads_.front();
+  const void* const received = payload.buffer.data(0);
+  return {problem_.in_place ? received : payload.send_only.data(0), received};
+}
+
+std::shared_ptr<void> GpuCollective::release() {
+  return std::make_shared<std::vector<Payload>>(std::move(payloads_));
+}
+
 std::int64_t GpuCollective::bytes_of(std::int64_t elements) const {
   return bytes_at(std::max<std::int64_t>(1, elements));
 }

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 struct ncclComm;  // nccl.h
@@ -55,6 +57,12 @@ class GpuCollective : public Operation {
     return elements * size_of(problem_.dtype);
   }
 
+  // Where the first rank's payloads of all sets begin, what is sent and what is received: the same
+  // in place.
+  [[nodiscard]] std::pair<const void*, const void*> first_allocations() const;
+  // Keeps the payloads' memory alive; nothing works after it.
+  std::shared_ptr<void> release();
+
  private:
   // One rank's buffers.
   struct Payload {
@@ -96,5 +104,10 @@ std::unique_ptr<Operation> make_nccl_collective(
 // of ranks, or more ranks than our own is made for.
 std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& ranks);
 std::unique_ptr<GpuCollectives> make_peer(const std::vector<GpuRank>& ranks);
+// The same where this process has one rank, `mine`, of a run whose ranks are on `hosts`, and each
+// other one has its own: each maps the others' memory (CUDA IPC). Collective; null where one can't.
+std::unique_ptr<GpuCollectives> make_peer_ranks(const std::vector<GpuRank>& mine,
+                                                const std::vector<std::string>& hosts,
+                                                const Gather& gather);
 
 }  // namespace trainmeter

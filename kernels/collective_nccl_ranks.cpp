@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// One process for each GPU, NCCL between them; who started the processes brings them together.
+// One process for each GPU, NCCL between them, and our own all-reduce where they are of one host;
+// who started the processes brings them together.
 #include "kernels/collective_cuda.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/rank_gpus.hpp"
@@ -69,12 +70,16 @@ class NcclRanksWorld final : public World {
     align(mine_[0].stream.get());
     mine_[0].stream.wait();
     watch_->require();
+    peer_ = make_peer_ranks(mine_, hosts(),
+                            [this](const std::string& text) { return agreeing().gather(text); });
   }
 
   [[nodiscard]] int ranks() const override { return together_->ranks(); }
   [[nodiscard]] int rank() const override { return together_->rank(); }
   [[nodiscard]] std::string how() const override { return together_->how() + ", one for each GPU"; }
-  [[nodiscard]] std::vector<std::string> backends() const override { return {"nccl"}; }
+  [[nodiscard]] std::vector<std::string> backends() const override {
+    return peer_ ? std::vector<std::string>{"nccl", "peer"} : std::vector<std::string>{"nccl"};
+  }
   [[nodiscard]] const RankGroup& group() const override { return mine_[0].group; }
   [[nodiscard]] const std::vector<std::string>& hosts() const override {
     return together_->hosts();
@@ -107,9 +112,10 @@ class NcclRanksWorld final : public World {
     });
   }
 
-  std::unique_ptr<Operation> collective(std::string_view /*backend*/,
-                                        const CollectiveProblem& problem,
+  std::unique_ptr<Operation> collective(std::string_view backend, const CollectiveProblem& problem,
                                         const OperandOptions& options) override {
+    if (backend == "peer" && peer_)
+      return std::make_unique<RanksOperation>(*this, peer_->make(problem, options));
     NcclCommunicator& between = part_ ? *part_ : *all_;
     return std::make_unique<RanksOperation>(
         *this, make_nccl_collective(
@@ -164,6 +170,7 @@ class NcclRanksWorld final : public World {
   std::vector<GpuRank> mine_;  // one
   std::optional<NcclCommunicator> all_, part_;
   DeviceBuffer sign_;
+  std::unique_ptr<GpuCollectives> peer_;
   std::optional<RankWatch> watch_;  // last: its thread uses the others
 };
 

@@ -5,34 +5,10 @@
 #include "kernels/collective_cuda.hpp"
 
 #include <algorithm>
-#include <cstdlib>
-#include <sstream>
 #include <string>
 
 namespace trainmeter {
 namespace {
-
-constexpr const char* kPlanVariable = "TRAINMETER_ALLREDUCE_PLAN";
-
-// The table's plan; or, for the search that fills the table (scripts/allreduce_sweep.py), that of
-// the environment: "two_shot,24".
-PeerPlan chosen_plan(int ranks, std::int64_t bytes) {
-  const char* const text = std::getenv(kPlanVariable);
-  if (text == nullptr || *text == '\0') return plan_peer_all_reduce(ranks, bytes);
-  std::istringstream words{std::string(text)};
-  std::string word;
-  std::getline(words, word, ',');
-  PeerPlan plan;
-  const bool known = word == "one_shot" || word == "two_shot";
-  if (word == "two_shot") plan.algorithm = AllReduceAlgorithm::two_shot;
-  if (!known || !(words >> plan.blocks) || !words.eof() || plan.blocks < 1 ||
-      plan.blocks > kMostPeerBlocks) {
-    throw Unavailable(std::string(kPlanVariable) + "='" + text +
-                      "': expected one_shot or two_shot, a comma and thread blocks (1 to " +
-                      std::to_string(kMostPeerBlocks) + ")");
-  }
-  return plan;
-}
 
 std::vector<int> devices_of(const std::vector<GpuRank>& ranks) {
   std::vector<int> devices(ranks.size());
@@ -45,7 +21,7 @@ class PeerAllReduce final : public GpuCollective {
   PeerAllReduce(const std::vector<GpuRank>& ranks, const CollectiveProblem& problem,
                 const OperandOptions& options)
       : GpuCollective(ranks, problem, options),
-        plan_(chosen_plan(static_cast<int>(ranks.size()), problem.bytes)),
+        plan_(chosen_peer_plan(static_cast<int>(ranks.size()), problem.bytes)),
         group_(devices_of(ranks), problem.dtype, problem.bytes, plan_, rank_timeout_s()),
         send_(ranks.size()),
         receive_(ranks.size()) {}

@@ -4,6 +4,7 @@
 // there are several.
 #include "kernels/allreduce_cuda.hpp"
 #include "kernels/collective.hpp"
+#include "kernels/collective_cuda.hpp"
 #include "kernels/gpu_timer.hpp"
 
 #include "needs_gpu.hpp"
@@ -13,8 +14,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace trainmeter {
@@ -164,6 +168,50 @@ TEST(GpuAllReduce, BetweenGpusIsRight) {
     }
   }
   expect_all_counted(*world, world->ranks());
+}
+
+// Two processes that map each other's memory, on one GPU, which takes them in turn: so only a few
+// small calls. Each of them is this program again, in the test after this one.
+constexpr const char* kPort = "TRAINMETER_PORT";
+
+TEST(GpuAllReduce, BetweenProcessesIsRight) {
+  NEEDS_GPU();
+  if (std::getenv(kPort) != nullptr) GTEST_SKIP() << "skipped: one of the processes";
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe");
+  const std::string port = std::to_string(20000 + ::getpid() % 10000);
+  std::vector<std::future<int>> ends;
+  for (const char* rank : {"0", "1"}) {
+    const std::string command =
+        "WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 TRAINMETER_TIMEOUT=30 RANK=" + std::string(rank) + " " +
+        kPort + "=" + port + " '" + program +
+        "' --gtest_brief=1 --gtest_filter=GpuAllReduce.AProcessOfTwo";
+    ends.push_back(
+        std::async(std::launch::async, [command] { return std::system(command.c_str()); }));
+  }
+  for (std::future<int>& end : ends) EXPECT_EQ(end.get(), 0);
+}
+
+TEST(GpuAllReduce, AProcessOfTwo) {
+  if (std::getenv(kPort) == nullptr)
+    GTEST_SKIP() << "skipped: GpuAllReduce.BetweenProcesses* starts two";
+  const auto world = make_bootstrap_world();
+  const Gather gather = [&](const std::string& text) { return world->gather(text); };
+  std::vector<GpuRank> mine;
+  mine.push_back({.device = 0, .group = world->group(), .stream = {}});
+  const auto peer = make_peer_ranks(mine, world->hosts(), gather);
+  ASSERT_NE(peer, nullptr);
+  for (const char* plan : {"one_shot,2", "two_shot,2"}) {
+    for (const bool in_place : {false, true}) {
+      for (const std::int64_t bytes : {4, 1332, 65556}) {
+        const Forced forced(plan);
+        const auto operation = peer->make(problem_of(DType::bf16, bytes, in_place), {});
+        for (int round = 0; round < 3; ++round) {
+          const Check check = operation->verify();
+          EXPECT_TRUE(check.ok) << plan << ", " << bytes << " bytes: " << check.wrong << " wrong";
+        }
+      }
+    }
+  }
 }
 
 TEST(GpuAllReduce, ArgumentsAreCheckedFirst) {

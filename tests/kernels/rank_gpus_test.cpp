@@ -3,6 +3,7 @@
 // Ranks and their GPUs, and the watch over them, without any GPU.
 #include "kernels/rank_gpus.hpp"
 
+#include "kernels/all_made.hpp"
 #include "kernels/collective.hpp"
 #include "kernels/rank_watch.hpp"
 
@@ -11,6 +12,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,6 +22,31 @@ namespace trainmeter {
 namespace {
 
 using ::testing::HasSubstr;
+
+// As seen by rank 0 of two, the other of which says `said`.
+std::vector<std::string> made_beside(const std::string& said,
+                                     const std::function<std::string()>& make) {
+  return all_made([&](const std::string& mine) { return std::vector{mine, said}; }, make);
+}
+
+TEST(AllMade, TextsComeAsTheyWereMade) {
+  EXPECT_THAT(made_beside("+", [] { return "a handle"; }), testing::ElementsAre("a handle", ""));
+  EXPECT_THAT(made_beside("+-", [] { return ""; }), testing::ElementsAre("", "-"));
+}
+
+TEST(AllMade, WhatFailsOnOneRankFailsOnAll) {
+  for (const std::string said : {"-no memory", "", "what is this"}) {
+    EXPECT_THROW(made_beside(said, [] { return "a handle"; }), Unavailable) << said;
+  }
+  try {
+    made_beside("+", []() -> std::string { throw std::runtime_error("no memory"); });
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Unavailable& error) {
+    EXPECT_STREQ(error.what(), "rank 0: no memory");
+  }
+  EXPECT_THROW(made_beside("+", []() -> std::string { throw RankLost("rank 1 is gone"); }),
+               RankLost);
+}
 
 TEST(RankGpus, ByPlaceOnTheHost) {
   const std::vector<std::string> hosts = {"a", "b", "a", "b", "a"};
