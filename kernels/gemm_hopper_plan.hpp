@@ -51,7 +51,8 @@ inline constexpr std::array<TileShape, 7> kTileShapesThatAdd = {{{128, 256, 2, 3
                                                                  {64, 128, 1, 6}}};
 inline constexpr std::array<TileShape, 3> kFp32OutTileShapes = {
     {{128, 256, 2, 4}, {128, 128, 2, 5}, {64, 128, 1, 6}}};
-inline constexpr std::array<TileShape, 8> kFp8TileShapes = {{{256, 128, 2, 3, Shared::a},
+inline constexpr std::array<TileShape, 9> kFp8TileShapes = {{{256, 128, 2, 3, Shared::a},
+                                                             {128, 144, 2, 5, Shared::a},
                                                              {128, 136, 2, 5, Shared::a},
                                                              {128, 128, 2, 5, Shared::a},
                                                              {128, 96, 2, 6, Shared::a},

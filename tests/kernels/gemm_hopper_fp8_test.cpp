@@ -125,6 +125,7 @@ TEST(HopperFp8, TilesOf64RowsAreRight) {
 
 // Columns that belong to two blocks of B, each with scales of its own.
 TEST(HopperFp8, TilesThatStraddleTwoBlocksAreRight) {
+  expect_right<{128, 144, 2, 5, Shared::a}>(8, 440, 400, 1);
   expect_right<{128, 136, 2, 5, Shared::a}>(136, 400, 784, 1);
   expect_right<{128, 96, 2, 6, Shared::a}>(8, 392, 272, 1);
   expect_right<{64, 112, 1, 7}>(72, 456, 400, 2);

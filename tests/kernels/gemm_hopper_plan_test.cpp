@@ -106,6 +106,8 @@ TEST(HopperPlan, WidthsThatDivideNAreFirst) {
   GemmProblem p = {.m = 4096, .n = 2112, .k = 7168, .dtype = DType::fp8};
   p.scaling = Scaling::block128;
   EXPECT_THAT(first_for(p), HasSubstr("128 x 136"));
+  p.n = 576;
+  EXPECT_THAT(first_for(p), HasSubstr("128 x 144"));
   p.m = 128;
   p.n = 24576;  // 256 tiles, not 192, in two rounds
   EXPECT_THAT(first_for(p), HasSubstr("128 x 96"));
