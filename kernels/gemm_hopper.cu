@@ -76,8 +76,8 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
     if constexpr (kTile + 1 < kFamily.size()) {
       if (tile != kTile) return with_tile<kFamily, kLayout, kOutput, kTile + 1>(tile, f);
     }
-    f.template
-    operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, t.shared, kLayout, kOutput>>();
+    f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, t.shared, kLayout,
+                                     kOutput, t.alternates>>();
   }
 };
 

@@ -17,13 +17,13 @@ constexpr int kBf16Lead = 2;  // steps
 enum class Output { bf16, fp32, added };
 
 template <int kRows, int kColumns, int kBlocks, int kStages, Shared kShared, GemmLayout kLayout,
-          Output kOutput = Output::bf16>
-struct GemmConfig : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
-                               kLayout == GemmLayout::tn ? Major::mn : Major::k,
-                               kLayout == GemmLayout::nt ? Major::k : Major::mn, 2,
-                               kOutput == Output::bf16 ? 2 : 4, 0, kBf16Lead> {
+          Output kOutput = Output::bf16, bool kAlternates = false>
+struct GemmConfig
+    : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
+                 kLayout == GemmLayout::tn ? Major::mn : Major::k,
+                 kLayout == GemmLayout::nt ? Major::k : Major::mn, 2,
+                 kOutput == Output::bf16 ? 2 : 4, 0, kAlternates ? 0 : kBf16Lead, kAlternates> {
   static constexpr bool kAdds = kOutput == Output::added;
-  static_assert(GemmConfig::kWaves == 1, "a consumer has registers for 64 rows");
 };
 
 // `Tasks` of GemmTask.
@@ -37,55 +37,64 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
 
   TRAINMETER_DEVICE void run() const { this->work(*this); }
 
+  static constexpr int kWaves = Config::kWaves;
+  using Sums = float[kWaves][Config::kColumns / 2];  // of a thread
+
   TRAINMETER_DEVICE void consume(int consumer) const {
     Ring<Config::kStages> ring;
     std::uint32_t written = 0;
     std::uint32_t combined = 0;
     int from = 0;
-    for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
+    for (int index = this->first_tile(consumer); index < tasks.tiles(); index += this->tiles_on()) {
       const int k_steps = tasks.at(index, from).task.k_steps;
-      float c[1][Config::kColumns / 2];
+      Sums c;
       if constexpr (Config::kSplits > 1) {
-        multiply_part(consumer, k_steps, ring, c[0]);
+        multiply_part(consumer, k_steps, ring, c);
         this->combine(combined, c[0]);
         if (place.rank > 0) continue;
       } else {
-        const int told = this->step_to_tell(consumer, index == place.cluster, k_steps);
-        multiply(consumer, k_steps, told, ring, c[0]);
+        if (Config::kAlternates && consumer > 0) ring.skip(k_steps);  // the other's tile
+        const int told = this->step_to_tell(consumer, index, k_steps);
+        multiply(consumer, k_steps, told, ring, c);
+        if (Config::kAlternates && consumer == 0) ring.skip(k_steps);
       }
       this->write(consumer, written, c);
     }
   }
 
   TRAINMETER_DEVICE void multiply_part(int consumer, int k_steps, Ring<Config::kStages>& ring,
-                                       float (&c)[Config::kColumns / 2]) const {
+                                       Sums& c) const {
     const auto part = this->part_of(k_steps);
     if (part.begin < part.end) return multiply(consumer, part.end - part.begin, -1, ring, c);
-    for (float& sum : c) sum = 0;
+    for (float& sum : c[0]) sum = 0;
   }
 
   // One step's wgmmas stay in flight while the next step's are issued; a stage is given back when
   // the step after it has been issued.
   TRAINMETER_DEVICE void multiply(int consumer, const int k_steps, int told,
-                                  Ring<Config::kStages>& ring,
-                                  float (&c)[Config::kColumns / 2]) const {
-    const std::uint64_t first_a = this->first_a(consumer, 0);
+                                  Ring<Config::kStages>& ring, Sums& c) const {
+    std::uint64_t first_a[kWaves];
+    TRAINMETER_UNROLL
+    for (int wave = 0; wave < kWaves; ++wave) first_a[wave] = this->first_a(consumer, wave);
     const std::uint64_t first_b = this->first_b();
     int read = ring.stage;
     TRAINMETER_ROLLED
     for (int step = 0; step < k_steps; ++step, ring.advance()) {
       Ptx::wait(full(ring.stage), ring.parity);
       Ptx::wgmma_fence();
-      const std::uint64_t a = advanced(first_a, ring.stage * Config::kStageBytes);
       const std::uint64_t b = advanced(first_b, ring.stage * Config::kStageBytes);
       TRAINMETER_UNROLL
-      for (int k = 0; k < Config::kStepK / kMmaK; ++k) {
-        Ptx::template wgmma<Config::kMajorA == Major::mn, Config::kMajorB == Major::mn>(
-            c, advanced(a, k * step_bytes(Config::kMajorA)),
-            advanced(b, k * step_bytes(Config::kMajorB)), step > 0 || k > 0);
+      for (int wave = 0; wave < kWaves; ++wave) {
+        const std::uint64_t a = advanced(first_a[wave], ring.stage * Config::kStageBytes);
+        TRAINMETER_UNROLL
+        for (int k = 0; k < Config::kStepK / kMmaK; ++k) {
+          Ptx::template wgmma<Config::kMajorA == Major::mn, Config::kMajorB == Major::mn>(
+              c[wave], advanced(a, k * step_bytes(Config::kMajorA)),
+              advanced(b, k * step_bytes(Config::kMajorB)), step > 0 || k > 0);
+        }
       }
       Ptx::wgmma_commit();
-      this->tell(step, told);
+      this->tell(consumer, step, told);
       if (step > 0) {
         Ptx::template wgmma_wait<1>();
         release(read);
@@ -93,7 +102,8 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
       read = ring.stage;
     }
     Ptx::template wgmma_wait<0>();
-    Ptx::settle(c);
+    TRAINMETER_UNROLL
+    for (int wave = 0; wave < kWaves; ++wave) Ptx::settle(c[wave]);
     release(read);
   }
 };

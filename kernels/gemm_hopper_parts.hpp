@@ -9,10 +9,10 @@
 // and has the sums in its registers. Two blocks of a cluster have tiles below each other, and each
 // loads half of the B that both need and multicasts it; or tiles beside each other, and share A;
 // or, where a GEMM has few tiles, its blocks have a part of k each of one tile, whose sums go to
-// the first block through its shared memory. C goes out through shared memory, slab by slab: a
-// thread of the producer's warpgroup for each consumer has TMA write it, while the next tile is
-// multiplied. TMA reads zeros outside of A and B and writes nothing outside of C, so that ragged
-// edges need no code.
+// the first block through its shared memory. Two consumers may also take turns, a whole tile each.
+// C goes out through shared memory, slab by slab: a thread of the producer's warpgroup for each
+// consumer has TMA write it, while the next tile is multiplied. TMA reads zeros outside of A and B
+// and writes nothing outside of C, so that ragged edges need no code.
 //
 // `Ptx` stands for the instructions: hopper_ptx.cuh, or their models in tests.
 #pragma once
@@ -25,7 +25,8 @@
 
 namespace trainmeter::hopper {
 
-constexpr int kPairBarrier = 1;  // a named one; 0 is __syncthreads'
+// Named barriers of two consumers, whose turn it is: 1 and 2. 0 is __syncthreads'.
+constexpr int kTurnBarriers = 1;
 
 // A place in the ring, and how often it came round.
 template <int kStages>
@@ -37,6 +38,11 @@ struct Ring {
     if (++stage < kStages) return;
     stage = 0;
     parity ^= 1;
+  }
+  TRAINMETER_BOTH void skip(int steps) {
+    stage += steps;
+    parity ^= static_cast<std::uint32_t>(stage / kStages) & 1;
+    stage %= kStages;
   }
 };
 
@@ -88,6 +94,14 @@ struct GemmParts {
            (Config::kSharesA ? place.rank * Config::kColumns : 0);
   }
 
+  // A consumer's tiles: every so many-th from the first on.
+  TRAINMETER_DEVICE int first_tile(int consumer) const {
+    return place.cluster + (Config::kAlternates ? consumer * place.clusters : 0);
+  }
+  TRAINMETER_DEVICE int tiles_on() const {
+    return place.clusters * (Config::kAlternates ? Config::kConsumers : 1);
+  }
+
   // This block's steps of k where the cluster shares a tile.
   struct Part {
     int begin, end;
@@ -122,7 +136,7 @@ struct GemmParts {
   TRAINMETER_DEVICE void init_barriers() const {
     for (int stage = 0; stage < Config::kStages; ++stage) {
       Ptx::barrier_init(full(stage), 1);
-      Ptx::barrier_init(empty(stage), Config::kReaders * Config::kConsumers * 4);
+      Ptx::barrier_init(empty(stage), Config::kReaders * Config::kConsumersOfTile * 4);
     }
     for (int consumer = 0; consumer < Config::kConsumers; ++consumer) {
       for (int slot = 0; slot < Config::kSlabsHeld; ++slot) {
@@ -192,17 +206,25 @@ struct GemmParts {
     }
   }
 
-  // The second consumer begins kLead steps behind the first, and stays behind: so one has the
-  // tensor cores to itself while the other writes its C. The first says when, in its first tile.
-  TRAINMETER_DEVICE int step_to_tell(int consumer, bool first_tile, int k_steps) const {
+  // Consumers that have a tile together: the second begins kLead steps behind the first, and stays
+  // behind, so that one has the tensor cores to itself while the other writes its C. The first says
+  // when, in its first tile. Those that alternate: each begins when the other has seen all stages
+  // of the tile before, since a stage's parity tells only two rounds of the ring apart. Waits for
+  // this consumer's turn; returns the step in which it says so to the other, -1 for none.
+  TRAINMETER_DEVICE int step_to_tell(int consumer, int index, int k_steps) const {
+    const bool first = index == place.cluster;
+    if constexpr (Config::kAlternates) {
+      if (!first) Ptx::wait_for_pair(kTurnBarriers + consumer);
+      return index + place.clusters < tasks.tiles() ? k_steps - 1 : -1;
+    }
     if constexpr (Config::kLead == 0 || Config::kConsumers != 2) return -1;
-    if (!first_tile) return -1;
-    if (consumer == 1) Ptx::wait_for_pair(kPairBarrier);
+    if (!first) return -1;
+    if (consumer == 1) Ptx::wait_for_pair(kTurnBarriers + 1);
     return consumer == 1 ? -1 : (Config::kLead < k_steps ? Config::kLead : k_steps) - 1;
   }
-  TRAINMETER_DEVICE void tell(int step, int step_to_tell) const {
-    if constexpr (Config::kLead > 0 && Config::kConsumers == 2) {
-      if (step == step_to_tell) Ptx::say_to_pair(kPairBarrier);
+  TRAINMETER_DEVICE void tell(int consumer, int step, int step_to_tell) const {
+    if constexpr (Config::kConsumers == 2 && (Config::kLead > 0 || Config::kAlternates)) {
+      if (step == step_to_tell) Ptx::say_to_pair(kTurnBarriers + 1 - consumer);
     }
   }
 
@@ -252,7 +274,7 @@ struct GemmParts {
 
   // Rows of a wave: where its A lies in a stage, and its C in the tile.
   TRAINMETER_DEVICE static int first_row(int consumer, int wave) {
-    return (consumer * Config::kWaves + wave) * kMmaRows;
+    return ((Config::kAlternates ? 0 : consumer * Config::kWaves) + wave) * kMmaRows;
   }
 
   // Descriptors of what a consumer multiplies in the ring's first stage; a stage's are `stage`
@@ -287,7 +309,7 @@ struct GemmParts {
     }
     Ring<Config::kSlabsHeld> ring;
     int from = 0;
-    for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
+    for (int index = first_tile(consumer); index < tasks.tiles(); index += tiles_on()) {
       const auto [task, tile] = tasks.at(index, from);
       for (int wave = 0; wave < Config::kWaves; ++wave) {
         const int row = row_of(tile) + first_row(consumer, wave);

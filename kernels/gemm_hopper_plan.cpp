@@ -51,7 +51,8 @@ std::span<const TileShape> tiles_of(const GroupedGemmProblem& p) {
 
 std::string to_string(const TileShape& tile) {
   return std::to_string(tile.rows) + " x " + std::to_string(tile.columns) + ", clusters of " +
-         std::to_string(tile.blocks) + (tile.shared == Shared::tile ? " that share k" : "");
+         std::to_string(tile.blocks) + (tile.shared == Shared::tile ? " that share k" : "") +
+         (tile.alternates ? ", in turn" : "");
 }
 
 std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {

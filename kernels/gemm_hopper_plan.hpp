@@ -13,27 +13,30 @@
 
 namespace trainmeter::hopper {
 
-// A tile: rows x columns of C a block, blocks a cluster, stages of the ring, and what the cluster's
-// blocks share. GemmConfig's and Fp8Config's parameters.
+// A tile: rows x columns of C a block, blocks a cluster, stages of the ring, what the cluster's
+// blocks share, and whose it is. GemmConfig's and Fp8Config's parameters.
 struct TileShape {
   int rows, columns, blocks, stages;
   Shared shared = Shared::b;
+  bool alternates = false;  // each consumer has tiles of its own
 };
 
 // Families of tiles. Those of many columns lose the least to loads; 176, 144, 136, 112 and 96 of
 // them divide an n of DeepSeek-V3's, or fill the last round of blocks, where 128 and 256 don't.
-inline constexpr std::array<TileShape, 8> kTileShapes = {{{128, 256, 2, 3},
+inline constexpr std::array<TileShape, 9> kTileShapes = {{{128, 256, 2, 3},
                                                           {128, 256, 2, 4},
                                                           {192, 192, 2, 3, Shared::a},
+                                                          {128, 192, 2, 3, Shared::b, true},
                                                           {128, 192, 2, 4, Shared::a},
                                                           {128, 176, 2, 4, Shared::a},
                                                           {128, 128, 2, 5},
                                                           {64, 256, 1, 4},
                                                           {64, 128, 1, 6}}};
 // A decode step's few rows are in layout nt, which has more tiles.
-inline constexpr std::array<TileShape, 11> kTileShapesAlongK = {{{128, 256, 2, 3},
+inline constexpr std::array<TileShape, 12> kTileShapesAlongK = {{{128, 256, 2, 3},
                                                                  {128, 256, 2, 4},
                                                                  {192, 192, 2, 3, Shared::a},
+                                                                 {128, 192, 2, 3, Shared::b, true},
                                                                  {128, 192, 2, 4, Shared::a},
                                                                  {128, 176, 2, 4, Shared::a},
                                                                  {128, 144, 2, 5, Shared::a},
@@ -78,7 +81,7 @@ inline constexpr std::array<TileShape, 2> kGroupedFp8TileShapesThatAdd = {
 std::span<const TileShape> tiles_of(const GemmProblem& problem);
 std::span<const TileShape> tiles_of(const GroupedGemmProblem& problem);
 
-std::string to_string(const TileShape& tile);  // "128 x 256, clusters of 2"
+std::string to_string(const TileShape& tile);  // "128 x 192, clusters of 2, in turn"
 
 // Which tiles of the problem's family are worth a try on the device, on `sms` SMs or fewer where
 // the problem says so: indices, first the one that leaves the least to the busiest of them, then

@@ -42,7 +42,7 @@ struct OperandLoads {
 // and the types: bytes an element of A and B and of C, bytes of scales a stage.
 template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, Shared kSharedOperand,
           int kStagesOfRing, Major kA, Major kB, int kBytesOfOperand, int kBytesOfC,
-          int kScaleBytesOfStage, int kLeadOfFirst = 0>
+          int kScaleBytesOfStage, int kLeadOfFirst = 0, bool kAlternating = false>
 struct TileConfig {
   static constexpr int kRows = kRowsOfTile;
   static constexpr int kColumns = kColumnsOfTile;
@@ -56,7 +56,11 @@ struct TileConfig {
   static constexpr int kSlab = kRowBytes / kBytesOfC;         // columns of C in a TMA store
 
   static constexpr int kConsumers = kRows == kMmaRows ? 1 : kRows == 3 * kMmaRows ? 3 : 2;
-  static constexpr int kWaves = kRows / kMmaRows / kConsumers;  // of 64 rows, of each consumer
+  // Whether each consumer has tiles of its own, every other one, so that one's C goes out while the
+  // other multiplies; else all consumers have rows of the same tile.
+  static constexpr bool kAlternates = kAlternating;
+  static constexpr int kConsumersOfTile = kAlternates ? 1 : kConsumers;
+  static constexpr int kWaves = kRows / kMmaRows / kConsumersOfTile;  // of 64 rows, of a consumer
   static constexpr int kThreads = (1 + kConsumers) * kWarpgroupThreads;
   // Of a thread, where there are several consumers: the producer's go to them.
   static constexpr int kProducerRegisters = 32;
@@ -101,7 +105,8 @@ struct TileConfig {
   static constexpr int kBytes = kPartBarriers + (kSplits > 1 ? 2 * 8 : 0);
   static constexpr int kSharedAsked = kBytes + kAtomBytes;  // the window's start is only 16-aligned
 
-  static_assert(kRows == kWaves * kConsumers * kMmaRows && kSlab <= kColumns);
+  static_assert(kRows == kWaves * kConsumersOfTile * kMmaRows && kSlab <= kColumns);
+  static_assert(!kAlternates || (kConsumers == 2 && kLead == 0));
   static_assert(kColumns % 8 == 0 && (kColumns % kSlab == 0 || !kFp32Out), "what adds, adds once");
   static_assert(kSlabs % kSlabsHeld == 0, "each tile starts with the first slab");
   static_assert(kConsumers == 1 ||

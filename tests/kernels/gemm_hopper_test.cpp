@@ -96,7 +96,7 @@ int wrong_elements(const Shape& s, int clusters) {
 
 template <TileShape kTile, GemmLayout kLayout, Output kOutput = Output::bf16>
 using ConfigOf = GemmConfig<kTile.rows, kTile.columns, kTile.blocks, kTile.stages, kTile.shared,
-                            kLayout, kOutput>;
+                            kLayout, kOutput, kTile.alternates>;
 
 template <TileShape kTile, GemmLayout kLayout, Output kOutput = Output::bf16>
 void expect_right_in(const Shape& s, int clusters) {
@@ -129,6 +129,15 @@ TEST(HopperGemm, TheMiddleTileIsRight) {
 TEST(HopperGemm, TheSmallTilesAreRight) {
   expect_right<{64, 256, 1, 4}>({8, 520, 8, 1}, 2);
   expect_right<{64, 128, 1, 6}>({72, 136, 520, 2}, 3);
+}
+
+// Consumers that take turns: tiles for both, for one more than the other, for the first alone.
+TEST(HopperGemm, TilesInTurnAreRight) {
+  constexpr TileShape kTile = {128, 192, 2, 3, Shared::b, true};
+  expect_right_in<kTile, GemmLayout::nt>({256, 392, 328, 1}, 1);  // 3 tiles, 6 steps
+  expect_right_in<kTile, GemmLayout::nn>({136, 384, 456, 1}, 1);  // 2 tiles, 8 steps
+  expect_right_in<kTile, GemmLayout::tn>({264, 576, 64, 1}, 2);   // 6 tiles, 3 a cluster
+  expect_right_in<kTile, GemmLayout::nt>({8, 8, 8, 1}, 1);
 }
 
 // Three consumers. Blocks that share an mn-major A of three slabs load half the depth of each.

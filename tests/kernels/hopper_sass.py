@@ -36,17 +36,17 @@ def boxes(rows, sharers):
     return slabs // sharers if slabs % sharers == 0 else slabs
 
 
-def bf16(rows, columns, blocks, layout, output, shares_a):
+def bf16(rows, columns, blocks, layout, output, shares_a, waves):
     """Of one tile, written once each: loops over tiles and stages stay loops."""
     boxes_a = boxes(rows, blocks if shares_a else 1) if layout == TN else 1
     boxes_b = 1 if layout == NT else boxes(columns, 1 if shares_a else blocks)
     shared = 0 if blocks == 1 else boxes_a if shares_a else boxes_b
     return {
-        "wgmma": 64 // 16,  # k of a stage, of an instruction
+        "wgmma": waves * 64 // 16,  # k of a stage, of an instruction
         "TMA load": boxes_a + boxes_b - shared,
         "TMA multicast": shared,
         "fp32 multiply-add": 0,  # all products are the tensor cores'
-        **of_output(64, columns, output),
+        **of_output(64 * waves, columns, output),
     }
 
 
@@ -90,9 +90,9 @@ def check(kernel):
             counts[NAMES[base]] += 1
         if base in ("HGMMA", "QGMMA"):
             wgmma = opcode
-    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)EL\w*?10GemmLayoutE(\d)EL\w*?6OutputE(\d)", name):
-        rows, columns, blocks, shared, layout, output = map(int, match.groups())
-        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shares_a=shared == A)
+    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)EL\w*?10GemmLayoutE(\d)EL\w*?6OutputE(\d)ELb(\d)", name):
+        rows, columns, blocks, shared, layout, output, alternates = map(int, match.groups())
+        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shared == A, waves=2 if alternates else 1)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
     else:
         found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)ELb(\d)ELi(\d)", name)
@@ -108,7 +108,7 @@ def check(kernel):
 
 tool = Cuobjdump(sys.argv[2:])
 kernels = [function for made in sys.argv[1].split(";") for function in tool.functions("-sass", made)]
-assert len(kernels) == 63, f"expected 43 of bf16, 13 of fp8 and 7 grouped, found {len(kernels)}"
+assert len(kernels) == 66, f"expected 46 of bf16, 13 of fp8 and 7 grouped, found {len(kernels)}"
 for one in kernels:
     check(one)
 print(f"{len(kernels)} kernels hold as many instructions as the algorithm has")
