@@ -89,6 +89,10 @@ void require_consistent(const Options& options) {
   if (tokens_of_models && options.tokens && options.models.empty()) {
     throw BadInput("--tokens: expected together with --models");
   }
+  if (options.program == Program::collective && (options.tokens || !options.models.empty()) &&
+      std::ranges::none_of(options.collective.operations, of_experts)) {
+    throw BadInput("--models and --tokens: expected together with --operation=dispatch or combine");
+  }
   if (options.resume_anyway && !options.resume) {
     throw BadInput("--resume_anyway: expected together with --resume");
   }
