@@ -49,6 +49,7 @@ with tempfile.TemporaryDirectory() as folder:
     check("expected seconds, found 'x'", "fuzz.sh", "x")
     check("expected --fix or nothing", "lint.sh", "--fix", "more")
     check("expected asan or tsan", "sanitize.sh", "valgrind")
+    check("no test program 'nosuch'", "sanitize.sh", "asan", "nosuch:Some*")
     check("no program 'nosuch'", "reports.sh", "--check", "nosuch")
     check("unknown argument 'x'", "charts.sh", "x")
     check("expected STEM or --library", "charts.py")
