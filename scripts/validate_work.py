@@ -11,7 +11,7 @@ import socket
 from validate_options import PROGRAMS, die, say
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
-MEASURING = ("eager_gpt.py", "gpu_gpt.py", "gpu_cases.py")
+MEASURING = ("eager_gpt.py", "gpu_*.py")
 MADE_BY = "made_by.json"
 
 
@@ -65,7 +65,7 @@ def processor():
 def here(binaries):
     """What times depend on, as far as it is known without PyTorch."""
     return {"host": socket.gethostname(), "processor": processor(), "cores": len(cores()),
-            "programs": digest(binaries / program for program in PROGRAMS), "scripts": digest(SCRIPTS / script for script in MEASURING)}
+            "programs": digest(binaries / program for program in PROGRAMS), "scripts": digest(sorted(file for name in MEASURING for file in SCRIPTS.glob(name)))}
 
 
 def differences(then, now):
