@@ -3,6 +3,8 @@
 // Collectives over a range of payloads, and the dispatch and combine of a mixture of experts.
 #include "bench/case_lists.hpp"
 #include "bench/expected.hpp"
+#include "kernels/collective_host.hpp"
+#include "kernels/gemm.hpp"
 #include "kernels/moe_routing.hpp"
 #include "record/error.hpp"
 #include "record/names.hpp"
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <set>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -28,10 +31,6 @@ constexpr std::int64_t kLargestGpu = std::int64_t{1} << 30;
 constexpr const char* kDispatchType = "fp8";
 constexpr const char* kCombineType = "bf16";
 constexpr std::int64_t kTokens = 4096;
-
-bool of_experts(const std::string& operation) {
-  return operation == "dispatch" || operation == "combine";
-}
 
 CollectiveKind collective_from(const std::string& operation) {
   using enum CollectiveKind;
@@ -65,6 +64,9 @@ class Lister {
         add_sizes(operation);
       }
     }
+    // Whatever the size: said once.
+    std::set<std::string> said;
+    std::erase_if(list_.left_out, [&](const auto& why) { return !said.insert(why).second; });
     return std::move(list_);
   }
 
@@ -147,6 +149,12 @@ class Lister {
       return fmt::format("{}: peer can't", to_string(problem.what));
     }
     if (backend == "gloo" && problem.what == reduce_scatter) return "reducescatter: gloo can't";
+    const bool on_host = backend == "shm" || backend == "gloo" || backend == "mpi";
+    if (on_host && adds(problem.what)) {
+      if (const std::string why = why_no_host_sum(backend, problem.dtype); !why.empty()) {
+        return fmt::format("{}: {}", to_string(problem.what), why);
+      }
+    }
     if (!problem.in_place) return "";
     const bool exchange = problem.what == all_to_all || problem.what == send_recv;
     const bool apart = backend == "nccl" || backend == "gloo";
@@ -158,6 +166,9 @@ class Lister {
   }
 
   void add_experts(const std::string& operation) {
+    const auto asked = [&](bool in_place) { return std::ranges::count(asked_.in_place, in_place); };
+    if (asked(true) > 0) list_.left_out.push_back(operation + " in place: nobody can");
+    if (asked(false) == 0) return;
     const Library library(published_data());
     const std::vector<std::string> models =
         options_.models.empty() ? std::vector<std::string>{"deepseek-v3"} : options_.models;
@@ -198,11 +209,12 @@ class Lister {
                               .what = CollectiveKind::all_to_all_v,
                               .in_place = false,
                               .counts = {}};
+    const std::int64_t sent = sent_elements(problem.dtype, hidden);
     const auto n = static_cast<std::size_t>(ranks_);
     for (std::size_t from = 0; from < n; ++from) {
       for (std::size_t to = 0; to < n; ++to) {
         problem.counts.push_back(
-            hidden * (operation == "dispatch" ? tokens[from * n + to] : tokens[to * n + from]));
+            sent * (operation == "dispatch" ? tokens[from * n + to] : tokens[to * n + from]));
       }
     }
     const double work =
@@ -235,12 +247,15 @@ class Lister {
 
   void add(const std::string& operation, const std::string& dtype, const std::string& backend,
            const CollectiveProblem& problem, double work, Shape shape) {
+    Case made;
+    if (of_experts(operation) && sent_with_scales(problem.dtype)) {
+      made.scaling = to_string(Scaling::block128);
+    }
     if (problem.in_place) shape.emplace_back("in_place", 1);
     if (world_ != nullptr && world_->group().groups > 1) {
       shape.emplace_back("groups", world_->group().groups);
     }
     if (virtual_) shape.emplace_back("virtual_ranks", ranks_);
-    Case made;
     if (virtual_) {
       made.notes["virtual_ranks"] =
           "all ranks' payloads in one GPU's memory: a time of that memory, not of links";
@@ -257,6 +272,7 @@ class Lister {
       made.name += fmt::format("/{}:{}", key, value);
       made.shape[key] = value;
     }
+    if (made.scaling != "none") made.name += "/scaling:" + made.scaling;
     made.bytes = work;
     const bool each_its_own = world_ == nullptr || (gpu_ && !virtual_);  // device
     const int ranks_here = each_its_own ? 1 : world_->ranks();

@@ -83,6 +83,10 @@ std::vector<std::int64_t> sizes_of(const CollectiveOptions& o) {
 
 }  // namespace
 
+bool of_experts(const std::string& operation) {
+  return operation == "dispatch" || operation == "combine";
+}
+
 void CollectiveFlags::add(CLI::App& app) {
   app.add_option("--operation", operations,
                  "LIST of allreduce, allgather, reducescatter, broadcast, reduce, alltoall, "
@@ -109,7 +113,8 @@ void CollectiveFlags::add(CLI::App& app) {
   app.add_option("-b,--minbytes", least, "nccl-tests: least size, as 8 or 32M (32M)");
   app.add_option("-e,--maxbytes", most, "nccl-tests: most (32M)");
   app.add_option("-i,--stepbytes", step, "nccl-tests: from one to the next (1M)");
-  app.add_option("-f,--stepfactor", factor, "nccl-tests: instead, how many times as much");
+  app.add_option("-f,--stepfactor", factor,
+                 "nccl-tests: instead, how many times as much, from 2 on (1: -i counts)");
   app.add_option("-n,--iters", iterations, "nccl-tests: samples of a case, exactly (20)");
   app.add_option("-w,--warmup_iters", warmup, "nccl-tests: and runs before them (1)");
   app.add_option("-c,--check", check, "nccl-tests: 0: don't check results (1)");
@@ -156,6 +161,12 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
     out.group_limit = parse_count("--group_limit", group_limit, kMostCount);
   }
   if (!skew.empty()) out.skew = parse_non_negative("--skew", skew);
+  const bool any_of_experts = std::ranges::any_of(out.operations, of_experts);
+  if (!any_of_experts && (!nodes.empty() || !group_limit.empty() || !skew.empty())) {
+    throw BadInput(
+        "--nodes, --group_limit and --skew: expected together with --operation=dispatch or "
+        "combine");
+  }
 
   require_known("--format", format, {"google", "nccl-tests"});
   out.nccl_tests = format == "nccl-tests";
@@ -167,6 +178,11 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   if (!warmup.empty()) out.warmup = or_zero("-w", warmup);
   const bool sized = !least.empty() || !most.empty() || !step.empty() || !factor.empty();
   if (sized && !bytes.empty()) throw BadInput("--bytes and -b, -e, -i, -f: expected one of them");
+  if ((sized || !bytes.empty()) && std::ranges::all_of(out.operations, of_experts)) {
+    throw BadInput(
+        "--bytes and -b, -e, -i, -f: expected with another operation than dispatch and combine, "
+        "whose sizes follow from --models and --tokens");
+  }
   out.least_bytes = least.empty() ? kNcclDefault : size("-b", least);
   out.most_bytes = most.empty() ? std::max(kNcclDefault, out.least_bytes) : size("-e", most);
   out.step_bytes = step.empty() ? kNcclStep : size("-i", step);
@@ -175,7 +191,12 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
     throw BadInput(fmt::format("-b and -e: expected the least before the most, not {} and {}",
                                out.least_bytes, out.most_bytes));
   }
-  if (sized || (out.nccl_tests && bytes.empty())) bytes = sizes_of(out);
+  if (sized || (out.nccl_tests && bytes.empty())) {
+    bytes = sizes_of(out);
+  } else if (!bytes.empty()) {
+    out.least_bytes = std::ranges::min(bytes);
+    out.most_bytes = std::ranges::max(bytes);
+  }
   if (!type.empty()) {
     const std::string dtype = dtype_of_nccl(type);
     if (dtype.empty()) {
@@ -196,7 +217,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   if (nccl_type(dtypes.empty() ? "fp32" : dtypes.front()).empty()) {
     throw BadInput(fmt::format("--format=nccl-tests: it has no name for {}", dtypes.front()));
   }
-  if (out.operations.front() == "dispatch" || out.operations.front() == "combine") {
+  if (any_of_experts) {
     throw BadInput("--format=nccl-tests: it knows no dispatch and combine");
   }
   out.in_place = {false, true};

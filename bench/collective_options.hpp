@@ -16,6 +16,9 @@ class App;
 
 namespace trainmeter {
 
+// Dispatch and combine, whose sizes follow from a model and its tokens.
+bool of_experts(const std::string& operation);
+
 struct CollectiveOptions {
   std::vector<std::string> operations = {"allreduce"};
   std::vector<std::string> backends;     // empty: all there are

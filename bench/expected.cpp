@@ -3,6 +3,7 @@
 // Rates from NVML and from published systems.
 #include "bench/expected.hpp"
 
+#include "record/error.hpp"
 #include "workload/run.hpp"
 #include "workload/system.hpp"
 
@@ -44,6 +45,15 @@ ExpectedLinks expected_links(const Target& target, const DeviceState& state,
     out.from = "nothing: NVML tells no NVLinks of a known rate (--system=ID names a system file)";
   }
   return out;
+}
+
+void require_known_system(const std::string& system) {
+  if (system.empty()) return;
+  try {
+    static_cast<void>(Library(published_data()).system(system));
+  } catch (const BadInput& error) {
+    throw BadInput(fmt::format("--system: {}", error.what()));
+  }
 }
 
 void note_expected(const ExpectedLinks& links, const std::vector<std::string>& hosts, Case& one) {

@@ -28,6 +28,9 @@ struct ExpectedLinks {
 ExpectedLinks expected_links(const Target& target, const DeviceState& state,
                              const std::string& system);
 
+// BadInput for an id or file that is no system; also on CPUs, of whose links nothing is expected.
+void require_known_system(const std::string& system);
+
 // Of each case between GPUs, in its notes; none where nothing is known. `hosts` is of every rank of
 // a group.
 void note_expected(const ExpectedLinks& links, const std::vector<std::string>& hosts, Case& one);

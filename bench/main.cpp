@@ -246,17 +246,16 @@ std::vector<std::string> device_lines(World& world, const Target& target) {
 
 // The job with nccl-tests' text around it.
 int run_as_nccl_tests(Job job) {
+  if (job.list.cases.empty()) return run_job(std::move(job));  // which says why
   World& world = *job.world;
   const std::vector<std::string> devices = device_lines(world, job.target);
   if (world.rank() != 0) return run_job(std::move(job));
   const Options options = job.options;
-  NcclTestsTable table(
-      options,
-      job.list.cases.empty() ? world.how() : job.list.cases.front().backend + ": " + world.how(),
-      [](const std::string& text) {
-        fmt::print("{}", text);
-        std::fflush(stdout);
-      });
+  NcclTestsTable table(options, job.list.cases.front().backend + ": " + world.how(),
+                       [](const std::string& text) {
+                         fmt::print("{}", text);
+                         std::fflush(stdout);
+                       });
   table.begin(devices);
   job.table = &table;
   const int code = run_job(std::move(job));
@@ -293,6 +292,7 @@ int collective_program(const std::vector<std::string>& command) {
     if (launched_rank() == 0) fmt::print("{}", job.options.help_text);
     return kFine;
   }
+  require_known_system(job.options.collective.system);
   catch_interrupts();
   job.interrupted_by = interrupted_by;
   if (job.options.google.list_tests && launched_rank() != 0) return kFine;

@@ -57,7 +57,7 @@ void NcclTestsTable::begin(const std::vector<std::string>& devices) {
   put_(fmt::format(
       "# nThread 1 nGpus {} minBytes {} maxBytes {} step: {}({}) warmup iters: {} iters: {} agg "
       "iters: 1 validation: {} graph: 0 unalign: 0\n#\n",
-      asked.gpus == 0 ? 1 : asked.gpus, options_.bytes.front(), options_.bytes.back(),
+      asked.gpus == 0 ? 1 : asked.gpus, asked.least_bytes, asked.most_bytes,
       factor ? asked.factor : asked.step_bytes, factor ? "factor" : "bytes", *asked.warmup,
       *asked.iterations, asked.check ? 1 : 0));
   put_("# Using devices\n");

@@ -83,6 +83,10 @@ void require_consistent(const Options& options) {
   if (options.sequences && options.tokens) {
     throw BadInput("--sequences and --tokens: expected one of them");
   }
+  if (options.program == Program::collective && (options.tokens || !options.models.empty()) &&
+      std::ranges::none_of(options.collective.operations, of_experts)) {
+    throw BadInput("--models and --tokens: expected together with --operation=dispatch or combine");
+  }
   const bool tokens_of_models = options.program == Program::gemm ||
                                 options.program == Program::memory ||
                                 options.program == Program::overlap;

@@ -91,6 +91,7 @@ ShmGroup::ShmGroup(std::shared_ptr<void> region, int rank, int ranks, double tim
       timeout_s_(timeout_s),
       ring_(kRingBytes),
       arrays_(static_cast<std::size_t>(ranks)) {
+  for (int one = 0; one < ranks; ++one) names_.push_back({.rank = one, .host = ""});
   char* const base = static_cast<char*>(region_.get());
   shared_ = reinterpret_cast<Shared*>(base);
   states_ = reinterpret_cast<RankState*>(base + kPage);
@@ -150,8 +151,10 @@ void ShmGroup::leave_if_lost(int rank, double waited_s) {
     if (waited_s < timeout_s_) return;
     if (shared_->lost.compare_exchange_strong(lost, rank + 1)) lost = rank + 1;
   }
-  const int who = std::abs(lost) - 1;
-  const std::string name = "rank " + std::to_string(who) + " (process " +
+  const auto who = static_cast<std::size_t>(std::abs(lost) - 1);
+  const Named& named = names_[who];
+  const std::string name = "rank " + std::to_string(named.rank) + " (" +
+                           (named.host.empty() ? "" : "host " + named.host + ", ") + "process " +
                            std::to_string(states_[who].process.load(std::memory_order_relaxed)) +
                            ")";
   if (lost < 0) throw RankLost("collective: " + name + " gave up");

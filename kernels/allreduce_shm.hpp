@@ -15,6 +15,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -53,6 +54,13 @@ class ShmGroup {
 
   void give_up();  // tells the others, who then throw
 
+  // Of each rank of this group: what errors call it, where not its place here.
+  struct Named {
+    int rank;
+    std::string host;
+  };
+  void set_names(std::vector<Named> names) { names_ = std::move(names); }
+
   // Of waiting: how often to look before letting other threads run. None where there are more ranks
   // than cores.
   void set_spins(int spins) { spins_ = spins; }
@@ -87,6 +95,7 @@ class ShmGroup {
   std::uint64_t step_ = 0;  // that this rank has published
   BlockRing ring_;
   StoreChoice stores_;
+  std::vector<Named> names_;
   std::vector<const void*> arrays_;  // one a rank: what is added
 };
 

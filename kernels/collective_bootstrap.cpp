@@ -21,7 +21,9 @@ class BootstrapWorld final : public World {
         hosts_(
             take_own_cores(launch_.rank, [this](const std::string& mine) { return gather(mine); })
                 .hosts),
-        everyone_(group_of({}, hosts_, launch_.rank)) {}
+        everyone_(group_of({}, hosts_, launch_.rank)) {
+    rendezvous_.know_hosts(hosts_);
+  }
 
   [[nodiscard]] int ranks() const override { return launch_.ranks; }
   [[nodiscard]] int rank() const override { return launch_.rank; }

@@ -138,10 +138,7 @@ class Group final : public GlooGroup {
     if (problem.what == CollectiveKind::reduce_scatter) {
       throw Unavailable("gloo: has no reducescatter between buffers that it wasn't made for");
     }
-    if (adds(problem.what) && !can_sum(problem.dtype)) {
-      throw Unavailable("gloo: sums are in fp64, fp32, bf16 and fp16, not " +
-                        std::string(to_string(problem.dtype)));
-    }
+    require_sum("gloo", problem);
     const bool exchanges =
         problem.what == CollectiveKind::all_to_all || problem.what == CollectiveKind::send_recv;
     if (problem.in_place && exchanges) {

@@ -3,6 +3,7 @@
 // Payloads of a collective between processes.
 #include "kernels/collective_host.hpp"
 
+#include "kernels/allreduce_sum.hpp"
 #include "kernels/collective_check.hpp"
 #include "kernels/host_operand.hpp"
 
@@ -18,6 +19,21 @@ void poison(const HostOperand& operand) {  // all bits set is a NaN of each floa
 }
 
 }  // namespace
+
+// fp16 has no type in MPI, and bf16 is added there by a function of ours.
+std::string why_no_host_sum(std::string_view backend, DType type) {
+  const bool mpi = backend == "mpi";
+  if (can_sum(type) && !(mpi && type == DType::fp16)) return "";
+  return std::string(backend) + ": sums are in fp64, fp32" +
+         (mpi ? " and bf16, not " : ", bf16 and fp16, not ") + std::string(to_string(type));
+}
+
+void require_sum(std::string_view backend, const CollectiveProblem& problem) {
+  if (!adds(problem.what)) return;
+  if (std::string why = why_no_host_sum(backend, problem.dtype); !why.empty()) {
+    throw Unavailable(why);
+  }
+}
 
 class HostPayloads {
  public:

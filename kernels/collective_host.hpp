@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace trainmeter {
 
@@ -20,6 +21,10 @@ struct HostRun {
   std::map<std::string, std::string> notes;                            // of its operation
   std::function<std::map<std::string, std::string>()> seen = nullptr;  // what running it has shown
 };
+
+// Why shm, gloo or mpi doesn't add in this type ("shm: sums are in ..."); "" where it does.
+std::string why_no_host_sum(std::string_view backend, DType type);
+void require_sum(std::string_view backend, const CollectiveProblem& problem);  // else Unavailable
 
 // Makes the operations of one world. Two of the same problem that exist at once (--versus) work on
 // the same payloads, half of the sets apart, so that neither finds in the caches what the other

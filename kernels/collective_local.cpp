@@ -8,7 +8,6 @@
 #include "kernels/rendezvous.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
 namespace trainmeter {
 namespace {
@@ -19,7 +18,9 @@ class Meeting {
   Meeting()
       : launch_(launched()),
         rendezvous_(launch_, rank_timeout_s()),
-        here_(take_own_cores(launch_.rank, texts())) {}
+        here_(take_own_cores(launch_.rank, texts())) {
+    rendezvous_.know_hosts(here_.hosts);
+  }
 
   [[nodiscard]] Gather texts() {
     return [this](const std::string& mine) { return rendezvous_.gather(mine); };
@@ -54,12 +55,7 @@ class Meeting {
     try {
       rendezvous_.gather("here");
     } catch (const RankLost& error) {
-      std::string who = error.what();
-      std::size_t rank = 0;
-      if (std::sscanf(who.c_str(), "rank %zu ", &rank) == 1 && rank < here_.hosts.size()) {
-        who += " (host " + here_.hosts[rank] + ")";
-      }
-      return who;
+      return error.what();
     }
     return "all ranks still answer";
   }

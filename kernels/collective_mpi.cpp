@@ -193,9 +193,7 @@ struct MpiCall {
 HostRun mpi_collective(const std::shared_ptr<Communicator>& on, const RankGroup& group,
                        const CollectiveProblem& problem) {
   const DType type = problem.dtype;
-  if (adds(problem.what) && type != DType::fp64 && type != DType::fp32 && type != DType::bf16) {
-    throw Unavailable("MPI: sums are in fp64, fp32 and bf16, not " + std::string(to_string(type)));
-  }
+  require_sum("mpi", problem);
   if (problem.what == CollectiveKind::reduce_scatter && problem.in_place) {
     throw Unavailable("MPI: in place, reducescatter leaves its result elsewhere");
   }
@@ -281,6 +279,7 @@ class MpiWorld final : public World {
     const bool near = std::ranges::all_of(theirs, [&](const auto& h) { return h == host; });
     if (least_of(near ? 1 : 0) == 1) {
       shared_ = make_shm_group(members_, here_.crowded, texts);
+      name_ranks(*shared_, members_.members, here_.hosts);
     }
     communicator_ = std::make_shared<Communicator>(session_, members_, watch_);
   }

@@ -3,7 +3,6 @@
 // Making, attaching to and removing the segment.
 #include "kernels/collective_shm.hpp"
 
-#include "kernels/allreduce_sum.hpp"
 #include "kernels/exchange_shm.hpp"
 
 #include <sys/mman.h>
@@ -160,11 +159,17 @@ std::unique_ptr<ShmGroup> make_shm_group(const RankGroup& group, bool crowded,
   return made;
 }
 
-HostRun shm_collective(ShmGroup& group, const CollectiveProblem& problem) {
-  if (adds(problem.what) && !can_sum(problem.dtype)) {
-    throw Unavailable("shm: sums are in fp64, fp32, bf16 and fp16, not " +
-                      std::string(to_string(problem.dtype)));
+void name_ranks(ShmGroup& group, const std::vector<int>& members,
+                const std::vector<std::string>& hosts) {
+  std::vector<ShmGroup::Named> names;
+  for (const int rank : members) {
+    names.push_back({.rank = rank, .host = hosts[static_cast<std::size_t>(rank)]});
   }
+  group.set_names(std::move(names));
+}
+
+HostRun shm_collective(ShmGroup& group, const CollectiveProblem& problem) {
+  require_sum("shm", problem);
   const auto seen = [&group, before = group.stores()] { return stores_of(group.stores(), before); };
   if (problem.what != CollectiveKind::all_reduce) {
     const CollectiveLayout layout = layout_of(problem, group.rank(), group.ranks());

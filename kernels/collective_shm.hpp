@@ -7,6 +7,8 @@
 #include "kernels/collective_host.hpp"
 
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace trainmeter {
 
@@ -19,6 +21,10 @@ std::unique_ptr<ShmGroup> make_shm_group(int rank, int ranks, bool crowded, cons
 // none is.
 std::unique_ptr<ShmGroup> make_shm_group(const RankGroup& group, bool crowded,
                                          const Gather& gather);
+
+// Names the members of `group` in its errors by their ranks in the world and their hosts.
+void name_ranks(ShmGroup& group, const std::vector<int>& members,
+                const std::vector<std::string>& hosts);
 
 // The collective of `group` on operands of this problem: all-reduce by the plan for it, the others
 // by plain copies. Unavailable for sums in types that it doesn't add.

@@ -55,6 +55,10 @@ class ShmWorld : public World {
     members_ = std::move(members);
     part_ = std::move(part);
     ranks_here_ = ranks_here;
+    std::vector<int> everyone(hosts_.size());
+    std::iota(everyone.begin(), everyone.end(), 0);
+    name_ranks(*all_, everyone, hosts_);
+    if (part_ != nullptr) name_ranks(*part_, members_.members, hosts_);
   }
   // Collective. Of this world's backends, whichever runs it.
   std::unique_ptr<Operation> operation(const CollectiveProblem& problem,

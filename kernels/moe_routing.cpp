@@ -3,6 +3,8 @@
 // Draws each token's experts.
 #include "kernels/moe_routing.hpp"
 
+#include "kernels/step_arrays.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -87,6 +89,15 @@ class Router {
 };
 
 }  // namespace
+
+bool sent_with_scales(DType type) {
+  return type == DType::fp8 || type == DType::fp8_e5m2;
+}
+
+std::int64_t sent_elements(DType type, std::int64_t values) {
+  if (!sent_with_scales(type)) return values;
+  return values + cast_blocks(values) * size_of(DType::fp32) / size_of(type);
+}
 
 std::vector<std::int64_t> route(const Routing& r) {
   require_fit(r);

@@ -4,6 +4,8 @@
 // combine. Host arithmetic, the same on every rank.
 #pragma once
 
+#include "kernels/dtype.hpp"
+
 #include <cstdint>
 #include <vector>
 
@@ -25,5 +27,11 @@ struct Routing {
 // chooses its nodes by the sum of the two best scores on each (DeepSeek-V3 report, 2.1.2, whose K /
 // M is 2). std::invalid_argument, with the reason, for sizes that don't fit each other.
 std::vector<std::int64_t> route(const Routing& routing);
+
+// Whether tokens of this type are sent with their scales: fp8's, one in fp32 for each 1 x 128, as
+// DeepSeek-V3 sends them (its report, 3.3.3).
+bool sent_with_scales(DType type);
+// Elements of `type` that a token of so many values takes on the wire, its scales among them.
+std::int64_t sent_elements(DType type, std::int64_t values);
 
 }  // namespace trainmeter

@@ -32,6 +32,10 @@ RankGroup group_of(const Split& split, const std::vector<std::string>& hosts, in
   for (std::size_t other = 0; other < hosts.size(); ++other) {
     groups[label_of(split, hosts, other)].push_back(static_cast<int>(other));
   }
+  if (split.by == Split::By::count && static_cast<std::size_t>(split.size) > hosts.size()) {
+    throw std::invalid_argument("a group of more than the " + std::to_string(hosts.size()) +
+                                " ranks that there are");
+  }
   RankGroup out;
   out.members = groups.at(label_of(split, hosts, static_cast<std::size_t>(rank)));
   out.me = static_cast<int>(std::ranges::find(out.members, rank) - out.members.begin());

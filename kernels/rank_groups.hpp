@@ -25,7 +25,8 @@ struct RankGroup {
 };
 
 // The group of `rank`, with the host of each rank. std::invalid_argument, with the reason, where
-// groups would be of different sizes or of one rank (but a world of one, which isn't split).
+// groups would be of different sizes, of more ranks than there are, or of one rank (but a world of
+// one, which isn't split).
 RankGroup group_of(const Split& split, const std::vector<std::string>& hosts, int rank);
 
 // What those of `all` hold that are in the group, in its order.

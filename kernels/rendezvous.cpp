@@ -154,13 +154,12 @@ std::vector<Door::Arrival> Door::wait(std::string_view token, double end_s) {
 
 }  // namespace
 
-Rendezvous::Rendezvous(const Launch& launch, double timeout_s,
-                       const std::vector<std::string>& hosts)
-    : launch_(launch), timeout_s_(timeout_s) {
-  launch_.rank == 0 ? welcome_all(hosts) : join(hosts);
+Rendezvous::Rendezvous(const Launch& launch, double timeout_s, std::vector<std::string> hosts)
+    : launch_(launch), timeout_s_(timeout_s), hosts_(std::move(hosts)) {
+  launch_.rank == 0 ? welcome_all() : join();
 }
 
-void Rendezvous::welcome_all(const std::vector<std::string>& hosts) {
+void Rendezvous::welcome_all() {
   const double end_s = steady_s() + timeout_s_;
   const std::string address = door_address(launch_);
   Door door(address, launch_.port);
@@ -197,7 +196,7 @@ void Rendezvous::welcome_all(const std::vector<std::string>& hosts) {
              "; TRAINMETER_BIND chooses): not there after " + seconds(timeout_s_) + ": rank";
     for (std::size_t rank = 1; rank < ranks; ++rank) {
       if (peers_[rank].open()) continue;
-      answer += " " + std::to_string(rank) + host_of(rank, hosts);
+      answer += " " + std::to_string(rank) + host_of(rank, hosts_);
     }
     answer += " of " + std::to_string(ranks);
     if (others > 0) {
@@ -214,7 +213,7 @@ void Rendezvous::welcome_all(const std::vector<std::string>& hosts) {
   if (missing > 0) throw RankLost(answer);
 }
 
-void Rendezvous::join(const std::vector<std::string>& hosts) {
+void Rendezvous::join() {
   const double end_s = steady_s() + timeout_s_;
   const std::optional<std::string> address = ipv4_address(launch_.host);
   if (!address) {
@@ -226,7 +225,7 @@ void Rendezvous::join(const std::vector<std::string>& hosts) {
     found = connect_to(*address, launch_.port, end_s);
   }
   if (!found) {
-    throw RankLost("rendezvous: no rank 0" + host_of(0, hosts) + " at " + place(launch_) +
+    throw RankLost("rendezvous: no rank 0" + host_of(0, hosts_) + " at " + place(launch_) +
                    " after " + seconds(timeout_s_));
   }
   const std::string stranger = "rendezvous: what answers at " + place(launch_) +
@@ -260,19 +259,23 @@ std::string who_is_missing(const Launch& launch, const std::vector<std::string>&
   }
 }
 
+void Rendezvous::lost(std::size_t rank) const {
+  throw RankLost("rank " + std::to_string(rank) + host_of(rank, hosts_) +
+                 " closed its connection or is silent");
+}
+
 std::vector<std::string> Rendezvous::gather(const std::string& mine) {
   const double end_s = steady_s() + timeout_s_;
   if (launch_.rank != 0) {
     peers_.front().send(mine, end_s);
     const auto all = peers_.front().receive(end_s);
-    if (!all) throw RankLost("rank 0 closed its connection or is silent");
+    if (!all) lost(0);
     return unpack(*all);
   }
   std::vector<std::string> texts = {mine};
   for (std::size_t rank = 1; rank < peers_.size(); ++rank) {
     const auto text = peers_[rank].receive(end_s);
-    if (!text)
-      throw RankLost("rank " + std::to_string(rank) + " closed its connection or is silent");
+    if (!text) lost(rank);
     texts.push_back(*text);
   }
   for (std::size_t rank = 1; rank < peers_.size(); ++rank) peers_[rank].send(pack(texts), end_s);

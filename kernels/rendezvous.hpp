@@ -7,7 +7,9 @@
 #include "kernels/launch.hpp"
 #include "kernels/rendezvous_channel.hpp"
 
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -15,21 +17,24 @@ namespace trainmeter {
 class Rendezvous {
  public:
   // Returns when all ranks are there. RankLost, naming them, where ranks are missing after
-  // `timeout_s`, or where rank 0 can't be reached or refuses this one; Unavailable where rank 0
-  // can't listen there, or would do so for other hosts without a token. Connections of strangers
-  // and of other runs are refused, and counted in the error, which has the missing ranks' hosts
-  // beside them where `hosts` has every rank's.
-  Rendezvous(const Launch& launch, double timeout_s, const std::vector<std::string>& hosts = {});
+  // `timeout_s`, or where rank 0 can't be reached or refuses this one; PortTaken or Unavailable
+  // where rank 0 can't listen there, the latter, too, where it would do so for other hosts without
+  // a token. Connections of strangers and of other runs are refused, and counted in the error.
+  // Errors have the host beside a rank where `hosts` has every rank's.
+  Rendezvous(const Launch& launch, double timeout_s, std::vector<std::string> hosts = {});
 
   // Every rank's text, by rank. RankLost where one closed its connection or is silent.
   std::vector<std::string> gather(const std::string& mine);
+  void know_hosts(std::vector<std::string> hosts) { hosts_ = std::move(hosts); }
 
  private:
-  void welcome_all(const std::vector<std::string>& hosts);
-  void join(const std::vector<std::string>& hosts);
+  void welcome_all();
+  void join();
+  [[noreturn]] void lost(std::size_t rank) const;
 
   Launch launch_;
   double timeout_s_;
+  std::vector<std::string> hosts_;
   std::vector<Channel> peers_;  // of rank 0: by rank, the first without use; of others: rank 0
 };
 

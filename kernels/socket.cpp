@@ -124,10 +124,11 @@ Socket listen_at(const std::string& address, int port) {
   const sockaddr_in where = socket_address(address, port);
   if (::bind(socket.descriptor(), reinterpret_cast<const sockaddr*>(&where), sizeof where) != 0 ||
       ::listen(socket.descriptor(), SOMAXCONN) != 0) {
-    throw Unavailable("rendezvous: can't listen at " + address + ", port " + std::to_string(port) +
-                      ": " + std::strerror(errno) +
-                      (errno == EADDRINUSE ? " (TRAINMETER_PORT chooses another)"
-                                           : " (TRAINMETER_BIND chooses an address or interface)"));
+    const int error = errno;
+    const std::string why = "rendezvous: can't listen at " + address + ", port " +
+                            std::to_string(port) + ": " + std::strerror(error);
+    if (error == EADDRINUSE) throw PortTaken(why + " (TRAINMETER_PORT chooses another)");
+    throw Unavailable(why + " (TRAINMETER_BIND chooses an address or interface)");
   }
   return socket;
 }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -39,7 +40,14 @@ std::size_t from_network_bytes(const char* bytes);
 // where there is none.
 std::optional<std::string> ipv4_address(const std::string& name);
 
-// Unavailable where the port is taken or the address isn't this machine's. Accepting never waits.
+// Somebody else listens there: a matter of the moment, which the environment answers for (exit code
+// 4, as the ranks have that wait for this one).
+class PortTaken : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// PortTaken; Unavailable where the address isn't this machine's. Accepting never waits.
 Socket listen_at(const std::string& address, int port);
 // One that nobody listens at now; of any address.
 int free_port();

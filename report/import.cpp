@@ -77,7 +77,18 @@ Header blank_header(const std::filesystem::path& file, const std::string& hash) 
   return header;
 }
 
+// By its first line, a header.
+bool is_record(std::string_view text) {
+  std::string line(text.substr(0, text.find('\n')));
+  std::erase(line, ' ');
+  return line.starts_with('{') && line.find(R"("kind":"header")") != std::string::npos &&
+         line.find(R"("schema":)") != std::string::npos;
+}
+
 void import_any(const std::string& where, Imported& out) {
+  if (is_record(out.original)) {
+    throw BadInput(where + ": is a record already: expected another tool's output");
+  }
   const std::string_view object = object_in(out.original);
   if (!object.empty()) {
     const nlohmann::json json = parsed(object, where);

@@ -14,13 +14,44 @@ import argparse
 import itertools
 import json
 import os
+import re
+import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 
 THREAD_BLOCKS = [1, 2, 4, 8, 16, 24, 36, 48, 64]  # of a GPU
 BLOCKS = [4 << 10, 16 << 10, 64 << 10, 128 << 10, 256 << 10]
 CLOSE = 1.02  # a plan this near to the fastest is as good: the one of the size before is kept
+
+
+MOST = 10**9
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        die(2, message.removeprefix("argument "))
+
+
+def die(code, text):
+    print(f"allreduce_sweep.py: {text}", file=sys.stderr)
+    sys.exit(code)
+
+
+def from_(least):
+    def number(text):
+        if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) <= MOST:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, found '{text}'")
+        return int(text)
+    return number
+
+
+def sizes(text):
+    for word in text.split(","):
+        if from_(1)(word) % 4:
+            raise argparse.ArgumentTypeError(f"expected multiples of 4 bytes (fp32), found '{word}'")
+    return text
 
 
 def plans():
@@ -42,7 +73,10 @@ def medians(arguments, plan, file):
     command += ["--device=gpu", "--backend=peer", "-g", str(arguments.ranks)] if arguments.gpu else ["--device=cpu", "--backend=shm"]
     command += ["--benchmark_min_time=0.01", "--benchmark_min_warmup_time=0.002", f"--bytes={arguments.bytes}", f"--out={file}"]
     environment = os.environ | {"TRAINMETER_ALLREDUCE_PLAN": plan, "OMPI_MCA_mpi_yield_when_idle": "1"}
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        ours = [line for line in done.stderr.splitlines() if line.startswith("collective_bench: ")] or done.stderr.split("\n")[-1:]
+        die(done.returncode if done.returncode in (2, 3, 130, 143) else 4, f"exit code {done.returncode}: {ours[-1]}")
     rows = [json.loads(line) for line in open(file, encoding="utf-8")]
     return {row["shape"]["bytes"]: statistics.median(row["time_s"]) for row in rows if row.get("verified")}
 
@@ -55,13 +89,17 @@ def switch_point(ranks, most_bytes, plan):
     return f"SwitchPoint{{{ranks}, {most_bytes}, {{{algorithm}, {block}, {ahead}, {streaming}}}}},"
 
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--gpu", action="store_true")
-parser.add_argument("--ranks", type=int, default=2)
-parser.add_argument("--bytes", default=",".join(str(1024 << 2 * i) for i in range(9)))
-parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--ranks", type=from_(2), default=2)
+parser.add_argument("--bytes", type=sizes, default=",".join(str(1024 << 2 * i) for i in range(9)))
+parser.add_argument("--rounds", type=from_(1), default=3)
 parser.add_argument("--bin", default="build/bin")
 arguments = parser.parse_args()
+if not os.path.isfile(os.path.join(arguments.bin, "collective_bench")):
+    die(2, f"--bin: {arguments.bin}: no collective_bench is there (build first, or name its folder)")
+if not arguments.gpu and not shutil.which("mpirun"):
+    die(3, "no mpirun (Debian: apt install openmpi-bin)")
 
 best = {}
 with tempfile.TemporaryDirectory() as folder:

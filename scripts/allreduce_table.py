@@ -15,6 +15,35 @@ import sys
 RESAMPLES = 1000
 
 
+def refuse(text):
+    print(f"allreduce_table.py: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
+def pairs_of(record):
+    """Ranks and, by ranks, each of our rows beside the one that it was measured in turn with."""
+    rows, group, number = {}, 0, 0
+    try:
+        with open(record, encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                row = json.loads(line)
+                group += row["kind"] == "header"
+                if row["kind"] == "measurement" and row["verified"]:
+                    rows[group, row["name"]] = row
+        pairs = {}
+        for (session, _), row in rows.items():
+            other = rows.get((session, row.get("paired_with")))
+            if row["backend"] == "shm" and other and len(row["time_s"]) == len(other["time_s"]):
+                pairs.setdefault(row["ranks"], []).append((row["shape"]["bytes"], row["time_s"], other["time_s"]))
+    except OSError as why:
+        refuse(f"{record}: {why.strerror}")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        refuse(f"{record}:{number}: expected a line of a record")
+    if not pairs:
+        refuse(f"{record}: expected our all-reduce in turn with another (collective_bench --backend=shm --versus=mpi --out=RECORD)")
+    return sorted(pairs.items())
+
+
 def resampled(values, rng):
     length = max(1, len(values) // 20)
     out = []
@@ -29,25 +58,18 @@ def shown(value, draws):
     return f"{value:.2f} ({draws[RESAMPLES // 40]:.2f} to {draws[-1 - RESAMPLES // 40]:.2f})"
 
 
+if not sys.argv[1:] or sys.argv[1].startswith("-"):
+    refuse("expected records: allreduce_table.py RECORD...")
 rng = random.Random(1)
-for record in sys.argv[1:]:
-    rows, group = {}, 0
-    for line in open(record, encoding="utf-8"):
-        row = json.loads(line)
-        group += row["kind"] == "header"
-        if row["kind"] == "measurement" and row["verified"]:
-            rows[group, row["name"]] = row
-    for ranks in sorted({row["ranks"] for row in rows.values()}):
+for record, of_record in [(record, pairs_of(record)) for record in sys.argv[1:]]:
+    for ranks, pairs in of_record:
         medians, draws = [], []
         print(f"{record}: {ranks} ranks\n| bytes | ours | other | times as fast (95 %) |\n| ---: | ---: | ---: | ---: |")
-        for (session, _), row in rows.items():
-            if row["ranks"] != ranks or row["backend"] != "shm" or not row.get("paired_with"):
-                continue
-            other = rows[session, row["paired_with"]]
-            ratios = [b / a for a, b in zip(row["time_s"], other["time_s"], strict=True)]
+        for size, *times in pairs:
+            ratios = [b / a for a, b in zip(*times)]
             medians.append(statistics.median(ratios))
             draws.append([resampled(ratios, rng) for _ in range(RESAMPLES)])
-            us = [statistics.median(r["time_s"]) * 1e6 for r in (row, other)]
-            print(f"| {row['shape']['bytes']} | {us[0]:.3g} us | {us[1]:.3g} us | {shown(medians[-1], draws[-1])} |")
+            us = [statistics.median(time_s) * 1e6 for time_s in times]
+            print(f"| {size} | {us[0]:.3g} us | {us[1]:.3g} us | {shown(medians[-1], draws[-1])} |")
         mean = [math.exp(statistics.fmean(map(math.log, at))) for at in zip(*draws)]
         print(f"| geometric mean | | | {shown(statistics.geometric_mean(medians), mean)} |\n")

@@ -8,7 +8,12 @@ charts.py --library     prints the JavaScript that draws them in a page
 import json
 import sys
 
-import vl_convert
+if len(sys.argv) != 2:
+    sys.exit(print("charts.py: expected STEM or --library", file=sys.stderr) or 2)
+try:
+    import vl_convert
+except ImportError:
+    sys.exit(print("charts.py: no vl-convert in this Python (scripts/charts.sh gets it)", file=sys.stderr) or 3)
 
 # The page's colours (report/page/page.js) on white, told apart with any kind of colour vision.
 CONFIG = {

@@ -6,6 +6,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf '\n== %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$2" >&2; exit "$1"; }
 
+value_of() {  # value_of FLAG WHAT [VALUE]
+  if [ -z "${3:-}" ]; then die 2 "$1: expected $2"; fi
+  printf '%s' "$3"
+}
+
 case ${1:-} in -h | --help)  # of the script that sources this: what its head says
   sed -n '2,/^[^#]/{ /^# shellcheck/d; s/^# \{0,1\}//p; }' "$0"
   exit 0 ;;

@@ -350,6 +350,8 @@ def probe():
 
 
 def main():
+    if sys.argv[1:2] != ["probe"] and len(sys.argv) != 4:
+        sys.exit(print("eager_gpt.py: expected 'probe', or what, a case and a rank (scripts/validate_step.py starts it)", file=sys.stderr) or 2)
     what = sys.argv[1]
     if what == "probe":
         print(json.dumps(probe()))

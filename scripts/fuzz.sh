@@ -9,6 +9,9 @@ seconds=${1:-20}
 case $seconds in *[!0-9]*) die 2 "expected seconds, found '$seconds'" ;; esac
 shift || true
 targets=("$@")
+for target in "$@"; do
+  [ -d "tests/fuzz/corpus/$target" ] || die 2 "no target '$target': expected a folder of tests/fuzz/corpus"
+done
 if [ ${#targets[@]} -eq 0 ]; then mapfile -t targets < <(ls tests/fuzz/corpus); fi
 install_missing "${packages[@]}" "${fuzz_packages[@]}"
 build_preset fuzz

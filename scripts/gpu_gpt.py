@@ -500,5 +500,5 @@ def serve():
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["serve"]:
-        sys.exit("gpu_gpt.py: expected 'serve' (scripts/validate_step.py --device gpu starts it)")
+        sys.exit(print("gpu_gpt.py: expected 'serve' (scripts/validate_step.py --device gpu starts it)", file=sys.stderr) or 2)
     serve()

@@ -8,25 +8,28 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=${TRAINMETER_BIN:-} seconds=440 only=
+refuse() { printf 'gpu_suite.sh: %s\n' "$1" >&2; exit 2; }
 while [ $# -gt 0 ]; do
+  case $1 in --bin | --seconds | --only) [ -n "${2:-}" ] || refuse "$1: expected a value (try --help)" ;; esac
   case $1 in
-    --bin) bin=${2:?"--bin needs a folder"}; shift 2 ;;
-    --seconds) seconds=${2:?"--seconds needs a number"}; shift 2 ;;
-    --only) only=${2:?"--only needs sections"}; shift 2 ;;
+    --bin) bin=$2; shift 2 ;;
+    --seconds) seconds=$2; shift 2 ;;
+    --only) only=$2; shift 2 ;;
     -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) printf "gpu_suite.sh: unknown argument '%s' (try --help)\n" "$1" >&2; exit 2 ;;
+    *) refuse "unknown argument '$1' (try --help)" ;;
   esac
 done
+[[ $seconds =~ ^[0-9]{1,6}$ ]] || refuse "--seconds: expected whole seconds, found '$seconds'"
 known=$(sed -n 's/^ *if section \([a-z0-9]*\) .*/\1/p' "${BASH_SOURCE[0]}")
 for name in ${only//,/ }; do
-  grep -qx "$name" <<<"$known" || { printf "gpu_suite.sh: --only: no section '%s' (try --help)\n" "$name" >&2; exit 2; }
+  grep -qx "$name" <<<"$known" || refuse "--only: no section '$name' (try --help)"
 done
 if [ -z "$bin" ]; then
   for folder in "$here" "$here/../build/bin" "$here/../build-cuda/bin" "$here/../build-portable/trainmeter/bin"; do
     if [ -x "$folder/gemm_bench" ]; then bin=$folder; break; fi
   done
 fi
-[ -x "$bin/gemm_bench" ] || { printf 'gpu_suite.sh: no programs found: build first, or name their folder with --bin\n' >&2; exit 2; }
+[ -x "$bin/gemm_bench" ] || refuse "no programs found${bin:+ in $bin}: build first, or name their folder with --bin"
 bin=$(cd "$bin" && pwd)
 
 say() { printf '\n== %s (%d s left)\n' "$*" "$((seconds - SECONDS))" >&2; }
@@ -37,7 +40,7 @@ if [ "$gpus" -eq 0 ]; then
   exit 3
 fi
 out=${OUT:-$here/../results}
-mkdir -p "$out"
+if ! mkdir -p "$out" 2>/dev/null || [ ! -w "$out" ]; then refuse "\$OUT: $out: can't be written to"; fi
 record=$out/gpu_suite_$(date -u +%Y%m%dT%H%M%S).jsonl
 rested=${record%.jsonl}_burst.jsonl  # rates of a rested card are for comparing, never to predict from
 status=0

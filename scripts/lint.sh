@@ -4,7 +4,7 @@
 source "$(dirname "$0")/common.sh"
 cd "$root"
 mode=(--dry-run --Werror)
-case ${1:-} in '') ;; --fix) mode=(-i) ;; *) die 2 "unknown argument '$1'" ;; esac
+case $* in '') ;; --fix) mode=(-i) ;; *) die 2 "expected --fix or nothing, found '$*'" ;; esac
 mapfile -t sources < <(git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh')
 clang-format "${mode[@]}" "${sources[@]}"
 mapfile -t units < <(git ls-files 'record/*.cpp' 'workload/*.cpp' 'kernels/*.cpp' 'bench/*.cpp' 'report/*.cpp')

@@ -12,6 +12,7 @@ in the record's regime. Each is checked first: 64 rows against fp64. Exit codes 
 import argparse
 import datetime
 import json
+import math
 import os
 import statistics
 import sys
@@ -223,11 +224,26 @@ def rules_of(header, options):
     return rules
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        refuse(message.removeprefix("argument "))
+
+
+def seconds(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds, found '{text}'")
+    return value
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("record")
-    parser.add_argument("--seconds", type=float, default=0.5, help="of samples of each GEMM (0.5)")
-    parser.add_argument("--max_seconds", type=float, default=1e9, help="start none after this long")
+    parser.add_argument("--seconds", type=seconds, default=0.5, help="of samples of each GEMM (0.5)")
+    parser.add_argument("--max_seconds", type=seconds, default=1e9, help="start none after this long")
     options = parser.parse_args()
     header, cases = cases_of(options.record)
     device = "cuda" if header["device"]["kind"] == "gpu" else "cpu"

@@ -6,7 +6,9 @@ source "$(dirname "$0")/common.sh"
 check=0
 if [ "${1:-}" = --check ]; then check=1; shift; fi
 case ${1:-} in -*) die 2 "unknown argument '$1'" ;; esac
+if [ $# -gt 1 ]; then die 2 "unknown argument '$2'"; fi
 trainmeter=${1:-$root/build/bin/trainmeter}
+if [ ! -x "$trainmeter" ] || [ -d "$trainmeter" ]; then die 2 "no program '$trainmeter' (build first)"; fi
 export TRAINMETER_DATA=$root/results/published
 cd "$root"
 

@@ -7,8 +7,11 @@ source "$(dirname "$0")/common.sh"
 out='' price=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --out) out=${2:?"--out needs a file"}; shift 2 ;;
-    --price) price=(--price "${2:?"--price needs a number"}"); shift 2 ;;
+    --out) out=$(value_of --out 'a file' "${@:2:1}"); shift 2 ;;
+    --price)
+      usd=$(value_of --price 'USD an hour' "${@:2:1}")
+      [[ $usd =~ ^[0-9]*\.?[0-9]+$ ]] || die 2 "--price: expected USD an hour, found '$usd'"
+      price=(--price "$usd"); shift 2 ;;
     *) die 2 "unknown argument '$1' (try --help)" ;;
   esac
 done

@@ -7,8 +7,11 @@ source "$(dirname "$0")/common.sh"
 cd "$root"
 preset=${1:-}
 case $preset in asan | tsan) shift ;; *) die 2 "expected asan or tsan, found '$preset'" ;; esac
-install_missing "${packages[@]}" "${test_packages[@]}"
 programs=("$@")
+for program in "${programs[@]%%:*}"; do
+  grep -rqE "(trainmeter_test|add_executable)\\($program " tests || die 2 "no test program '$program': expected one of build-$preset/tests"
+done
+install_missing "${packages[@]}" "${test_packages[@]}"
 jobs=$(nproc)  # which OMP_NUM_THREADS changes
 export OMP_WAIT_POLICY=passive ASAN_OPTIONS=detect_stack_use_after_return=1:verify_asan_link_order=0 UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$root/tests/sanitizers/leaks.supp:print_suppressions=0

@@ -21,6 +21,8 @@ import traceback
 
 import gpu_cases
 import validate_step as common
+from validate_options import ROOT, die, say
+from validate_work import Stage, here, require_same
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 GEMM_RULES = ["--target=0", "--benchmark_min_time=0.05"]  # ratios of times alone to times in place need no 1 %
@@ -49,13 +51,18 @@ class Worker:
             self.process.stdin.write((json.dumps({"what": what, "case": case}) + "\n").encode())
             self.process.stdin.flush()
             answer = self.line(time.monotonic() + seconds)
+        except BrokenPipeError:
+            answer = self.ended()
         except OSError as why:
-            answer = {"error": f"PyTorch's process: {why}", "lost": True}
+            answer = {"error": f"PyTorch's process: {why.strerror}", "lost": True}
         if answer.get("lost"):
             self.end()
         if "result" not in answer:
             raise Failed(f"{what}: {answer['error']}")
         return answer["result"]
+
+    def ended(self):
+        return {"error": f"PyTorch's process ended with code {self.process.wait()} (its last words are in log.txt)", "lost": True}
 
     def line(self, end):
         pipe, text = self.process.stdout.fileno(), b""
@@ -64,7 +71,7 @@ class Worker:
                 return {"error": "no answer in time", "lost": True}
             more = os.read(pipe, 1 << 20)
             if not more:
-                return {"error": f"PyTorch's process ended with code {self.process.wait()} (its last words are in log.txt)", "lost": True}
+                return self.ended()
             text += more
         return json.loads(text)
 
@@ -87,13 +94,14 @@ class Judge:
         self.log = open(self.work / "log.txt", "a", encoding="utf-8")
         self.worker = Worker(options.python, self.log)
         self.reasons, self.software, self.failed = [], "", {}
+        self.nothing = (4, "nothing is measured: every case failed, for the reasons above")
 
     def left(self):
         return self.options.seconds - (time.monotonic() - self.start)
 
     def say(self, text):
         line = f"[{time.monotonic() - self.start:5.0f} s] {text}"
-        common.say(line)
+        say(line)
         print(line, file=self.log, flush=True)
 
     def ask(self, what, case, timeout_s=90, **more):
@@ -102,7 +110,7 @@ class Judge:
     def program(self, command, seconds):
         """One of ours; its standard output."""
         library = os.pathsep.join(filter(None, [str(self.options.lib) if self.options.lib else "", os.environ.get("LD_LIBRARY_PATH", "")]))
-        environment = {"TRAINMETER_DATA": str(common.ROOT / "results" / "published")} | os.environ | (
+        environment = {"TRAINMETER_DATA": str(ROOT / "results" / "published")} | os.environ | (
             {"LD_LIBRARY_PATH": library} if library else {})
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
@@ -223,7 +231,7 @@ class Judge:
         """Rates, prediction, and only then the step."""
         folder = self.work / gpu_cases.name_of(case)
         folder.mkdir(parents=True, exist_ok=True)
-        stage = common.Stage(folder, self.say)
+        stage = Stage(folder, self.say)
         stage("case", lambda: case)
         stage("rates", lambda: self.rates(case))
         host = stage("host", lambda: self.host(case))
@@ -236,12 +244,12 @@ class Judge:
         stage("measured", lambda: self.step(case))
 
     def predictions(self, case):
-        stage = common.Stage(self.work / gpu_cases.name_of(case), self.say)
+        stage = Stage(self.work / gpu_cases.name_of(case), self.say)
         stage("prediction", lambda: self.predict(case))
         stage("prediction_alone", lambda: self.predict(case, "--no_in_place"))
 
     def second_pass(self, case):
-        common.Stage(self.work / gpu_cases.name_of(case), self.say)("measured_again", lambda: self.step(case))
+        Stage(self.work / gpu_cases.name_of(case), self.say)("measured_again", lambda: self.step(case))
 
     def attempt(self, case, what, needs):
         """Whether it could be done; the reason is kept where not."""
@@ -307,12 +315,16 @@ class Judge:
 
     def run(self, cases):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self.work / "cache"))
+        common.require_pytorch(self.options.python)
+        machine = here(self.options.bin)
+        require_same(self.options, gpu_cases.name_of, machine)
         self.worker.begin()  # importing PyTorch takes its time: meanwhile the first GEMMs
         try:
             self.records_of(cases[0])
         except Failed as why:  # which its cases will say, too
             self.say(str(why))
         found, able = self.probe(), []
+        require_same(self.options, gpu_cases.name_of, machine | {"PyTorch": found["version"], "GPU": found["device"]})
         for case in cases:
             if not gpu_cases.memory_bytes(case) < found["memory_bytes"]:
                 self.reasons.append(f"skipped: {gpu_cases.name_of(case)}: needs about {gpu_cases.memory_bytes(case) / 2**30:.0f} GiB of memory, "
@@ -321,6 +333,8 @@ class Judge:
                 self.reasons.append(f"skipped: {gpu_cases.name_of(case)}: PyTorch {found['version']} has no torch.compile")
             else:
                 able.append(case)
+        if not able:
+            self.nothing = (3, "nothing is measured: this machine can run none of the cases, for the reasons above")
         finished = []
         for case in able:
             needs = LEAST_SECONDS[case["mode"]] + AGAIN_SECONDS * len(finished)
@@ -367,39 +381,29 @@ def listed(judge, cases):
     return "\n".join(lines)
 
 
-def cases_asked_for(options):
-    given = {key: getattr(options, key) for key in gpu_cases.KEYS if getattr(options, key) is not None}
-    if options.rehearse and not given:
-        return [gpu_cases.made((2, 64, 2, 64, 4, *way), 256, options.steps) for way in gpu_cases.REHEARSED]
-    order = [case for case in gpu_cases.ORDER if not options.developed or case in gpu_cases.DEVELOPED]
-    if given:
-        missing = [f"--{key}" for key in ("layers", "width", "heads", "seq", "batch") if key not in given]
-        if missing:
-            common.die(2, f"a case of your own needs {', '.join(missing)} too")
-        order = [tuple((given | {"attention": options.attention or "sdpa", "optimizer": options.optimizer or "fused",
-                                 "mode": options.mode or "eager"})[key] for key in gpu_cases.KEYS)]
-    cases = [gpu_cases.made(values, options.vocab, options.steps) for values in order]
-    for case in cases:
-        common.refuse(case, ("layers", "width", "heads", "seq", "batch"))
-    return cases
-
-
 def main(options):
-    cases, judge = cases_asked_for(options), Judge(options)
+    cases = options.cases
+    judge = Judge(options)
     if options.list:
         print(listed(judge, cases))
         return
     if options.table:
-        for case in cases:
-            if (judge.work / gpu_cases.name_of(case) / "run.json").exists():
-                judge.predictions(case)
-        print(common.table(judge.done(cases)))
+        try:
+            for case in cases:
+                if (judge.work / gpu_cases.name_of(case) / "run.json").exists():
+                    judge.predictions(case)
+        except Failed as why:
+            die(4, str(why))
+        rows = judge.done(cases)
+        if not rows:
+            die(2, f"--table: nothing of these cases is finished in {judge.work}")
+        print(common.table(rows))
         return
     try:
         print(judge.run(cases))
+        if not judge.done(cases):
+            die(*judge.nothing)
     except Failed as why:
-        common.die(3, f"{why} (--python names another interpreter with PyTorch; more in {judge.work / 'log.txt'})")
-    except KeyboardInterrupt:
-        common.die(130, f"interrupted; the same command goes on from what is in {judge.work}")
+        die(3, f"{why} (--python names another interpreter with PyTorch; more in {judge.work / 'log.txt'})")
     finally:
         judge.worker.end()

@@ -13,7 +13,6 @@ For each case: (1) gemm_bench at its shapes and PyTorch's other operations alone
 that record; (3) the step, timed; and after all cases (4) every step once more, which says how well such a time repeats. With several
 processes each has its share of the cores, and rates are taken while as many copies run. scripts/eager_gpt.py is the PyTorch side.
 """
-import argparse
 import datetime
 import itertools
 import json
@@ -25,30 +24,16 @@ import statistics
 import subprocess
 import sys
 
-import gpu_cases
+import validate_options
+from validate_options import HELD_OUT, KEYS, ROOT, die, say
+from validate_work import Stage, cores, here, require_same
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / "build" / "bin"
-KEYS = ("layers", "width", "heads", "seq", "batch", "dtype", "procs")
-# Chosen before anything was measured. The last four are held out: nobody looked at them while the model of the step was made.
-DEVELOPED = [(4, 512, 8, 256, 4, "fp32", 1), (4, 512, 8, 256, 8, "bf16", 1), (8, 256, 4, 128, 16, "fp32", 1),
-             (6, 384, 6, 512, 4, "bf16", 1), (4, 512, 8, 256, 4, "fp32", 2)]
-HELD_OUT = [(6, 512, 8, 128, 8, "fp32", 1), (3, 768, 12, 256, 6, "bf16", 1), (4, 384, 6, 256, 8, "bf16", 2),
-            (12, 256, 4, 256, 4, "fp32", 1)]
 BACKEND = {"fp32": "openblas", "bf16": "onednn"}  # whose GEMMs PyTorch calls on a CPU
 RECORDS = ("rates.jsonl", "layer.jsonl")  # of one case
 SESSIONS = itertools.count(1)
 # Memory is kept, not handed back to the system after each operation; PyTorch's tuning guide advises an allocator that does so.
 ENVIRONMENT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def die(code, text):
-    say(f"validate_step.py: {text}")
-    raise SystemExit(code)
 
 
 class Skipped(Exception):
@@ -57,10 +42,6 @@ class Skipped(Exception):
 
 def name_of(case):
     return "gpt-l{layers}-w{width}-h{heads}-t{seq}-b{batch}-{dtype}-p{procs}-v{vocab}".format(**case)
-
-
-def cores():
-    return sorted(os.sched_getaffinity(0))
 
 
 def shares(procs):
@@ -96,17 +77,6 @@ def check(case, torch):
         raise Skipped(f"{case['procs']} processes need as many cores, here are {len(cores())}")
     if not memory_bytes(case) < available_bytes():
         raise Skipped(f"needs about {memory_bytes(case) / 2**30:.1f} GiB of memory, {available_bytes() / 2**30:.1f} GiB are free")
-
-
-def refuse(case, sizes=("layers", "width", "heads", "seq", "batch", "procs")):
-    """Exit code 2 for a case that is wrong on every machine."""
-    for key in sizes:
-        if case[key] < 1:
-            die(2, f"--{key}: expected at least 1, found {case[key]}")
-    if case["width"] % case["heads"]:
-        die(2, f"--heads: expected a divisor of --width ({case['width']}), found {case['heads']}")
-    if case["batch"] % case["procs"]:
-        die(2, f"--procs: expected a divisor of --batch ({case['batch']}), found {case['procs']}")
 
 
 def environment(threads):
@@ -254,22 +224,6 @@ def predict(folder, *more):
     return json.loads(run_all([command], len(cores())))
 
 
-class Stage:
-    """One step of one case, kept in a file: what is finished isn't done again."""
-
-    def __init__(self, folder, tell=say):
-        self.folder, self.tell = folder, tell
-
-    def __call__(self, name, work):
-        file = self.folder / f"{name}.json"
-        if not file.exists():
-            self.tell(f"{self.folder.name}: {name}")
-            part = file.with_suffix(".part")
-            part.write_text(json.dumps(work()), encoding="utf-8")
-            part.replace(file)
-        return json.loads(file.read_text(encoding="utf-8"))
-
-
 def first_pass(case, folder, python, torch):
     folder.mkdir(parents=True, exist_ok=True)
     stage = Stage(folder)
@@ -286,27 +240,23 @@ def second_pass(case, folder, python):
     stage("measured_again", lambda: pytorch(python, "step", case | {"warmup": 2, "steps": case["steps"]}))
 
 
-def cases_asked_for(options):
-    given = {key: getattr(options, key) for key in KEYS if getattr(options, key) is not None}
-    asked = DEVELOPED + HELD_OUT
-    if given:
-        missing = [f"--{key}" for key in KEYS if key not in given]
-        if missing:
-            die(2, f"a case of your own needs {', '.join(missing)} too")
-        asked = [tuple(given[key] for key in KEYS)]
-    elif options.developed:
-        asked = DEVELOPED
-    cases = [dict(zip(KEYS, values)) | {"vocab": options.vocab, "steps": options.steps} for values in asked]
-    for case in cases:
-        refuse(case)
-    return cases
+def require_pytorch(python):
+    """Exit code 3 where it isn't there; found without importing it, which takes seconds."""
+    answer = subprocess.run([python, "-c", "import importlib.util as u, sys; sys.exit(not u.find_spec('torch'))"], stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True, check=False)
+    if answer.returncode:
+        no_pytorch(python, answer.stderr)
+
+
+def no_pytorch(python, said):
+    why = "".join(f": {line}" for line in said.strip().splitlines()[-1:])
+    die(3, f"no PyTorch in {python} (Debian: apt install python3-torch; --python names another interpreter){why}")
 
 
 def probe(python):
     answer = subprocess.run([python, str(ROOT / "scripts" / "eager_gpt.py"), "probe"], capture_output=True, text=True, check=False)
     if answer.returncode:
-        die(3, f"no PyTorch in {python} (Debian: apt install python3-torch; --python names another interpreter): "
-               f"{(answer.stderr.strip().splitlines() or ['nothing said'])[-1]}")
+        no_pytorch(python, answer.stderr)
     return json.loads(answer.stdout)
 
 
@@ -397,68 +347,76 @@ def write_record(folder, cases, file):
         json.dump(runs, out, indent=1)
 
 
+def shown(file):
+    """The table of what write_record kept beside a record."""
+    try:
+        rows = [entry["row"] for entry in json.loads(file.read_text(encoding="utf-8"))]
+        if rows:
+            return table(rows)
+    except OSError as why:
+        die(2, f"--show: {file}: {why.strerror}")
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        pass
+    die(2, f"--show: {file}: expected finished cases, as --record keeps them in FILE.runs.json")
+
+
+def able_here(cases, torch):
+    """Those that this machine can run, and why not the others; none: exit code 3."""
+    able, skipped = [], []
+    for case in cases:
+        try:
+            check(case, torch)
+            able.append(case)
+        except Skipped as why:
+            skipped.append(f"skipped: {name_of(case)}: {why}")
+            say(skipped[-1])
+    if not able:
+        die(3, f"nothing is measured: this machine can run none of the {len(cases)} cases")
+    return able, skipped
+
+
+def measure(options):
+    """The cases that were finished, and why not the others."""
+    torch = probe(options.python)
+    able, skipped = able_here(options.cases, torch)
+    require_same(options, name_of, here(options.bin) | {"PyTorch": torch["version"]})
+    for case in able:
+        first_pass(case, options.work / name_of(case), options.python, torch)
+    for case in able:
+        second_pass(case, options.work / name_of(case), options.python)
+    return able, skipped
+
+
+def on_cpu(options):
+    cases, skipped = (options.cases, []) if options.table else measure(options)
+    rows = rows_of(options.work, cases)
+    if not rows:
+        die(2, f"--table: nothing of these cases is finished in {options.work}")
+    print("\n".join([table(rows), *skipped]))
+    if options.record:
+        write_record(options.work, cases, options.record)
+
+
 def main():
     global BIN
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=pathlib.Path, help="folder that keeps what is finished")
-    parser.add_argument("--bin", type=pathlib.Path, default=BIN, help="folder of our programs")
-    parser.add_argument("--python", default=sys.executable, help="interpreter with PyTorch (this one)")
-    for key in KEYS:
-        parser.add_argument(f"--{key}", **({"choices": ["fp32", "bf16"]} if key == "dtype" else {"type": int}))
-    parser.add_argument("--vocab", type=int, help="(8192; on a GPU 50304)")
-    parser.add_argument("--steps", type=int, help="timed steps of each measurement (5; on a GPU 10)")
-    parser.add_argument("--developed", action="store_true", help="only the default cases that aren't held out")
-    parser.add_argument("--table", action="store_true", help="only the table of what is finished")
-    parser.add_argument("--show", metavar="FILE.runs.json", help="only the table of what --record kept")
-    parser.add_argument("--record", help="also write all rates to this record, and the runs beside it")
-    on_gpu = parser.add_argument_group("on a GPU")
-    on_gpu.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
-    on_gpu.add_argument("--out", type=pathlib.Path, help="folder that gets table, record, runs and log, after each case (out in --work)")
-    on_gpu.add_argument("--seconds", type=float, default=520, help="of all: what no time is left for is left out (520)")
-    on_gpu.add_argument("--lib", type=pathlib.Path, help="folder of libraries for our programs alone: PyTorch brings its own")
-    on_gpu.add_argument("--list", action="store_true", help="what would be run")
-    on_gpu.add_argument("--rehearse", action="store_true", help="all of it on the CPU, with cases of no size")
-    on_gpu.add_argument("--attention", choices=gpu_cases.ATTENTION)
-    on_gpu.add_argument("--optimizer", choices=gpu_cases.OPTIMIZERS)
-    on_gpu.add_argument("--mode", choices=gpu_cases.MODES)
-    options = parser.parse_args()
+    options = validate_options.read(__doc__)
+    if options.check:
+        return
+    if options.show:
+        print(shown(options.show))
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started ends with it
     BIN = options.bin
-    if options.show:
-        print(table([entry["row"] for entry in json.loads(pathlib.Path(options.show).read_text(encoding="utf-8"))]))
-        return
-    if not options.work:
-        die(2, "--work: expected a folder that keeps what is finished")
-    gpu = options.device == "gpu"
-    options.vocab, options.steps = options.vocab or (gpu_cases.VOCAB if gpu else 8192), options.steps or (10 if gpu else 5)
-    if gpu:
-        import validate_gpu  # which builds on this file
-        validate_gpu.main(options)
-        return
-    cases = cases_asked_for(options)
-    skipped, able = [], cases
-    if not options.table:
-        torch = probe(options.python)
-        able = []
-        for case in cases:
-            try:
-                check(case, torch)
-                able.append(case)
-            except Skipped as why:
-                skipped.append(f"skipped: {name_of(case)}: {why}")
-                say(skipped[-1])
-        try:
-            for case in able:
-                first_pass(case, options.work / name_of(case), options.python, torch)
-            for case in able:
-                second_pass(case, options.work / name_of(case), options.python)
-        except RuntimeError as why:
-            die(4, f"{why} (finished work is in {options.work})")
-        except KeyboardInterrupt:
-            die(130, f"interrupted; the same command goes on from what is in {options.work}")
-    print("\n".join([table(rows_of(options.work, able)), *skipped]))
-    if options.record:
-        write_record(options.work, able, options.record)
+    try:
+        if options.device == "gpu":
+            import validate_gpu  # which builds on this file
+            validate_gpu.main(options)
+        else:
+            on_cpu(options)
+    except (RuntimeError, OSError) as why:
+        die(4, f"{why} (finished work is in {options.work})")
+    except KeyboardInterrupt:
+        die(130, f"interrupted; the same command goes on from what is in {options.work}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@
 set -euo pipefail
 bin='' jobs=$PWD/trainmeter-jobs device=gpu case_seconds=2 mpi=pmix image='' modules=()
 while [ $# -gt 0 ]; do
-  value=${2:?"$1 needs a value"}
+  if [ -z "${2:-}" ]; then printf '%s: expected a value\n' "$1" >&2; exit 2; fi
+  value=$2
   case $1 in
     --bin) bin=$value ;;
     --jobs) jobs=$value ;;
@@ -22,6 +23,7 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
+case $device in gpu | cpu) ;; *) printf "%s\n" "--device: expected gpu or cpu, found '$device'" >&2; exit 2 ;; esac
 inside=()  # what a step's command begins with
 if [ -n "$image" ]; then
   if [ "$device" = gpu ]; then with=(--nv); else with=(); fi

@@ -5,9 +5,10 @@
 # $TRAINMETER_CASE_SECONDS: most sampling of a case. Exit code: the largest of the programs'; 143 where a signal ended it.
 set -euo pipefail
 plan='' worst=0 stopped=''
-if [ "$1" = --plan ]; then plan=yes; shift; fi
-device=$1 bin=${2:-} folder=${3:-}
+if [ "${1:-}" = --plan ]; then plan=yes; shift; fi
+device=${1:-} bin=${2:-} folder=${3:-}
 case $device in gpu | cpu) ;; *) printf "measure_node.sh: '%s': expected gpu or cpu\n" "$device" >&2; exit 2 ;; esac
+if [ -z "$plan$folder" ]; then printf 'measure_node.sh: expected the folders of programs and of the job\n' >&2; exit 2; fi
 node=${SLURMD_NODENAME:-$(hostname)}
 trap 'stopped=yes' TERM
 

@@ -117,7 +117,7 @@ def lost(hosts, program, folder, signal_number):
     running[1].kill()
     running[1].communicate()
     require(code == 4, (code, text))
-    require(f"rank 1 closed its connection or is silent (host {hosts.names[1]})" in text, text)
+    require(f"rank 1 (host {hosts.names[1]}) closed its connection or is silent" in text, text)
     require(1 <= len(rows_of(file)) < 4, "what was finished is kept")
 
 

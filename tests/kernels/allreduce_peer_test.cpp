@@ -224,6 +224,21 @@ TEST(PeerAllReduce, EveryElementOnEveryRank) {
   expect_right<Fp32>({.ranks = 5, .blocks = 1, .threads = 2, .count = 77}, 5);
 }
 
+// Many packs a thread, the last one not whole; parts of two shots that the ranks don't share
+// evenly.
+template <class Element>
+void expect_large_right() {
+  for (int ranks = 2; ranks <= kMostPeers; ++ranks) {
+    expect_right<Element>({.ranks = ranks, .blocks = 2, .threads = 2, .count = (1 << 15) + 5}, 1);
+  }
+}
+
+TEST(PeerAllReduce, LargePayloadsOfEveryTypeBetweenTwoToEightRanks) {
+  expect_large_right<Fp32>();
+  expect_large_right<Bf16>();
+  expect_large_right<Fp16>();
+}
+
 // One call after the other, nobody waiting for anybody between them.
 TEST(PeerAllReduce, ManyCallsInARow) {
   expect_right<Fp32>({.ranks = 4, .blocks = 1, .threads = 1, .count = 50}, 200);

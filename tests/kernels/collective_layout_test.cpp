@@ -140,6 +140,7 @@ TEST(RankGroups, ByHostRailAndCount) {
             (std::vector<int>{0, 1}));
   EXPECT_EQ(of_members(node, hosts), (std::vector<std::string>{"b", "b"}));
   EXPECT_THROW(group_of({.by = Split::By::count, .size = 3}, hosts, 0), std::invalid_argument);
+  EXPECT_THROW(group_of({.by = Split::By::count, .size = 5}, hosts, 0), std::invalid_argument);
   EXPECT_THROW(group_of({.by = Split::By::node}, {"a", "b", "b"}, 0), std::invalid_argument);
   EXPECT_THROW(group_of({.by = Split::By::node}, {"a", "b"}, 0), std::invalid_argument);
 }

@@ -178,7 +178,7 @@ TEST(Rendezvous, APortInUseIsSaid) {
   where.sin_addr.s_addr = htonl(INADDR_ANY);
   ASSERT_EQ(::bind(door.descriptor(), reinterpret_cast<const sockaddr*>(&where), sizeof where), 0);
   ASSERT_EQ(::listen(door.descriptor(), 1), 0);
-  EXPECT_THROW(Rendezvous(launch_of(0, 2, port), 1), Unavailable);
+  EXPECT_THROW(Rendezvous(launch_of(0, 2, port), 1), PortTaken);
   EXPECT_THAT(meet({launch_of(0, 2, port)}, 1)[0],
               AllOf(HasSubstr("Address already in use"), HasSubstr("TRAINMETER_PORT")));
 }

@@ -60,7 +60,7 @@ for line in sys.stdin:
         continue
     checked = {{"error": 0.0, "error_bound": 0.05}}
     if what == "probe":
-        result = {{"version": "2.11", "device": "NVIDIA H200", "memory_bytes": 140e9, "compile": True}}
+        result = {{"version": "2.11", "device": os.environ.get("GPU", "NVIDIA H200"), "memory_bytes": 140e9, "compile": True}}
     elif what == "operations":
         result = [o | checked | {{"time_s": [o["bytes"] / {BANDWIDTH}] * 7}} for o in gpu_cases.operations(case)]
     elif what == "layer":
@@ -117,7 +117,7 @@ with tempfile.TemporaryDirectory() as name:
         program(programs / one, BENCH)
     (programs / "trainmeter").symlink_to(bin_dir / "trainmeter")
     (folder / "worker.py").write_text(WORKER, encoding="utf-8")
-    python = program(folder / "python", f"#!/bin/sh\nexec '{sys.executable}' -B '{folder / 'worker.py'}'\n")
+    python = program(folder / "python", f"#!/bin/sh\n[ -z $NO_TORCH ] || exit 1\nexec '{sys.executable}' -B '{folder / 'worker.py'}'\n")
 
     def script(work, *arguments, **environment):
         return subprocess.run([sys.executable, "-B", str(root / "scripts" / "validate_step.py"), "--device", "gpu", "--work", str(folder / work),
@@ -152,6 +152,11 @@ with tempfile.TemporaryDirectory() as name:
         expect(report.returncode == 0, f"all rates in one record: {report.stderr}")
         got = script("fine", *OWN)
         expect(got.returncode == 0 and "measured" not in got.stderr, f"what is finished isn't done again: {got.stderr}")
+        for arguments, message in ((("--steps", "3"), "steps: 10, now 3"), (("--table", "--steps", "3"), None)):
+            got = script("fine", *OWN, *arguments)
+            expect((got.returncode, message in got.stderr) == (2, True) if message else got.returncode == 0, f"other steps: {got}")
+        got = script("fine", *OWN, GPU="NVIDIA H100")
+        expect(got.returncode == 2 and "GPU: NVIDIA H200, now NVIDIA H100" in got.stderr, f"another GPU: {got}")
 
     # A host that takes longer than the GPU.
     got = script("host", *OWN, HOST="3.0")
@@ -180,10 +185,16 @@ with tempfile.TemporaryDirectory() as name:
                                             ({}, ("--batch", "640"), "GiB of memory, the device has 130"),
                                             ({}, ("--seconds", "5"), "s are left, 12 needed")):
         got = script(f"fails{len(problems)}{message[:4]}{len(environment)}{len(arguments)}", *OWN, *arguments, **environment)
-        expect(got.returncode == 0 and "skipped: gpt-l12" in got.stdout and message in got.stdout, f"{message}: {got}")
+        code = 3 if "GiB" in message else 4  # this machine lacks it; it failed
+        expect(got.returncode == code and "skipped: gpt-l12" in got.stdout and message in got.stdout and "nothing is measured" in got.stderr,
+               f"{message}: {got}")
     got = script("layer", *OWN, FAILS="layer", BENCH_CODE="1")
     expect(got.returncode == 0 and "no in-place ratio" in got.stderr and "what was measured is used" in got.stderr and "of 1" in got.stdout,
            f"no layer: {got}")
+    # An interpreter without PyTorch is said before anything is measured.
+    got = script("bare", *OWN, NO_TORCH="1")
+    expect(got.returncode == 3 and "no PyTorch in" in got.stderr and "Broken pipe" not in got.stderr, f"no PyTorch: {got}")
+    expect(not list((folder / "bare").glob("*.jsonl")), "nothing is measured without PyTorch")
     got = script("none", *OWN, DIES="probe")
     expect(got.returncode == 3 and "PyTorch's process ended with code 7" in got.stderr, f"no PyTorch: {got}")
 

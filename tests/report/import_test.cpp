@@ -163,6 +163,15 @@ TEST(Import, WhatIsWrittenIsARecord) {
   }
 }
 
+TEST(Import, ARecordIsOneAlready) {
+  const std::string header = R"({"schema":1,"kind":"header","session":"s"})";
+  for (const std::string& text :
+       {header, header + "\n" + R"({"kind":"measurement","session":"s"})" + "\n",
+        std::string(R"({"schema": 1, "kind": "header"})") + "\n{"}) {
+    EXPECT_THAT(refusal(text), HasSubstr(": is a record already")) << text;
+  }
+}
+
 TEST(Import, RefusesWhatItCannotKnow) {
   EXPECT_THAT(refusal(""), HasSubstr("expected nccl-tests' text or JSON"));
   EXPECT_THAT(refusal("{\"a\": 1}"), HasSubstr("expected nccl-tests' text or JSON"));
