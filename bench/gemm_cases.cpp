@@ -268,6 +268,7 @@ std::vector<Shape> squares(const Target& target) {
                                               ? std::vector<std::int64_t>{8192, 4096, 2048, 1024}
                                               : std::vector<std::int64_t>{2048, 1024, 512};
   std::vector<Shape> shapes;
+  shapes.reserve(edges.size());
   for (const std::int64_t edge : edges) shapes.push_back({.m = edge, .n = edge, .k = edge});
   return shapes;
 }

@@ -38,9 +38,9 @@ class Reasons {
   }
 
  private:
-  void add(const std::string& of, std::string why) {
+  void add(const std::string& of, const std::string& why) {
     auto found = std::ranges::find(found_, why, &Found::first);
-    if (found == found_.end()) found = found_.insert(found_.end(), {std::move(why), {}});
+    if (found == found_.end()) found = found_.insert(found_.end(), Found{why, {}});
     if (std::ranges::find(found->second, of) == found->second.end()) found->second.push_back(of);
   }
 

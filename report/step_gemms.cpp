@@ -26,6 +26,7 @@
 namespace trainmeter {
 namespace {
 
+constexpr std::size_t kMissingShown = 6;
 constexpr std::string_view kDecode = "decode:";  // the pass of a decode step, before its sequences
 
 std::vector<std::string> split(const std::string& text, const std::string& by) {
@@ -79,9 +80,12 @@ std::string step_of(const Measurement& m, const Entry& entry) {
       const std::size_t colon = word.find(':');
       const std::string key = word.substr(0, colon);
       const std::string value = colon == std::string::npos ? "" : word.substr(colon + 1);
-      out += (out.empty() ? "" : ", ") + (key == "tokens"   ? value + " tokens"
-                                          : key == "decode" ? decoding
-                                                            : key + " " + value);
+      if (!out.empty()) out += ", ";
+      if (key == "tokens") {
+        out += value + " tokens";
+      } else {
+        out += key == "decode" ? decoding : fmt::format("{} {}", key, value);
+      }
     }
     return out;
   }
@@ -236,7 +240,10 @@ void add_table(const std::vector<const StepGemms*>& types, Document& out) {
     together.emplace_back(text);
     if (type->missing.empty()) continue;
     std::string missing;
-    for (const std::string& name : type->missing) missing += (missing.empty() ? "" : ", ") + name;
+    for (std::size_t i = 0; i < std::min(kMissingShown, type->missing.size()); ++i)
+      missing += (i == 0 ? "" : ", ") + type->missing[i];
+    if (type->missing.size() > kMissingShown)
+      missing += fmt::format(" and {} more", type->missing.size() - kMissingShown);
     notes.emplace_back(
         fmt::format("{}: together without what wasn't measured: {}", type->type, missing));
   }
