@@ -4,6 +4,7 @@
 #pragma once
 
 #include "bench/case.hpp"
+#include "bench/model_gemms.hpp"
 #include "bench/options.hpp"
 #include "bench/target.hpp"
 #include "kernels/attention.hpp"
@@ -45,14 +46,10 @@ GemmLayout layout_of(Pass pass);
 // Tokens of a micro-batch for --models.
 std::int64_t tokens_of_models(const Options& options, const Target& target);
 
-// Which GEMM of a model's step a case is, and how often a micro-batch over all layers has it:
-// "deepseek-v3 q_b fprop x 61".
-std::string in_step_note(const std::string& model, const GemmWork& work, double count);
-
 // The grouped GEMMs of a GPU's local experts in a step of each of --models, each once.
 struct ExpertGemm {
   GroupedGemmProblem problem;
-  std::string in_step;
+  StepNotes notes;
 };
 std::vector<ExpertGemm> expert_gemms(const Options& options, std::int64_t tokens);
 

@@ -11,6 +11,8 @@
 #include "record/statistics.hpp"
 #include "record/wire_bytes.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 
@@ -73,12 +75,23 @@ void show_iterations(benchmark::State& state, const Measurement& row) {
   if (slowest != row.notes.end()) state.counters["slowest_rank"] = std::stod(slowest->second);
 }
 
+// Which GEMMs of a model's step a case is.
+std::string label_of(const Measurement& row) {
+  const auto in_step = row.notes.find("in_step");
+  if (in_step == row.notes.end()) return {};
+  const auto tokens = row.notes.find("tokens_of_experts");
+  return tokens == row.notes.end()
+             ? in_step->second
+             : fmt::format("{}; tokens of experts: {}", in_step->second, tokens->second);
+}
+
 }  // namespace
 
 void show_counters(benchmark::State& state, const Outcome& outcome, const Measurement& row) {
   const MedianEstimate time = median_time(row);
   const double median_s = time.median;
   while (state.KeepRunning()) state.SetIterationTime(median_s);
+  if (const std::string label = label_of(row); !label.empty()) state.SetLabel(label);
   if (row.flops > 0) {
     state.counters["TFLOP/s"] = rate(row.flops, median_s) / 1e12;
   } else {

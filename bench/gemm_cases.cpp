@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // GEMM: the peak of the registers (CPU), the shapes of models' steps, squares, or one's own shapes.
 #include "bench/case_lists.hpp"
+#include "bench/model_gemms.hpp"
+#include "bench/reasons.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/gemm_grouped.hpp"
 #include "kernels/peak.hpp"
 #include "record/formulas.hpp"
-#include "workload/run.hpp"
 
 #include <fmt/format.h>
 
@@ -13,7 +15,6 @@
 #include <iterator>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <tuple>
 #include <vector>
@@ -22,11 +23,12 @@ namespace trainmeter {
 namespace {
 
 struct Shape {
-  std::int64_t m, n, k;
-  GemmLayout layout;
+  std::int64_t m = 0, n = 0, k = 0;
+  GemmLayout layout = GemmLayout::nt;
   std::int64_t groups = 1;
   std::optional<Pass> pass;  // of a model's step
-  std::string in_step;       // which of its GEMMs have this shape
+  bool of_expert = false;    // of one of its routed experts
+  StepNotes notes;           // which of its GEMMs have this shape
 };
 
 // What training computes in, so that is what a model's shapes are measured in.
@@ -103,7 +105,7 @@ class Builder {
         }
         for (const Scaling scaling : scalings_of(dtype, options_)) {
           problem.scaling = scaling;
-          add(problem, too_large, shape.in_step);
+          add(problem, too_large, &shape);
         }
       }
     }
@@ -112,7 +114,7 @@ class Builder {
   // Those of experts are grouped_cases.cpp's.
   void add(const std::vector<GemmProblem>& problems) {
     for (const GemmProblem& problem : problems)
-      if (problem.groups == 1) add(problem, TooLarge::leave_out, "");
+      if (problem.groups == 1) add(problem, TooLarge::leave_out);
   }
 
   void add_peaks() {
@@ -132,9 +134,9 @@ class Builder {
   }
 
   CaseList take() {
-    // Backends that can't are said only where the element type was asked for.
-    if (!options_.dtypes.empty() || !options_.published.empty()) {
-      list_.left_out.insert(list_.left_out.end(), reasons_.begin(), reasons_.end());
+    // Backends that can't are said only where the element type was asked for, or nothing is left.
+    if (!options_.dtypes.empty() || !options_.published.empty() || list_.cases.empty()) {
+      for (std::string& reason : reasons_.texts()) list_.left_out.push_back(std::move(reason));
     }
     return std::move(list_);
   }
@@ -148,53 +150,99 @@ class Builder {
     return false;
   }
 
-  void add(const GemmProblem& problem, TooLarge too_large, const std::string& in_step) {
+  // A model's weight gradient in bf16 is there twice where the backend can: added to a sum in fp32
+  // by the GEMM itself, as Megatron-LM and DeepSeek train; and C alone, in bf16, which PyTorch adds
+  // up afterwards.
+  void add(const GemmProblem& problem, TooLarge too_large, const Shape* of = nullptr) {
+    const bool sums = of != nullptr && of->pass == Pass::wgrad && problem.dtype == DType::bf16;
     bool here = false;
     for (const GemmBackend& backend : gemm_backends()) {
       if (backend.device != target_.kind) continue;
       here = true;
       if (backend.on_request && !asked_for(options_, backend.name)) continue;
+      if (of != nullptr && of->of_expert && does_groups_of(backend, problem, *of->pass)) continue;
+      if (sums) {
+        GemmProblem sum = problem;
+        sum.accumulate = true;
+        if (backend.why_not(sum).empty()) add(sum, backend, too_large, of);
+      }
       if (const std::string why = backend.why_not(problem); !why.empty()) {
-        reasons_.insert(fmt::format("{} by {}: {}", to_string(problem.dtype), backend.name, why));
-        continue;
+        reasons_.add(problem.dtype, backend.name, why);
+      } else {
+        add(problem, backend, too_large, of);
       }
-      Case made = gemm_case(problem, backend);
-      if (!in_step.empty()) made.notes["in_step"] = in_step;
-      if (made.memory_bytes > static_cast<double>(target_.memory_available_bytes)) {
-        try {
-          require_memory(made.name, made.memory_bytes, target_);
-        } catch (const Unavailable& error) {
-          if (too_large == TooLarge::refuse) throw;
-          list_.left_out.emplace_back(error.what());
-          continue;
-        }
-      }
-      if (names_.insert(made.name).second) list_.cases.push_back(std::move(made));
     }
-    if (!here) reasons_.insert("no GEMM implementation for this device was built in");
+    if (!here) reasons_.add("no GEMM implementation for this device was built in");
+  }
+
+  void add(const GemmProblem& problem, const GemmBackend& backend, TooLarge too_large,
+           const Shape* of) {
+    Case made = gemm_case(problem, backend);
+    if (of != nullptr) of->notes.write(made);
+    if (made.memory_bytes > static_cast<double>(target_.memory_available_bytes)) {
+      try {
+        require_memory(made.name, made.memory_bytes, target_);
+      } catch (const Unavailable& error) {
+        if (too_large == TooLarge::refuse) throw;
+        list_.left_out.emplace_back(error.what());
+        return;
+      }
+    }
+    const auto [at, fresh] = places_.try_emplace(made.name, list_.cases.size());
+    if (fresh) {
+      list_.cases.push_back(std::move(made));
+    } else if (of != nullptr) {
+      of->notes.write(list_.cases[at->second]);
+    }
+  }
+
+  // Then all experts' are listed as one GEMM of groups (grouped_cases.cpp).
+  [[nodiscard]] bool does_groups_of(const GemmBackend& backend, const GemmProblem& problem,
+                                    Pass pass) const {
+    GroupedGemmProblem groups{.all = problem,
+                              .sizes = {pass == Pass::wgrad ? problem.k : problem.m}};
+    groups.all.accumulate = pass == Pass::wgrad;
+    return std::ranges::any_of(grouped_gemm_backends(), [&](const GroupedGemmBackend& one) {
+      return one.name == backend.name && one.device == target_.kind && one.why_not(groups).empty();
+    });
   }
 
   const Options& options_;
   const Target& target_;
   CaseList list_;
-  std::set<std::string> names_;
-  std::set<std::string> reasons_;
+  std::map<std::string, std::size_t> places_;  // in the list, by name
+  Reasons reasons_;
 };
 
+// Of a step's experts each size that any has, as one product by itself.
 std::vector<Shape> model_shapes(const Options& options, const Target& target) {
-  const std::int64_t tokens = tokens_of_models(options, target);
   std::vector<Shape> shapes;
-  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t, GemmLayout>, std::size_t> seen;
-  const Library library(published_data());
-  for (const std::string& id : options.models) {
-    for (const GemmWork& work : step_gemms(library.model(id), tokens)) {
-      if (work.m < 1) continue;
-      const GemmLayout layout = layout_of(work.pass);
-      const auto [at, fresh] = seen.try_emplace({work.m, work.n, work.k, layout}, shapes.size());
-      if (fresh) shapes.push_back({work.m, work.n, work.k, layout, 1, work.pass, ""});
-      std::string& in_step = shapes[at->second].in_step;
-      in_step += (in_step.empty() ? "" : "; ") +
-                 in_step_note(id, work, work.count * static_cast<double>(work.groups));
+  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t, GemmLayout, std::int64_t, bool>,
+           std::size_t>
+      seen;
+  const auto add = [&](Shape shape, const ModelGemm& gemm, double count) {
+    shape.pass = gemm.work.pass;
+    shape.layout = layout_of(gemm.work.pass);
+    const auto [at, fresh] = seen.try_emplace(
+        {shape.m, shape.n, shape.k, shape.layout, shape.groups, shape.of_expert}, shapes.size());
+    if (fresh) shapes.push_back(shape);
+    shapes[at->second].notes.add(gemm, count);
+  };
+  for (const ModelGemm& gemm : model_gemms(options, tokens_of_models(options, target))) {
+    const GemmWork& work = gemm.work;
+    Shape shape{.m = work.m, .n = work.n, .k = work.k, .groups = work.groups};
+    if (gemm.sizes.empty()) {
+      add(shape, gemm, work.count);
+      continue;
+    }
+    shape.groups = 1;
+    shape.of_expert = true;
+    std::map<std::int64_t, std::int64_t> experts;  // by their tokens
+    for (const std::int64_t size : gemm.sizes) ++experts[size];
+    for (const auto& [size, number] : experts) {
+      if (size == 0) continue;
+      (work.pass == Pass::wgrad ? shape.k : shape.m) = size;
+      add(shape, gemm, work.count * static_cast<double>(number));
     }
   }
   return shapes;
@@ -207,7 +255,7 @@ std::vector<Shape> own_shapes(const Options& options) {
       for (const std::int64_t k : options.k) {
         for (const GemmLayout layout : layouts_asked_for(options)) {
           for (const std::int64_t groups : options.batch)
-            shapes.push_back({m, n, k, layout, groups});
+            shapes.push_back({.m = m, .n = n, .k = k, .layout = layout, .groups = groups});
         }
       }
     }
@@ -220,7 +268,8 @@ std::vector<Shape> squares(const Target& target) {
                                               ? std::vector<std::int64_t>{8192, 4096, 2048, 1024}
                                               : std::vector<std::int64_t>{2048, 1024, 512};
   std::vector<Shape> shapes;
-  for (const std::int64_t edge : edges) shapes.push_back({edge, edge, edge, GemmLayout::nt});
+  shapes.reserve(edges.size());
+  for (const std::int64_t edge : edges) shapes.push_back({.m = edge, .n = edge, .k = edge});
   return shapes;
 }
 
@@ -268,10 +317,6 @@ std::int64_t tokens_of_models(const Options& options, const Target& target) {
   return options.tokens.value_or(target.kind == DeviceKind::gpu ? 8192 : 1024);
 }
 
-std::string in_step_note(const std::string& model, const GemmWork& work, double count) {
-  return fmt::format("{} {} {} x {:.6g}", model, work.name, to_string(work.pass), count);
-}
-
 bool asked_for(const Options& options, std::string_view backend) {
   const std::string& filter = options.google.filter;
   return options.versus == backend ||
@@ -302,6 +347,9 @@ std::vector<GemmProblem> gemm_problems(const Options& options) {
 CaseList gemm_cases(const Options& options, const Target& target) {
   if (options.sms > 0 && target.kind == DeviceKind::cpu)
     throw Unavailable("--sms: multiprocessors are a GPU's");
+  if (options.sms > target.device.sms)
+    throw Unavailable(
+        fmt::format("--sms={}: this GPU has {} multiprocessors", options.sms, target.device.sms));
   if (options.groups) return grouped_cases(options, target);
   Builder builder(options, target);
   builder.add(own_shapes(options), kAllTypes, Builder::TooLarge::refuse);

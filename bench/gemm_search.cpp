@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // gemm_bench --search.
 #include "bench/case_lists.hpp"
+#include "bench/reasons.hpp"
 #include "bench/search.hpp"
 #include "bench/shape_search.hpp"
 #include "kernels/gemm.hpp"
@@ -16,7 +17,6 @@
 #include <cstddef>
 #include <deque>
 #include <map>
-#include <set>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -52,13 +52,13 @@ class GemmSearch final : public Search {
  public:
   GemmSearch(const Options& options, const Target& target) : options_(options), target_(target) {
     const NameFilter filter(options.google.filter);
-    std::set<std::string> reasons;
+    Reasons reasons;
     for (const GemmProblem& problem : gemm_problems(options)) {
       for (const GemmBackend& backend : gemm_backends()) {
         if (backend.device != target.kind || backend.on_request) continue;
         const std::string why = backend.why_not(problem);
         if (!why.empty()) {
-          reasons.insert(fmt::format("{} by {}: {}", to_string(problem.dtype), backend.name, why));
+          reasons.add(problem.dtype, backend.name, why);
           continue;
         }
         Group group{problem, &backend, ShapeSearch(space_of(target), kSeed), {}};
@@ -68,7 +68,7 @@ class GemmSearch final : public Search {
       }
     }
     if (groups_.empty() && !reasons.empty()) {
-      throw Unavailable(fmt::format("nothing to measure: {}", fmt::join(reasons, "; ")));
+      throw Unavailable(fmt::format("nothing to measure: {}", fmt::join(reasons.texts(), "; ")));
     }
     if (groups_.empty()) {
       throw BadInput(

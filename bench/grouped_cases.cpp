@@ -3,15 +3,15 @@
 // gemm_bench's GEMMs of groups with unequal shares, as experts are: --groups, --skew; and those of
 // the experts of --models and of --published.
 #include "bench/case_lists.hpp"
+#include "bench/model_gemms.hpp"
+#include "bench/reasons.hpp"
 #include "kernels/gemm_grouped.hpp"
 #include "record/formulas.hpp"
-#include "workload/run.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <numeric>
-#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -66,16 +66,9 @@ Case grouped_case(const GroupedGemmProblem& problem, Skew skew, const GroupedGem
 
 namespace {
 
-// DeepSeek-V3 was trained with its experts spread over 64 GPUs (report, 3.2.2); others as far as
-// their experts divide.
-constexpr std::int64_t kExpertParallel = 64;
-
-std::int64_t ways_of_experts(const Model& model) {
-  return std::gcd(kExpertParallel, model.moe->experts);
-}
-
-// All local experts' products of `work`, which is one expert's.
-GroupedGemmProblem problem_of(const GemmWork& work, DType dtype, std::int64_t sms) {
+// All local experts' products.
+GroupedGemmProblem problem_of(const ModelGemm& gemm, DType dtype, std::int64_t sms) {
+  const GemmWork& work = gemm.work;
   GroupedGemmProblem made;
   GemmProblem& all = made.all;
   all = {.m = work.m, .n = work.n, .k = work.k, .dtype = dtype, .layout = GemmLayout::nt};
@@ -83,12 +76,12 @@ GroupedGemmProblem problem_of(const GemmWork& work, DType dtype, std::int64_t sm
   all.sms = static_cast<int>(sms);
   if (dtype == DType::fp8) {  // weights are transposed, and operands quantised along k, before
     all.scaling = Scaling::block128;
-  } else if (work.pass != Pass::fprop) {
-    all.layout = work.pass == Pass::dgrad ? GemmLayout::nn : GemmLayout::tn;
+  } else {
+    all.layout = layout_of(work.pass);
   }
-  std::int64_t& tokens = all.accumulate ? all.k : all.m;
-  made.sizes.assign(static_cast<std::size_t>(work.groups), tokens);
-  tokens *= work.groups;
+  made.sizes = gemm.sizes;
+  (all.accumulate ? all.k : all.m) =
+      std::accumulate(gemm.sizes.begin(), gemm.sizes.end(), std::int64_t{0});
   return made;
 }
 
@@ -103,25 +96,16 @@ bool same(const GroupedGemmProblem& a, const GroupedGemmProblem& b) {
 
 std::vector<ExpertGemm> expert_gemms(const Options& options, std::int64_t tokens) {
   std::vector<ExpertGemm> found;
-  const Library library(published_data());
-  for (const std::string& id : options.models) {
-    const Model model = library.model(id);
-    if (!model.moe) continue;
-    for (const GemmWork& work : step_gemms(model, tokens, 1, ways_of_experts(model))) {
-      if (!work.name.starts_with("expert_")) continue;
-      for (const DType dtype : {DType::fp8, DType::bf16}) {
-        const auto named = std::ranges::find(options.dtypes, to_string(dtype));
-        if (!options.dtypes.empty() && named == options.dtypes.end()) continue;
-        const ExpertGemm made{problem_of(work, dtype, options.sms),
-                              in_step_note(id, work, work.count)};
-        const auto twin = std::ranges::find_if(
-            found, [&](const ExpertGemm& one) { return same(one.problem, made.problem); });
-        if (twin == found.end()) {
-          found.push_back(made);
-        } else {
-          twin->in_step += "; " + made.in_step;
-        }
-      }
+  for (const ModelGemm& gemm : model_gemms(options, tokens)) {
+    if (gemm.sizes.empty()) continue;
+    for (const DType dtype : {DType::fp8, DType::bf16}) {
+      const auto named = std::ranges::find(options.dtypes, to_string(dtype));
+      if (!options.dtypes.empty() && named == options.dtypes.end()) continue;
+      const GroupedGemmProblem problem = problem_of(gemm, dtype, options.sms);
+      auto twin = std::ranges::find_if(
+          found, [&](const ExpertGemm& one) { return same(one.problem, problem); });
+      if (twin == found.end()) twin = found.insert(found.end(), {problem, {}});
+      twin->notes.add(gemm, gemm.work.count);
     }
   }
   return found;
@@ -134,24 +118,26 @@ namespace {
 CaseList balanced_cases(const std::vector<ExpertGemm>& gemms, const Options& options,
                         const Target& target) {
   CaseList list;
-  std::set<std::string> reasons;
+  Reasons reasons;
   for (const ExpertGemm& gemm : gemms) {
     for (const GroupedGemmBackend& backend : grouped_gemm_backends()) {
       if (backend.on_request && !asked_for(options, backend.name)) continue;
       if (const std::string why = backend.why_not(gemm.problem); !why.empty()) {
-        reasons.insert(fmt::format("{}: {}", to_string(gemm.problem.all.dtype), why));
+        reasons.add(gemm.problem.all.dtype, why);
         continue;
       }
       Case made = grouped_case(gemm.problem, Skew::balanced, backend);
-      if (!gemm.in_step.empty()) made.notes["in_step"] = gemm.in_step;
+      gemm.notes.write(made);
+      if (!gemm.notes.in_step.empty())
+        made.notes["tokens_of_experts"] = tokens_of_experts(gemm.problem.sizes);
       if (static_cast<double>(target.memory_available_bytes) < made.memory_bytes) {
-        reasons.insert(fmt::format("{}: more than the GPU's memory", made.name));
+        reasons.add(fmt::format("{}: more than the GPU's memory", made.name));
         continue;
       }
       list.cases.push_back(std::move(made));
     }
   }
-  if (!options.dtypes.empty()) list.left_out.assign(reasons.begin(), reasons.end());
+  if (!options.dtypes.empty()) list.left_out = reasons.texts();
   return list;
 }
 
@@ -168,7 +154,7 @@ CaseList published_grouped_cases(const Options& options, const Target& target) {
   for (GemmProblem all : published_gemms(options)) {
     if (all.groups == 1) continue;
     const auto groups = static_cast<std::size_t>(std::exchange(all.groups, 1));
-    ExpertGemm made{.problem = {.all = all, .sizes = std::vector(groups, all.m)}, .in_step = ""};
+    ExpertGemm made{.problem = {.all = all, .sizes = std::vector(groups, all.m)}, .notes = {}};
     made.problem.all.m *= static_cast<std::int64_t>(groups);
     gemms.push_back(std::move(made));
   }
@@ -177,8 +163,8 @@ CaseList published_grouped_cases(const Options& options, const Target& target) {
 
 CaseList grouped_cases(const Options& options, const Target& target) {
   CaseList list;
-  std::set<std::string> reasons;
-  if (grouped_gemm_backends().empty()) reasons.insert("--groups: no grouped GEMM was built in");
+  Reasons reasons;
+  if (grouped_gemm_backends().empty()) reasons.add("--groups: no grouped GEMM was built in");
   for (const GemmProblem& problem : gemm_problems(options)) {
     for (const std::int64_t m : options.m) {
       for (const std::int64_t n : options.n) {
@@ -195,7 +181,7 @@ CaseList grouped_cases(const Options& options, const Target& target) {
               if (why.empty()) {
                 list.cases.push_back(grouped_case(grouped, skew, backend));
               } else {
-                reasons.insert(fmt::format("{}: {}", to_string(problem.dtype), why));
+                reasons.add(problem.dtype, why);
               }
             }
           }
@@ -203,9 +189,7 @@ CaseList grouped_cases(const Options& options, const Target& target) {
       }
     }
   }
-  if (list.cases.empty() || !options.dtypes.empty()) {
-    list.left_out.assign(reasons.begin(), reasons.end());
-  }
+  if (list.cases.empty() || !options.dtypes.empty()) list.left_out = reasons.texts();
   return list;
 }
 

@@ -31,6 +31,7 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <unistd.h>
 #include <utility>
 
@@ -353,6 +354,11 @@ class Leader {
               at_odds_ = 0;
 };
 
+void keep_first_of_each(std::vector<std::string>& texts) {
+  std::set<std::string> seen;
+  std::erase_if(texts, [&](const std::string& text) { return !seen.insert(text).second; });
+}
+
 int follow(World& world, const std::vector<Plan>& plans, Runner& runner) {
   for (;;) {
     const std::int64_t index = world.decide(0);
@@ -364,6 +370,7 @@ int follow(World& world, const std::vector<Plan>& plans, Runner& runner) {
 }  // namespace
 
 int run_job(Job job) {
+  keep_first_of_each(job.list.left_out);
   if (job.list.cases.empty() && !job.search) {
     throw Unavailable(fmt::format("nothing to measure: {}", fmt::join(job.list.left_out, "; ")));
   }

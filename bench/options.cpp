@@ -24,12 +24,13 @@ constexpr std::int64_t kMaxBytes = std::int64_t{1} << 52;
 constexpr std::int64_t kMaxTokens = 1 << 24;  // of attention's sizes, as its kernels index them
 constexpr std::int64_t kMaxThreads = 1 << 20;
 constexpr std::int64_t kMaxSms = 1024;
+constexpr std::int64_t kMaxGpus = 1 << 20;  // that a model is divided among
 
 struct Raw {  // our flags as texts, so that all numbers are read by one strict function
-  std::string max_seconds, target, case_seconds, dtypes, models, published, tokens, m, n, k,
-      layouts, scalings, sms, groups, skews, batch, search, concurrent, bytes, threads, kernels,
-      seq_lens, passes, sequences, heads, kv_heads, head_dim, value_dim, experts, prefer, beside,
-      co_sms, rate;
+  std::string max_seconds, target, case_seconds, dtypes, models, published, tokens, decode, tp, ep,
+      m, n, k, layouts, scalings, sms, groups, skews, batch, search, concurrent, bytes, threads,
+      kernels, seq_lens, passes, sequences, heads, kv_heads, head_dim, value_dim, experts, prefer,
+      beside, co_sms, rate;
   CollectiveFlags collective;
 };
 
@@ -116,6 +117,11 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--models", raw.models, "ID,...: also the shapes of these models' steps");
     app.add_option("--tokens", raw.tokens,
                    "tokens of a micro-batch for --models (1024 on a CPU, 8192 on a GPU)");
+    app.add_option("--decode", raw.decode,
+                   "LIST: decode steps of so many sequences of --models, forward alone, instead");
+    app.add_option("--tp", raw.tp, "--models on so many tensor-parallel GPUs (1)");
+    app.add_option("--ep", raw.ep,
+                   "experts of --models on so many GPUs (64, or as many of these as divide them)");
     app.add_option("--published", raw.published,
                    "ID,...: the shapes of published figures whose ids begin so (deepgemm), instead "
                    "of the default");
@@ -217,6 +223,9 @@ void interpret(const Raw& raw, Options& options) {
   if (!raw.models.empty()) options.models = parse_list("--models", raw.models);
   if (!raw.published.empty()) options.published = parse_list("--published", raw.published);
   if (!raw.tokens.empty()) options.tokens = parse_count("--tokens", raw.tokens, kMaxDimension);
+  if (!raw.decode.empty()) options.decode = parse_counts("--decode", raw.decode, kMaxTokens);
+  if (!raw.tp.empty()) options.tp = parse_count("--tp", raw.tp, kMaxGpus);
+  if (!raw.ep.empty()) options.ep = parse_count("--ep", raw.ep, kMaxGpus);
   if (!raw.m.empty()) options.m = parse_counts("--m", raw.m, kMaxDimension);
   if (!raw.n.empty()) options.n = parse_counts("--n", raw.n, kMaxDimension);
   if (!raw.k.empty()) options.k = parse_counts("--k", raw.k, kMaxDimension);

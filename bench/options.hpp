@@ -40,6 +40,9 @@ struct Options {
   std::vector<std::string> models;     // of each program
   std::vector<std::string> published;  // gemm: beginnings of ids of published figures
   std::optional<std::int64_t> tokens;
+  std::vector<std::int64_t> decode;  // gemm: sequences of decode steps, instead of training
+  std::int64_t tp = 1;               // gemm: of --models
+  std::optional<std::int64_t> ep;
   std::vector<std::int64_t> m, n, k;
   std::vector<std::string> layouts;
   std::vector<std::string> scalings;  // of fp8; empty: all

@@ -93,6 +93,12 @@ void require_consistent(const Options& options) {
   if (tokens_of_models && options.tokens && options.models.empty()) {
     throw BadInput("--tokens: expected together with --models");
   }
+  if (options.models.empty() && (!options.decode.empty() || options.tp > 1 || options.ep)) {
+    throw BadInput("--decode, --tp and --ep: expected together with --models");
+  }
+  if (!options.decode.empty() && options.tokens) {
+    throw BadInput("--decode and --tokens: expected one of them");
+  }
   if (options.resume_anyway && !options.resume) {
     throw BadInput("--resume_anyway: expected together with --resume");
   }

@@ -44,7 +44,8 @@ Sizes largest_of(const Model& model, std::int64_t tokens) {
     largest = &work;
     most = flops;
   }
-  return {largest->m, largest->n, largest->k, in_step_note(model.id, *largest, largest->count)};
+  return {largest->m, largest->n, largest->k,
+          in_step_note(model.id, largest->name, "fprop", largest->count)};
 }
 
 // Of layer_bench, too: a micro-batch of one sequence, as DeepSeek-V3 has them.
@@ -142,7 +143,7 @@ class Victims {
 
   void add_grouped(const ExpertGemm& gemm) {
     if (target_.kind == DeviceKind::cpu) {
-      const std::string why = fmt::format("{}: grouped GEMMs run on GPUs only", gemm.in_step);
+      const std::string why = fmt::format("{}: grouped GEMMs run on GPUs only", gemm.notes.in_step);
       if (left_out.empty() || left_out.back() != why) left_out.push_back(why);
       return;
     }
@@ -153,9 +154,9 @@ class Victims {
         continue;
       }
       Victim one{grouped_case(gemm.problem, Skew::balanced, backend), {}};
-      one.all.notes["in_step"] = gemm.in_step;
+      one.all.notes["in_step"] = gemm.notes.in_step;
       GroupedGemmProblem on_some = gemm.problem;
-      on_some.all.sms = 1;
+      on_some.all.sms = 2;  // of which clusters are
       if (backend.why_not(on_some).empty()) {
         one.for_sms = [problem = gemm.problem, make = backend.make](int sms) {
           GroupedGemmProblem rest = problem;

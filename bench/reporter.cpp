@@ -41,6 +41,11 @@ std::unique_ptr<benchmark::BenchmarkReporter> google_reporter(const std::string&
   return std::make_unique<benchmark::ConsoleReporter>(benchmark::ConsoleReporter::OO_None);
 }
 
+// Of a search, whose cases have a number for a name, and theirs as a label.
+bool is_place(const benchmark::BenchmarkReporter::Run& run) {
+  return run.run_name.function_name.find('/') == std::string::npos;
+}
+
 class Silent final : public benchmark::BenchmarkReporter {
  public:
   bool ReportContext(const Context& /*context*/) override { return true; }
@@ -67,7 +72,7 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
   for (const Run& run : runs) {
     if (run.error_occurred && run.error_message == kLeftOut) continue;
     shown.push_back(run);
-    if (!run.report_label.empty()) {
+    if (is_place(run) && !run.report_label.empty()) {
       shown.back().run_name.function_name = std::exchange(shown.back().report_label, "");
     }
     if (for_people_) use_base_units(shown.back().counters);

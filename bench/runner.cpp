@@ -6,6 +6,7 @@
 #include "bench/exit_code.hpp"
 #include "bench/monitor.hpp"
 #include "bench/sentinel.hpp"
+#include "kernels/sm_share.hpp"
 #include "record/names.hpp"
 #include "record/statistics.hpp"
 
@@ -221,6 +222,8 @@ bool Runner::sample(const std::vector<Operation*>& operations, Timer& timer, con
     row.runs_per_sample = measured.of[i].runs_per_sample;
     row.stopped = measured.stopped;
     row.notes.merge(operations[i]->notes());
+    if (const auto own = row.notes.find(kSmsNote); own != row.notes.end())
+      row.sms = std::stoll(own->second);
     if (world != nullptr && devices_.empty())
       note_slowest(measured.of[i].slowest, world->hosts(), row);
     row.probes = measured.probes;

@@ -5,6 +5,7 @@
 #include "kernels/gemm_cublaslt_cuda.hpp"
 #include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_operands.hpp"
+#include "kernels/sm_share.hpp"
 
 #include <map>
 #include <string>
@@ -33,7 +34,7 @@ class CublasLtGemm final : public DeviceGemm {
         {"algorithm", to_string(algorithm_)},
         {"algorithms_tried", std::to_string(algorithm_.tried)},
         {"heuristic_rank", std::to_string(algorithm_.rank)}};
-    if (session_.sms() > 0) notes["green_context_sms"] = std::to_string(session_.sms());
+    if (session_.sms() > 0) notes[kSmsNote] = std::to_string(session_.sms());
     return notes;
   }
 

@@ -5,6 +5,7 @@
 #include "kernels/backends.hpp"
 #include "kernels/gemm_cublaslt_cuda.hpp"
 #include "kernels/gemm_grouped_cuda.hpp"
+#include "kernels/sm_share.hpp"
 #include "kernels/step_arrays.hpp"
 
 #include <algorithm>
@@ -74,7 +75,7 @@ class CublasLtGroupedGemm final : public DeviceGroupedGemm {
                           std::to_string(kCandidates) + " algorithms for its size"}};
     if (calls_.size() == 1)
       notes["algorithm"] += ": " + to_string(calls_.begin()->second.algorithm);
-    if (session_.sms() > 0) notes["green_context_sms"] = std::to_string(session_.sms());
+    if (session_.sms() > 0) notes[kSmsNote] = std::to_string(session_.sms());
     return notes;
   }
 

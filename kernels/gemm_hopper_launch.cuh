@@ -189,7 +189,8 @@ Fp8Task<CUtensorMap> fp8_task(const GemmProblem& p, const Fp8Operands& at) {
   return task;
 }
 
-// As many clusters as there are tiles for, on the whole device or on `sms` of it.
+// As many clusters as there are tiles for, on the whole device or on `sms` of it, which clusters
+// divide (gemm_hopper_plan.hpp).
 template <class Config, class Tasks>
 void launch(void (*kernel)(Tasks), const Tasks& tasks, int tiles, int sms, cudaStream_t stream) {
   static const cudaError_t prepared = cudaFuncSetAttribute(
@@ -206,7 +207,7 @@ void launch(void (*kernel)(Tasks), const Tasks& tasks, int tiles, int sms, cudaS
   how.attrs = &cluster;
   how.numAttrs = 1;
   static const int at_once = clusters_at_once(kernel, how);
-  const int allowed = sms > 0 ? std::max(sms / Config::kBlocks, 1) : at_once;
+  const int allowed = sms > 0 ? sms / Config::kBlocks : at_once;
   how.gridDim.x *= static_cast<unsigned>(std::min({tiles, at_once, allowed}));
   cuda_check(cudaLaunchKernelEx(&how, kernel, tasks), "cudaLaunchKernelEx");
 }

@@ -26,10 +26,26 @@ std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
   return (count + size - 1) / size;
 }
 
-std::optional<std::size_t> tile_asked_for(std::span<const TileShape> family) {
+// A cluster works on as many SMs as it has blocks; all of a share work.
+bool divides(const TileShape& tile, int share) {
+  return share % tile.blocks == 0;
+}
+
+std::string why_no_share(std::span<const TileShape> family, int share) {
+  if (std::ranges::any_of(family, [&](const TileShape& t) { return divides(t, share); })) return "";
+  const int least = std::ranges::min(family, {}, &TileShape::blocks).blocks;
+  return "hopper: clusters of " + std::to_string(least) + " blocks: --sms is a multiple of " +
+         std::to_string(least) + " here, not " + std::to_string(share);
+}
+
+std::optional<std::size_t> tile_asked_for(std::span<const TileShape> family, int share) {
   const char* const asked = std::getenv("TRAINMETER_GEMM_TILE");
   if (asked == nullptr) return {};
-  return std::min<std::size_t>(std::strtoul(asked, nullptr, 10), family.size() - 1);
+  const auto i = std::min<std::size_t>(std::strtoul(asked, nullptr, 10), family.size() - 1);
+  if (!divides(family[i], share))
+    throw Unavailable("TRAINMETER_GEMM_TILE=" + std::to_string(i) + ": " + to_string(family[i]) +
+                      ": --sms=" + std::to_string(share) + " is no multiple of it");
+  return i;
 }
 
 }  // namespace
@@ -57,7 +73,7 @@ std::string to_string(const TileShape& tile) {
 
 std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
   const std::span<const TileShape> family = tiles_of(p);
-  if (const auto asked = tile_asked_for(family)) return {*asked};
+  if (const auto asked = tile_asked_for(family, p.sms)) return {*asked};
   if (p.sms > 0) sms = std::min(sms, p.sms);
   std::vector<double> work;
   for (const TileShape& t : family) {
@@ -66,7 +82,7 @@ std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
     const std::int64_t beside = t.shared == Shared::a ? t.blocks : 1;
     const std::int64_t tiles =
         rounded_up(p.m, t.rows * below) * rounded_up(p.n, t.columns * beside) * p.groups;
-    if (splits_k && sms < t.blocks) {
+    if (!divides(t, p.sms) || (splits_k && sms < t.blocks)) {
       work.push_back(std::numeric_limits<double>::infinity());
       continue;
     }
@@ -89,10 +105,11 @@ std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
 
 std::vector<std::size_t> tiles_for(const GroupedGemmProblem& problem) {
   const std::span<const TileShape> family = tiles_of(problem);
-  if (const auto asked = tile_asked_for(family)) return {*asked};
-  std::vector<std::size_t> all(family.size());
-  std::iota(all.begin(), all.end(), std::size_t{0});
-  return all;
+  if (const auto asked = tile_asked_for(family, problem.all.sms)) return {*asked};
+  std::vector<std::size_t> fitting;
+  for (std::size_t i = 0; i < family.size(); ++i)
+    if (divides(family[i], problem.all.sms)) fitting.push_back(i);
+  return fitting;
 }
 
 std::string why_no_maps(const GemmProblem& p) {
@@ -123,7 +140,7 @@ std::string why_no_maps(const GemmProblem& p) {
     return why(p.layout == GemmLayout::tn ? "m" : "k", of_operand);
   std::int64_t of_n = kRow / output_size_of(p);
   if (p.layout != GemmLayout::nt) of_n = std::max(of_n, of_operand);  // B's rows too
-  return p.n % of_n != 0 ? why("n", of_n) : "";
+  return p.n % of_n != 0 ? why("n", of_n) : why_no_share(tiles_of(p), p.sms);
 }
 
 std::string why_no_groups(const GroupedGemmProblem& problem) {
@@ -142,7 +159,8 @@ std::string why_no_groups(const GroupedGemmProblem& problem) {
   if (all.dtype == DType::bf16 && !all.accumulate && all.layout == GemmLayout::tn)
     return "hopper: groups of bf16 are nt or nn, or tn and added to";
   if (all.fp32_out) return "hopper: C of groups is in bf16, or added to in fp32";
-  return all.groups == 1 ? "" : "hopper: groups have no batches";
+  if (all.groups != 1) return "hopper: groups have no batches";
+  return why_no_share(tiles_of(problem), all.sms);
 }
 
 }  // namespace trainmeter::hopper

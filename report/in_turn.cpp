@@ -78,9 +78,13 @@ std::string problem_of(const Measurement& m, const Header& header, const RatePoi
   return out;
 }
 
-std::string how_of(const Measurement& m) {
-  const auto calls = m.notes.find("calls");
-  return calls == m.notes.end() ? m.backend : fmt::format("{}, {} calls", m.backend, calls->second);
+// `sms`: of the first of the two, where this one is the other.
+std::string how_of(const Measurement& m, std::int64_t sms) {
+  std::string out = m.backend;
+  if (const auto calls = m.notes.find("calls"); calls != m.notes.end())
+    out += fmt::format(", {} calls", calls->second);
+  if (m.ranks < 2 && m.sms != sms) out += fmt::format(", on {} SMs", m.sms);
+  return out;
 }
 
 bool is_as_in_training(const Record& record, const Line& line) {
@@ -104,8 +108,8 @@ void add_overlaps(const Record& record, std::vector<Pair>& out) {
                    .other = point_of(record, other),
                    .operation = fmt::format("{} beside {}", m.operation, m.beside),
                    .problem = problem_of(m, record.header_of(line), point),
-                   .one_how = how_of(m),
-                   .other_how = how_of(other.measurement),
+                   .one_how = how_of(m, m.sms),
+                   .other_how = how_of(other.measurement, m.sms),
                    .regime = record.header_of(line).discipline.regime,
                    .speed = pair.together});
   }
@@ -130,8 +134,8 @@ std::vector<Pair> pairs_of(const std::vector<Record>& records) {
                      .other = point_of(record, *other),
                      .operation = point.operation,
                      .problem = problem_of(m, record.header_of(*line), point),
-                     .one_how = how_of(m),
-                     .other_how = how_of(other->measurement),
+                     .one_how = how_of(m, m.sms),
+                     .other_how = how_of(other->measurement, m.sms),
                      .regime = record.header_of(*line).discipline.regime,
                      .speed = paired_ratio(other->measurement, m)});
     }
@@ -171,6 +175,8 @@ nlohmann::ordered_json in_turn_json(const std::vector<Record>& records) {
                    {"other", p.other.name},
                    {"operation", p.operation},
                    {"problem", p.problem},
+                   {"one_how", p.one_how},
+                   {"other_how", p.other_how},
                    {"one_rate", p.one.value},
                    {"other_rate", p.other.value},
                    {"speed", p.speed.median},

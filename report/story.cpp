@@ -314,6 +314,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   story.rates.describe(story.machine);
   collect_achieved(story, kind);
   story.beside_published = beside_published(own, story.machine, library);
+  story.steps = steps_of(own, library);
   const Knowledge knowledge = load_knowledge(library);
   story.assumed = knowledge.factors;
 
@@ -374,6 +375,8 @@ nlohmann::ordered_json to_json(const Story& story) {
   json["beside_published"] = Json::array();
   for (const BesidePublished& row : story.beside_published)
     json["beside_published"].push_back(to_json(row));
+  json["step_gemms"] = Json::array();
+  for (const StepGemms& step : story.steps) json["step_gemms"].push_back(to_json(step));
   json["in_turn"] = in_turn_json(story.records);
   json["interference"] = interference_json(story.records);
   json["failures"] = story.failures;

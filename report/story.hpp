@@ -10,6 +10,7 @@
 #include "report/document.hpp"
 #include "report/predict.hpp"
 #include "report/rates.hpp"
+#include "report/step_gemms.hpp"
 #include "report/validate.hpp"
 
 #include <nlohmann/json.hpp>
@@ -42,6 +43,7 @@ struct Story {
   std::vector<Achieved> achieved;
   std::vector<Achieved> collectives;  // every payload, in order
   std::vector<BesidePublished> beside_published;
+  std::vector<StepGemms> steps;
   FactorTable assumed;                // what predictions take, before they look at a run
   std::vector<std::string> failures;  // error rows
   std::vector<std::string> warnings;

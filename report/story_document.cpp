@@ -249,6 +249,7 @@ Document to_document(const Story& story) {
   add_achieved(out, story);
   append(out, in_turn(story.records));
   append(out, to_document(story.beside_published));
+  append(out, to_document(story.steps));
   out.emplace_back(Heading{2, "Rates by shape, size and regime"});
   for (const auto& chart : {roofline_chart, shape_chart, payload_chart, regime_chart})
     out.emplace_back(chart(story));

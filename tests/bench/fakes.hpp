@@ -35,7 +35,9 @@ class FakeOperation : public Operation {
   }
   Check verify() override { return check; }
   [[nodiscard]] int sets() const override { return sets_; }
+  [[nodiscard]] std::map<std::string, std::string> notes() const override { return noted; }
 
+  std::map<std::string, std::string> noted;
   std::vector<int> ran;  // the operand set of each run
   Check check{.ok = true, .error = 0, .bound = 1, .how = "fake"};
   std::function<void()> on_run;

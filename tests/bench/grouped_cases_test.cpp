@@ -9,12 +9,14 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace trainmeter {
 namespace {
 
+using ::testing::Contains;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -38,7 +40,8 @@ TEST(ExpertGemms, OfDeepSeekV3ByHand) {
     EXPECT_EQ(one.problem.all.m, m);
     EXPECT_EQ(one.problem.all.n, n);
     EXPECT_EQ(one.problem.all.k, k);
-    EXPECT_EQ(one.in_step, in_step);
+    EXPECT_EQ(one.notes.in_step, in_step);
+    EXPECT_EQ(one.notes.step, "deepseek-v3 tokens:8192 tp:1 ep:64");
     EXPECT_THAT(one.problem.sizes, SizeIs(4));
     EXPECT_THAT(one.problem.sizes, Each(each));
     EXPECT_EQ(one.problem.all.layout, GemmLayout::nt);
@@ -69,7 +72,7 @@ TEST(ExpertGemms, EachStandsOnceAndDenseModelsHaveNone) {
   EXPECT_THAT(expert_gemms(options_of({"--models=deepseek-v3", "--dtype=fp32"}), 8192), IsEmpty());
   const auto twice = expert_gemms(options_of({"--models=deepseek-v3,deepseek-v3"}), 8192);
   EXPECT_THAT(twice, SizeIs(12));  // of fp8 and bf16
-  EXPECT_THAT(twice[0].in_step, HasSubstr("; deepseek-v3 expert_up fprop x 58"));
+  EXPECT_THAT(twice[0].notes.in_step, HasSubstr("; deepseek-v3 expert_up fprop x 58"));
 }
 
 // DeepGEMM's table: 6 weights by 4096, 128 and 64 rows, each once however often it was published;
@@ -91,13 +94,110 @@ TEST(PublishedGemms, OfDeepGemmByHand) {
   EXPECT_THROW((void)published_gemms(options_of({"--published=deepgem-x"})), BadInput);
 }
 
-TEST(GemmCases, OfAModelNameTheirPlaceInItsStep) {
-  const Options options = options_of({"--models=gpt2-124m", "--tokens=64", "--dtype=fp32"});
+// 32 sequences on each of 64 GPUs: 256 rows for 4 experts; on one GPU 256 experts, as many rows.
+TEST(ExpertGemms, OfADecodeStepAreAFewRowsEach) {
+  const auto gemms = [](std::vector<std::string> words) {
+    words.insert(words.begin(), {"--models=deepseek-v3", "--dtype=fp8"});
+    return expert_gemms(options_of(words), 8192);
+  };
+  auto found = gemms({"--decode=32"});
+  ASSERT_THAT(found, SizeIs(2));
+  EXPECT_EQ(found[0].problem.all.m, 256);
+  EXPECT_EQ(found[0].problem.all.n, 4096);
+  EXPECT_EQ(found[0].problem.all.k, 7168);
+  EXPECT_THAT(found[0].problem.sizes, SizeIs(4));
+  EXPECT_THAT(found[0].problem.sizes, Each(64));
+  EXPECT_EQ(found[0].notes.in_step, "deepseek-v3 expert_up decode:32 x 58");
+  EXPECT_EQ(found[0].notes.step, "deepseek-v3 decode tp:1 ep:64");
+  EXPECT_EQ(tokens_of_experts(found[0].problem.sizes), "64 each");
+  found = gemms({"--decode=8,32", "--ep=1"});
+  ASSERT_THAT(found, SizeIs(4));
+  EXPECT_EQ(tokens_of_experts(found[0].problem.sizes), "1 for 64, none for 192");
+  EXPECT_EQ(tokens_of_experts(found[2].problem.sizes), "1 each");
+  EXPECT_EQ(gemms({"--decode=1", "--tp=8", "--ep=8"})[0].problem.all.m, 1);
+}
+
+Target a_cpu() {
   Target target;
   target.device.last_level_cache_bytes = 1 << 20;
-  target.memory_available_bytes = std::int64_t{1} << 34;
+  target.memory_available_bytes = std::int64_t{1} << 40;
+  return target;
+}
+
+// By "n:.../k:...", of the first backend.
+std::map<std::string, Case> cases_of(const std::vector<std::string>& words) {
+  std::map<std::string, Case> found;
+  for (const Case& one : gemm_cases(options_of(words), a_cpu()).cases) {
+    if (one.notes.contains("in_step")) found.emplace(one.name.substr(one.name.find("/m:")), one);
+  }
+  return found;
+}
+
+TEST(GemmCases, OfDecodeStepsAreTheForwardPassByShapeOnce) {
+  const auto found =
+      cases_of({"--models=llama-3-70b,deepseek-v3", "--decode=1,128", "--ep=1", "--dtype=fp32"});
+  const auto in_step = [&](const char* name) { return found.at(name).notes.at("in_step"); };
+  EXPECT_EQ(in_step("/m:1/n:57344/k:8192"), "llama-3-70b ffn_up decode:1 x 80");
+  EXPECT_EQ(in_step("/m:128/n:24576/k:1536"), "deepseek-v3 q_b decode:128 x 61");
+  // 1,024 rows of 128 sequences on 256 experts; 8 rows of one sequence on as many experts.
+  EXPECT_EQ(in_step("/m:4/n:4096/k:7168"), "deepseek-v3 expert_up decode:128 x 14848");
+  EXPECT_EQ(in_step("/m:1/n:4096/k:7168"),
+            "deepseek-v3 shared_up decode:1 x 58; deepseek-v3 expert_up decode:1 x 464");
+  EXPECT_EQ(found.at("/m:1/n:57344/k:8192").notes.at("step"), "llama-3-70b decode tp:1");
+  for (const auto& [name, one] : found) EXPECT_EQ(one.layout, "nt") << name;
+  // A head's latent, 128 of them side by side.
+  const std::vector<std::string> v3 = {"--models=deepseek-v3", "--decode=8", "--dtype=fp32"};
+  bool heads = false;
+  for (const Case& one : gemm_cases(options_of(v3), a_cpu()).cases)
+    heads = heads || one.name == "gemm/fp32/openblas/groups:128/m:8/n:512/k:128";
+  EXPECT_TRUE(heads);
+}
+
+TEST(GemmCases, OfAModelOnSeveralGpusAreTheirShares) {
+  const auto found = cases_of({"--models=llama-3-70b", "--tokens=512", "--tp=8", "--dtype=fp32"});
+  EXPECT_EQ(found.at("/m:512/n:1280/k:8192").notes.at("in_step"), "llama-3-70b qkv fprop x 80");
+  EXPECT_EQ(found.at("/m:512/n:8192/k:3584").notes.at("in_step"),
+            "llama-3-70b ffn_down fprop x 80");
+  EXPECT_EQ(found.at("/m:512/n:8192/k:3584").notes.at("step"), "llama-3-70b tokens:512 tp:8");
+}
+
+TEST(GemmCases, WhereNoLibraryAddsToCWeightGradientsAreWritten) {
+  const Options options = options_of({"--models=gpt2-124m", "--tokens=64", "--dtype=bf16"});
+  const CaseList list = gemm_cases(options, a_cpu());
+  for (const Case& one : list.cases) EXPECT_FALSE(one.shape.contains("accumulate")) << one.name;
+  for (const std::string& text : list.left_out) EXPECT_EQ(text.find("adds to none"), text.npos);
+}
+
+TEST(GemmCases, LayoutsThatDontDivideAModelAreRefusedByName) {
+  const auto refused = [](std::vector<std::string> words) {
+    try {
+      (void)gemm_cases(options_of(std::move(words)), a_cpu());
+    } catch (const BadInput& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refused({"--models=llama-3-70b", "--tp=3"}),
+            "--models: llama-3-70b: tp: heads: 3 ways do not divide 64");
+  EXPECT_EQ(refused({"--models=deepseek-v3", "--ep=7"}),
+            "--models: deepseek-v3: ep: experts: 7 ways do not divide 256");
+  EXPECT_EQ(refused({"--models=llama-3-70b", "--ep=8"}),
+            "--ep: expected a model with experts in --models");
+}
+
+TEST(GemmCases, ReasonsThatAreAlikeAreOneForAllTypes) {
+  const auto list = gemm_cases(
+      options_of({"--m=64", "--n=64", "--k=64", "--accumulate", "--dtype=fp32,fp64"}), a_cpu());
+  EXPECT_THAT(list.cases, IsEmpty());
+  EXPECT_THAT(list.left_out,
+              Contains("fp32, fp64 by openblas: OpenBLAS: writes C, and adds to none "
+                       "here"));
+}
+
+TEST(GemmCases, OfAModelNameTheirPlaceInItsStep) {
+  const Options options = options_of({"--models=gpt2-124m", "--tokens=64", "--dtype=fp32"});
   bool found = false;
-  for (const Case& one : gemm_cases(options, target).cases) {
+  for (const Case& one : gemm_cases(options, a_cpu()).cases) {
     const auto note = one.notes.find("in_step");
     if (note == one.notes.end()) continue;
     found = found || note->second == "gpt2-124m qkv fprop x 12";

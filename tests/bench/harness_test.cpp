@@ -3,6 +3,7 @@
 // A job from its cases to the record and the exit code, with operations that only move a clock.
 #include "bench/exit_code.hpp"
 #include "bench/session.hpp"
+#include "kernels/sm_share.hpp"
 #include "record/error.hpp"
 
 #include "harness_fixture.hpp"
@@ -41,6 +42,31 @@ TEST_F(HarnessTest, WritesARecordThatReadsBack) {
   EXPECT_NEAR(row.time_s.front(), 1e-3, 1e-9);
   EXPECT_EQ(row.sms, 2);
   EXPECT_EQ(row.check, "fake");
+}
+
+TEST_F(HarnessTest, WhatIsLeftOutForOneReasonIsSaidOnce) {
+  Job nothing = job({});
+  nothing.list.left_out = {"no fp16", "no moon", "no fp16"};
+  try {
+    (void)run_job(std::move(nothing));
+    FAIL();
+  } catch (const Unavailable& error) {
+    EXPECT_STREQ(error.what(), "nothing to measure: no fp16; no moon");
+  }
+}
+
+// As of a share of a GPU's multiprocessors, which a library has in steps of 8.
+TEST_F(HarnessTest, ARowHasTheSmsThatItRanOn) {
+  Case share = fake_case("a");
+  share.cores = 100;
+  const auto make = share.make;
+  share.make = [make](const OperandOptions& operands) {
+    std::unique_ptr<Operation> made = make(operands);
+    static_cast<FakeOperation&>(*made).noted = {{kSmsNote, "104"}};
+    return made;
+  };
+  EXPECT_EQ(run_job(job({share})), kFine);
+  EXPECT_EQ(read_record(file_).lines.front().measurement.sms, 104);
 }
 
 TEST_F(HarnessTest, ALayerThatIsWrongAsAWholeIsNeverTimed) {

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace trainmeter {
@@ -38,6 +39,16 @@ TEST(Programs, BadUsageIsExitCode2AndOneLine) {
                                     "gemm_bench --device=abacus",
                                     "gemm_bench --models=no-such-model",
                                     "gemm_bench --device=cpu --benchmark_filter=no_such_case",
+                                    "gemm_bench --device=cpu --models=llama-3-70b --tp=3",
+                                    "gemm_bench --device=cpu --models=deepseek-v3 --ep=7",
+                                    "gemm_bench --device=cpu --models=llama-3-70b --ep=8",
+                                    "gemm_bench --device=cpu --models=llama-3-70b --tp=0",
+                                    "gemm_bench --device=cpu --models=deepseek-v3 --decode=0",
+                                    "gemm_bench --models=deepseek-v3 --decode=8 --tokens=64",
+                                    "gemm_bench --decode=8",
+                                    "gemm_bench --tp=8",
+                                    "gemm_bench --m=64 --n=64 --k=0",
+                                    "gemm_bench --sms=0",
                                     "gemm_bench --resume",
                                     "gemm_bench --device=cpu --out=/proc/no/such.jsonl",
                                     "gemm_bench --benchmark_out=/no/such/folder.json",
@@ -85,9 +96,35 @@ TEST(Programs, WhatThisMachineLacksIsExitCode3WithTheReason) {
   said = run("gemm_bench --device=cpu --m=64 --n=64 --k=64 --dtype=fp8");
   EXPECT_EQ(said.code, 3) << said.err;
   EXPECT_THAT(said.err, HasSubstr("nothing to measure"));
+  said = run("gemm_bench --device=cpu --m=64 --n=64 --k=64 --sms=8");
+  EXPECT_EQ(said.code, 3) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("--sms: multiprocessors are a GPU's"));
   said = run("gemm_bench --device=cpu --exclusive --m=64 --n=64 --k=64 --dtype=fp32");
   EXPECT_EQ(said.code, 3) << said.err;
   EXPECT_THAT(said.err, HasSubstr("--exclusive: is of a GPU"));
+}
+
+// Not 2: a GPU adds to C, and has groups.
+TEST(Programs, EveryReasonForNothingToMeasureIsSaidOnce) {
+  const std::string shape = "gemm_bench --device=cpu --m=64 --n=64 --k=64 ";
+  for (const auto& [flag, types, why] :
+       {std::tuple("--accumulate", "fp32, fp64 by openblas", "adds to none here"),
+        std::tuple("--fp32_out", "fp32, fp64 by openblas", "in no other type here"),
+        std::tuple("--groups=4", "fp32, fp64", "runs on GPUs only")}) {
+    for (const std::string dtype : {"", "--dtype=fp32,fp64 "}) {
+      const Said said = run(shape + dtype + flag);
+      EXPECT_EQ(said.code, 3) << flag;
+      EXPECT_EQ(lines_in(said.err), 1U) << said.err;
+      EXPECT_THAT(said.err, HasSubstr(why)) << flag;
+      if (!dtype.empty()) {
+        EXPECT_THAT(said.err, HasSubstr(std::string(types) + ": ")) << flag;
+      }
+    }
+  }
+  const Said said = run("attention_bench --device=cpu --dtype=fp16");
+  EXPECT_EQ(said.code, 3);
+  EXPECT_EQ(lines_in(said.err), 1U) << said.err;
+  EXPECT_EQ(said.err.find("fp16"), said.err.rfind("fp16")) << said.err;
 }
 
 TEST(Programs, RanksThatCannotMeetAreBadUsageAtOnce) {

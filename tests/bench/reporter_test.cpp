@@ -38,5 +38,28 @@ TEST(Reporter, RowsOfCsvMayHaveOtherCountersThanTheFirst) {
   EXPECT_THAT(out.str(), HasSubstr("\"two\""));
 }
 
+// A search's cases have a number for a name until they are known.
+TEST(Reporter, ALabelIsANameOfASearchAlone) {
+  Progress progress(2, false);
+  GoogleFlags flags;
+  flags.out_format = "csv";
+  const std::unique_ptr<Reporter> reporter = file_reporter(flags, progress);
+  std::ostringstream out;
+  reporter->SetOutputStream(&out);
+  reporter->SetErrorStream(&out);
+  benchmark::BenchmarkReporter::Context::executable_name = "test";
+  reporter->ReportContext({});
+  auto run = run_of("gemm/bf16/a/m:1/n:1/k:1", "GB/s");
+  run.report_label = "gpt2-124m qkv fprop x 12";
+  reporter->ReportRuns({run});
+  run = run_of("   7", "GB/s");
+  run.report_label = "gemm/fp32/a/m:2/n:2/k:2";
+  reporter->ReportRuns({run});
+  reporter->Finalize();
+  EXPECT_THAT(out.str(), HasSubstr("\"gemm/bf16/a/m:1/n:1/k:1\""));
+  EXPECT_THAT(out.str(), HasSubstr("\"gpt2-124m qkv fprop x 12\""));
+  EXPECT_THAT(out.str(), HasSubstr("\"gemm/fp32/a/m:2/n:2/k:2\""));
+}
+
 }  // namespace
 }  // namespace trainmeter

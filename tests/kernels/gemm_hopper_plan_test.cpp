@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <random>
 #include <set>
 #include <tuple>
@@ -125,6 +126,48 @@ TEST(HopperPlan, AShareOfTheSmsIsPlannedFor) {
               HasSubstr("128 x 256"));
   EXPECT_THAT(first_for({.m = 64, .n = 128, .k = 64, .dtype = DType::bf16, .sms = 1}),
               HasSubstr("64 x 128"));
+}
+
+// All of a share work: it is a multiple of a cluster's blocks, or the tile isn't tried.
+TEST(HopperPlan, ClustersDivideAShareOfTheSms) {
+  std::mt19937 random(4);
+  for (int draw = 0; draw < 500; ++draw) {
+    const auto below = [&](int most) { return 1 + static_cast<int>(random() % most); };
+    GemmProblem p = {.m = 8 * below(1000), .n = 8 * below(1000), .k = 8 * below(1000)};
+    p.dtype = DType::bf16;
+    p.layout = draw % 3 == 0 ? GemmLayout::tn : GemmLayout::nt;
+    p.accumulate = draw % 6 == 0;
+    p.fp32_out = draw % 6 == 3;
+    p.sms = below(132);
+    ASSERT_THAT(why_no_maps(p), IsEmpty());
+    ASSERT_THAT(tiles_for(p, 132), Not(IsEmpty()));
+    for (const std::size_t i : tiles_for(p, 132))
+      EXPECT_EQ(p.sms % tiles_of(p)[i].blocks, 0) << p.sms;
+  }
+}
+
+TEST(HopperPlan, GroupsOnAnOddShareAreRefused) {
+  for (const DType dtype : {DType::bf16, DType::fp8}) {
+    GroupedGemmProblem p{.all = {.m = 64, .n = 64, .k = 64, .dtype = dtype}, .sizes = {32, 32}};
+    if (dtype == DType::fp8) p.all.scaling = Scaling::block128;
+    p.all.sms = 112;
+    EXPECT_THAT(why_no_groups(p), IsEmpty());
+    EXPECT_THAT(tiles_for(p), Not(IsEmpty()));
+    for (const int sms : {1, 111}) {
+      p.all.sms = sms;
+      EXPECT_THAT(why_no_groups(p), HasSubstr("--sms is a multiple of 2 here")) << sms;
+      EXPECT_THAT(tiles_for(p), IsEmpty());
+    }
+  }
+}
+
+TEST(HopperPlan, ATileAskedForThatDoesntFitTheShareIsRefused) {
+  const GemmProblem p = {.m = 64, .n = 64, .k = 64, .dtype = DType::bf16, .sms = 3};
+  ::setenv("TRAINMETER_GEMM_TILE", "0", 1);
+  EXPECT_THROW((void)tiles_for(p, 132), Unavailable);
+  ::setenv("TRAINMETER_GEMM_TILE", "8", 1);  // of one block
+  EXPECT_EQ(tiles_for(p, 132).front(), 8U);
+  ::unsetenv("TRAINMETER_GEMM_TILE");
 }
 
 TEST(HopperPlan, Fp8HasFamiliesOfItsOwn) {

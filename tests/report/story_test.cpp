@@ -192,6 +192,9 @@ TEST(Story, PairsInTurnAreSideBySide) {
   EXPECT_THAT(text, HasSubstr("Two implementations in turn"));
   EXPECT_THAT(text, HasSubstr("onednn 1.00 TFLOP/s b 800 GFLOP/s 1.250"));
   EXPECT_THAT(text, Not(HasSubstr("in geometric mean of")));
+  other.sms = 8;  // of a share, which the two have in other steps
+  EXPECT_THAT(flat(to_document(tell({record_of({one, other})}, published_library(), {}))),
+              HasSubstr("onednn 1.00 TFLOP/s b, on 8 SMs 800 GFLOP/s 1.250"));
   one.paired_with = "";
   EXPECT_THAT(flat(to_document(tell({record_of({one, other})}, published_library(), {}))),
               Not(HasSubstr("Two implementations in turn")));

@@ -3,6 +3,7 @@
 // FLOPs, parameters and GEMMs against published figures and hand counts.
 #include "record/error.hpp"
 #include "record/formulas.hpp"
+#include "workload/decode_gemms.hpp"
 #include "workload/run.hpp"
 #include "workload/step.hpp"
 
@@ -133,6 +134,60 @@ TEST(StepGemms, ShapesOfDeepSeekV3) {  // as DeepGEMM's tables list them
     EXPECT_EQ(g.low_precision, g.name != "lm_head" && g.name != "router");
   }
   EXPECT_TRUE(routed);
+}
+
+// 8 sequences on each of 64 GPUs: 64 rows for the 4 local experts; every weight's FLOPs, and MLA on
+// the latent: 128 heads, 128 wide without rotation, by a latent of 512.
+TEST(DecodeGemms, OfDeepSeekV3ByHand) {
+  std::map<std::string, GemmWork> by_name;
+  for (const GemmWork& g : decode_gemms(model("deepseek-v3"), 8, 1, 64)) {
+    EXPECT_EQ(g.pass, Pass::fprop);
+    by_name[g.name] = g;
+  }
+  const auto expect = [&](const char* name, std::vector<std::int64_t> m_n_k_groups, double count) {
+    const GemmWork& g = by_name.at(name);
+    EXPECT_EQ((std::vector<std::int64_t>{g.m, g.n, g.k, g.groups}), m_n_k_groups) << name;
+    EXPECT_DOUBLE_EQ(g.count, count) << name;
+  };
+  EXPECT_FALSE(by_name.contains("kv_b"));
+  expect("kv_b_key", {8, 512, 128, 128}, 61);
+  expect("kv_b_value", {8, 128, 512, 128}, 61);
+  expect("q_a", {8, 1536, 7168, 1}, 61);
+  expect("expert_up", {64, 4096, 7168, 4}, 58);
+  expect("lm_head", {8, 129280, 7168, 1}, 1);
+}
+
+TEST(DecodeGemms, AddUpToTheModelsFlops) {
+  for (const char* id : {"gpt2-124m", "llama-3-405b", "deepseek-v3"}) {
+    const Model m = model(id);
+    for (const std::int64_t tp : {1, 4}) {
+      double sum = 0;
+      for (const GemmWork& g : decode_gemms(m, 32, tp, 1)) {
+        const bool experts = g.name.starts_with("expert_");
+        sum += g.count * (experts ? 1 : static_cast<double>(g.groups)) * gemm_flops(g.m, g.n, g.k);
+      }
+      // What is small is copied on every tensor-parallel rank.
+      const double all = 32 * 2 * active_parameters(m) / static_cast<double>(tp);
+      if (tp == 1 || !m.moe) {
+        EXPECT_NEAR(sum / all, 1, 1e-12) << id;
+      } else {
+        EXPECT_GT(sum, all) << id;
+      }
+    }
+  }
+}
+
+TEST(DecodeGemms, OneSequenceOnManyGpus) {  // whose tokens tensor-parallel ranks don't divide
+  for (const GemmWork& g : decode_gemms(model("deepseek-v3"), 1, 8, 8)) {
+    EXPECT_EQ(g.m, 1) << g.name;
+    if (g.name == "q_b") {
+      EXPECT_EQ(g.n, 128 / 8 * 192);
+    } else if (g.name == "expert_down") {
+      EXPECT_EQ(g.groups, 32);  // of which one has a token
+    }
+  }
+  EXPECT_THROW((void)decode_gemms(model("llama-3-405b"), 1, 3), BadInput);
+  EXPECT_THROW((void)decode_gemms(model("llama-3-405b"), 0), BadInput);
 }
 
 TEST(Optimizer, SevenAccessesOfFp32) {
