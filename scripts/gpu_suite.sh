@@ -159,8 +159,9 @@ if section layers "A layer of DeepSeek-V3 in fp8, as one of 64 GPUs has it, and 
   measure 100 layer_bench --models=deepseek-v3 --dtype=fp8 "${into[@]}"
   measure 30 layer_bench --models=llama-3-8b --dtype=bf16 "${into[@]}"
 fi
-if section decode "Few rows, as a decode step has: DeepGEMM's tables of 64 and 128"; then
+if section decode "Few rows, as a decode step has: DeepGEMM's tables of 64 and 128, and DeepSeek-V3's own step of 8 and 128 tokens"; then
   measure 30 gemm_bench --published=deepgemm-55ab91f-dense-128,deepgemm-55ab91f-dense-64 --regime=burst "${ours[@]}" --out="$rested"
+  measure 30 gemm_bench --dtype=bf16 --models=deepseek-v3 --decode=8,128 "${beside[@]}"
 fi
 if section pitfalls "What zeros and warm caches would have flattered"; then
   measure 30 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --pitfalls "${into[@]}"
