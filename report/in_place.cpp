@@ -143,9 +143,9 @@ double error_of(const std::vector<Pair>& pairs) {
                    static_cast<double>(pairs.size()));
 }
 
-// A GEMM's own ratio, as far as its samples can tell it from its pass's (`of_pass`): the more of
-// the `spread` of ratios is error of their samples, the nearer to the pass's (empirical Bayes, of
-// logarithms).
+// A GEMM's own ratio, as far as its samples can tell it from its pass's (`of_pass`): the larger
+// their error beside the `true_spread` of ratios, which is what such errors don't explain, the
+// nearer to the pass's (empirical Bayes, of logarithms).
 InPlace own_ratio(const std::vector<Pair>& pairs, const InPlace& of_pass, double true_spread) {
   InPlace out = ratio_of(pairs, 0);
   const double error = error_of(pairs);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 namespace trainmeter {
@@ -56,8 +57,8 @@ void StepInPlace::use(const std::string& what, const InPlace& known, const InPla
   kind->alone_s += alone_s;
   kind->in_place_s += in_place_s;
   kind->sigma += in_place_s * taken.sigma;
-  kind->as_alone = kind->as_alone || taken.ratio != known.ratio;
-  kind->of.insert(&known);
+  kind->as_alone = kind->as_alone || !known.in_turn;
+  if (std::ranges::find(kind->of, &known) == kind->of.end()) kind->of.push_back(&known);
 }
 
 std::vector<MeasuredInPlace> StepInPlace::used() const {

@@ -7,7 +7,6 @@
 #include "report/step_time.hpp"
 
 #include <functional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,7 +36,7 @@ class StepInPlace {
     double alone_s = 0, in_place_s = 0;
     double sigma = 0;  // x in_place_s
     bool as_alone = false;
-    std::set<const InPlace*> of;
+    std::vector<const InPlace*> of;  // each once, in the order of use
   };
   void use(const std::string& what, const InPlace& known, const InPlace& taken, double alone_s);
 

@@ -358,7 +358,7 @@ def known_layer(case):
 
 def gemm_alone(case, layout, m, n, k, groups):
     """Runs of a GEMM as PyTorch calls it, and how far its first rows are from fp64."""
-    sets = [matrices_of(layout, m, n, k, groups, torch.bfloat16, case["device"]) for _ in range(max(2, min(8, int(64e6 / (m * k + k * n)))))]
+    sets = [matrices_of(layout, m, n, k, groups, torch.bfloat16, case["device"]) for _ in range(max(2, min(32, int(64e6 / (m * k + k * n)))))]
     a, b = sets[0]
     rows = min(m, 64)
     error = relative_error([product(a, b)[..., :rows, :]], [product(a[..., :rows, :].double(), b.double())])
