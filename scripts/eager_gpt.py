@@ -316,11 +316,12 @@ def product(a, b):
     return torch.bmm(a, b) if a.dim() == 3 else torch.mm(a, b)
 
 
-def others_rows(listed, in_place_s, alone_s, bound):
+def others_rows(case, listed, in_place_s, alone_s, bound):
     """All operations of a layer that aren't GEMMs, as one: in the layer, and the sum of them alone. Nothing where GEMMs took all the time."""
     if not min(in_place_s) > 0:
         return []
-    row = {"operation": "layer_others", "role": "others", "shape": {"operations": len(listed)}, "bytes": sum(o["count"] * o["bytes"] for o in listed),
+    row = {"operation": "layer_others", "role": "others", "bytes": sum(o["count"] * o["bytes"] for o in listed),
+           "shape": {"rows": case["batch"] * case["seq"], "cols": case["width"], "seq_len": case["seq"]},
            "error": 0.0, "error_bound": bound, "check": "each operation alone, and the layer's gradients",
            "notes": {"of": " ".join(sorted({o["operation"] for o in listed}))}}
     return [row | {"time_s": in_place_s}, row | {"time_s": alone_s, "in_turn": True}]
@@ -366,7 +367,7 @@ def measure_layer(case):
         error_alone = relative_error([product(a, b)], [product(a.double(), b.double())])
         rows += [row | {"error": error, "time_s": [sample[0][i] for sample in samples]},
                  row | {"error": error_alone, "in_turn": True, "time_s": [sample[1][i] for sample in samples]}]
-    return rows + others_rows(listed, [sample[2] for sample in samples], [sample[3] for sample in samples], bound)
+    return rows + others_rows(case, listed, [sample[2] for sample in samples], [sample[3] for sample in samples], bound)
 
 
 def second_of(run, sets):

@@ -385,7 +385,7 @@ def measure_others(case, in_layer):
     for _ in range(9):
         in_place.append(whole.seconds() - sum(in_layer[role] * run.seconds() for role, run in gemms.items()))
         alone.append(sum(one["count"] * run.seconds() for one, run in zip(listed, runs)))
-    return others_rows(listed, in_place[2:], alone[2:], BF16_BOUND)
+    return others_rows(case, listed, in_place[2:], alone[2:], BF16_BOUND)
 
 
 def measure_layer(case):

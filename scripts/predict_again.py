@@ -55,6 +55,7 @@ def size_of(row):
 
 
 def part_of_sizes(sessions, case):
+    """A layer's GEMMs are those of the first that has them all; what it takes beside them is of the case's own operations."""
     gemms = {tuple(key) for _, *key in gpu_cases.layer_gemms(case)}
     others = {(one["operation"], json.dumps(one["shape"], sort_keys=True)) for one in gpu_cases.operations(case)}
 
@@ -65,15 +66,22 @@ def part_of_sizes(sessions, case):
             ways = row.get("notes", {}).get("optimizer", case["optimizer"])
             return (row["operation"], json.dumps(row["shape"], sort_keys=True)) in others and ways == case["optimizer"]
         return not of_layer({"session": row["session"]})
-    out, layer = [], False
+    layer = {"rows": gpu_cases.tokens(case), "cols": case["width"], "seq_len": case["seq"]}
+    of = " ".join(sorted({operation for operation, _ in others} - {"eager_adamw"}))
+    out, known = [], set()
     for header, rows in sessions:
         if "gemm-again" in " ".join(header["command"]):  # after all steps: no prediction had it
             continue
         if of_layer(header):
-            if layer or {size_of(row) for row in rows if row["operation"] == "gemm"} != gemms:
-                continue
-            layer = True
-        out.append((header, rows if of_layer(header) else [row for row in rows if is_its_own(row)]))
+            found = {"gemm": [row for row in rows if row["operation"] == "gemm"],
+                     "others": [row for row in rows if row["operation"] == "layer_others" and row["shape"] == layer and row["notes"]["of"] == of]}
+            if {size_of(row) for row in found["gemm"]} != gemms:
+                found["gemm"] = []
+            kept = [row for kind, those in found.items() if kind not in known for row in those]
+            known |= {kind for kind, those in found.items() if those}
+        else:
+            kept = [row for row in rows if is_its_own(row)]
+        out.append((header, kept))
     return out
 
 
@@ -131,6 +139,8 @@ def parts_table(entries, sessions):
         for _, rows in part_of_sizes(sessions, case):
             for row in rows:
                 seconds = statistics.median(row["time_s"])
+                if "in_turn" in row.get("notes", {}):
+                    continue
                 if row["operation"] != "gemm":
                     others[row["operation"], json.dumps(row["shape"], sort_keys=True)] = seconds
                 elif row["beside"] == "none":

@@ -69,7 +69,8 @@ for line in sys.stdin:
                  "time_s": [2.0 * m * n * k / {RATE * COOLER} / ratio] * 7}} | more | checked
                 for role, layout, m, n, k, _ in gpu_cases.layer_gemms(case) for ratio, more in (({RATIO}, {{}}), (1, {{"in_turn": True}}))]
         of = " ".join(sorted({{o["operation"] for o in gpu_cases.operations(case)}} - {{"eager_adamw"}}))
-        rows += [{{"operation": "layer_others", "role": "others", "shape": {{"operations": 9}}, "bytes": 1e9, "notes": {{"of": of}},
+        rows += [{{"operation": "layer_others", "role": "others", "bytes": 1e9,
+                  "shape": {{"rows": case["batch"] * case["seq"], "cols": case["width"], "seq_len": case["seq"]}}, "notes": {{"of": of}},
                   "time_s": [1e-3 / ratio] * 7}} | more | checked for ratio, more in (({OTHERS}, {{}}), (1, {{"in_turn": True}}))]
         result = {{"rows": rows, "missing": [], "calls": []}}
     elif what == "host":
@@ -157,6 +158,10 @@ with tempfile.TemporaryDirectory() as name:
         expect(out == ["log.txt", "rates.jsonl", "rates.runs.json", "table.txt", "work.tar.gz"], f"--out: {out}")
         report = subprocess.run([str(bin_dir / "trainmeter"), "anonymise", str(folder / "fine" / "out" / "rates.jsonl")], capture_output=True, text=True)
         expect(report.returncode == 0, f"all rates in one record: {report.stderr}")
+        again = subprocess.run([sys.executable, "-B", str(root / "scripts" / "predict_again.py"), str(folder / "fine" / "out" / "rates.runs.json"),
+                                "--bin", str(programs)], capture_output=True, text=True)
+        shown = re.search(r"cases: (\S+) then, (\S+) now, (\S+) without", again.stdout)
+        expect(shown and shown[1] == shown[2] != shown[3], f"all that a prediction needs is in the record: {again}")
         got = script("fine", *OWN)
         expect(got.returncode == 0 and "measured" not in got.stderr, f"what is finished isn't done again: {got.stderr}")
 
