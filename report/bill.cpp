@@ -5,6 +5,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "report/device_rates.hpp"
+#include "report/step_in_place.hpp"
 #include "report/step_links.hpp"
 #include "report/step_time.hpp"
 #include "report/transfer.hpp"
@@ -37,9 +38,6 @@ constexpr double kReferencePower = 700;  // watts of the cards that most publish
 const char* layout_of(Pass pass) {
   return pass == Pass::fprop ? "nt" : pass == Pass::dgrad ? "nn" : "tn";
 }
-Pass pass_of(std::string_view layout) {
-  return layout == "tn" ? Pass::wgrad : layout == "nn" ? Pass::dgrad : Pass::fprop;
-}
 
 class Biller {
  public:
@@ -49,7 +47,8 @@ class Biller {
         system_(system),
         book_(book),
         rates_(run, system, book, [this](std::string text) { assume(std::move(text)); }),
-        links_(system, book, [this](std::string text) { assume(std::move(text)); }) {
+        links_(system, book, [this](std::string text) { assume(std::move(text)); }),
+        in_place_(book, [this](std::string text) { assume(std::move(text)); }) {
     bill_.layout = layout;
     bill_.stack = stack;
     bill_.host_s = run.host_s;
@@ -78,6 +77,7 @@ class Biller {
     operations();
     finish_spread();
     bill_.links = links_.used();
+    bill_.in_place = in_place_.used();
     bill_.doublings =
         std::log2(std::max(1.0, real(bill_.layout.gpus) / real(system_.gpus_per_node)));
     return std::move(bill_);
@@ -96,19 +96,6 @@ class Biller {
     if (!is_hopper(system_)) return {Factor::in_place_other, std::nullopt, dtype};
     if (dtype == "fp8") return {Factor::in_place_hopper_fp8, Factor::sustained_clock_fp8, dtype};
     return {Factor::in_place_hopper, Factor::sustained_clock, dtype};
-  }
-
-  // What a GEMM of a class with `factors` reaches in place, where that was measured.
-  InPlace in_place(const GemmFactors& factors, const std::string& dtype, std::string_view layout) {
-    if (factors.in_place) return {};
-    const InPlace* known = book_.in_place().of(dtype, layout);
-    if (known == nullptr) known = book_.in_place().of(factors.dtype, layout);
-    const std::string pass(to_string(pass_of(layout)));
-    const bool new_here = std::ranges::none_of(bill_.in_place, [&](const MeasuredInPlace& m) {
-      return m.dtype == dtype && m.pass == pass;
-    });
-    if (new_here) bill_.in_place.push_back({dtype, pass, *known});
-    return *known;
   }
 
   void choose_factors() {
@@ -142,7 +129,8 @@ class Biller {
     const Rate rate = rates_.gemm(dtype, layout, work);
     const double alone =
         work.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) / (rate.value * power_);
-    const InPlace here = in_place(work.low_precision ? bill_.gemm : bill_.gemm_high, dtype, layout);
+    const InPlace here = in_place_.gemm(work.low_precision ? bill_.gemm : bill_.gemm_high, dtype,
+                                        layout, work, alone * uses_);
     const double seconds = alone / here.ratio;
     SlotBill& slot = work.pass == Pass::fprop   ? out.forward
                      : work.pass == Pass::dgrad ? out.backward_input
@@ -279,7 +267,7 @@ class Biller {
     memory_s_ += bill_.optimizer_s;
   }
 
-  // The run's own list, each kernel at its rate alone.
+  // The run's own list, each kernel at its rate alone and what is known of it in place.
   void operations() {
     uses_ = 1;
     for (const StepOperation& o : run_.operations) {
@@ -293,7 +281,7 @@ class Biller {
         const Rate rate = rates_.gemm(rates_.dtype_known(o.dtype), o.layout.c_str(), work);
         const double alone = o.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) /
                              (rate.value * power_);
-        const InPlace here = in_place(bill_.gemm, o.dtype, o.layout);
+        const InPlace here = in_place_.gemm(bill_.gemm, o.dtype, o.layout, work, alone);
         const double seconds = alone / here.ratio;
         bill_.operation_gemms_s += seconds;
         use("operation_gemms",
@@ -311,10 +299,12 @@ class Biller {
                            o.operation, o.dtype));
       }
       const Rate rate = known.value_or(rates_.memory());
-      const double seconds = o.count * o.bytes / rate.value;
+      const double alone = o.count * o.bytes / rate.value;
+      const InPlace here = in_place_.other(o, alone);
+      const double seconds = alone / here.ratio;
       bill_.operations_s += seconds;
       use("operations", fmt::format("{} {}, memory-bound", o.operation, o.dtype), rate, seconds);
-      operation_noise_ += seconds * std::hypot(rate.noise, rate.shape);
+      operation_noise_ += seconds * std::hypot(rate.noise, rate.shape, here.sigma);
     }
   }
 
@@ -354,6 +344,7 @@ class Biller {
   Bill bill_;
   DeviceRates rates_;
   StepLinks links_;
+  StepInPlace in_place_;
   double power_ = 1;
   double uses_ = 1;  // of the layer at hand, in one step of one GPU
   double noise_ = 0, shape_ = 0, gemm_s_ = 0, memory_s_ = 0, operation_noise_ = 0;

@@ -35,10 +35,11 @@ bool gives_rate(const Measurement& m, const Header& header) {
   // A share of a GPU's multiprocessors says nothing of all of them.
   if (header.device.kind == "gpu" && m.sms > 0 && m.sms < header.device.sms) return false;
   if (m.shape.contains("virtual_ranks")) return false;  // one GPU's memory instead of links
-  if (m.shape.contains(kCoSms)) return false;  // few samples, between others' runs
+  if (m.shape.contains(kCoSms)) return false;           // few samples, between others' runs
   const auto noted = [&](const char* what) { return m.notes.contains(what); };
   return m.usable() && m.beside == "none" && header.discipline.data == "normal" &&
-         header.discipline.cache != "hot" && !noted("data") && !noted("cache") && !noted("probe");
+         header.discipline.cache != "hot" && !noted("data") && !noted("cache") && !noted("probe") &&
+         !noted("in_turn");
 }
 
 double noise_of(const Measurement& m) {

@@ -167,7 +167,8 @@ double rate_at(const Measurement& measurement, const Header& header, double seco
 double noise_of(const Measurement& measurement);
 RatePoint point_of(const Record& record, const Line& line);
 // Usable, with nothing beside it, and measured as training meets it: on normal data, not out of the
-// caches, and no short probe of a search, the luckiest of which would win.
+// caches, and no short probe of a search, the luckiest of which would win; nor what was timed in
+// turn with a layer for the ratio alone, at the layer's clock.
 bool gives_rate(const Measurement& measurement, const Header& header);
 
 bool is_memory_kernel(std::string_view operation);  // whose rate is the memory's: STREAM's

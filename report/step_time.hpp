@@ -63,10 +63,12 @@ struct GemmFactors {
   std::string dtype = "";
 };
 
-// A measured ratio, by which the bill's rates of GEMMs of one dtype and pass were multiplied.
+// A measured ratio, by which the bill's rates of one kind of operations were multiplied: over the
+// step, time alone / time in place.
 struct MeasuredInPlace {
-  std::string dtype, pass;
+  std::string what;  // "bf16 GEMMs fprop", "bf16 operations"
   InPlace in_place;
+  bool as_alone = false;  // a ratio is known, but isn't used (report/step_in_place.hpp)
 };
 
 struct Bill {

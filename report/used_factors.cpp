@@ -54,16 +54,23 @@ std::vector<InPlaceLink> in_place_links(const Bill& bill, const std::vector<Used
   for (const MeasuredInPlace& m : bill.in_place) {
     const InPlace& is = m.in_place;
     const double half = std::exp(kSigmasOf90Percent / 2 * is.sigma);
-    InPlaceLink link{.what = fmt::format("{} GEMMs {}", m.dtype, m.pass),
+    InPlaceLink link{.what = m.what,
                      .ratio = is.ratio,
                      .low = is.ratio / half,
                      .high = is.ratio * half,
                      .basis = elsewhere ? "projected" : "measured",
-                     .why = fmt::format("time alone / time in a layer, of {} GEMM{}{}", is.pairs,
+                     .why = fmt::format("time alone / time in a layer, of {} {}{}{}", is.pairs,
+                                        m.what.ends_with("operations") ? "operation" : "GEMM",
                                         is.pairs == 1 ? "" : "s",
                                         elsewhere ? ", on another chip: taken as it is" : ""),
                      .origins = is.origins,
                      .factor = {}};
+    if (m.as_alone) {
+      link.basis = "as alone";
+      link.why =
+          "what was timed in a layer wasn't timed alone in turn with it: how far the ratio is from "
+          "1 is the error";
+    }
     if (is.pairs == 0) {
       link.basis = "asked for";
       link.why = "GEMMs as fast in the step as alone (--no_in_place)";

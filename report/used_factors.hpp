@@ -31,12 +31,13 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
 nlohmann::ordered_json to_json(const UsedFactor& used);
 
 // How much slower a GEMM is between a step's other kernels than alone: the link between its rate
-// and the step. Measured, by dtype and pass; else one of `used`, by dtype.
+// and the step. Measured, by dtype and pass, and of a run's own operations by dtype; else one of
+// `used`, by dtype.
 struct InPlaceLink {
-  std::string what;                  // "bf16 GEMMs fprop"
+  std::string what;                  // "bf16 GEMMs fprop", "bf16 operations"
   double ratio = 1;                  // rate in the step / rate alone
   double low = 0, high = 0;          // 5 % and 95 %
-  std::string basis;                 // measured, published steps, assumed, asked for
+  std::string basis;                 // measured, as alone, published steps, assumed, asked for
   std::string why;                   // how it was measured, or the reason of the assumption
   std::vector<std::string> origins;  // FILE:LINE of records
   std::optional<Factor> factor;      // where none was measured

@@ -4,7 +4,7 @@
 """PyTorch's side of scripts/validate_step.py: a small GPT as eager PyTorch trains it, and the pieces it is made of.
 
   eager_gpt.py probe                                       what this PyTorch is and can, as JSON
-  eager_gpt.py step | operations | layer | allreduce CASE RANK   times of whole steps; of the pieces alone; of GEMMs in a layer; of all-reduce
+  eager_gpt.py step | operations | layer | allreduce CASE RANK   times of whole steps; of the pieces alone; in a layer; of all-reduce
 
 CASE is the JSON of one case, with `cores` for each process, `port` for several and `steps`. One JSON value on stdout.
 Every piece but GEMMs (those are gemm_bench's) stands here once, and both the training step and the measurement of the piece alone use it.
@@ -218,21 +218,28 @@ def timed(run, sets, seconds):
     return times
 
 
+def run_of(case, one):
+    """A run of a piece, forward and backward, and sets of inputs to turn over."""
+    sets = [one["make"]() for _ in range(max(2, min(8, int(128e6 / one["bytes"]))))]
+    with autocast(case):
+        gradients = [torch.randn_like(o) for o in outputs_of(one["function"], sets[0])]
+
+    def run(inputs):
+        with autocast(case):
+            out = outputs_of(one["function"], inputs)
+        wanted = torch.autograd.grad(out, [v for v in inputs if v.requires_grad], gradients)
+        if one["function"] is residual_add:
+            wanted[0].add(wanted[1].to(wanted[0].dtype))  # where the two paths meet again
+    return run, sets
+
+
 def measure_operations(case):
     torch.manual_seed(2)
     rows = []
     for one in operations(case):
-        sets = [one["make"]() for _ in range(max(2, min(8, int(128e6 / one["bytes"]))))]
+        run, sets = run_of(case, one)
         with autocast(case):
             error = verify(one, sets[0])
-            gradients = [torch.randn_like(o) for o in outputs_of(one["function"], sets[0])]
-
-        def run(inputs, one=one, gradients=gradients):
-            with autocast(case):
-                out = outputs_of(one["function"], inputs)
-            wanted = torch.autograd.grad(out, [v for v in inputs if v.requires_grad], gradients)
-            if one["function"] is residual_add:
-                wanted[0].add(wanted[1].to(wanted[0].dtype))  # where the two paths meet again
         bound = 0.05 if case["dtype"] == "bf16" else 1e-3
         rows.append({key: one[key] for key in ("operation", "shape", "count", "bytes")} |
                     {"error": error, "error_bound": bound, "time_s": timed(run, sets, case["seconds"])})
@@ -294,30 +301,81 @@ def outermost(events):
     return out
 
 
+def matrices_of(layout, m, n, k, groups, dtype, device="cpu"):
+    """Operands of a product that lie as `layout` says."""
+    before = (groups,) if groups > 1 else ()
+
+    def matrix(rows, cols, transposed):
+        shape = (*before, cols, rows) if transposed else (*before, rows, cols)
+        out = torch.randn(*shape, device=device, dtype=torch.float32).to(dtype)
+        return out.transpose(-1, -2) if transposed else out
+    return matrix(m, k, layout[0] == "t"), matrix(k, n, layout[1] == "t")
+
+
+def product(a, b):
+    return torch.bmm(a, b) if a.dim() == 3 else torch.mm(a, b)
+
+
+def others_rows(case, listed, in_place_s, alone_s, bound):
+    """All operations of a layer that aren't GEMMs, as one: in the layer, and the sum of them alone. Nothing where GEMMs took all the time."""
+    if not min(in_place_s) > 0:
+        return []
+    row = {"operation": "layer_others", "role": "others", "bytes": sum(o["count"] * o["bytes"] for o in listed),
+           "shape": {"rows": case["batch"] * case["seq"], "cols": case["width"], "seq_len": case["seq"]},
+           "error": 0.0, "error_bound": bound, "check": "each operation alone, and the layer's gradients",
+           "notes": {"of": " ".join(sorted({o["operation"] for o in listed}))}}
+    return [row | {"time_s": in_place_s}, row | {"time_s": alone_s, "in_turn": True}]
+
+
 def measure_layer(case):
-    """Each GEMM of one layer and the head where it lies between the layer's other operations, by PyTorch's profiler."""
+    """Each GEMM of one layer and the head where it lies between the layer's other operations, by PyTorch's profiler, and what the layer takes
+    beside them; in turn with that, the same GEMMs and operations alone."""
     torch.manual_seed(3)
     case = case | {"layers": 1}
     model, expected, samples, error = Gpt(case), layer_gemms(case), [], None
     tokens = torch.randint(case["vocab"], (case["batch"], case["seq"]))
-    for repetition in range(9):
+    gemms = [[matrices_of(*one[1:], precision(case)) for _ in range(2)] for one in expected]
+    listed = [one | dict(zip(("run", "sets"), run_of(case, one))) for one in operations(case)]
+
+    def pass_through():
         for p in model.parameters():
             p.grad = None
+        start = time.perf_counter()
+        with autocast(case):
+            loss = model.loss(tokens, tokens)
+        loss.backward()
+        return time.perf_counter() - start
+    for repetition in range(9):
+        whole_s = pass_through()
         with torch.profiler.profile(record_shapes=True) as profile:
-            with autocast(case):
-                loss = model.loss(tokens, tokens)
-            loss.backward()
+            pass_through()
         calls = outermost(e for e in profile.events() if e.name in ("aten::mm", "aten::bmm"))
         sizes = [(e.input_shapes[0][-2], e.input_shapes[1][-1], e.input_shapes[0][-1]) for e in calls]
         if sizes != [(m, n, k) for _, _, m, n, k, _ in expected]:
             raise SystemExit(f"this PyTorch calls other GEMMs in a layer than expected: {sizes}")
         if error is None:
             error = gradient_error(model, tokens)
+        in_place = [e.time_range.elapsed_us() * 1e-6 for e in calls]
+        alone = [second_of(lambda operands: product(*operands), sets) for sets in gemms]
         if repetition >= 2:
-            samples.append([e.time_range.elapsed_us() * 1e-6 for e in calls])
-    return [{"operation": "gemm", "role": role, "layout": layout, "shape": {"m": m, "n": n, "k": k} | ({"groups": g} if g > 1 else {}),
-             "flops": 2.0 * g * m * n * k, "bytes": 0.0, "error": error, "error_bound": 0.05 if case["dtype"] == "bf16" else 1e-3,
-             "time_s": [sample[i] for sample in samples]} for i, (role, layout, m, n, k, g) in enumerate(expected)]
+            samples.append((in_place, alone, whole_s - sum(in_place), sum(one["count"] * second_of(one["run"], one["sets"]) for one in listed)))
+    bound, rows = 0.05 if case["dtype"] == "bf16" else 1e-3, []
+    for i, (role, layout, m, n, k, g) in enumerate(expected):
+        row = {"operation": "gemm", "role": role, "layout": layout, "shape": {"m": m, "n": n, "k": k} | ({"groups": g} if g > 1 else {}),
+               "flops": 2.0 * g * m * n * k, "bytes": 0.0, "error_bound": bound}
+        a, b = gemms[i][0]
+        error_alone = relative_error([product(a, b)], [product(a.double(), b.double())])
+        rows += [row | {"error": error, "time_s": [sample[0][i] for sample in samples]},
+                 row | {"error": error_alone, "in_turn": True, "time_s": [sample[1][i] for sample in samples]}]
+    return rows + others_rows(case, listed, [sample[2] for sample in samples], [sample[3] for sample in samples], bound)
+
+
+def second_of(run, sets):
+    """Seconds of the second of two runs in a row, on operands of their own."""
+    run(sets[0])
+    start = time.perf_counter()
+    run(sets[1])
+    return time.perf_counter() - start
 
 
 def measure_allreduce(case):

@@ -14,6 +14,7 @@ import gc
 import json
 import math
 import os
+import statistics
 import sys
 import time
 
@@ -22,48 +23,11 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gpu_cases
-from eager_gpt import (cast, cross_entropy, embedding, gelu, layernorm, merge_heads, outputs_of, relative_error, residual_add, softmax,
-                       split_heads)
+from eager_gpt import (cast, cross_entropy, embedding, gelu, layernorm, matrices_of, merge_heads, others_rows, outputs_of, product,
+                       relative_error, residual_add, softmax, split_heads)
+from gpu_time import SLEEP_HZ, Mark, Runs, autocast, on_gpu, synchronize, timed
 
-SLEEP_HZ = 1.98e9  # cycles of torch.cuda._sleep in a second at Hopper's highest clock: at a lower one it sleeps longer
 BF16_BOUND = 0.05  # relative to the largest element
-
-
-def autocast(case):
-    return torch.autocast(case["device"], torch.bfloat16)
-
-
-def on_gpu(case):
-    return case["device"] == "cuda"
-
-
-def synchronize(case):
-    if on_gpu(case):
-        torch.cuda.synchronize()
-
-
-class Mark:
-    """A point in the device's time; on a CPU, now."""
-
-    def __init__(self, case):
-        self.event = torch.cuda.Event(enable_timing=True) if on_gpu(case) else None
-        self.at = None
-
-    def put(self):
-        if self.event:
-            self.event.record()
-        self.at = time.perf_counter()
-        return self
-
-    def passed(self):
-        return not self.event or self.event.query()
-
-    def until(self, end):
-        """Seconds from here to `end`, after the device got there."""
-        if not self.event:
-            return end.at - self.at
-        end.event.synchronize()
-        return self.event.elapsed_time(end.event) * 1e-3
 
 
 # Pieces that eager_gpt.py doesn't have. Those that torch.compile takes are functions of tensors alone.
@@ -268,33 +232,6 @@ def verify(case, function, reference, inputs):
     return relative_error(got, with_gradients(reference, wide, [g.double() for g in gradients])[0])
 
 
-def timed(case, run, sets, seconds, least=7, most=100):
-    """Seconds of a run on the device, again and again, turning over `sets`. Whatever the host needs to launch it passes while the device sleeps:
-    a run whose start the device reached before all of it was launched doesn't count, and the sleep grows."""
-    def one(number, sleep_s):
-        if on_gpu(case):
-            torch.cuda._sleep(int(sleep_s * SLEEP_HZ))
-        start = Mark(case).put()
-        run(sets[number % len(sets)])
-        launched = start.passed()
-        return start.until(Mark(case).put()), on_gpu(case) and launched
-    for number in range(3):
-        synchronize(case)
-        before = time.perf_counter()
-        run(sets[number % len(sets)])
-        sleep_s = 1.5 * (time.perf_counter() - before) + 20e-6
-    synchronize(case)
-    times, late, end, number = [], 0, time.perf_counter() + seconds, 0
-    while len(times) < least or (time.perf_counter() < end and len(times) < most):
-        number += 1
-        seconds_of_one, too_late = one(number, sleep_s)
-        if too_late and late < 20:  # more launches than the queue holds: the device has enough before it anyway
-            late, sleep_s = late + 1, min(1.3 * sleep_s, 0.1)
-            continue
-        times.append(seconds_of_one)
-    return times
-
-
 KNOWN = {}  # what was measured already: cases have pieces in common
 
 
@@ -313,25 +250,32 @@ def measure_operations(case):
         own = {"eager_adamw": case["optimizer"], "eager_embedding": [case["vocab"], case["seq"]]}.get(operation)
 
         def measured(one=one, operation=operation):
-            return measure_adamw(case) if operation == "eager_adamw" else measure_piece(case, one, known.get(operation))
+            return measure_adamw(case) if operation == "eager_adamw" else measure_piece(case, one, known)
         rows.append(one | once([operation, one["shape"], own], measured))
     return rows
 
 
 def measure_piece(case, one, known):
-    operation, shape = one["operation"], one["shape"]
-    if operation == "eager_cast":
-        def make(_):
-            return [torch.randn(shape["rows"], shape["cols"], device=case["device"]).requires_grad_()]
-        function = cast
-    else:
-        make, function = known
-    reference = in_fp64(function)
-    own = operation.startswith("compiled_")
-    if own:
-        function = compiled(function)
+    make, function = make_piece(case, one, known)
+    reference, own = in_fp64(function), one["operation"].startswith("compiled_")
     # fp64 takes four times the memory: a few sequences say as much; a compiled piece would be compiled once more for them.
-    error = verify(case, function, reference, make(case["batch"] if own else min(case["batch"], 2)))
+    error = verify(case, compiled(function) if own else function, reference, make(case["batch"] if own else min(case["batch"], 2)))
+    return {"error": error, "error_bound": BF16_BOUND, "time_s": timed(case, *runs_of_piece(case, one, known), case["seconds"])}
+
+
+def make_piece(case, one, known):
+    """Of an operation of a step: what makes its inputs for a batch, and its function."""
+    shape = one["shape"]
+    if one["operation"] == "eager_cast":
+        return lambda _: [torch.randn(shape["rows"], shape["cols"], device=case["device"]).requires_grad_()], cast
+    return known[one["operation"]]
+
+
+def runs_of_piece(case, one, known):
+    """A run of it, forward and backward, and sets of inputs beyond the caches."""
+    make, function = make_piece(case, one, known)
+    if one["operation"].startswith("compiled_"):
+        function = compiled(function)
     sets = [make(case["batch"]) for _ in range(max(2, min(8, int(128e6 / one["bytes"]))))]
     with autocast(case):
         gradients = [torch.randn_like(o) for o in outputs_of(function, sets[0])]
@@ -340,9 +284,9 @@ def measure_piece(case, one, known):
         with autocast(case):
             out = outputs_of(function, inputs)
         wanted = torch.autograd.grad(out, [v for v in inputs if v.requires_grad], gradients)
-        if operation == "eager_residual_add":
+        if one["operation"] == "eager_residual_add":
             torch.add(wanted[0], gradients[0])  # where the two paths meet again, both in fp32
-    return {"error": error, "error_bound": BF16_BOUND, "time_s": timed(case, run, sets, case["seconds"])}
+    return run, sets
 
 
 def measure_adamw(case):
@@ -398,12 +342,55 @@ def gradient_error(model):
 
 
 def known_layer(case):
-    return once(["layer", {key: case[key] for key in ("width", "heads", "seq", "batch", "attention", "vocab")}], lambda: measure_layer(case))
+    """Its GEMMs, which eager and compiled steps have alike, and what else it takes in the case's own way."""
+    shape = {key: case[key] for key in ("width", "heads", "seq", "batch", "attention", "vocab")}
+    layer = once(["layer", shape], lambda: measure_layer(case))
+    if layer["missing"]:
+        return layer
+    medians = {(row["role"], row.get("in_turn", False)): statistics.median(row["time_s"]) for row in layer["rows"]}
+    in_layer = {role: medians[role, False] / medians[role, True] for role, _ in medians}
+    try:
+        others = once(["others", shape, case["mode"]], lambda: measure_others(case, in_layer))
+    except RuntimeError as why:  # the GEMMs are known all the same
+        return layer | {"no_others": " ".join(str(why).split())[:300]}
+    return layer | {"rows": layer["rows"] + others}
+
+
+def gemm_alone(case, layout, m, n, k, groups):
+    """Runs of a GEMM as PyTorch calls it, and how far its first rows are from fp64."""
+    sets = [matrices_of(layout, m, n, k, groups, torch.bfloat16, case["device"]) for _ in range(max(2, min(32, int(64e6 / (m * k + k * n)))))]
+    a, b = sets[0]
+    rows = min(m, 64)
+    error = relative_error([product(a, b)[..., :rows, :]], [product(a[..., :rows, :].double(), b.double())])
+    return {"runs": Runs(case, lambda operands: product(*operands), sets), "error": error, "time_s": []}
+
+
+def measure_others(case, in_layer):
+    """What a pass of one layer and the head takes beside its GEMMs; in turn with that, those operations alone, and the GEMMs, so that these are
+    left out at the same clock. `in_layer`: time in a layer / time alone of each."""
+    torch.manual_seed(4)
+    case = case | {"layers": 1}
+    model = Gpt(case)
+
+    def pass_through(tokens):
+        for p in model.parameters():
+            p.grad = None
+        with autocast(case):
+            loss = model.loss(tokens, tokens)
+        loss.backward()
+    whole, known = Runs(case, pass_through, [random_tokens(case) for _ in range(2)]), pieces(case)
+    listed = [one for one in gpu_cases.operations(case) if one["operation"] != "eager_adamw"]
+    gemms = {role: gemm_alone(case, *key)["runs"] for role, *key in gpu_cases.layer_gemms(case)}
+    runs, in_place, alone = [Runs(case, *runs_of_piece(case, one, known)) for one in listed], [], []
+    for _ in range(9):
+        in_place.append(whole.seconds() - sum(in_layer[role] * run.seconds() for role, run in gemms.items()))
+        alone.append(sum(one["count"] * run.seconds() for one, run in zip(listed, runs)))
+    return others_rows(case, listed, in_place[2:], alone[2:], BF16_BOUND)
 
 
 def measure_layer(case):
     """Each GEMM of one layer and the head where it lies between the layer's other operations, after some such layers that keep the device busy:
-    at a step's clock, and launched before the device gets to it."""
+    at a step's clock, and launched before the device gets to it. In turn with that, the same GEMMs alone."""
     torch.manual_seed(3)
     case = case | {"layers": 1, "mode": "eager"}
     model, tokens = Gpt(case), random_tokens(case)
@@ -428,6 +415,7 @@ def measure_layer(case):
     ahead_s = max(device_s - host_s, 0.0)
     before = max(3, min(10, math.ceil(wanted_s / max(ahead_s, 1e-6))))
     samples, late, hold_s = [], 0, max(0.0, wanted_s - before * ahead_s)
+    alone = {role: gemm_alone(case, *key) for role, *key in gpu_cases.layer_gemms(case)}
     while len(samples) < 9:
         for _ in range(before):
             pass_through()
@@ -442,6 +430,8 @@ def measure_layer(case):
         for key, begin, end in marks.calls:
             times.setdefault(key, []).append(begin.until(end))
         samples.append(times)
+        for one in alone.values():
+            one["time_s"].append(one["runs"].seconds())
     rows, missing, seen = [], [], {}
     for role, *key in gpu_cases.layer_gemms(case):
         key = tuple(key)
@@ -449,8 +439,10 @@ def measure_layer(case):
         layout, m, n, k, groups = key
         if all(len(times.get(key, [])) > number for times in samples):
             shape = {"m": m, "n": n, "k": k} | ({"groups": groups} if groups > 1 else {})
-            rows.append({"operation": "gemm", "role": role, "layout": layout, "shape": shape, "flops": 2.0 * groups * m * n * k, "bytes": 0.0,
-                         "error": error, "error_bound": BF16_BOUND, "time_s": [times[key][number] for times in samples[2:]]})
+            row = {"operation": "gemm", "role": role, "layout": layout, "shape": shape, "flops": 2.0 * groups * m * n * k, "bytes": 0.0,
+                   "error_bound": BF16_BOUND}
+            rows += [row | {"error": error, "time_s": [times[key][number] for times in samples[2:]]},
+                     row | {"error": alone[role]["error"], "in_turn": True, "time_s": alone[role]["time_s"][2:]}]
         else:
             missing.append(role)
     return {"rows": rows, "missing": missing, "calls": sorted(map(str, samples[-1])) if missing else [], "device_s": device_s,

@@ -174,16 +174,19 @@ def append(record, case, rows, backend, torch, machine=None):
         out.write(json.dumps(header) + "\n")
         for row in rows:
             dtype = "fp32" if row["operation"] in ("allreduce", "eager_adamw") else case["dtype"]
+            in_turn = row.get("in_turn", False)  # alone, with the layer's row of the same name before it
+            beside = "layer" if "role" in row and not in_turn else "none"
+            notes = row.get("notes", {}) | ({"in_turn": "layer"} if in_turn else {})
             shape = "/".join([f"{key}:{value}" for key, value in row["shape"].items()] + ([f"layer:{row['role']}"] if "role" in row else []))
             out.write(json.dumps({
                 "kind": "measurement", "session": session, "name": f"{row['operation']}/{dtype}/{backend}/{shape}",
                 "operation": row["operation"], "dtype": dtype, "backend": backend, "shape": row["shape"], "layout": row.get("layout", "none"),
                 "scaling": "none", "flops": row.get("flops", 0.0), "bytes": row["bytes"], "ranks": case["procs"] if backend == "gloo" else 1,
-                "sms": header["device"]["sms"], "beside": "layer" if "role" in row else "none", "at": now(), "repetition": 0, "paired_with": "",
-                "verified": row["error"] < row["error_bound"], "check": "all elements, fp64, gradients too", "failure": "",
+                "sms": header["device"]["sms"], "beside": beside, "at": now(), "repetition": 0, "paired_with": "",
+                "verified": row["error"] < row["error_bound"], "check": row.get("check", "all elements, fp64, gradients too"), "failure": "",
                 "error": row["error"], "error_bound": row["error_bound"], "time_s": row["time_s"], "runs_per_sample": 1,
                 "sm_clock_hz": [], "power_w": [], "temperature_c": [], "throttle_reasons": [], "stopped": "enough"} |
-                ({"notes": row["notes"]} if "notes" in row else {})) + "\n")
+                ({"notes": notes} if notes else {})) + "\n")
 
 
 def measure_rates(case, folder, python, torch):

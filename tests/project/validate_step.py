@@ -50,7 +50,11 @@ document = (root / "docs" / "own-machine.md").read_text(encoding="utf-8")
 for file in kept:
     shown = subprocess.run([sys.executable, "-B", str(root / "scripts" / "validate_step.py"), "--show", str(file)], capture_output=True, text=True)
     expect(shown.returncode == 0 and len(shown.stdout.splitlines()) > 10, f"--show: {shown}")
-    for line in shown.stdout.splitlines():
+    again = subprocess.run([sys.executable, "-B", str(root / "scripts" / "predict_again.py"), str(file), "--bin", str(bin_dir)],
+                           capture_output=True, text=True)
+    expect(again.returncode == 0 and len(again.stdout.splitlines()) > 10, f"predict_again.py: {again}")
+    parts = subprocess.run([*again.args, "--parts"], capture_output=True, text=True).stdout if "h200" in str(file) else ""
+    for line in (shown.stdout + again.stdout + parts).splitlines():
         expect(line in document, f"docs/own-machine.md lacks: {line}")
 
 with tempfile.TemporaryDirectory() as name:
