@@ -118,6 +118,26 @@ __global__ void __launch_bounds__(kMostThreads)
   });
 }
 
+// 1 / (1 + exp(-2 u)), as step_kernel.hpp has it for gelu.
+__device__ inline float gelu_gate(float x) {
+  return 1 / (1 + expf(-kGeluSlope * (x + kGeluCubic * x * x * x)));
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(kFlatThreads)
+    gelu(T* __restrict__ y, const T* __restrict__ x, std::int64_t count) {
+  for_each_pack_of_all<V>(count, [&](std::int64_t i) {
+    const auto in = load<V>(x + i);
+    Pack<T, V> out;
+#pragma unroll
+    for (int l = 0; l < V; ++l) {
+      const float value = to_float(in.lane[l]);
+      store(out.lane[l], value * gelu_gate(value));
+    }
+    store_pack<V>(y + i, out);
+  });
+}
+
 // A block a row.
 template <class T, int V>
 __global__ void __launch_bounds__(kMostThreads)

@@ -113,6 +113,24 @@ TEST(LayerCheck, AMistakeInADenseLayerIsFound) {
        {.what = "one value that is none", .at = first("qkv", "gemm"), .after = changes("c", nan)}});
 }
 
+TEST(LayerCheck, AMistakeInAGptsLayerIsFound) {
+  expect_found(
+      small("gpt2-124m"),
+      {{.what = "a norm without its biases",
+        .at = first("residual_and_norm", "layernorm"),
+        .before = changes("b", [](Tensor& b) { std::ranges::fill(b, 0); })},
+       {.what = "its gradient passed by it",
+        .at = first("residual_and_norm", "layernorm_backward"),
+        .after = copies("dy", "dx")},
+       {.what = "a bias's gradient of one row only",
+        .at = first("residual_and_norm", "layernorm_backward"),
+        .after = changes("db", [](Tensor& db) { db.assign(db.size(), 0.1); })},
+       {.what = "no activation", .at = first("activation", "gelu"), .after = copies("x", "y")},
+       {.what = "an activation's gradient passed by it",
+        .at = first("activation", "gelu_backward"),
+        .after = copies("dy", "dx")}});
+}
+
 TEST(LayerCheck, AMistakeInALayerOfExpertsIsFound) {
   expect_found(
       small("deepseek-v3", kExperts),
