@@ -60,8 +60,8 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
     case StepKernel::residual_add:
       matrix(tokens, m.hidden);
       break;
-    case StepKernel::cast_fp8_block:  // of an FFN's matrix, of an expert's where there are any
-      matrix(m.moe ? m.moe->expert_ffn : m.ffn, m.hidden);
+    case StepKernel::cast_fp8_block:  // what an FFN goes up by, an expert's where there are any
+      matrix((gate ? 2 : 1) * (m.moe ? m.moe->expert_ffn : m.ffn), m.hidden);
       break;
     case StepKernel::cross_entropy:
       matrix(tokens, m.vocab);

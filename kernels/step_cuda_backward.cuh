@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kFlatThreads)
     rmsnorm_backward(T* __restrict__ dx, float* __restrict__ partial, const T* __restrict__ x,
                      const T* __restrict__ w, const T* __restrict__ dy, std::int64_t rows,
                      int cols) {
-  extern __shared__ __align__(32) float dw_of_block[];
+  auto* const dw_of_block = launch_memory<float>();
   for_each_pack<V>(cols, [&](std::int64_t c) { store_pack<V>(dw_of_block + c, Pack<float, V>{}); });
   for (std::int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const std::int64_t at = row * cols;

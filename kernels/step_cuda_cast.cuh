@@ -204,8 +204,7 @@ __global__ void __launch_bounds__(2 * kCastBlock)
     cast_fp8_transpose(std::uint8_t* __restrict__ q, float* __restrict__ scales,
                        std::uint8_t* __restrict__ q_turned, float* __restrict__ scales_turned,
                        const T* __restrict__ x, int rows, int cols) {
-  extern __shared__ __align__(16) unsigned char shared[];
-  T* const tile = reinterpret_cast<T*>(shared);
+  T* const tile = launch_memory<T>();
   const int row0 = blockIdx.y * kCastBlock;
   const int col0 = blockIdx.x * kCastBlock;
   const int tile_rows = min(kCastBlock, rows - row0);

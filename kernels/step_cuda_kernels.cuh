@@ -35,6 +35,18 @@ __device__ inline void store(Bf16& to, float x) {
   to = __float2bfloat16_rn(x);
 }
 
+// Of a block: as much shared memory as its launch asked for.
+#ifdef __CUDACC__
+template <class T>
+__device__ T* launch_memory() {
+  extern __shared__ __align__(32) unsigned char bytes[];
+  return reinterpret_cast<T*>(bytes);
+}
+#else  // where a test runs kernels on the CPU, it has that
+template <class T>
+T* launch_memory();
+#endif
+
 template <class T, int V>
 struct alignas(V * sizeof(T)) Pack {
   T lane[V];

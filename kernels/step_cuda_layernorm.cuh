@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kFlatThreads)
     layernorm_backward(T* __restrict__ dx, float* __restrict__ partial, const T* __restrict__ x,
                        const T* __restrict__ w, const T* __restrict__ dy, std::int64_t rows,
                        int cols) {
-  extern __shared__ __align__(32) float sums_of_block[];
+  auto* const sums_of_block = launch_memory<float>();
   for_each_pack<V>(cols, [&](std::int64_t c) {
     store_pack<V>(sums_of_block + c, Pack<float, V>{});
     store_pack<V>(sums_of_block + cols + c, Pack<float, V>{});

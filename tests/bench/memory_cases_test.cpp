@@ -73,7 +73,7 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
                           "rope/bf16/openmp/rows:64/heads:129/head_dim:64",
                           "cast_fp8/bf16/openmp/rows:64/cols:7168",
                           "cast_fp8_transpose/bf16/openmp/rows:64/cols:7168",
-                          "cast_fp8_block/bf16/openmp/rows:2048/cols:7168",  // an expert's matrix
+                          "cast_fp8_block/bf16/openmp/rows:4096/cols:7168",  // an expert's, both
                           "recast_fp8/fp8/openmp/rows:64/cols:7168",
                           "permute/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
                           "residual_add/bf16/openmp/rows:64/cols:7168",
