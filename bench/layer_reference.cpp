@@ -341,7 +341,8 @@ LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType d
   };
   for (const char* name : {"norm_1", "norm_2"}) {
     draw_norm(name, model.hidden);
-    if (layer_norm(model)) in.weights[std::string(name) + kBias] = draw(model.hidden, 0, 0.25);
+    if (layer_norm(model))
+      in.weights[std::string(name) + kBias] = uneven(draw(model.hidden, 0, 0.25), 1, model.hidden);
   }
   if (model.mla) {
     draw_norm("norm_q", model.mla->q_lora_rank);

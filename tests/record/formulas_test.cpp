@@ -69,7 +69,7 @@ TEST(Formulas, StepKernelBytesCountEachOperandOnce) {
   EXPECT_DOUBLE_EQ(step_kernel_bytes("swiglu_backward", matrix, 2), 5 * 4000);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("adamw", {{"weights", 10}}, 2), 300);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("adamw", {{"weights", 10}}, 4), 280);
-  EXPECT_THROW(step_kernel_bytes("layernorm", matrix, 2), std::invalid_argument);
+  EXPECT_THROW(step_kernel_bytes("batchnorm", matrix, 2), std::invalid_argument);
   EXPECT_THROW(step_kernel_bytes("rope", matrix, 2), std::out_of_range);
 }
 
