@@ -103,7 +103,7 @@ TRAINMETER_INLINE void cast_transposed_of(std::uint8_t* q, float* scales, const 
 // The tile's values in fp32, which the second-level cache holds, and their cast.
 TRAINMETER_INLINE void recast_tile_of(std::uint8_t* q_t, float* s_t, const std::uint8_t* q,
                                       const float* s, const TransposedTile& tile) {
-  std::array<float, kCastBlock * kCastBlock> values;
+  std::array<float, std::size_t{kCastBlock} * kCastBlock> values;
   const std::int64_t across = cast_blocks(tile.stride);
   for (std::int64_t r = 0; r < tile.rows; ++r) {
     const float scale = s[r * across];

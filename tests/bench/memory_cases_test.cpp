@@ -143,8 +143,8 @@ TEST(MemoryCases, LeaveOutWhatDoesNotFit) {
 }
 
 TEST(MemoryCases, EveryMistakeNamesTheFlag) {
-  EXPECT_THAT(mistake({"--kernels=layernorm"}),
-              HasSubstr("--kernels: 'layernorm': expected one of copy"));
+  EXPECT_THAT(mistake({"--kernels=batchnorm"}),
+              HasSubstr("--kernels: 'batchnorm': expected one of copy"));
   EXPECT_THAT(mistake({"--kernels=rope"}),
               HasSubstr("--kernels: 'rope': expected together with --models"));
   EXPECT_THAT(mistake({"--models=gpt2-124m", "--kernels=copy"}),
