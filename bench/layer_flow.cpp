@@ -168,15 +168,25 @@ class Flow {
     return operand_values(*ran(next(entry, operation, std::nullopt), given), result);
   }
 
+  [[nodiscard]] bool centres(std::string_view entry) const {
+    return entry == kResidualAndNorm && layer_norm(m_);
+  }
+
   Tensor norm(std::string_view entry, const Tensor& x, const std::string& w) {
+    if (centres(entry)) {
+      const Given given = {{"x", x}, {"w", weight(w)}, {"b", weight(w + kBias)}};
+      return step(entry, "layernorm", given, "y");
+    }
     return step(entry, "rmsnorm", {{"x", x}, {"w", weight(w)}}, "y");
   }
 
   Tensor norm_backward(std::string_view entry, const Tensor& x, const std::string& w,
                        const Tensor& d_n) {
-    const auto operation = ran(next(entry, "rmsnorm_backward", std::nullopt),
-                               {{"x", x}, {"w", weight(w)}, {"dy", d_n}});
+    const auto operation =
+        ran(next(entry, centres(entry) ? "layernorm_backward" : "rmsnorm_backward", std::nullopt),
+            {{"x", x}, {"w", weight(w)}, {"dy", d_n}});
     out_["d_" + w] = operand_values(*operation, "dw");
+    if (centres(entry)) out_["d_" + w + kBias] = operand_values(*operation, "db");
     return operand_values(*operation, "dx");
   }
 
@@ -297,20 +307,23 @@ class Flow {
     return sum(linear_backward("q_a", d_q_a, n1_), by_kv);
   }
 
-  // Up, the gate, down; for the backward pass it keeps what they read.
+  // Up, the activation, down; for the backward pass it keeps what they read.
   struct FeedForward {
     Tensor x, h, a;
 
     Tensor forward(Flow& flow, const std::string& name, const Tensor& in) {
       x = in;
       h = flow.linear(name + "_up", x);
-      a = flow.gate() ? flow.step("activation", "swiglu", {{"x", h}}, "y") : h;
+      const char* const act = activation_of(flow.m_);
+      a = act == nullptr ? h : flow.step("activation", act, {{"x", h}}, "y");
       return flow.linear(name + "_down", a);
     }
 
     Tensor backward(Flow& flow, const std::string& name, const Tensor& d_y) const {
       Tensor d = flow.linear_backward(name + "_down", d_y, a);
-      if (flow.gate()) d = flow.step("activation", "swiglu_backward", {{"x", h}, {"dy", d}}, "dx");
+      const char* const act = activation_of(flow.m_);
+      const std::string back = fmt::format("{}_backward", act == nullptr ? "" : act);
+      if (act != nullptr) d = flow.step("activation", back, {{"x", h}, {"dy", d}}, "dx");
       return flow.linear_backward(name + "_up", d, x);
     }
   };

@@ -36,27 +36,23 @@ class Reference {
   }
 
   Tensors results() {
-    const Norm norm_1(in_.x, in_.weights.at("norm_1"));
+    const Norm norm_1 = norm(in_.x, "norm_1");
     const Tensor n1 = norm_1.y();
     project(n1);
     const Attention core(m_, in_.share, heads_);
     const Tensor o = core.y();
     const Tensor x1 = sum(in_.x, linear("attention_output").y(o));
-    const Norm norm_2(x1, in_.weights.at("norm_2"));
+    const Norm norm_2 = norm(x1, "norm_2");
     const Tensor n2 = norm_2.y();
     Tensor d_n2(n2.size());
     out_["y"] =
         in_.share.kind == GemmGroup::moe ? experts(n2, d_n2) : mlp("ffn_up", "ffn_down", n2, d_n2);
     out_["y"] = sum(x1, out_["y"]);
 
-    NormGradient second = norm_2.backward(d_n2);
-    const Tensor d_x1 = sum(in_.d_y, second.d_x);
+    const Tensor d_x1 = sum(in_.d_y, norm_backward(norm_2, "norm_2", d_n2));
     out_["d_attention_output"] = linear("attention_output").d_w(d_x1, o);
     const Tensor d_n1 = project_backward(core.backward(linear("attention_output").d_x(d_x1)), n1);
-    NormGradient first = norm_1.backward(d_n1);
-    out_["d_x"] = sum(d_x1, first.d_x);
-    out_["d_norm_1"] = std::move(first.d_w);
-    out_["d_norm_2"] = std::move(second.d_w);
+    out_["d_x"] = sum(d_x1, norm_backward(norm_1, "norm_1", d_n1));
     return std::move(out_);
   }
 
@@ -72,7 +68,20 @@ class Reference {
     return {in_.weights.at(name).data() + group * g.n * g.k, g.n, g.k};
   }
 
-  // Of its input; the weight's goes to the results.
+  [[nodiscard]] Norm norm(Tensor x, const std::string& name) const {
+    const auto bias = in_.weights.find(name + kBias);
+    return {std::move(x), in_.weights.at(name),
+            bias == in_.weights.end() ? nullptr : &bias->second};
+  }
+
+  // Of its input; those of weights and biases go to the results, as of a matrix below.
+  Tensor norm_backward(const Norm& norm, const std::string& name, const Tensor& d_y) {
+    NormGradient d = norm.backward(d_y);
+    out_["d_" + name] = std::move(d.d_w);
+    if (in_.weights.contains(name + kBias)) out_["d_" + name + kBias] = std::move(d.d_b);
+    return std::move(d.d_x);
+  }
+
   Tensor backward(const std::string& name, const Tensor& d_y, const Tensor& x) {
     out_["d_" + name] = linear(name).d_w(d_y, x);
     return linear(name).d_x(d_y);
@@ -134,12 +143,12 @@ class Reference {
 
   void project_latent(const Tensor& n1) {
     const Mla& a = *m_.mla;
-    norm_q_.emplace(linear("q_a").y(n1), in_.weights.at("norm_q"));
+    norm_q_.emplace(norm(linear("q_a").y(n1), "norm_q"));
     heads_.q = linear("q_b").y(norm_q_->y());
     const Tensor kv_a = linear("kv_a").y(n1);
     Tensor latent;
     take(latent, kv_a, a.kv_lora_rank + a.qk_rope_head_dim, 0, a.kv_lora_rank);
-    norm_kv_.emplace(std::move(latent), in_.weights.at("norm_kv"));
+    norm_kv_.emplace(norm(std::move(latent), "norm_kv"));
     const Tensor kv_b = linear("kv_b").y(norm_kv_->y());
     const std::int64_t each = a.qk_nope_head_dim + a.v_head_dim;
     take(heads_.v, kv_b, each, a.qk_nope_head_dim, a.v_head_dim);
@@ -174,23 +183,22 @@ class Reference {
     put(d_kv_b, each, a.qk_nope_head_dim, d.v, a.v_head_dim);
     const std::int64_t down = a.kv_lora_rank + a.qk_rope_head_dim;
     Tensor d_kv_a(static_cast<std::size_t>(tokens() * down));
-    NormGradient kv = norm_kv_->backward(backward("kv_b", d_kv_b, norm_kv_->y()));
-    out_["d_norm_kv"] = std::move(kv.d_w);
-    put(d_kv_a, down, 0, kv.d_x, a.kv_lora_rank);
+    const Tensor d_kv_n = backward("kv_b", d_kv_b, norm_kv_->y());
+    put(d_kv_a, down, 0, norm_backward(*norm_kv_, "norm_kv", d_kv_n), a.kv_lora_rank);
     for (std::int64_t row = 0; row < tokens() * m_.heads; ++row) {
       for (std::int64_t c = 0; c < a.qk_rope_head_dim; ++c) {
         d_kv_a[static_cast<std::size_t>(row / m_.heads * down + a.kv_lora_rank + c)] +=
             d.k[static_cast<std::size_t>(row * query_key_dim(m_) + a.qk_nope_head_dim + c)];
       }
     }
-    NormGradient q = norm_q_->backward(backward("q_b", d.q, norm_q_->y()));
-    out_["d_norm_q"] = std::move(q.d_w);
-    return sum(backward("q_a", q.d_x, n1), backward("kv_a", d_kv_a, n1));
+    const Tensor d_q_n = backward("q_b", d.q, norm_q_->y());
+    const Tensor d_q_a = norm_backward(*norm_q_, "norm_q", d_q_n);
+    return sum(backward("q_a", d_q_a, n1), backward("kv_a", d_kv_a, n1));
   }
 
   // Its result; the gradient of its input is added to d_x.
   Tensor mlp(const char* up, const char* down, const Tensor& x, Tensor& d_x) {
-    const Mlp one(linear(up), linear(down), gate(), x);
+    const Mlp one(linear(up), linear(down), m_.ffn_kind, x);
     MlpGradient d = one.backward(in_.d_y);
     out_["d_" + std::string(up)] = std::move(d.d_up);
     out_["d_" + std::string(down)] = std::move(d.d_down);
@@ -256,7 +264,7 @@ class Reference {
         d_y.push_back(gates_[copy] * in_.d_y[static_cast<std::size_t>(c)]);
       }
     }
-    const Mlp one(linear("expert_up", e), linear("expert_down", e), gate(), x);
+    const Mlp one(linear("expert_up", e), linear("expert_down", e), m_.ffn_kind, x);
     const MlpGradient d = one.backward(d_y);
     const Tensor own = one.y();
     for (std::size_t i = 0; i < mine.size(); ++i) {
@@ -331,8 +339,11 @@ LayerInput draw_layer_input(const Model& model, const LayerShare& share, DType d
   const auto draw_norm = [&](const char* name, std::int64_t cols) {
     in.weights[name] = uneven(draw(cols, 1, 0.25), 1, cols);
   };
-  draw_norm("norm_1", model.hidden);
-  draw_norm("norm_2", model.hidden);
+  for (const char* name : {"norm_1", "norm_2"}) {
+    draw_norm(name, model.hidden);
+    if (layer_norm(model))
+      in.weights[std::string(name) + kBias] = uneven(draw(model.hidden, 0, 0.25), 1, model.hidden);
+  }
   if (model.mla) {
     draw_norm("norm_q", model.mla->q_lora_rank);
     draw_norm("norm_kv", model.mla->kv_lora_rank);

@@ -6,8 +6,9 @@
 //   x1 = x + W_o attention(norm(x, norm_1)),  y = x1 + F(norm(x1, norm_2))
 //
 // norm, the rotation of heads and the gate as in kernels/step_kernel.hpp, attention as in
-// kernels/attention.hpp, causal within each sequence. F is W_down act(W_up n), act without a gate
-// the identity: what the steps leave out (workload/layer_steps.hpp), the layer leaves out. With
+// kernels/attention.hpp, causal within each sequence; norm LayerNorm and act GELU where the steps
+// have these (workload/layer_steps.hpp). F is W_down act(W_up n), without an activation among the
+// steps the identity: what the steps leave out, the layer leaves out. With
 // experts F(n) is the sum of the shared experts (one of their joint width) and of the chosen ones,
 // each times its gate: a softmax over the chosen ones' logits of the router, or, where
 // sigmoid_routing() says so, 2.5 times their logits' sigmoids, divided by their sum. Which are
@@ -30,13 +31,15 @@ namespace trainmeter {
 using Tensor = std::vector<double>;  // row-major
 using Tensors = std::map<std::string, Tensor>;
 
+inline constexpr const char* kBias = "_bias";  // behind a norm's name
+
 struct LayerInput {
   Model model;
   LayerShare share;  // with all experts: ep 1
   Tensor x, d_y;     // [tokens, hidden]; d_y is the gradient of the loss for y
   Tensor d_router;   // [tokens, experts], the same for the logits; only with experts
-  // norm_1, norm_2 [hidden], of latent attention norm_q, norm_kv [rank], and [groups, n, k] by the
-  // name of their GEMM
+  // norm_1, norm_2 [hidden], of LayerNorm norm_1 + kBias and norm_2 + kBias, too, of latent
+  // attention norm_q, norm_kv [rank], and [groups, n, k] by the name of their GEMM
   Tensors weights;
   std::vector<std::int32_t> experts;  // [tokens, top_k]: the chosen ones, each equally often
   Tensor router_bias;                 // [experts], too small to change the choice, and in no result

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <utility>
 
 namespace trainmeter::reference {
@@ -41,6 +42,10 @@ double sigmoid(double g) {
   return 1 / (1 + std::exp(-g));
 }
 
+double gelu_gate(double x) {
+  return sigmoid(double{kGeluSlope} * (x + double{kGeluCubic} * x * x * x));
+}
+
 double dot(const double* a, const double* b, std::int64_t count) {
   double out = 0;
   for (std::int64_t i = 0; i < count; ++i) out += a[i] * b[i];
@@ -70,43 +75,56 @@ Tensor Linear::d_w(const Tensor& d_y, const Tensor& x) const {
   return product(transposed(matrix(d_y, out)), matrix(x, in));
 }
 
-double Norm::inverse(std::size_t row) const {
-  const double* const x = x_.data() + row * cols();
-  const auto count = static_cast<std::int64_t>(cols());
-  return 1 / std::sqrt(dot(x, x, count) / static_cast<double>(count) + kNormEpsilon);
+Norm::Row Norm::normalised(std::size_t row) const {
+  const auto begin = x_.begin() + static_cast<std::ptrdiff_t>(row * cols());
+  Tensor n(begin, begin + static_cast<std::ptrdiff_t>(cols()));
+  const auto count = static_cast<double>(cols());
+  const double mean = b_ == nullptr ? 0 : std::accumulate(n.begin(), n.end(), 0.0) / count;
+  for (double& value : n) value -= mean;
+  const float epsilon = b_ == nullptr ? kNormEpsilon : kLayerNormEpsilon;
+  const double root = std::sqrt(dot(n.data(), n.data(), std::ssize(n)) / count + epsilon);
+  for (double& value : n) value /= root;
+  return {std::move(n), root};
 }
 
 Tensor Norm::y() const {
   Tensor out(x_.size());
   for (std::size_t row = 0; row < x_.size() / cols(); ++row) {
-    const double s = inverse(row);
+    const Tensor n = normalised(row).n;
     for (std::size_t c = 0; c < cols(); ++c)
-      out[row * cols() + c] = s * x_[row * cols() + c] * w_[c];
+      out[row * cols() + c] = n[c] * w_[c] + (b_ == nullptr ? 0 : (*b_)[c]);
   }
   return out;
 }
 
 NormGradient Norm::backward(const Tensor& d_y) const {
-  NormGradient out{.d_x = Tensor(x_.size()), .d_w = Tensor(cols())};
+  const auto count = static_cast<double>(cols());
+  NormGradient out{.d_x = Tensor(x_.size()), .d_w = Tensor(cols()), .d_b = Tensor(cols())};
   for (std::size_t row = 0; row < x_.size() / cols(); ++row) {
-    const double s = inverse(row);
-    double along = 0;  // what of d_y w points along x
+    const Row of = normalised(row);
+    double mean = 0;   // of d_y w
+    double along = 0;  // what of it points along n
     for (std::size_t c = 0; c < cols(); ++c) {
-      const std::size_t i = row * cols() + c;
-      along += d_y[i] * w_[c] * x_[i];
-      out.d_w[c] += d_y[i] * x_[i] * s;
+      const double d = d_y[row * cols() + c];
+      if (b_ != nullptr) mean += d * w_[c] / count;
+      along += d * w_[c] * of.n[c] / count;
+      out.d_w[c] += d * of.n[c];
+      out.d_b[c] += d;
     }
     for (std::size_t c = 0; c < cols(); ++c) {
       const std::size_t i = row * cols() + c;
-      out.d_x[i] = s * d_y[i] * w_[c] - s * s * s * x_[i] * along / static_cast<double>(cols());
+      out.d_x[i] = (d_y[i] * w_[c] - mean - of.n[c] * along) / of.root;
     }
   }
   return out;
 }
 
-Mlp::Mlp(Linear up, Linear down, bool gate, Tensor x)
-    : up_(up), down_(down), gate_(gate), x_(std::move(x)), h_(up_.y(x_)), a_(h_) {
-  if (!gate_) return;
+Mlp::Mlp(Linear up, Linear down, FfnKind kind, Tensor x)
+    : up_(up), down_(down), kind_(kind), x_(std::move(x)), h_(up_.y(x_)), a_(h_) {
+  if (kind_ == FfnKind::gelu) {
+    for (double& a : a_) a *= gelu_gate(a);
+  }
+  if (kind_ != FfnKind::swiglu) return;
   a_.assign(h_.size() / 2, 0);
   for (std::size_t i = 0; i < a_.size(); ++i) {
     const double g = h_[gate_of(i)];
@@ -116,8 +134,20 @@ Mlp::Mlp(Linear up, Linear down, bool gate, Tensor x)
 
 MlpGradient Mlp::backward(const Tensor& d_y) const {
   Tensor d_h = down_.d_x(d_y);
-  if (gate_) d_h = through_gate(d_h);
+  if (kind_ == FfnKind::gelu) d_h = through_gelu(d_h);
+  if (kind_ == FfnKind::swiglu) d_h = through_gate(d_h);
   return {up_.d_x(d_h), up_.d_w(d_h, x_), down_.d_w(d_y, a_)};
+}
+
+Tensor Mlp::through_gelu(const Tensor& d_a) const {
+  Tensor d_h(h_.size());
+  for (std::size_t i = 0; i < d_a.size(); ++i) {
+    const double x = h_[i];
+    const double s = gelu_gate(x);
+    const double slope = double{kGeluSlope} * (1 + 3 * double{kGeluCubic} * x * x);
+    d_h[i] = d_a[i] * (s + x * s * (1 - s) * slope);
+  }
+  return d_h;
 }
 
 Tensor Mlp::through_gate(const Tensor& d_a) const {

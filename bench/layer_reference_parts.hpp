@@ -24,22 +24,31 @@ struct Linear {  // y = x W^T, W [out, in]
 };
 
 struct NormGradient {
-  Tensor d_x, d_w;
+  Tensor d_x, d_w, d_b;
 };
+
+// RMSNorm, or with biases LayerNorm, which centres by the mean.
 
 class Norm {
  public:
-  Norm(Tensor x, const Tensor& w) : x_(std::move(x)), w_(w) {}  // w is kept by reference
+  // w and b stay outside.
+  Norm(Tensor x, const Tensor& w, const Tensor* b) : x_(std::move(x)), w_(w), b_(b) {}
 
   [[nodiscard]] Tensor y() const;
   [[nodiscard]] NormGradient backward(const Tensor& d_y) const;
 
  private:
   [[nodiscard]] std::size_t cols() const { return w_.size(); }
-  [[nodiscard]] double inverse(std::size_t row) const;  // of the root of its mean square
+  // (x - mean) / root of the mean square of that, and what it was divided by.
+  struct Row {
+    Tensor n;
+    double root;
+  };
+  [[nodiscard]] Row normalised(std::size_t row) const;
 
   Tensor x_;
   const Tensor& w_;
+  const Tensor* b_;
 };
 
 struct MlpGradient {
@@ -48,18 +57,19 @@ struct MlpGradient {
 
 class Mlp {
  public:
-  Mlp(Linear up, Linear down, bool gate, Tensor x);
+  Mlp(Linear up, Linear down, FfnKind kind, Tensor x);
 
   [[nodiscard]] Tensor y() const { return down_.y(a_); }
   [[nodiscard]] MlpGradient backward(const Tensor& d_y) const;
 
  private:
   [[nodiscard]] Tensor through_gate(const Tensor& d_a) const;
+  [[nodiscard]] Tensor through_gelu(const Tensor& d_a) const;
   [[nodiscard]] std::size_t gate_of(std::size_t i) const;  // in h_; the other half is width behind
   [[nodiscard]] std::size_t width() const { return static_cast<std::size_t>(down_.in); }
 
   Linear up_, down_;
-  bool gate_;
+  FfnKind kind_;
   Tensor x_, h_, a_;
 };
 

@@ -172,12 +172,14 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                      "ID,...: also the memory-bound kernels of these models' steps");
       app.add_option("--tokens", raw.tokens,
                      "tokens of a micro-batch for --models (1024 on a CPU, 8192 on a GPU)");
-      app.add_option("--kernels", raw.kernels,
-                     "LIST of copy, triad, read, write; with --models: rmsnorm, swiglu, rope, "
-                     "cast_fp8, cast_fp8_transpose, permute, residual_add, cross_entropy, adamw, "
-                     "rmsnorm_backward, swiglu_backward, rope_backward, permute_backward, "
-                     "unpermute, unpermute_backward, topk_softmax, topk_softmax_backward, "
-                     "topk_sigmoid, topk_sigmoid_backward");
+      app.add_option(
+          "--kernels", raw.kernels,
+          "LIST of copy, triad, read, write; with --models: rmsnorm, swiglu, rope, "
+          "cast_fp8, cast_fp8_transpose, cast_fp8_block, recast_fp8, permute, "
+          "residual_add, layernorm, gelu, cross_entropy, adamw, rmsnorm_backward, "
+          "swiglu_backward, layernorm_backward, gelu_backward, rope_backward, "
+          "permute_backward, unpermute, unpermute_backward, topk_softmax, topk_softmax_backward, "
+          "topk_sigmoid, topk_sigmoid_backward");
     }
     if (options.program == Program::collective) {
       app.add_option("--models", raw.models,

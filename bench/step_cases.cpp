@@ -6,6 +6,7 @@
 #include "kernels/step_arrays.hpp"
 #include "record/error.hpp"
 #include "record/formulas.hpp"
+#include "workload/layer_steps.hpp"
 #include "workload/run.hpp"
 #include "workload/worklist.hpp"
 
@@ -40,8 +41,13 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
   };
   const bool gate = m.ffn_kind == FfnKind::swiglu;  // such models have rotary embeddings, too
   switch (kernel) {
+    case StepKernel::layernorm:
+    case StepKernel::layernorm_backward:
+      if (layer_norm(m)) matrix(tokens, m.hidden);
+      break;
     case StepKernel::rmsnorm:
     case StepKernel::rmsnorm_backward:
+      if (layer_norm(m)) break;
       matrix(tokens, m.hidden);
       if (m.mla) {
         matrix(tokens, m.mla->q_lora_rank);
@@ -50,11 +56,19 @@ std::vector<StepProblem> problems(const Model& m, StepKernel kernel, std::int64_
       break;
     case StepKernel::cast_fp8:
     case StepKernel::cast_fp8_transpose:
+    case StepKernel::recast_fp8:
     case StepKernel::residual_add:
       matrix(tokens, m.hidden);
       break;
+    case StepKernel::cast_fp8_block:  // what an FFN goes up by, an expert's where there are any
+      matrix((gate ? 2 : 1) * (m.moe ? m.moe->expert_ffn : m.ffn), m.hidden);
+      break;
     case StepKernel::cross_entropy:
       matrix(tokens, m.vocab);
+      break;
+    case StepKernel::gelu:
+    case StepKernel::gelu_backward:
+      if (m.ffn_kind == FfnKind::gelu) matrix(tokens, m.ffn);
       break;
     case StepKernel::swiglu:
     case StepKernel::swiglu_backward:
@@ -176,7 +190,7 @@ CaseList step_cases(const Options& options, const std::vector<StepKernel>& kerne
       }
       for (StepProblem problem : found) {
         for (const DType dtype : dtypes) {
-          problem.dtype = dtype;
+          problem.dtype = step_takes(kernel, dtype) ? dtype : DType::fp8;
           builder.add(problem);
         }
       }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/dtype.hpp"
+#include "kernels/power_scale.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -66,6 +67,25 @@ TRAINMETER_INLINE Fp8Scale scale_of(std::uint32_t amax_bits) {
   if (amax_bits == 0) return {1, 1};
   const float scale = std::max(std::bit_cast<float>(amax_bits) / kFp8Max, kLeastScale);
   return {scale, 1 / scale};
+}
+
+// The same with the least power of two that is amax / kFp8Max or more.
+TRAINMETER_INLINE Fp8Scale power_scale_of(std::uint32_t amax_bits) {
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  if (amax_bits >= kInfinityBits) return {kNaN, kNaN};
+  if (amax_bits == 0) return {1, 1};
+  const auto bits = static_cast<std::uint32_t>(power_scale_exponent(amax_bits) + 127) << 23;
+  return {std::bit_cast<float>(bits), std::bit_cast<float>((254U << 23) - bits)};
+}
+
+// As float_from_fp8() does it.
+TRAINMETER_INLINE float from_e4m3(std::uint8_t q) {
+  const std::uint32_t size = q & 0x7fU;
+  const std::uint32_t normal = (size << 20) + (120U << 23);
+  const std::uint32_t small = bits_of(static_cast<float>(static_cast<int>(size)) * 0x1p-9F);
+  const std::uint32_t finite = size < 8 ? small : normal;
+  const std::uint32_t bits = size == 0x7f ? 0x7fc00000U : finite;
+  return std::bit_cast<float>(bits | (q & 0x80U) << 24);
 }
 
 // exp(x) to 3 units in the last place, for |x| <= 87, beyond that as at 87: 2^k e^r with |r| <=

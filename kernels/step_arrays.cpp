@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <stdexcept>
@@ -90,6 +91,27 @@ void put_special_values(const StepProblem& p, char* x) {
   std::memset(x + (p.rows * p.cols - zeros) * e, 0, static_cast<std::size_t>(zeros * e));
 }
 
+// A block of NaN and one of zeros as put_special_values() has them, cast.
+void fill_quantised(const StepProblem& p, std::uint8_t* q, std::uint64_t seed) {
+  std::vector<float> x(static_cast<std::size_t>(p.rows * p.cols));
+  fill_random(x.data(), std::ssize(x), DType::fp32, seed);
+  constexpr float kSize = 128;  // the largest of a block about as large as e4m3 has them
+  std::ranges::transform(x, q, [](float value) { return fp8_from_float(kSize * value); });
+  if (p.rows < 3) return;
+  const std::int64_t zeros = p.cols - (cast_blocks(p.cols) - 1) * kCastBlock;
+  std::fill_n(q + p.rows / 2 * p.cols, std::min<std::int64_t>(p.cols, kCastBlock), 0x7f);
+  std::fill_n(q + p.rows * p.cols - zeros, zeros, 0);
+}
+
+void fill_scales(const StepProblem& p, float* scales, std::uint64_t seed) {
+  const std::int64_t across = cast_blocks(p.cols);
+  fill_random(scales, p.rows * across, DType::fp32, seed);
+  for (std::int64_t i = 0; i < p.rows * across; ++i) scales[i] = scales[i] > 0 ? 0x1p-6F : 0x1p-8F;
+  if (p.rows < 3) return;
+  scales[p.rows / 2 * across] = std::numeric_limits<float>::quiet_NaN();
+  scales[p.rows * across - 1] = 1;
+}
+
 void square(float* data, std::int64_t count) {
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < count; ++i) data[i] *= data[i];
@@ -128,11 +150,22 @@ std::vector<StepArray> step_arrays(const StepProblem& p) {
       return {in("x", matrix, e), out("q", matrix, DType::fp8),
               out("s", p.rows * cast_blocks(p.cols), DType::fp32), out("q_t", matrix, DType::fp8),
               out("s_t", p.cols * cast_blocks(p.rows), DType::fp32)};
+    case StepKernel::cast_fp8_block:
+      return {in("x", matrix, e), out("q", matrix, DType::fp8),
+              out("s", cast_blocks(p.rows) * cast_blocks(p.cols), DType::fp32)};
+    case StepKernel::recast_fp8:
+      return {in("q", matrix, DType::fp8), in("s", p.rows * cast_blocks(p.cols), DType::fp32),
+              out("q_t", matrix, DType::fp8),
+              out("s_t", p.cols * cast_blocks(p.rows), DType::fp32)};
     case StepKernel::permute:
       return {in("x", matrix, e), in("place", p.rows * p.top_k, indices),
               out("y", matrix * p.top_k, e)};
     case StepKernel::residual_add:
       return {in("a", matrix, e), in("b", matrix, e), out("y", matrix, e)};
+    case StepKernel::layernorm:
+      return {in("x", matrix, e), in("w", p.cols, e), in("b", p.cols, e), out("y", matrix, e)};
+    case StepKernel::gelu:
+      return {in("x", matrix, e), out("y", matrix, e)};
     case StepKernel::cross_entropy:
       return {in("x", matrix, e), in("target", p.rows, indices), out("loss", p.rows, DType::fp32),
               out("gradient", matrix, e)};
@@ -148,6 +181,15 @@ std::vector<StepArray> step_arrays(const StepProblem& p) {
               out("dw", p.cols, DType::fp32)};
     case StepKernel::swiglu_backward:
       return {in("x", 2 * matrix, e), in("dy", matrix, e), out("dx", 2 * matrix, e)};
+    case StepKernel::layernorm_backward:
+      return {in("x", matrix, e),
+              in("w", p.cols, e),
+              in("dy", matrix, e),
+              out("dx", matrix, e),
+              out("dw", p.cols, DType::fp32),
+              out("db", p.cols, DType::fp32)};
+    case StepKernel::gelu_backward:
+      return {in("x", matrix, e), in("dy", matrix, e), out("dx", matrix, e)};
     case StepKernel::permute_backward:
       return {in("dy", matrix * p.top_k, e), in("place", p.rows * p.top_k, indices),
               out("dx", matrix, e)};
@@ -189,6 +231,10 @@ void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t 
     if (array == 3) square(static_cast<float*>(data), p.weights);
     return;
   }
+  if (p.kernel == StepKernel::recast_fp8) {
+    return array == 0 ? fill_quantised(p, static_cast<std::uint8_t*>(data), own)
+                      : fill_scales(p, static_cast<float*>(data), own);
+  }
   if (array == 0 && (p.kernel == StepKernel::topk_softmax_backward ||
                      p.kernel == StepKernel::topk_sigmoid_backward))
     return fill_choices(p, static_cast<std::int32_t*>(data), own);
@@ -214,7 +260,8 @@ void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t 
   }
   const StepArray filled = step_arrays(p).at(static_cast<std::size_t>(array));
   fill_random(data, filled.bytes / size_of(*filled.type), *filled.type, own);
-  if (p.kernel == StepKernel::cast_fp8 || p.kernel == StepKernel::cast_fp8_transpose) {
+  if (p.kernel == StepKernel::cast_fp8 || p.kernel == StepKernel::cast_fp8_transpose ||
+      p.kernel == StepKernel::cast_fp8_block) {
     put_special_values(p, static_cast<char*>(data));
   }
 }

@@ -6,8 +6,9 @@
 #include "kernels/host_buffer.hpp"
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_cuda_backward.cuh"
-#include "kernels/step_cuda_cast.cuh"
+#include "kernels/step_cuda_cast.hpp"
 #include "kernels/step_cuda_kernels.cuh"
+#include "kernels/step_cuda_layernorm.cuh"
 #include "kernels/step_cuda_router.cuh"
 #include "kernels/step_verify.hpp"
 
@@ -18,9 +19,14 @@
 namespace trainmeter {
 namespace {
 
-constexpr std::int64_t kMostTileRows = 65535;  // of a grid, in y
-constexpr std::int64_t kMostNormCols =
+constexpr std::int64_t kMostNormSums =
     24576;  // 96 KiB of fp32, which every GPU since 8.0 can share
+
+// Outputs that the gradient of a norm sums over rows: of the weights, of LayerNorm's biases, too.
+std::int64_t norm_sums(StepKernel kernel) {
+  if (kernel == StepKernel::layernorm_backward) return 2;
+  return kernel == StepKernel::rmsnorm_backward ? 1 : 0;
+}
 
 template <class T>
 class CudaStep final : public Operation {
@@ -37,20 +43,19 @@ class CudaStep final : public Operation {
     int device = 0;
     cuda_check(cudaGetDevice(&device), "cudaGetDevice");
     cuda_check(cudaDeviceGetAttribute(&sms_, cudaDevAttrMultiProcessorCount, device), "SM count");
-    if (problem.kernel == StepKernel::cast_fp8_transpose) choose_transpose();
-    if (problem.kernel == StepKernel::rmsnorm_backward) {
+    if (step_cuda::is_cast(problem.kernel)) step_cuda::prepare_cast(problem);
+    if (norm_sums(problem.kernel) > 0) {
       packs_fit() ? prepare_norm<kLanesOfPack>() : prepare_norm<1>();
     }
   }
 
   void run(int set) override {
     set_ = set;
-    const bool aligned = packs_fit();
-    if (problem_.kernel == StepKernel::cast_fp8) {
-      aligned ? cast<true>() : cast<false>();
-    } else if (problem_.kernel == StepKernel::cast_fp8_transpose) {
-      cast_transpose();
-    } else if (aligned) {
+    if (step_cuda::is_cast(problem_.kernel)) {
+      step_cuda::CastArrays arrays = {};
+      for (std::size_t i = 0; i < arrays_.size(); ++i) arrays[i] = array<void>(i);
+      step_cuda::launch_cast(problem_, arrays, stream_.get());
+    } else if (packs_fit()) {
       launch<kLanesOfPack>();
     } else {
       launch<1>();
@@ -116,6 +121,8 @@ class CudaStep final : public Operation {
       case StepKernel::rope_backward:
         return p.head_dim / 2 % kLanesOfPack == 0;
       case StepKernel::residual_add:
+      case StepKernel::gelu:
+      case StepKernel::gelu_backward:
         return p.rows * p.cols % kLanesOfPack == 0;
       case StepKernel::adamw:
         return p.weights % 4 == 0;
@@ -148,10 +155,24 @@ class CudaStep final : public Operation {
     const auto rows = static_cast<unsigned>(p.rows);
     const auto cols = static_cast<int>(p.cols);
     const int threads = threads_for(p.cols / V, 512);
+    const std::int64_t count = p.rows * p.cols;
     const cudaStream_t stream = stream_.get();
     switch (p.kernel) {
       case StepKernel::rmsnorm:
         step_cuda::rmsnorm<T, V><<<rows, threads, 0, stream>>>(array(2), array(0), array(1), cols);
+        return;
+      case StepKernel::layernorm:
+        step_cuda::layernorm<T, V>
+            <<<rows, threads, 0, stream>>>(array(3), array(0), array(1), array(2), cols);
+        return;
+      case StepKernel::gelu:
+        step_cuda::gelu<T, V><<<flat_blocks(count / V), step_cuda::kFlatThreads, 0, stream>>>(
+            array(1), array(0), count);
+        return;
+      case StepKernel::gelu_backward:
+        step_cuda::gelu_backward<T, V>
+            <<<flat_blocks(count / V), step_cuda::kFlatThreads, 0, stream>>>(array(2), array(0),
+                                                                             array(1), count);
         return;
       case StepKernel::swiglu:
         step_cuda::swiglu<T, V><<<rows, threads, 0, stream>>>(array(1), array(0), cols);
@@ -164,13 +185,11 @@ class CudaStep final : public Operation {
         step_cuda::permute<T, V><<<rows, threads, 0, stream>>>(
             array(2), array(0), array<const std::int32_t>(1), cols, static_cast<int>(p.top_k));
         return;
-      case StepKernel::residual_add: {
-        const std::int64_t count = p.rows * p.cols;
+      case StepKernel::residual_add:
         step_cuda::residual_add<T, V>
             <<<flat_blocks(count / V), step_cuda::kFlatThreads, 0, stream>>>(array(2), array(0),
                                                                              array(1), count);
         return;
-      }
       case StepKernel::cross_entropy: {
         const int many = threads_for(p.cols / V, step_cuda::kMostThreads);
         step_cuda::cross_entropy<T, V><<<rows, many, 0, stream>>>(
@@ -186,13 +205,8 @@ class CudaStep final : public Operation {
         return;
       }
       case StepKernel::rmsnorm_backward:
-        step_cuda::rmsnorm_backward<T, V><<<parts_, norm_threads<V>(), p.cols * 4, stream>>>(
-            array(3), static_cast<float*>(partial_dw_.data()), array(0), array(1), array(2), p.rows,
-            cols);
-        step_cuda::sum_rows<<<static_cast<unsigned>((p.cols + 31) / 32), step_cuda::kFlatThreads, 0,
-                              stream>>>(array<float>(4), static_cast<float*>(partial_dw_.data()),
-                                        parts_, cols);
-        return;
+      case StepKernel::layernorm_backward:
+        return norm_backward<V>();
       case StepKernel::swiglu_backward:
         step_cuda::swiglu_backward<T, V>
             <<<rows, threads, 0, stream>>>(array(2), array(0), array(1), cols);
@@ -235,6 +249,8 @@ class CudaStep final : public Operation {
         return;
       case StepKernel::cast_fp8:
       case StepKernel::cast_fp8_transpose:
+      case StepKernel::cast_fp8_block:
+      case StepKernel::recast_fp8:
         return;  // run() launches these
     }
   }
@@ -275,11 +291,39 @@ class CudaStep final : public Operation {
     return threads_for(problem_.cols / V, step_cuda::kFlatThreads);
   }
 
+  using NormKernel = void(T*, float*, const T*, const T*, const T*, std::int64_t, int);
+
+  template <int V>
+  [[nodiscard]] NormKernel* norm_kernel() const {
+    return problem_.kernel == StepKernel::rmsnorm_backward ? step_cuda::rmsnorm_backward<T, V>
+                                                           : step_cuda::layernorm_backward<T, V>;
+  }
+
+  // Of a block, in bytes.
+  [[nodiscard]] std::int64_t norm_shared() const {
+    return norm_sums(problem_.kernel) * problem_.cols * 4;
+  }
+
+  template <int V>
+  void norm_backward() {
+    const StepProblem& p = problem_;
+    const auto cols = static_cast<int>(p.cols);
+    const cudaStream_t stream = stream_.get();
+    auto* const partial = static_cast<float*>(partials_.data());
+    norm_kernel<V>()<<<parts_, norm_threads<V>(), norm_shared(), stream>>>(
+        array(3), partial, array(0), array(1), array(2), p.rows, cols);
+    for (std::int64_t i = 0; i < norm_sums(p.kernel); ++i) {
+      step_cuda::sum_rows<<<static_cast<unsigned>((p.cols + 31) / 32), step_cuda::kFlatThreads, 0,
+                            stream>>>(array<float>(4 + i), partial + i * parts_ * p.cols, parts_,
+                                      cols);
+    }
+  }
+
   // As many blocks as run at once, each with its sums.
   template <int V>
   void prepare_norm() {
-    const auto kernel = step_cuda::rmsnorm_backward<T, V>;
-    const auto shared = static_cast<int>(problem_.cols * 4);
+    NormKernel* const kernel = norm_kernel<V>();
+    const auto shared = static_cast<int>(norm_shared());
     // Raised, never lowered: it is one limit for all operations of this kernel.
     cudaFuncAttributes limits{};
     cuda_check(cudaFuncGetAttributes(&limits, kernel), "limits of a kernel");
@@ -292,37 +336,7 @@ class CudaStep final : public Operation {
                                                              static_cast<std::size_t>(shared)),
                "blocks of an SM");
     parts_ = static_cast<int>(std::min<std::int64_t>(problem_.rows, blocks * sms_));
-    partial_dw_ = DeviceBuffer(parts_ * problem_.cols * 4);
-  }
-
-  template <bool kAligned>
-  void cast() {
-    const std::int64_t threads = problem_.rows * cast_blocks(problem_.cols) * step_cuda::kLanes<T>;
-    const auto blocks =
-        static_cast<unsigned>((threads + step_cuda::kFlatThreads - 1) / step_cuda::kFlatThreads);
-    step_cuda::cast_fp8<T, kAligned><<<blocks, step_cuda::kFlatThreads, 0, stream_.get()>>>(
-        array<std::uint8_t>(1), array<float>(2), array(0), problem_.rows,
-        static_cast<int>(problem_.cols));
-  }
-
-  // Chosen once: a tile in fp32 is more shared memory than a kernel has unasked.
-  void choose_transpose() {
-    const bool columns_aligned = problem_.rows % 16 == 0;
-    transpose_ = packs_fit() ? (columns_aligned ? step_cuda::cast_fp8_transpose<T, true, true>
-                                                : step_cuda::cast_fp8_transpose<T, true, false>)
-                             : (columns_aligned ? step_cuda::cast_fp8_transpose<T, false, true>
-                                                : step_cuda::cast_fp8_transpose<T, false, false>);
-    cuda_check(cudaFuncSetAttribute(transpose_, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    step_cuda::kTileBytes<T>),
-               "shared memory of a tile");
-  }
-
-  void cast_transpose() {
-    const dim3 tiles(static_cast<unsigned>(cast_blocks(problem_.cols)),
-                     static_cast<unsigned>(cast_blocks(problem_.rows)));
-    transpose_<<<tiles, 2 * kCastBlock, step_cuda::kTileBytes<T>, stream_.get()>>>(
-        array<std::uint8_t>(1), array<float>(2), array<std::uint8_t>(3), array<float>(4), array(0),
-        static_cast<int>(problem_.rows), static_cast<int>(problem_.cols));
+    partials_ = DeviceBuffer(parts_ * norm_shared());
   }
 
   StepProblem problem_;
@@ -331,25 +345,22 @@ class CudaStep final : public Operation {
   int sets_;
   int sms_ = 1;
   int set_ = 0;  // of the run in hand
-  void (*transpose_)(std::uint8_t*, float*, std::uint8_t*, float*, const T*, int, int) = nullptr;
   CudaStream stream_;
   std::vector<DeviceOperand> arrays_;
-  DeviceBuffer partial_dw_;  // rmsnorm_backward: fp32[parts, cols]
+  DeviceBuffer partials_;  // of a norm's gradient: fp32[parts, cols] for each of its sums
   int parts_ = 0;
 };
 
 std::string why_not(const StepProblem& problem) {
-  if (problem.dtype != DType::bf16 && problem.dtype != DType::fp32) {
-    return "CUDA: kernels of a step are in bf16 and fp32, not " +
-           std::string(to_string(problem.dtype));
+  const std::string name(to_string(problem.kernel));
+  if (!step_takes(problem.kernel, problem.dtype)) {
+    return "CUDA: " + name + " isn't of " + std::string(to_string(problem.dtype));
   }
-  if (problem.kernel == StepKernel::cast_fp8_transpose &&
-      cast_blocks(problem.rows) > kMostTileRows) {
-    return "CUDA: a transposing cast takes at most " + std::to_string(kMostTileRows * kCastBlock) +
-           " rows";
+  if (step_cuda::is_cast(problem.kernel)) {
+    if (const std::string why = step_cuda::why_not_cast(problem); !why.empty()) return why;
   }
-  if (problem.kernel == StepKernel::rmsnorm_backward && problem.cols > kMostNormCols) {
-    return "CUDA: rmsnorm_backward takes at most " + std::to_string(kMostNormCols) + " columns";
+  if (const std::int64_t sums = norm_sums(problem.kernel); problem.cols * sums > kMostNormSums) {
+    return "CUDA: " + name + " takes at most " + std::to_string(kMostNormSums / sums) + " columns";
   }
   if (problem.kernel == StepKernel::topk_softmax && problem.experts > step_cuda::kMostExperts) {
     return "CUDA: topk_softmax takes at most " + std::to_string(step_cuda::kMostExperts) +
@@ -373,10 +384,9 @@ std::string why_not(const StepProblem& problem) {
 std::unique_ptr<Operation> make(const StepProblem& problem, const OperandOptions& options) {
   (void)step_shape(problem);  // checks the sizes
   if (const std::string reason = why_not(problem); !reason.empty()) throw Unavailable(reason);
-  if (problem.dtype == DType::bf16) {
-    return std::make_unique<CudaStep<step_cuda::Bf16>>(problem, options);
-  }
-  return std::make_unique<CudaStep<float>>(problem, options);
+  if (problem.dtype == DType::fp32) return std::make_unique<CudaStep<float>>(problem, options);
+  // Also fp8, of which nothing is a T.
+  return std::make_unique<CudaStep<step_cuda::Bf16>>(problem, options);
 }
 
 }  // namespace

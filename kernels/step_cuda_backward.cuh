@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kFlatThreads)
     rmsnorm_backward(T* __restrict__ dx, float* __restrict__ partial, const T* __restrict__ x,
                      const T* __restrict__ w, const T* __restrict__ dy, std::int64_t rows,
                      int cols) {
-  extern __shared__ __align__(32) float dw_of_block[];
+  auto* const dw_of_block = launch_memory<float>();
   for_each_pack<V>(cols, [&](std::int64_t c) { store_pack<V>(dw_of_block + c, Pack<float, V>{}); });
   for (std::int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const std::int64_t at = row * cols;
@@ -86,6 +86,25 @@ __global__ void __launch_bounds__(kFlatThreads)
 #pragma unroll
   for (int warp = 0; warp < kWarps; ++warp) sum += of_warp[warp][lane];
   sums[c] = sum;
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(kFlatThreads)
+    gelu_backward(T* __restrict__ dx, const T* __restrict__ x, const T* __restrict__ dy,
+                  std::int64_t count) {
+  for_each_pack_of_all<V>(count, [&](std::int64_t i) {
+    const auto in = load<V>(x + i);
+    const auto gradient = load<V>(dy + i);
+    Pack<T, V> out;
+#pragma unroll
+    for (int l = 0; l < V; ++l) {
+      const float value = to_float(in.lane[l]);
+      const float gate = gelu_gate(value);
+      const float slope = kGeluSlope * (1 + 3 * kGeluCubic * value * value);
+      store(out.lane[l], to_float(gradient.lane[l]) * gate * (1 + value * (1 - gate) * slope));
+    }
+    store_pack<V>(dx + i, out);
+  });
 }
 
 // A block a row.

@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Casts to fp8 e4m3 in blocks of 1x128, and of the transpose, on a GPU.
+// Casts to fp8 e4m3 in blocks of 1x128, of the transpose, and of 128x128, on a GPU.
 #pragma once
 
+#include "kernels/power_scale.hpp"
 #include "kernels/step_cuda_kernels.cuh"
+
+#include <cuda_fp16.h>
 
 namespace trainmeter::step_cuda {
 
@@ -23,6 +26,25 @@ __device__ inline Scale scale_of(std::uint32_t amax_bits) {
   const float scale = fmaxf(__uint_as_float(amax_bits) / kCastMax, kLeastScale);
   return {scale, 1 / scale};
 }
+
+// The same with the least power of two that is amax / 448 or more.
+__device__ inline Scale power_scale_of(std::uint32_t amax_bits) {
+  const float nan = __uint_as_float(0x7fc00000U);
+  if (amax_bits >= kInfinityBits) return {nan, nan};
+  if (amax_bits == 0) return {1, 1};
+  const auto bits = static_cast<std::uint32_t>(power_scale_exponent(amax_bits) + 127) << 23;
+  return {__uint_as_float(bits), __uint_as_float((254U << 23) - bits)};
+}
+
+__device__ inline float from_e4m3(std::uint8_t q) {
+  return __half2float(__half(__nv_cvt_fp8_to_halfraw(q, __NV_E4M3)));
+}
+
+// The largest size that a thread has seen, as bits.
+struct Most {
+  std::uint32_t bits;
+  __device__ Most shuffled(int mask) const { return {__shfl_xor_sync(kWarp, bits, mask)}; }
+};
 
 // Saturates to 448. x times NaN is NaN, so a block whose scale is NaN becomes NaN.
 __device__ inline std::uint8_t e4m3_of(float x) {
@@ -46,6 +68,7 @@ struct BlockPart {
     return kAligned ? lane * kElements + i : lane + i * kLanes<T>;
   }
 
+  BlockPart() = default;
   __device__ BlockPart(const T* from, int count) {
     if constexpr (kAligned) {
       Pack<T, kElements> pack = {};
@@ -71,11 +94,16 @@ struct BlockPart {
     }
   }
 
-  // Of the whole block: all its threads call this.
-  [[nodiscard]] __device__ std::uint32_t amax_bits() const {
+  [[nodiscard]] __device__ std::uint32_t own_amax_bits() const {
     std::uint32_t most = 0;
 #pragma unroll
     for (int i = 0; i < kElements; ++i) most = max(most, size_bits(x[i]));
+    return most;
+  }
+
+  // Of the whole block: all its threads call this.
+  [[nodiscard]] __device__ std::uint32_t amax_bits() const {
+    std::uint32_t most = own_amax_bits();
 #pragma unroll
     for (int offset = kLanes<T> / 2; offset > 0; offset /= 2) {
       most = max(most, __shfl_xor_sync(kWarp, most, offset));
@@ -123,18 +151,60 @@ constexpr int kTileStride = kCastBlock + 16 / static_cast<int>(sizeof(T));
 template <class T>
 constexpr int kTileBytes = kCastBlock* kTileStride<T>* static_cast<int>(sizeof(T));
 
+// Where the casts of a tile's columns go: all of q^T, whose rows are `rows` long, and its scales.
+struct Columns {
+  std::uint8_t* q;
+  float* scales;
+  int rows, tile_rows, tile_cols;
+};
+
+// Half a column of the block's tile a thread: value_of(r, c) is x, zero beyond the tile's rows. A
+// warp reads 32 neighbours of a row at a time, and each thread gathers 16 elements of its column
+// for a store. kAligned: rows of q^T are aligned; kPowers: scales are powers of two.
+template <bool kAligned, bool kPowers, class Value>
+__device__ void cast_columns(const Columns& to, Value value_of) {
+  __shared__ std::uint32_t amax_of_half[2][kCastBlock];
+  constexpr int kHalf = kCastBlock / 2;
+  const int col0 = blockIdx.x * kCastBlock;
+  const int row0 = blockIdx.y * kCastBlock;
+  const int c = threadIdx.x % kCastBlock;
+  const int half = threadIdx.x / kCastBlock;
+  std::uint32_t most = 0;
+#pragma unroll 8
+  for (int r = 0; r < kHalf; ++r) most = max(most, size_bits(value_of(half * kHalf + r, c)));
+  amax_of_half[half][c] = most;
+  __syncthreads();
+  if (c >= to.tile_cols) return;
+  const std::uint32_t amax = max(amax_of_half[0][c], amax_of_half[1][c]);
+  const Scale with = kPowers ? power_scale_of(amax) : scale_of(amax);
+  if (half == 0) {
+    to.scales[static_cast<std::int64_t>(col0 + c) * gridDim.y + blockIdx.y] = with.scale;
+  }
+  std::uint8_t* const q = to.q + static_cast<std::int64_t>(col0 + c) * to.rows + row0;
+  for (int r = half * kHalf; r < min(to.tile_rows, (half + 1) * kHalf); r += 16) {
+    Pack<std::uint8_t, 16> pack;
+#pragma unroll
+    for (int i = 0; i < 16; ++i) pack.lane[i] = e4m3_of(value_of(r + i, c) * with.inverse);
+    if (kAligned) {
+      store_pack<16>(q + r, pack);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 16; ++i) {
+        if (r + i < to.tile_rows) q[r + i] = pack.lane[i];
+      }
+    }
+  }
+}
+
 // A thread block casts a tile of 128 x 128 in both orientations and reads it once. First its rows
-// as above, which leave x in shared memory; then its columns, half a column a thread: a warp reads
-// 32 neighbours of a row at a time, and each thread gathers 16 elements of its column for a store.
+// as above, which leave x in shared memory; then its columns.
 // kAligned: rows of x and q are aligned; kColumnsAligned: those of q^T are.
 template <class T, bool kAligned, bool kColumnsAligned>
 __global__ void __launch_bounds__(2 * kCastBlock)
     cast_fp8_transpose(std::uint8_t* __restrict__ q, float* __restrict__ scales,
                        std::uint8_t* __restrict__ q_turned, float* __restrict__ scales_turned,
                        const T* __restrict__ x, int rows, int cols) {
-  extern __shared__ __align__(16) unsigned char shared[];
-  T* const tile = reinterpret_cast<T*>(shared);
-  __shared__ std::uint32_t amax_of_half[2][kCastBlock];
+  T* const tile = launch_memory<T>();
   const int row0 = blockIdx.y * kCastBlock;
   const int col0 = blockIdx.x * kCastBlock;
   const int tile_rows = min(kCastBlock, rows - row0);
@@ -152,37 +222,80 @@ __global__ void __launch_bounds__(2 * kCastBlock)
     }
   }
   __syncthreads();
+  cast_columns<kColumnsAligned, false>(
+      Columns{q_turned, scales_turned, rows, tile_rows, tile_cols},
+      [&](int r, int c) { return to_float(tile[r * kTileStride<T> + c]); });
+}
 
-  constexpr int kHalf = kCastBlock / 2;
-  const int c = threadIdx.x % kCastBlock;
-  const int half = threadIdx.x / kCastBlock;
-  const T* const column = tile + half * kHalf * kTileStride<T> + c;
-  std::uint32_t most = 0;
-#pragma unroll 8
-  for (int r = 0; r < kHalf; ++r) most = max(most, size_bits(to_float(column[r * kTileStride<T>])));
-  amax_of_half[half][c] = most;
-  __syncthreads();
-  if (c >= tile_cols) return;
-  const Scale with = scale_of(max(amax_of_half[0][c], amax_of_half[1][c]));
-  if (half == 0) {
-    scales_turned[static_cast<std::int64_t>(col0 + c) * gridDim.y + blockIdx.y] = with.scale;
-  }
-  std::uint8_t* const to = q_turned + static_cast<std::int64_t>(col0 + c) * rows + row0;
-  for (int r = half * kHalf; r < min(tile_rows, (half + 1) * kHalf); r += 16) {
-    Pack<std::uint8_t, 16> pack;
+// A thread block a block of 128 x 128, which stays in registers until its scale is known.
+template <class T, bool kAligned>
+__global__ void __launch_bounds__(kFlatThreads)
+    cast_fp8_block(std::uint8_t* __restrict__ q, float* __restrict__ scales,
+                   const T* __restrict__ x, int rows, int cols) {
+  const int row0 = blockIdx.y * kCastBlock;
+  const int col0 = blockIdx.x * kCastBlock;
+  constexpr int kRowsAtOnce = kFlatThreads / kLanes<T>;
+  constexpr int kTimes = kCastBlock / kRowsAtOnce;
+  BlockPart<T, kAligned> parts[kTimes];
+  const auto row_of = [&](int i) {
+    return row0 + i * kRowsAtOnce + static_cast<int>(threadIdx.x) / kLanes<T>;
+  };
+  const auto count_of = [&](int i) { return row_of(i) < rows ? min(kCastBlock, cols - col0) : 0; };
+  const auto at = [&](int i) { return static_cast<std::int64_t>(row_of(i)) * cols + col0; };
+  Most seen = {0};
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      pack.lane[i] = e4m3_of(to_float(tile[(r + i) * kTileStride<T> + c]) * with.inverse);
-    }
-    if (kColumnsAligned) {
-      store_pack<16>(to + r, pack);
+  for (int i = 0; i < kTimes; ++i) {
+    parts[i] = BlockPart<T, kAligned>(x + at(i), count_of(i));
+    seen.bits = max(seen.bits, parts[i].own_amax_bits());
+  }
+  const Most most =
+      reduce_block(seen, Most{0}, [](Most a, Most b) { return Most{max(a.bits, b.bits)}; });
+  const Scale with = scale_of(most.bits);
+#pragma unroll
+  for (int i = 0; i < kTimes; ++i) parts[i].write(q + at(i), with.inverse, count_of(i));
+  if (threadIdx.x == 0) scales[blockIdx.y * gridDim.x + blockIdx.x] = with.scale;
+}
+
+// A tile of what is fp8 already, cast again in the other orientation: it lies in shared memory as
+// it was, 16 bytes longer a row, with its rows' scales. kAligned: rows of q are; kColumnsAligned:
+// those of q^T.
+template <bool kAligned, bool kColumnsAligned>
+__global__ void __launch_bounds__(2 * kCastBlock)
+    recast_fp8(std::uint8_t* __restrict__ q_turned, float* __restrict__ scales_turned,
+               const std::uint8_t* __restrict__ q, const float* __restrict__ scales, int rows,
+               int cols) {
+  constexpr int kLength = kCastBlock + 16;
+  __shared__ __align__(16) std::uint8_t tile[kCastBlock * kLength];
+  __shared__ float scale_of_row[kCastBlock];
+  const int row0 = blockIdx.y * kCastBlock;
+  const int col0 = blockIdx.x * kCastBlock;
+  const int tile_rows = min(kCastBlock, rows - row0);
+  const int tile_cols = min(kCastBlock, cols - col0);
+  constexpr int kAcross = kCastBlock / 16;  // threads of a row
+  const int c = threadIdx.x % kAcross * 16;
+#pragma unroll
+  for (int r = threadIdx.x / kAcross; r < kCastBlock; r += 2 * kCastBlock / kAcross) {
+    const std::int64_t at = static_cast<std::int64_t>(row0 + r) * cols + col0 + c;
+    Pack<std::uint8_t, 16> pack = {};
+    if constexpr (kAligned) {
+      if (r < tile_rows && c < tile_cols) pack = load<16>(q + at);
     } else {
 #pragma unroll
       for (int i = 0; i < 16; ++i) {
-        if (r + i < tile_rows) to[r + i] = pack.lane[i];
+        if (r < tile_rows && c + i < tile_cols) pack.lane[i] = q[at + i];
       }
     }
+    store_pack<16>(tile + r * kLength + c, pack);
   }
+  if (threadIdx.x < kCastBlock) {
+    const int r = threadIdx.x;
+    scale_of_row[r] =
+        r < tile_rows ? scales[static_cast<std::int64_t>(row0 + r) * gridDim.x + blockIdx.x] : 0;
+  }
+  __syncthreads();
+  cast_columns<kColumnsAligned, true>(
+      Columns{q_turned, scales_turned, rows, tile_rows, tile_cols},
+      [&](int r, int column) { return from_e4m3(tile[r * kLength + column]) * scale_of_row[r]; });
 }
 
 }  // namespace trainmeter::step_cuda

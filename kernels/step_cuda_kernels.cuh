@@ -35,6 +35,18 @@ __device__ inline void store(Bf16& to, float x) {
   to = __float2bfloat16_rn(x);
 }
 
+// Of a block: as much shared memory as its launch asked for.
+#ifdef __CUDACC__
+template <class T>
+__device__ T* launch_memory() {
+  extern __shared__ __align__(32) unsigned char bytes[];
+  return reinterpret_cast<T*>(bytes);
+}
+#else  // where a test runs kernels on the CPU, it has that
+template <class T>
+T* launch_memory();
+#endif
+
 template <class T, int V>
 struct alignas(V * sizeof(T)) Pack {
   T lane[V];
@@ -115,6 +127,26 @@ __global__ void __launch_bounds__(kMostThreads)
       store(out.lane[l], to_float(in.lane[l]) * inverse * to_float(weight.lane[l]));
     }
     store_pack<V>(y + at + c, out);
+  });
+}
+
+// 1 / (1 + exp(-2 u)), as step_kernel.hpp has it for gelu.
+__device__ inline float gelu_gate(float x) {
+  return 1 / (1 + expf(-kGeluSlope * (x + kGeluCubic * x * x * x)));
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(kFlatThreads)
+    gelu(T* __restrict__ y, const T* __restrict__ x, std::int64_t count) {
+  for_each_pack_of_all<V>(count, [&](std::int64_t i) {
+    const auto in = load<V>(x + i);
+    Pack<T, V> out;
+#pragma unroll
+    for (int l = 0; l < V; ++l) {
+      const float value = to_float(in.lane[l]);
+      store(out.lane[l], value * gelu_gate(value));
+    }
+    store_pack<V>(y + i, out);
   });
 }
 

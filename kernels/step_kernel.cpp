@@ -68,10 +68,18 @@ std::string_view to_string(StepKernel kernel) {
       return "cast_fp8";
     case StepKernel::cast_fp8_transpose:
       return "cast_fp8_transpose";
+    case StepKernel::cast_fp8_block:
+      return "cast_fp8_block";
+    case StepKernel::recast_fp8:
+      return "recast_fp8";
     case StepKernel::permute:
       return "permute";
     case StepKernel::residual_add:
       return "residual_add";
+    case StepKernel::layernorm:
+      return "layernorm";
+    case StepKernel::gelu:
+      return "gelu";
     case StepKernel::cross_entropy:
       return "cross_entropy";
     case StepKernel::adamw:
@@ -80,6 +88,10 @@ std::string_view to_string(StepKernel kernel) {
       return "rmsnorm_backward";
     case StepKernel::swiglu_backward:
       return "swiglu_backward";
+    case StepKernel::layernorm_backward:
+      return "layernorm_backward";
+    case StepKernel::gelu_backward:
+      return "gelu_backward";
     case StepKernel::rope_backward:
       return "rope_backward";
     case StepKernel::permute_backward:
@@ -98,6 +110,11 @@ std::string_view to_string(StepKernel kernel) {
       return "topk_sigmoid_backward";
   }
   throw std::invalid_argument("no such kernel of a step");
+}
+
+bool step_takes(StepKernel kernel, DType dtype) {
+  if (kernel == StepKernel::recast_fp8) return dtype == DType::fp8;
+  return dtype == DType::bf16 || dtype == DType::fp32;
 }
 
 std::map<std::string, std::int64_t> step_shape(const StepProblem& p) {

@@ -6,12 +6,22 @@
 // rmsnorm            y[r,c] = x[r,c] w[c] / sqrt(mean over c of x[r,c]^2 + 1e-6)
 // swiglu             y[r,c] = g / (1 + exp(-g)) u[r,c], g = x[r,c], u = x[r,cols + c]: the gate and
 //                    the other half lie side by side, as one GEMM writes them
+// layernorm          y[r,c] = (x[r,c] - mean of x[r]) i[r] w[c] + b[c], where i[r] = 1 / sqrt(mean
+//                    over c of (x[r,c] - mean of x[r])^2 + 1e-5)
+// gelu               y = x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3), which is x / 2
+//                    (1 + tanh(u)): the form that GPT-2 and Megatron-LM train with
 // rope               y = x with each head's pair (i, i + head_dim / 2) turned by an angle of token
 //                    and i, whose cosines and sines come from a table in fp32
 // cast_fp8           q = e4m3(x / s), s[r,c/128] = amax / 448 of each 1x128 block; 1 where all are
 //                    0; a block with a NaN or an infinity becomes NaN
 // cast_fp8_transpose the same, and x^T [cols, rows] in blocks of 1x128 tokens, which the weight
 //                    gradient's GEMM reads
+// cast_fp8_block     the same in blocks of 128x128, for weights: s[r/128,c/128]
+// recast_fp8         of an activation kept in fp8, q s in blocks of 1x128, the transpose in blocks
+// of
+//                    1x128 tokens: q_t = e4m3(q s / s_t), s_t the least power of two that is amax /
+//                    448 or more. Where s are powers of two, too, only what falls below 2^-6 s_t
+//                    loses bits (DeepSeek-V3 report, 3.3.3). NaN and zeros as above
 // permute            y[place[r,j]] = x[r] for the top_k experts j of a token: copies sorted by
 //                    expert
 // residual_add       y = a + b
@@ -25,6 +35,10 @@
 //                    fp32, dw[c] = sum over r of dy[r,c] x[r,c] i[r]
 // swiglu_backward    with s = 1 / (1 + exp(-g)), from x again: of the gate dy u s (1 + g (1 - s)),
 //                    of the other half dy g s, side by side as x
+// layernorm_backward with n = (x - mean) i, as above: dx[r,c] = i[r] (dy w[c] - mean over c of dy w
+//                    - n mean over c of dy w n), and in fp32 dw[c] = sum over r of dy n, db[c] =
+//                    sum over r of dy
+// gelu_backward      with s = 1 / (1 + exp(-2 u)): dx = dy (s + x s (1 - s) 2 du/dx)
 // rope_backward      each pair of dy turned back
 // permute_backward   dx[r] = sum over j of dy[place[r,j]]
 // unpermute          y[r] = sum over j of w[r,j] x[place[r,j]]: experts' results, each weighted as
@@ -70,12 +84,18 @@ enum class StepKernel {
   rope,
   cast_fp8,
   cast_fp8_transpose,
+  cast_fp8_block,
+  recast_fp8,
   permute,
   residual_add,
+  layernorm,
+  gelu,
   cross_entropy,
   adamw,
   rmsnorm_backward,
   swiglu_backward,
+  layernorm_backward,
+  gelu_backward,
   rope_backward,
   permute_backward,
   unpermute,
@@ -86,17 +106,23 @@ enum class StepKernel {
   topk_sigmoid_backward
 };
 
-inline constexpr std::array<StepKernel, 19> kStepKernels = {StepKernel::rmsnorm,
+inline constexpr std::array<StepKernel, 25> kStepKernels = {StepKernel::rmsnorm,
                                                             StepKernel::swiglu,
                                                             StepKernel::rope,
                                                             StepKernel::cast_fp8,
                                                             StepKernel::cast_fp8_transpose,
+                                                            StepKernel::cast_fp8_block,
+                                                            StepKernel::recast_fp8,
                                                             StepKernel::permute,
                                                             StepKernel::residual_add,
+                                                            StepKernel::layernorm,
+                                                            StepKernel::gelu,
                                                             StepKernel::cross_entropy,
                                                             StepKernel::adamw,
                                                             StepKernel::rmsnorm_backward,
                                                             StepKernel::swiglu_backward,
+                                                            StepKernel::layernorm_backward,
+                                                            StepKernel::gelu_backward,
                                                             StepKernel::rope_backward,
                                                             StepKernel::permute_backward,
                                                             StepKernel::unpermute,
@@ -108,9 +134,12 @@ inline constexpr std::array<StepKernel, 19> kStepKernels = {StepKernel::rmsnorm,
 
 std::string_view to_string(StepKernel kernel);
 
+// Of what a kernel reads: bf16 and fp32, of recast_fp8 fp8 alone.
+bool step_takes(StepKernel kernel, DType dtype);
+
 struct StepProblem {
   StepKernel kernel = StepKernel::rmsnorm;
-  DType dtype = DType::bf16;             // bf16 or fp32
+  DType dtype = DType::bf16;             // one that step_takes()
   std::int64_t rows = 0;                 // tokens
   std::int64_t cols = 0;                 // of y; cross_entropy: the vocabulary
   std::int64_t heads = 0, head_dim = 0;  // rope, instead of cols; head_dim is even

@@ -9,8 +9,6 @@
 #include "kernels/target_clones.hpp"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -29,6 +27,51 @@ TRAINMETER_INLINE void rmsnorm_of(T* y, const T* x, const T* w, std::int64_t row
     for (std::int64_t c = 0; c < cols; ++c) {
       store(y[c], to_float(x[c]) * inverse * to_float(w[c]));
     }
+  }
+}
+
+// x - mean of one row, whose later readings find it in the cache, as a function of c; and i.
+template <class T>
+struct Centred {
+  const T* x;
+  float mean, inverse;
+
+  TRAINMETER_INLINE Centred(const T* row, std::int64_t cols) : x(row) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (std::int64_t c = 0; c < cols; ++c) sum += to_float(row[c]);
+    const float middle = sum / static_cast<float>(cols);
+    float squares = 0;
+#pragma omp simd reduction(+ : squares)
+    for (std::int64_t c = 0; c < cols; ++c) {
+      squares += (to_float(row[c]) - middle) * (to_float(row[c]) - middle);
+    }
+    mean = middle;
+    inverse = 1 / std::sqrt(squares / static_cast<float>(cols) + kLayerNormEpsilon);
+  }
+  TRAINMETER_INLINE float operator[](std::int64_t c) const {
+    return to_float(x[c]) - mean;
+  }
+};
+
+template <class T>
+TRAINMETER_INLINE void layernorm_of(T* y, const T* x, const T* w, const T* b, std::int64_t rows,
+                                    std::int64_t cols) {
+  for (std::int64_t row = 0; row < rows; ++row, x += cols, y += cols) {
+    const Centred<T> centred(x, cols);
+#pragma omp simd
+    for (std::int64_t c = 0; c < cols; ++c) {
+      store(y[c], centred[c] * centred.inverse * to_float(w[c]) + to_float(b[c]));
+    }
+  }
+}
+
+template <class T>
+TRAINMETER_INLINE void gelu_of(T* y, const T* x, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float v = to_float(x[i]);
+    store(y[i], v / (1 + exp_of(-kGeluSlope * (v + kGeluCubic * v * v * v))));
   }
 }
 
@@ -64,6 +107,43 @@ TRAINMETER_INLINE void rmsnorm_backward_of(T* dx, float* dw, const T* x, const T
       store(dx[c], inverse * (g * to_float(w[c]) - value * along));
       dw[c] += g * value * inverse;
     }
+  }
+}
+
+template <class T>
+TRAINMETER_INLINE void layernorm_backward_of(T* dx, float* dw, float* db, const T* x, const T* w,
+                                             const T* dy, std::int64_t rows, std::int64_t cols) {
+  for (std::int64_t row = 0; row < rows; ++row, x += cols, dy += cols, dx += cols) {
+    const Centred<T> centred(x, cols);
+    float sum = 0;
+    float product = 0;
+#pragma omp simd reduction(+ : sum, product)
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const float g = to_float(dy[c]) * to_float(w[c]);
+      sum += g;
+      product += g * centred[c];
+    }
+    const float inverse = centred.inverse;
+    const float mean = sum / static_cast<float>(cols);
+    const float along = inverse * inverse * product / static_cast<float>(cols);
+#pragma omp simd
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const float g = to_float(dy[c]);
+      store(dx[c], inverse * (g * to_float(w[c]) - mean - centred[c] * along));
+      dw[c] += g * centred[c] * inverse;
+      db[c] += g;
+    }
+  }
+}
+
+template <class T>
+TRAINMETER_INLINE void gelu_backward_of(T* dx, const T* x, const T* dy, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float v = to_float(x[i]);
+    const float sigmoid = 1 / (1 + exp_of(-kGeluSlope * (v + kGeluCubic * v * v * v)));
+    const float slope = kGeluSlope * (1 + 3 * kGeluCubic * v * v);
+    store(dx[i], to_float(dy[i]) * sigmoid * (1 + v * (1 - sigmoid) * slope));
   }
 }
 
@@ -105,72 +185,6 @@ template <class T>
 TRAINMETER_INLINE void residual_add_of(T* y, const T* a, const T* b, std::int64_t count) {
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) store(y[i], to_float(a[i]) + to_float(b[i]));
-}
-
-template <class T>
-TRAINMETER_INLINE void cast_block(std::uint8_t* q, float* scale, const T* x, std::int64_t count) {
-  std::uint32_t amax = 0;
-#pragma omp simd reduction(max : amax)
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint32_t size = bits_of(to_float(x[i])) & 0x7fffffffU;
-    amax = size > amax ? size : amax;
-  }
-  const Fp8Scale with = scale_of(amax);
-  *scale = with.scale;
-  if (amax >= kInfinityBits) {
-    std::fill_n(q, count, std::uint8_t{0x7f});
-    return;
-  }
-#pragma omp simd
-  for (std::int64_t i = 0; i < count; ++i) q[i] = e4m3_of(to_float(x[i]) * with.inverse);
-}
-
-template <class T>
-TRAINMETER_INLINE void cast_fp8_of(std::uint8_t* q, float* scales, const T* x, std::int64_t rows,
-                                   std::int64_t cols) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t c = 0; c < cols; c += kCastBlock) {
-      const std::int64_t count = std::min<std::int64_t>(kCastBlock, cols - c);
-      cast_block(q, scales++, x, count);
-      x += count;
-      q += count;
-    }
-  }
-}
-
-template <class T>
-TRAINMETER_INLINE void cast_transposed_of(std::uint8_t* q, float* scales, const T* x,
-                                          const TransposedTile& tile) {
-  std::array<std::uint32_t, kCastBlock> amax{};
-  for (std::int64_t r = 0; r < tile.rows; ++r) {
-    const T* const row = x + r * tile.stride;
-#pragma omp simd
-    for (std::int64_t c = 0; c < tile.cols; ++c) {
-      const std::uint32_t size = bits_of(to_float(row[c])) & 0x7fffffffU;
-      amax[c] = size > amax[c] ? size : amax[c];
-    }
-  }
-  std::array<float, kCastBlock> inverse{};
-  for (std::int64_t c = 0; c < tile.cols; ++c) {
-    const Fp8Scale with = scale_of(amax[c]);
-    scales[c * tile.scale_stride] = with.scale;
-    inverse[c] = with.inverse;
-  }
-  // Row by row into a tile that the first-level cache holds, and from there column by column.
-  std::array<std::uint8_t, kCastBlock * kCastBlock> cast;
-  for (std::int64_t r = 0; r < tile.rows; ++r) {
-    const T* const row = x + r * tile.stride;
-    std::uint8_t* const to = cast.data() + r * kCastBlock;
-#pragma omp simd
-    for (std::int64_t c = 0; c < tile.cols; ++c) {
-      const std::uint8_t finite = e4m3_of(to_float(row[c]) * inverse[c]);
-      to[c] = amax[c] >= kInfinityBits ? std::uint8_t{0x7f} : finite;
-    }
-  }
-  for (std::int64_t c = 0; c < tile.cols; ++c) {
-    std::uint8_t* const to = q + c * tile.q_stride;
-    for (std::int64_t r = 0; r < tile.rows; ++r) to[r] = cast[r * kCastBlock + c];
-  }
 }
 
 // The softmax's maximum and sum go along as the row is read, a chunk of the first-level cache at a
@@ -294,6 +308,50 @@ void swiglu_backward(float* dx, const float* x, const float* dy, std::int64_t ro
 }
 
 TRAINMETER_TARGET_CLONES
+void layernorm(Bf16* y, const Bf16* x, const Bf16* w, const Bf16* b, std::int64_t rows,
+               std::int64_t cols) {
+  layernorm_of(y, x, w, b, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void layernorm(float* y, const float* x, const float* w, const float* b, std::int64_t rows,
+               std::int64_t cols) {
+  layernorm_of(y, x, w, b, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void gelu(Bf16* y, const Bf16* x, std::int64_t count) {
+  gelu_of(y, x, count);
+}
+
+TRAINMETER_TARGET_CLONES
+void gelu(float* y, const float* x, std::int64_t count) {
+  gelu_of(y, x, count);
+}
+
+TRAINMETER_TARGET_CLONES
+void layernorm_backward(Bf16* dx, float* dw, float* db, const Bf16* x, const Bf16* w,
+                        const Bf16* dy, std::int64_t rows, std::int64_t cols) {
+  layernorm_backward_of(dx, dw, db, x, w, dy, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void layernorm_backward(float* dx, float* dw, float* db, const float* x, const float* w,
+                        const float* dy, std::int64_t rows, std::int64_t cols) {
+  layernorm_backward_of(dx, dw, db, x, w, dy, rows, cols);
+}
+
+TRAINMETER_TARGET_CLONES
+void gelu_backward(Bf16* dx, const Bf16* x, const Bf16* dy, std::int64_t count) {
+  gelu_backward_of(dx, x, dy, count);
+}
+
+TRAINMETER_TARGET_CLONES
+void gelu_backward(float* dx, const float* x, const float* dy, std::int64_t count) {
+  gelu_backward_of(dx, x, dy, count);
+}
+
+TRAINMETER_TARGET_CLONES
 void residual_add(Bf16* y, const Bf16* a, const Bf16* b, std::int64_t count) {
   residual_add_of(y, a, b, count);
 }
@@ -301,27 +359,6 @@ void residual_add(Bf16* y, const Bf16* a, const Bf16* b, std::int64_t count) {
 TRAINMETER_TARGET_CLONES
 void residual_add(float* y, const float* a, const float* b, std::int64_t count) {
   residual_add_of(y, a, b, count);
-}
-
-TRAINMETER_TARGET_CLONES
-void cast_fp8(std::uint8_t* q, float* scales, const Bf16* x, std::int64_t rows, std::int64_t cols) {
-  cast_fp8_of(q, scales, x, rows, cols);
-}
-
-TRAINMETER_TARGET_CLONES
-void cast_fp8(std::uint8_t* q, float* scales, const float* x, std::int64_t rows,
-              std::int64_t cols) {
-  cast_fp8_of(q, scales, x, rows, cols);
-}
-
-TRAINMETER_TARGET_CLONES
-void cast_transposed(std::uint8_t* q, float* scales, const Bf16* x, const TransposedTile& tile) {
-  cast_transposed_of(q, scales, x, tile);
-}
-
-TRAINMETER_TARGET_CLONES
-void cast_transposed(std::uint8_t* q, float* scales, const float* x, const TransposedTile& tile) {
-  cast_transposed_of(q, scales, x, tile);
 }
 
 TRAINMETER_TARGET_CLONES

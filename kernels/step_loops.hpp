@@ -14,6 +14,14 @@ namespace trainmeter {
 void rmsnorm(Bf16* y, const Bf16* x, const Bf16* w, std::int64_t rows, std::int64_t cols);
 void rmsnorm(float* y, const float* x, const float* w, std::int64_t rows, std::int64_t cols);
 
+void layernorm(Bf16* y, const Bf16* x, const Bf16* w, const Bf16* b, std::int64_t rows,
+               std::int64_t cols);
+void layernorm(float* y, const float* x, const float* w, const float* b, std::int64_t rows,
+               std::int64_t cols);
+
+void gelu(Bf16* y, const Bf16* x, std::int64_t count);
+void gelu(float* y, const float* x, std::int64_t count);
+
 void swiglu(Bf16* y, const Bf16* x, std::int64_t rows, std::int64_t cols);
 void swiglu(float* y, const float* x, std::int64_t rows, std::int64_t cols);
 
@@ -32,6 +40,15 @@ void rmsnorm_backward(Bf16* dx, float* dw, const Bf16* x, const Bf16* w, const B
                       std::int64_t rows, std::int64_t cols);
 void rmsnorm_backward(float* dx, float* dw, const float* x, const float* w, const float* dy,
                       std::int64_t rows, std::int64_t cols);
+
+// As rmsnorm_backward; db is fp32[cols], too.
+void layernorm_backward(Bf16* dx, float* dw, float* db, const Bf16* x, const Bf16* w,
+                        const Bf16* dy, std::int64_t rows, std::int64_t cols);
+void layernorm_backward(float* dx, float* dw, float* db, const float* x, const float* w,
+                        const float* dy, std::int64_t rows, std::int64_t cols);
+
+void gelu_backward(Bf16* dx, const Bf16* x, const Bf16* dy, std::int64_t count);
+void gelu_backward(float* dx, const float* x, const float* dy, std::int64_t count);
 
 void swiglu_backward(Bf16* dx, const Bf16* x, const Bf16* dy, std::int64_t rows, std::int64_t cols);
 void swiglu_backward(float* dx, const float* x, const float* dy, std::int64_t rows,
@@ -95,6 +112,17 @@ struct TransposedTile {
 };
 void cast_transposed(std::uint8_t* q, float* scales, const Bf16* x, const TransposedTile& tile);
 void cast_transposed(std::uint8_t* q, float* scales, const float* x, const TransposedTile& tile);
+
+// One block of up to 128 x 128, whose rows are `stride` apart in x and in q.
+void cast_square(std::uint8_t* q, float* scale, const Bf16* x, std::int64_t rows, std::int64_t cols,
+                 std::int64_t stride);
+void cast_square(std::uint8_t* q, float* scale, const float* x, std::int64_t rows,
+                 std::int64_t cols, std::int64_t stride);
+
+// A tile as cast_transposed() has it, of what is fp8 already: stride is the columns of all of q,
+// whose scales fp32[rows,ceil(stride / 128)] begin with the tile's first.
+void recast_tile(std::uint8_t* q_t, float* s_t, const std::uint8_t* q, const float* s,
+                 const TransposedTile& tile);
 
 void cross_entropy(float* loss, Bf16* gradient, const Bf16* x, const std::int32_t* target,
                    std::int64_t rows, std::int64_t cols);

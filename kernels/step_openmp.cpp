@@ -31,6 +31,7 @@ class OpenMpStep final : public Operation {
       : problem_(problem),
         seed_(options.seed),
         threads_(omp_get_max_threads()),
+        partial_cols_((problem.cols + 15) / 16 * 16),
         roles_(step_arrays(problem)),
         sets_(sets_for(step_set_bytes(problem), options, host_bytes_for_operands())) {
     for (std::size_t i = 0; i < roles_.size(); ++i) {
@@ -42,9 +43,8 @@ class OpenMpStep final : public Operation {
       }
       array.repeat_first();
     }
-    if (problem.kernel == StepKernel::rmsnorm_backward) {
-      partial_cols_ = (problem.cols + 15) / 16 * 16;  // whole cache lines
-      partial_dw_.emplace_back(threads_ * partial_cols_ * 4);
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      if (has_partial(i)) partials_.emplace_back(threads_ * partial_cols_ * 4);
     }
   }
 
@@ -107,6 +107,11 @@ class OpenMpStep final : public Operation {
     switch (p.kernel) {
       case StepKernel::rmsnorm:
         return rmsnorm(array(2, set, at), array(0, set, at), array(1, set, 0), rows, p.cols);
+      case StepKernel::layernorm:
+        return layernorm(array(3, set, at), array(0, set, at), array(1, set, 0), array(2, set, 0),
+                         rows, p.cols);
+      case StepKernel::gelu:
+        return gelu(array(1, set, at), array(0, set, at), rows * p.cols);
       case StepKernel::swiglu:
         return swiglu(array(1, set, at), array(0, set, 2 * at), rows, p.cols);
       case StepKernel::rope: {
@@ -120,6 +125,10 @@ class OpenMpStep final : public Operation {
                         p.cols);
       case StepKernel::cast_fp8_transpose:
         return cast_tiles(set, thread);
+      case StepKernel::cast_fp8_block:
+        return cast_squares(set, thread);
+      case StepKernel::recast_fp8:
+        return recast_tiles(set, thread);
       case StepKernel::permute:
         return permute_rows(set, begin, begin + rows);
       case StepKernel::residual_add:
@@ -133,7 +142,11 @@ class OpenMpStep final : public Operation {
                      arrays_.size() > 4 ? array<Bf16>(4, set, begin) : nullptr,
                      array<float>(0, set, begin), rows);
       case StepKernel::rmsnorm_backward:
+      case StepKernel::layernorm_backward:
         return norm_backward(set, thread, at, rows);
+      case StepKernel::gelu_backward:
+        return gelu_backward(array(2, set, at), array(0, set, at), array(1, set, at),
+                             rows * p.cols);
       case StepKernel::swiglu_backward:
         return swiglu_backward(array(2, set, 2 * at), array(0, set, 2 * at), array(1, set, at),
                                rows, p.cols);
@@ -180,25 +193,42 @@ class OpenMpStep final : public Operation {
             problem_.top_k};
   }
 
-  // Each thread sums the weights' gradient over its rows, then over the threads for its columns.
+  // Whether this output, the weights' or the biases' gradient, is summed over the threads.
+  [[nodiscard]] bool has_partial(std::size_t output) const {
+    return output >= 4 && (problem_.kernel == StepKernel::rmsnorm_backward ||
+                           problem_.kernel == StepKernel::layernorm_backward);
+  }
+
+  // Each thread sums these gradients over its rows, then over the threads for its columns.
   void norm_backward(int set, int thread, std::int64_t at, std::int64_t rows) {
     const std::int64_t cols = problem_.cols;
-    float* const partial = partial_dw_[0].as<float>();
-    float* const own = partial + thread * partial_cols_;
-    std::fill_n(own, cols, 0.0F);
-    rmsnorm_backward(array(3, set, at), own, array(0, set, at), array(1, set, 0), array(2, set, at),
-                     rows, cols);
+    std::vector<float*> own;
+    for (const HostBuffer& partial : partials_) {
+      own.push_back(partial.as<float>() + thread * partial_cols_);
+      std::fill_n(own.back(), cols, 0.0F);
+    }
+    if (own.size() == 1) {
+      rmsnorm_backward(array(3, set, at), own[0], array(0, set, at), array(1, set, 0),
+                       array(2, set, at), rows, cols);
+    } else {
+      layernorm_backward(array(3, set, at), own[0], own[1], array(0, set, at), array(1, set, 0),
+                         array(2, set, at), rows, cols);
+    }
 #pragma omp barrier
-    auto* const dw = array<float>(4, set, 0);
-    for (std::int64_t c = begin_of(cols, thread); c < begin_of(cols, thread + 1); ++c) {
-      float sum = 0;
-      for (int t = 0; t < threads_; ++t) sum += partial[t * partial_cols_ + c];
-      dw[c] = sum;
+    for (std::size_t i = 0; i < partials_.size(); ++i) {
+      const float* const partial = partials_[i].as<float>();
+      auto* const sums = array<float>(4 + i, set, 0);
+      for (std::int64_t c = begin_of(cols, thread); c < begin_of(cols, thread + 1); ++c) {
+        float sum = 0;
+        for (int t = 0; t < threads_; ++t) sum += partial[t * partial_cols_ + c];
+        sums[c] = sum;
+      }
     }
   }
 
-  // Tiles of 128 x 128, while they are in the cache in one orientation and then in the other.
-  void cast_tiles(int set, int thread) {
+  // Calls visit(tile, row, col) for this thread's tiles of 128 x 128.
+  template <class F>
+  void each_tile(int thread, F visit) const {
     const std::int64_t rows = problem_.rows;
     const std::int64_t cols = problem_.cols;
     const std::int64_t across = cast_blocks(cols);
@@ -206,20 +236,47 @@ class OpenMpStep final : public Operation {
     for (std::int64_t t = begin_of(tiles, thread); t < begin_of(tiles, thread + 1); ++t) {
       const std::int64_t row = t / across * kCastBlock;
       const std::int64_t col = t % across * kCastBlock;
-      const TransposedTile tile = {.rows = std::min<std::int64_t>(kCastBlock, rows - row),
-                                   .cols = std::min<std::int64_t>(kCastBlock, cols - col),
-                                   .stride = cols,
-                                   .q_stride = rows,
-                                   .scale_stride = cast_blocks(rows)};
+      visit(TransposedTile{.rows = std::min<std::int64_t>(kCastBlock, rows - row),
+                           .cols = std::min<std::int64_t>(kCastBlock, cols - col),
+                           .stride = cols,
+                           .q_stride = rows,
+                           .scale_stride = cast_blocks(rows)},
+            row, col);
+    }
+  }
+
+  // While a tile is in the cache in one orientation and then in the other.
+  void cast_tiles(int set, int thread) {
+    const std::int64_t cols = problem_.cols;
+    each_tile(thread, [&](const TransposedTile& tile, std::int64_t row, std::int64_t col) {
       for (std::int64_t r = row; r < row + tile.rows; ++r) {
         cast_fp8(array<std::uint8_t>(1, set, r * cols + col),
-                 array<float>(2, set, r * across + t % across), array(0, set, r * cols + col), 1,
-                 tile.cols);
+                 array<float>(2, set, r * cast_blocks(cols) + col / kCastBlock),
+                 array(0, set, r * cols + col), 1, tile.cols);
       }
-      cast_transposed(array<std::uint8_t>(3, set, col * rows + row),
-                      array<float>(4, set, col * tile.scale_stride + t / across),
+      cast_transposed(array<std::uint8_t>(3, set, col * tile.q_stride + row),
+                      array<float>(4, set, col * tile.scale_stride + row / kCastBlock),
                       array(0, set, row * cols + col), tile);
-    }
+    });
+  }
+
+  void cast_squares(int set, int thread) {
+    const std::int64_t cols = problem_.cols;
+    each_tile(thread, [&](const TransposedTile& tile, std::int64_t row, std::int64_t col) {
+      const std::int64_t block = row / kCastBlock * cast_blocks(cols) + col / kCastBlock;
+      cast_square(array<std::uint8_t>(1, set, row * cols + col), array<float>(2, set, block),
+                  array(0, set, row * cols + col), tile.rows, tile.cols, cols);
+    });
+  }
+
+  void recast_tiles(int set, int thread) {
+    const std::int64_t cols = problem_.cols;
+    each_tile(thread, [&](const TransposedTile& tile, std::int64_t row, std::int64_t col) {
+      recast_tile(array<std::uint8_t>(2, set, col * tile.q_stride + row),
+                  array<float>(3, set, col * tile.scale_stride + row / kCastBlock),
+                  array<std::uint8_t>(0, set, row * cols + col),
+                  array<float>(1, set, row * cast_blocks(cols) + col / kCastBlock), tile);
+    });
   }
 
   // Reads each row once and writes its copies.
@@ -237,24 +294,24 @@ class OpenMpStep final : public Operation {
   StepProblem problem_;
   std::uint64_t seed_;
   int threads_;
+  std::int64_t partial_cols_;  // whole cache lines
   std::vector<StepArray> roles_;
   int sets_;
   std::vector<HostOperand> arrays_;
-  std::vector<HostBuffer> partial_dw_;  // one, for rmsnorm_backward: fp32[threads, partial_cols_]
-  std::int64_t partial_cols_ = 0;
+  std::vector<HostBuffer> partials_;  // of dw, and of db: fp32[threads, partial_cols_]
 };
 
 std::string why_not(const StepProblem& problem) {
-  if (problem.dtype == DType::bf16 || problem.dtype == DType::fp32) return "";
-  return "OpenMP: kernels of a step are in bf16 and fp32, not " +
+  if (step_takes(problem.kernel, problem.dtype)) return "";
+  return "OpenMP: " + std::string(to_string(problem.kernel)) + " isn't of " +
          std::string(to_string(problem.dtype));
 }
 
 std::unique_ptr<Operation> make(const StepProblem& problem, const OperandOptions& options) {
   (void)step_shape(problem);  // checks the sizes
   if (std::string reason = why_not(problem); !reason.empty()) throw Unavailable(reason);
-  if (problem.dtype == DType::bf16) return std::make_unique<OpenMpStep<Bf16>>(problem, options);
-  return std::make_unique<OpenMpStep<float>>(problem, options);
+  if (problem.dtype == DType::fp32) return std::make_unique<OpenMpStep<float>>(problem, options);
+  return std::make_unique<OpenMpStep<Bf16>>(problem, options);  // also fp8, of which nothing is a T
 }
 
 }  // namespace

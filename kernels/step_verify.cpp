@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The checks of a step's kernels against fp64; those of experts: step_verify_experts.cpp.
+// The checks of a step's kernels against fp64; those of norms, casts and
+// experts: step_verify_norms.cpp, step_verify_casts.cpp, step_verify_experts.cpp.
 #include "kernels/step_verify.hpp"
 
 #include "kernels/step_arrays.hpp"
@@ -21,24 +22,30 @@ class Reference : Results {
 
   [[nodiscard]] double error() const {
     switch (p_.kernel) {
-      case StepKernel::rmsnorm:
-        return worst_of(p_.rows, [this](std::int64_t row) { return rmsnorm(row); });
       case StepKernel::swiglu:
         return worst_of(p_.rows, [this](std::int64_t row) { return swiglu(row); });
       case StepKernel::rope:
         return worst_of(p_.rows * p_.heads, [this](std::int64_t head) { return rope(head, 1); });
       case StepKernel::cast_fp8:
-        return cast_rows();
       case StepKernel::cast_fp8_transpose:
-        return std::max(cast_rows(), cast_columns());
+      case StepKernel::cast_fp8_block:
+      case StepKernel::recast_fp8:
+        return error_of_casts(p_, before_, after_);
+      case StepKernel::gelu:
+        return worst_of(p_.rows * p_.cols, [this](std::int64_t i) { return gelu(i); });
+      case StepKernel::gelu_backward:
+        return worst_of(p_.rows * p_.cols, [this](std::int64_t i) { return gelu_backward(i); });
       case StepKernel::residual_add:
         return worst_of(p_.rows * p_.cols, [this](std::int64_t i) { return residual_add(i); });
       case StepKernel::cross_entropy:
         return worst_of(p_.rows, [this](std::int64_t row) { return cross_entropy(row); });
       case StepKernel::adamw:
         return worst_of(p_.weights, [this](std::int64_t i) { return adamw(i); });
+      case StepKernel::rmsnorm:
+      case StepKernel::layernorm:
       case StepKernel::rmsnorm_backward:
-        return rmsnorm_backward();
+      case StepKernel::layernorm_backward:
+        return error_of_norms(p_, before_, after_);
       case StepKernel::swiglu_backward:
         return worst_of(p_.rows, [this](std::int64_t row) { return swiglu_backward(row); });
       case StepKernel::rope_backward:
@@ -57,82 +64,35 @@ class Reference : Results {
   }
 
  private:
-  [[nodiscard]] double inverse_norm(std::int64_t row) const {
-    const std::int64_t at = row * p_.cols;
-    double squares = 0;
-    for (std::int64_t c = 0; c < p_.cols; ++c) squares += in(0)[at + c] * in(0)[at + c];
-    return 1 /
-           std::sqrt(squares / static_cast<double>(p_.cols) + static_cast<double>(kNormEpsilon));
+  // 1 / (1 + exp(-2 u)), which fp32's may be off by this share, and d(2 u) / dx.
+  struct Gate {
+    double value, off, slope;
+  };
+
+  [[nodiscard]] static Gate gelu_gate(double x) {
+    const auto cubic = static_cast<double>(kGeluCubic);
+    const auto factor = static_cast<double>(kGeluSlope);
+    const double twice = factor * (x + cubic * x * x * x);
+    return {1 / (1 + std::exp(-twice)), kChain + 6 * kU * std::abs(twice),
+            factor * (1 + 3 * cubic * x * x)};
   }
 
-  [[nodiscard]] double rmsnorm(std::int64_t row) const {
-    const std::int64_t at = row * p_.cols;
-    const double inverse = inverse_norm(row);
-    double worst = 0;
-    for (std::int64_t c = 0; c < p_.cols; ++c) {
-      const double y = in(0)[at + c] * inverse * in(1)[c];
-      worst =
-          std::max(worst, stored(out(2)[at + c], y, (growth(p_.cols) / 2 + kChain) * std::abs(y)));
-    }
-    return worst;
+  // Where exp(-2 u) is cut off before it overflows fp32, the gate is as good as 0.
+  static constexpr double kNoGate = 0x1p-125;
+
+  [[nodiscard]] double gelu(std::int64_t i) const {
+    const double x = in(0)[i];
+    const Gate gate = gelu_gate(x);
+    return stored(out(1)[i], x * gate.value, std::abs(x) * (gate.off * gate.value + kNoGate));
   }
 
-  [[nodiscard]] double rmsnorm_backward() const {
-    std::vector<double> inverses(static_cast<std::size_t>(p_.rows));
-    const double of_rows = worst_of(p_.rows, [&](std::int64_t row) {
-      const double inverse = inverses[static_cast<std::size_t>(row)] = inverse_norm(row);
-      return norm_input_gradient(row, inverse);
-    });
-    constexpr std::int64_t kAtOnce = 64;  // columns, so that whole cache lines of a row are read
-    const double of_columns = worst_of((p_.cols + kAtOnce - 1) / kAtOnce, [&](std::int64_t i) {
-      const std::int64_t begin = i * kAtOnce;
-      return norm_weight_gradient(begin, std::min(kAtOnce, p_.cols - begin), inverses);
-    });
-    return std::max(of_rows, of_columns);
-  }
-
-  [[nodiscard]] double norm_input_gradient(std::int64_t row, double inverse) const {
-    const std::int64_t at = row * p_.cols;
-    double product = 0;
-    double size = 0;
-    for (std::int64_t c = 0; c < p_.cols; ++c) {
-      const double term = in(2)[at + c] * in(1)[c] * in(0)[at + c];
-      product += term;
-      size += std::abs(term);
-    }
-    const double of_inverse = growth(p_.cols) / 2 + kChain;
-    const double along = inverse * inverse * inverse / static_cast<double>(p_.cols);
-    double worst = 0;
-    for (std::int64_t c = 0; c < p_.cols; ++c) {
-      const double direct = inverse * in(2)[at + c] * in(1)[c];
-      const double x = in(0)[at + c];
-      const double allowed =
-          of_inverse * std::abs(direct) +
-          along * std::abs(x) * (3 * of_inverse * std::abs(product) + growth(p_.cols) * size);
-      worst = std::max(worst, stored(out(3)[at + c], direct - along * x * product, allowed));
-    }
-    return worst;
-  }
-
-  [[nodiscard]] double norm_weight_gradient(std::int64_t begin, std::int64_t count,
-                                            const std::vector<double>& inverses) const {
-    std::vector<double> sums(static_cast<std::size_t>(count));
-    std::vector<double> sizes(sums.size());
-    for (std::int64_t row = 0; row < p_.rows; ++row) {
-      const std::int64_t at = row * p_.cols + begin;
-      for (std::int64_t c = 0; c < count; ++c) {
-        const double term = in(2)[at + c] * in(0)[at + c] * inverses[static_cast<std::size_t>(row)];
-        sums[static_cast<std::size_t>(c)] += term;
-        sizes[static_cast<std::size_t>(c)] += std::abs(term);
-      }
-    }
-    double worst = 0;
-    for (std::int64_t c = 0; c < count; ++c) {
-      const double allowed = growth(p_.rows) + growth(p_.cols) / 2 + kChain;
-      worst = std::max(worst, scaled(out_fp32(4)[begin + c], sums[static_cast<std::size_t>(c)],
-                                     allowed * sizes[static_cast<std::size_t>(c)] + kExact));
-    }
-    return worst;
+  [[nodiscard]] double gelu_backward(std::int64_t i) const {
+    const double x = in(0)[i];
+    const double dy = in(1)[i];
+    const Gate gate = gelu_gate(x);
+    const double slope = x * gate.slope;
+    const double allowed = std::abs(dy) * (gate.off * gate.value + kNoGate) * (1 + std::abs(slope));
+    return stored(out(2)[i], dy * gate.value * (1 + slope * (1 - gate.value)), allowed);
   }
 
   [[nodiscard]] double swiglu_backward(std::int64_t row) const {
@@ -180,58 +140,6 @@ class Reference : Results {
                         stored(out(2)[at + half + i], y * cosine + x * sine, 3 * kU * second)});
     }
     return worst;
-  }
-
-  // One block of `count` elements, `step` apart: its x, its q (neighbours) and its scale.
-  [[nodiscard]] double cast_block(std::int64_t x_at, std::int64_t step, std::int64_t count,
-                                  const unsigned char* q, double scale) const {
-    double amax = 0;
-    bool finite = true;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const double x = in(0)[x_at + i * step];
-      amax = std::max(amax, std::abs(x));
-      finite = finite && std::isfinite(x);
-    }
-    if (!finite) {
-      const bool all_nan = std::isnan(scale) && std::all_of(q, q + count, [](unsigned char b) {
-                             return std::isnan(float_from_fp8(b));
-                           });
-      return all_nan ? 0 : kInfinite;
-    }
-    const double expected =
-        amax > 0 ? std::max<double>(amax / static_cast<double>(kCastMax), kLeastScale) : 1;
-    double worst = scaled(scale, expected, 2 * kU * expected);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const double x = in(0)[x_at + i * step];
-      const double t = std::abs(x / scale);
-      // Three bits of fraction; below 2^-6 steps of 2^-9.
-      const double half_step = std::ldexp(1, std::max(t > 0 ? std::ilogb(t) : -6, -6) - 4);
-      worst = std::max(worst, scaled(float_from_fp8(q[i]) * scale, x,
-                                     scale * (half_step + 4 * kU * t) + 0x1p-149));
-    }
-    return worst;
-  }
-
-  [[nodiscard]] double cast_rows() const {
-    const std::int64_t blocks = cast_blocks(p_.cols);
-    return worst_of(p_.rows * blocks, [&](std::int64_t i) {
-      const std::int64_t at = i / blocks * p_.cols + i % blocks * kCastBlock;
-      const std::int64_t count = std::min<std::int64_t>(kCastBlock, p_.cols - at % p_.cols);
-      return cast_block(at, 1, count, static_cast<const unsigned char*>(after_[1]) + at,
-                        out_fp32(2)[i]);
-    });
-  }
-
-  [[nodiscard]] double cast_columns() const {
-    const std::int64_t blocks = cast_blocks(p_.rows);
-    return worst_of(p_.cols * blocks, [&](std::int64_t i) {
-      const std::int64_t column = i / blocks;
-      const std::int64_t row = i % blocks * kCastBlock;
-      const std::int64_t count = std::min<std::int64_t>(kCastBlock, p_.rows - row);
-      return cast_block(row * p_.cols + column, p_.cols, count,
-                        static_cast<const unsigned char*>(after_[3]) + column * p_.rows + row,
-                        out_fp32(4)[i]);
-    });
   }
 
   [[nodiscard]] double residual_add(std::int64_t i) const {

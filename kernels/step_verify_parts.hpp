@@ -14,6 +14,8 @@
 // - exp(x - max): the rounded difference moves the exponential by u |x - max| of itself.
 // - A cast is compared by what it means: q s against x, with s as the kernel stored it. Half a step
 //   of e4m3 at x / s, and 4 u for a division by way of 1 / s; s itself may be off by 2 u.
+// - What is cast again to scales that are powers of two, as its own were, is exact where it isn't
+//   below 2^-6 of its new scale.
 // - A permutation is exact, and a choice by logits. Of one by computed scores any is right that
 //   fp32's roundings of the scores allow (step_verify_choice.hpp).
 #pragma once
@@ -93,6 +95,14 @@ class Results {
   const std::vector<const void*>& before_;
   const std::vector<const void*>& after_;
 };
+
+// Of RMSNorm, LayerNorm and their gradients: the largest error.
+double error_of_norms(const StepProblem& problem, const std::vector<const void*>& before,
+                      const std::vector<const void*>& after);
+
+// Of the casts to fp8: the largest error.
+double error_of_casts(const StepProblem& problem, const std::vector<const void*>& before,
+                      const std::vector<const void*>& after);
 
 // Of permute, unpermute, topk_softmax, topk_sigmoid and their gradients: the largest error.
 double error_of_experts(const StepProblem& problem, const std::vector<const void*>& before,

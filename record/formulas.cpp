@@ -49,12 +49,19 @@ double step_kernel_bytes(std::string_view kernel, const std::map<std::string, st
   if (kernel == "rmsnorm") return (2 * matrix + cols) * element_bytes;
   if (kernel == "swiglu" || kernel == "residual_add") return 3 * matrix * element_bytes;
   if (kernel == "rmsnorm_backward") return (3 * matrix + cols) * element_bytes + 4 * cols;
+  if (kernel == "layernorm") return 2 * (matrix + cols) * element_bytes;
+  if (kernel == "layernorm_backward") return (3 * matrix + cols) * element_bytes + 8 * cols;
+  if (kernel == "gelu") return 2 * matrix * element_bytes;
+  if (kernel == "gelu_backward") return 3 * matrix * element_bytes;
   if (kernel == "swiglu_backward") return 5 * matrix * element_bytes;
   const double scales = 4 * rows * blocks("cols");
   if (kernel == "cast_fp8") return matrix * (element_bytes + 1) + scales;
   if (kernel == "cast_fp8_transpose") {
     return matrix * (element_bytes + 2) + scales + 4 * cols * blocks("rows");
   }
+  if (kernel == "cast_fp8_block")
+    return matrix * (element_bytes + 1) + 4 * blocks("rows") * blocks("cols");
+  if (kernel == "recast_fp8") return matrix * 2 + scales + 4 * cols * blocks("rows");
   if (kernel == "permute" || kernel == "permute_backward") {
     return matrix * element_bytes * (1 + size("top_k")) + 4 * rows * size("top_k");
   }

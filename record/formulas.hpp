@@ -32,12 +32,18 @@ double stream_bytes(std::string_view kernel, double array_bytes);
 // rope                2 r heads head_dim e + 4 r head_dim   x, y, and the table in fp32
 // cast_fp8            r c (e + 1) + 4 r ceil(c / 128)       x, q, and a scale for each 1x128
 // cast_fp8_transpose  r c (e + 2) + 4 r ceil(c / 128) + 4 c ceil(r / 128)
+// cast_fp8_block      r c (e + 1) + 4 ceil(r / 128) ceil(c / 128)
+// recast_fp8          2 r c + 4 r ceil(c / 128) + 4 c ceil(r / 128)   q and scales, and the turned
 // permute             r c e (1 + top_k) + 4 r top_k  x, its copies, and their places
 // residual_add        3 r c e
+// layernorm           2 r c e + 2 c e                x, y, weights and biases
+// gelu                2 r c e
 // cross_entropy       2 r c e + 8 r                  logits, gradient; target and loss
 // adamw               weights x adamw_bytes(e)
 // rmsnorm_backward    3 r c e + c e + 4 c            x, dy, dx, the weights, their gradient in fp32
 // swiglu_backward     5 r c e                        gate, up and their gradients, dy
+// layernorm_backward  3 r c e + c e + 8 c            as rmsnorm_backward, and the biases' gradient
+// gelu_backward       3 r c e                        x, dy, dx
 // rope_backward, permute_backward   as forward
 // unpermute           r c e (1 + top_k) + 8 r top_k  x, y, and for each copy its place and weight
 // unpermute_backward  r c e (1 + 2 top_k) + 12 r top_k    dy, x and dx; place, weight, gradient

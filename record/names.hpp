@@ -12,7 +12,8 @@ namespace trainmeter {
 const std::vector<std::string>& dtype_names();  // fp64 fp32 tf32 fp16 bf16 fp8 fp8_e5m2 int8
 
 // The memory-bound kernels of a training step, as `operation`: rmsnorm swiglu rope cast_fp8
-// cast_fp8_transpose permute residual_add cross_entropy adamw.
+// cast_fp8_transpose cast_fp8_block recast_fp8 permute residual_add layernorm gelu cross_entropy
+// adamw, and their gradients.
 const std::vector<std::string>& step_kernel_names();
 // Between ranks, as `operation`: allreduce allgather reducescatter broadcast reduce alltoall
 // alltoallv sendrecv, and those of a mixture of experts, dispatch and combine.

@@ -11,6 +11,7 @@
 #include "report/interference.hpp"
 #include "report/stages.hpp"
 #include "report/transfer.hpp"
+#include "report/with_casts.hpp"
 
 #include <fmt/format.h>
 
@@ -378,6 +379,7 @@ nlohmann::ordered_json to_json(const Story& story) {
   json["step_gemms"] = Json::array();
   for (const StepGemms& step : story.steps) json["step_gemms"].push_back(to_json(step));
   json["in_turn"] = in_turn_json(story.records);
+  json["with_casts"] = with_casts_json(story.records);
   json["interference"] = interference_json(story.records);
   json["failures"] = story.failures;
   json["prediction"] = story.prediction ? to_json(*story.prediction) : Json(nullptr);

@@ -7,6 +7,7 @@
 #include "report/in_turn.hpp"
 #include "report/interference.hpp"
 #include "report/story_parts.hpp"
+#include "report/with_casts.hpp"
 
 #include <fmt/format.h>
 
@@ -248,6 +249,7 @@ Document to_document(const Story& story) {
   if (story.records.size() > 1) append(out, side_by_side(story));
   add_achieved(out, story);
   append(out, in_turn(story.records));
+  append(out, with_casts(story.records));
   append(out, to_document(story.beside_published));
   append(out, to_document(story.steps));
   out.emplace_back(Heading{2, "Rates by shape, size and regime"});

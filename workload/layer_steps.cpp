@@ -77,11 +77,12 @@ class Order {
     gemm(name, Pass::wgrad);
   }
 
-  void norm() { add("residual_and_norm", "rmsnorm", of_tokens()); }
+  void norm() { add("residual_and_norm", layer_norm(m_) ? "layernorm" : "rmsnorm", of_tokens()); }
   void residual() { add("residual_and_norm", "residual_add", of_tokens()); }
   void sum() { add(kSum, "residual_add", of_tokens()); }
   void norm_backward() {
-    add("residual_and_norm", "rmsnorm_backward", of_tokens());
+    add("residual_and_norm", layer_norm(m_) ? "layernorm_backward" : "rmsnorm_backward",
+        of_tokens());
     residual();
   }
   // MLA's inner norms, of the queries' and of the keys' and values' latent vectors.
@@ -110,8 +111,14 @@ class Order {
          {"causal", 1}});
   }
 
-  void activation(const char* operation, std::int64_t rows, std::int64_t cols) {
-    if (gate()) add("activation", operation, {{"rows", rows}, {"cols", cols}});
+  void activation(std::int64_t rows, std::int64_t cols) {
+    const char* const operation = activation_of(m_);
+    if (operation != nullptr) add("activation", operation, {{"rows", rows}, {"cols", cols}});
+  }
+  void activation_backward(std::int64_t rows, std::int64_t cols) {
+    if (activation_of(m_) == nullptr) return;
+    add("activation", gate() ? "swiglu_backward" : "gelu_backward",
+        {{"rows", rows}, {"cols", cols}});
   }
 
   void attention_forward() {
@@ -153,14 +160,14 @@ class Order {
   void dense_forward() {
     norm();
     forward("ffn_up");
-    activation("swiglu", tokens(), m_.ffn);
+    activation(tokens(), m_.ffn);
     forward("ffn_down");
     residual();
   }
 
   void dense_backward() {
     backward("ffn_down");
-    activation("swiglu_backward", tokens(), m_.ffn);
+    activation_backward(tokens(), m_.ffn);
     backward("ffn_up");
     norm_backward();
   }
@@ -200,14 +207,14 @@ class Order {
     norm();
     if (shared_width() > 0) {
       forward("shared_up");
-      activation("swiglu", tokens(), shared_width());
+      activation(tokens(), shared_width());
       forward("shared_down");
     }
     forward("router");
     choose();
     permute("permute");
     forward("expert_up");
-    activation("swiglu", copies(), m_.moe->expert_ffn);
+    activation(copies(), m_.moe->expert_ffn);
     forward("expert_down");
     permute("unpermute");
     if (shared_width() > 0) sum();
@@ -217,7 +224,7 @@ class Order {
   void experts_backward() {
     permute("unpermute_backward");
     backward("expert_down");
-    activation("swiglu_backward", copies(), m_.moe->expert_ffn);
+    activation_backward(copies(), m_.moe->expert_ffn);
     backward("expert_up");
     permute("permute_backward");
     choose_backward();
@@ -225,7 +232,7 @@ class Order {
     sum();
     if (shared_width() > 0) {
       backward("shared_down");
-      activation("swiglu_backward", tokens(), shared_width());
+      activation_backward(tokens(), shared_width());
       backward("shared_up");
       sum();
     }
@@ -254,6 +261,15 @@ class Order {
 };
 
 }  // namespace
+
+bool layer_norm(const Model& model) {
+  return model.ffn_kind != FfnKind::swiglu;
+}
+
+const char* activation_of(const Model& model) {
+  if (model.ffn_kind == FfnKind::swiglu) return "swiglu";
+  return model.ffn_kind == FfnKind::gelu ? "gelu" : nullptr;
+}
 
 LayerSteps layer_steps(const Model& model, const LayerShare& share) {
   if (share.kind != GemmGroup::dense && share.kind != GemmGroup::moe)

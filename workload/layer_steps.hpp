@@ -18,6 +18,12 @@ namespace trainmeter {
 // gradients of several GEMMs that read one tensor. The work list takes these sums to be fused.
 inline constexpr const char* kSum = "sum";
 
+// Whether its norms are LayerNorm with biases, as GPT's, and not RMSNorm: models without a gate.
+bool layer_norm(const Model& model);
+
+// Its FFN's activation as a record names it: swiglu, gelu; null where no kernel does it.
+const char* activation_of(const Model& model);
+
 struct LayerStep {
   std::string entry;      // of the work list: qkv, residual_and_norm, fp8_cast, core; or kSum
   std::string operation;  // as in a record: gemm, rmsnorm, attention_forward
@@ -27,7 +33,7 @@ struct LayerStep {
 
 struct LayerSteps {
   std::vector<LayerStep> forward, backward;
-  // Entries of the work list that are no steps: collectives, an activation without a gate.
+  // Entries of the work list that are no steps: collectives, an activation that no kernel does.
   std::vector<std::string> left_out;
 };
 

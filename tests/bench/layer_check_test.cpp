@@ -113,6 +113,24 @@ TEST(LayerCheck, AMistakeInADenseLayerIsFound) {
        {.what = "one value that is none", .at = first("qkv", "gemm"), .after = changes("c", nan)}});
 }
 
+TEST(LayerCheck, AMistakeInAGptsLayerIsFound) {
+  expect_found(
+      small("gpt2-124m"),
+      {{.what = "a norm without its biases",
+        .at = first("residual_and_norm", "layernorm"),
+        .before = changes("b", [](Tensor& b) { std::ranges::fill(b, 0); })},
+       {.what = "its gradient passed by it",
+        .at = first("residual_and_norm", "layernorm_backward"),
+        .after = copies("dy", "dx")},
+       {.what = "a bias's gradient of one row only",
+        .at = first("residual_and_norm", "layernorm_backward"),
+        .after = changes("db", [](Tensor& db) { db.assign(db.size(), 0.1); })},
+       {.what = "no activation", .at = first("activation", "gelu"), .after = copies("x", "y")},
+       {.what = "an activation's gradient passed by it",
+        .at = first("activation", "gelu_backward"),
+        .after = copies("dy", "dx")}});
+}
+
 TEST(LayerCheck, AMistakeInALayerOfExpertsIsFound) {
   expect_found(
       small("deepseek-v3", kExperts),
@@ -200,13 +218,13 @@ TEST(LayerCheck, StepsThatArentTheLayersAreNamed) {
   };
   LayerSteps no_residual = right;
   no_residual.forward.erase(no_residual.forward.begin() + 4);
-  EXPECT_EQ(said(no_residual), "step 5 is rmsnorm, where the layer needs residual_add");
+  EXPECT_EQ(said(no_residual), "step 5 is layernorm, where the layer needs residual_add");
   LayerSteps one_more = right;
   one_more.forward.push_back(right.forward.back());
-  EXPECT_EQ(said(one_more), "step 10 is residual_add, where the layer has ended");
+  EXPECT_EQ(said(one_more), "step 11 is residual_add, where the layer has ended");
   LayerSteps cut = right;
   cut.backward.resize(2);
-  EXPECT_EQ(said(cut), "no step is left for ffn_up dgrad");
+  EXPECT_EQ(said(cut), "no step is left for gelu_backward");
   LayerSteps swapped = right;
   std::swap(swapped.backward[0], swapped.backward[1]);
   EXPECT_EQ(said(swapped), "step 1 is ffn_down wgrad, where the layer needs ffn_down dgrad");

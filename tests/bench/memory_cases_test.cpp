@@ -60,7 +60,8 @@ TEST(MemoryCases, AreStreamsAloneByDefault) {
 TEST(MemoryCases, OfAModelHaveItsShapes) {
   const CaseList list =
       cases({"--models=deepseek-v3", "--tokens=64",
-             "--kernels=rmsnorm,swiglu,rope,cast_fp8,cast_fp8_transpose,permute,residual_add,"
+             "--kernels=rmsnorm,swiglu,rope,cast_fp8,cast_fp8_transpose,cast_fp8_block,"
+             "recast_fp8,permute,residual_add,"
              "cross_entropy,adamw,rmsnorm_backward,swiglu_backward,rope_backward,"
              "permute_backward,unpermute,unpermute_backward,topk_sigmoid,topk_sigmoid_backward"});
   EXPECT_THAT(names(list),
@@ -72,6 +73,8 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
                           "rope/bf16/openmp/rows:64/heads:129/head_dim:64",
                           "cast_fp8/bf16/openmp/rows:64/cols:7168",
                           "cast_fp8_transpose/bf16/openmp/rows:64/cols:7168",
+                          "cast_fp8_block/bf16/openmp/rows:4096/cols:7168",  // an expert's, both
+                          "recast_fp8/fp8/openmp/rows:64/cols:7168",
                           "permute/bf16/openmp/rows:64/cols:7168/experts:256/top_k:8",
                           "residual_add/bf16/openmp/rows:64/cols:7168",
                           "cross_entropy/bf16/openmp/rows:64/cols:129280",
@@ -96,8 +99,9 @@ TEST(MemoryCases, OfAModelHaveItsShapes) {
 
 TEST(MemoryCases, ComeOnceAndInEachType) {
   const CaseList list = cases({"--models=gpt2-124m,gpt2-124m", "--tokens=8", "--dtype=bf16,fp32",
-                               "--kernels=residual_add"});
-  EXPECT_THAT(names(list), ElementsAre("residual_add/bf16/openmp/rows:8/cols:768",
+                               "--kernels=residual_add,recast_fp8"});
+  EXPECT_THAT(names(list), ElementsAre("recast_fp8/fp8/openmp/rows:8/cols:768",  // in its own type
+                                       "residual_add/bf16/openmp/rows:8/cols:768",
                                        "residual_add/fp32/openmp/rows:8/cols:768"));
 }
 
@@ -118,10 +122,14 @@ TEST(MemoryCases, OfAModelsRouterAreOfItsKind) {
 }
 
 TEST(MemoryCases, SayWhatAModelHasNone) {
-  const CaseList list = cases({"--models=gpt2-124m", "--kernels=swiglu,permute,rmsnorm"});
-  EXPECT_THAT(names(list), ElementsAre("rmsnorm/bf16/openmp/rows:1024/cols:768"));
+  const CaseList list = cases(
+      {"--models=gpt2-124m", "--kernels=swiglu,permute,rmsnorm,layernorm,gelu,gelu_backward"});
+  EXPECT_THAT(names(list), ElementsAre("layernorm/bf16/openmp/rows:1024/cols:768",
+                                       "gelu/bf16/openmp/rows:1024/cols:3072",
+                                       "gelu_backward/bf16/openmp/rows:1024/cols:3072"));
   EXPECT_THAT(list.left_out,
-              ElementsAre("swiglu: gpt2-124m has none", "permute: gpt2-124m has none"));
+              ElementsAre("rmsnorm: gpt2-124m has none", "swiglu: gpt2-124m has none",
+                          "permute: gpt2-124m has none"));
   EXPECT_THAT(cases({"--models=gpt2-124m"}).left_out, IsEmpty());
 }
 
@@ -129,14 +137,14 @@ TEST(MemoryCases, LeaveOutWhatDoesNotFit) {
   Target target = small_machine();
   target.memory_available_bytes = 1 << 20;
   const CaseList list =
-      cases({"--models=gpt2-124m", "--tokens=64", "--kernels=rmsnorm,cross_entropy"}, target);
-  EXPECT_THAT(names(list), ElementsAre("rmsnorm/bf16/openmp/rows:64/cols:768"));
+      cases({"--models=gpt2-124m", "--tokens=64", "--kernels=layernorm,cross_entropy"}, target);
+  EXPECT_THAT(names(list), ElementsAre("layernorm/bf16/openmp/rows:64/cols:768"));
   EXPECT_THAT(list.left_out, ElementsAre(HasSubstr("needs")));
 }
 
 TEST(MemoryCases, EveryMistakeNamesTheFlag) {
-  EXPECT_THAT(mistake({"--kernels=layernorm"}),
-              HasSubstr("--kernels: 'layernorm': expected one of copy"));
+  EXPECT_THAT(mistake({"--kernels=batchnorm"}),
+              HasSubstr("--kernels: 'batchnorm': expected one of copy"));
   EXPECT_THAT(mistake({"--kernels=rope"}),
               HasSubstr("--kernels: 'rope': expected together with --models"));
   EXPECT_THAT(mistake({"--models=gpt2-124m", "--kernels=copy"}),

@@ -365,7 +365,7 @@ TEST(Programs, MemoryBenchMeasuresTheKernelsOfAModelsStep) {
   const Folder folder;
   const Said said =
       run("memory_bench --device=cpu --models=gpt2-124m --tokens=16 "
-          "--kernels=rmsnorm,cast_fp8_transpose,adamw,cross_entropy " +
+          "--kernels=layernorm,cast_fp8_transpose,adamw,cross_entropy " +
           kBrief + "--out=" + (folder / "r.jsonl"));
   ASSERT_EQ(said.code, 0) << said.err;
   std::vector<std::string> names;
@@ -376,7 +376,7 @@ TEST(Programs, MemoryBenchMeasuresTheKernelsOfAModelsStep) {
     names.push_back(m.name);
   }
   EXPECT_THAT(names,
-              ::testing::UnorderedElementsAre("rmsnorm/bf16/openmp/rows:16/cols:768",
+              ::testing::UnorderedElementsAre("layernorm/bf16/openmp/rows:16/cols:768",
                                               "cast_fp8_transpose/bf16/openmp/rows:16/cols:768",
                                               "cross_entropy/bf16/openmp/rows:16/cols:50257",
                                               "adamw/bf16/openmp/weights:7079424"));

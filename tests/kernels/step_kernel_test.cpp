@@ -30,7 +30,7 @@ std::vector<StepProblem> problems(StepKernel kernel, DType type) {
   const auto add = [&](const StepProblem& sizes) {
     StepProblem problem = sizes;
     problem.kernel = kernel;
-    problem.dtype = type;
+    problem.dtype = step_takes(kernel, type) ? type : DType::fp8;
     out.push_back(problem);
   };
   if (kernel == StepKernel::rope || kernel == StepKernel::rope_backward) {
@@ -136,6 +136,11 @@ struct Arrays {
         if (p.kernel == StepKernel::cast_fp8) return;
         return cast_transposed(out<std::uint8_t>(3), out<float>(4), in<T>(0),
                                {p.rows, p.cols, p.cols, p.rows, 1});
+      case StepKernel::cast_fp8_block:  // of one block
+        return cast_square(out<std::uint8_t>(1), out<float>(2), in<T>(0), p.rows, p.cols, p.cols);
+      case StepKernel::recast_fp8:  // of one tile
+        return recast_tile(out<std::uint8_t>(2), out<float>(3), in<std::uint8_t>(0), in<float>(1),
+                           {p.rows, p.cols, p.cols, p.rows, 1});
       case StepKernel::permute:
         for (std::int64_t i = 0; i < p.rows * p.top_k; ++i) {
           std::copy_n(in<T>(0) + i / p.top_k * p.cols, p.cols,
@@ -144,6 +149,10 @@ struct Arrays {
         return;
       case StepKernel::residual_add:
         return residual_add(out<T>(2), in<T>(0), in<T>(1), p.rows * p.cols);
+      case StepKernel::layernorm:
+        return layernorm(out<T>(3), in<T>(0), in<T>(1), in<T>(2), p.rows, p.cols);
+      case StepKernel::gelu:
+        return gelu(out<T>(1), in<T>(0), p.rows * p.cols);
       case StepKernel::cross_entropy:
         return cross_entropy(out<float>(2), out<T>(3), in<T>(0), in<std::int32_t>(1), p.rows,
                              p.cols);
@@ -155,6 +164,11 @@ struct Arrays {
                                 p.cols);
       case StepKernel::swiglu_backward:
         return swiglu_backward(out<T>(2), in<T>(0), in<T>(1), p.rows, p.cols);
+      case StepKernel::layernorm_backward:
+        return layernorm_backward(out<T>(3), out<float>(4), out<float>(5), in<T>(0), in<T>(1),
+                                  in<T>(2), p.rows, p.cols);
+      case StepKernel::gelu_backward:
+        return gelu_backward(out<T>(2), in<T>(0), in<T>(1), p.rows * p.cols);
       case StepKernel::rope_backward:
         return rope_backward(out<T>(2), in<T>(0), in<float>(1), p.rows, p.heads, p.head_dim);
       case StepKernel::permute_backward:
@@ -201,7 +215,10 @@ std::size_t element_bytes(const StepProblem& p, std::size_t output) {
   switch (p.kernel) {
     case StepKernel::cast_fp8:
     case StepKernel::cast_fp8_transpose:
+    case StepKernel::cast_fp8_block:
       return output % 2 == 1 ? 1 : 4;
+    case StepKernel::recast_fp8:
+      return output % 2 == 0 ? 1 : 4;
     case StepKernel::cross_entropy:
       return output == 2 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     case StepKernel::adamw:
@@ -212,7 +229,8 @@ std::size_t element_bytes(const StepProblem& p, std::size_t output) {
     case StepKernel::unpermute_backward:
       return output == 5 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     case StepKernel::rmsnorm_backward:
-      return output == 4 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
+    case StepKernel::layernorm_backward:
+      return output >= 4 ? 4 : static_cast<std::size_t>(size_of(p.dtype));
     default:
       return static_cast<std::size_t>(size_of(p.dtype));
   }
@@ -222,6 +240,8 @@ TEST_P(CpuStep, AWrongElementIsCaughtWhereverItIs) {
   const auto [kernel, type] = GetParam();
   StepProblem problem = problems(kernel, type)[1];
   if (kernel == StepKernel::cast_fp8_transpose) problem.rows = 64;  // one tile
+  // With more rows all would be NaN, as poison is.
+  if (kernel == StepKernel::cast_fp8_block || kernel == StepKernel::recast_fp8) problem.rows = 2;
   Arrays arrays(problem);
   if (type == DType::bf16) {
     arrays.compute<Bf16>();
@@ -255,7 +275,7 @@ TEST_P(CpuStep, BytesAreTheArraysEachMovedOnce) {
       moved += static_cast<double>(array.bytes) * (array.role == Role::state ? 2 : 1);
     }
     EXPECT_DOUBLE_EQ(step_kernel_bytes(to_string(kernel), step_shape(problem),
-                                       static_cast<double>(size_of(type))),
+                                       static_cast<double>(size_of(problem.dtype))),
                      moved)
         << described(problem);
   }
@@ -281,8 +301,11 @@ TEST(StepKernels, RefuseWhatTheyCannotDo) {
     if (backend.device != DeviceKind::cpu) continue;
     StepProblem problem = norm;
     problem.dtype = DType::fp64;
-    EXPECT_THAT(backend.why_not(problem), ::testing::HasSubstr("not fp64"));
+    EXPECT_THAT(backend.why_not(problem), ::testing::HasSubstr("isn't of fp64"));
     EXPECT_THROW(backend.make(problem, {}), Unavailable);
+    problem = norm;
+    problem.kernel = StepKernel::recast_fp8;
+    EXPECT_THROW(backend.make(problem, {}), Unavailable);  // in bf16
     problem = norm;
     problem.rows = problem.cols = 1 << 22;  // 32 TiB
     EXPECT_THROW(backend.make(problem, {}), Unavailable);

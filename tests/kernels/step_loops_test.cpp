@@ -97,6 +97,50 @@ TEST(CastFp8, TransposedIsTheCastOfTheTranspose) {
   EXPECT_EQ(scales, expected_scales);
 }
 
+TEST(CastFp8, OfASquareHasOneScale) {
+  constexpr std::int64_t kRows = 3;
+  constexpr std::int64_t kCols = 5;
+  std::vector<float> x(kRows * kCols, 1.0F);
+  x[7] = -896;  // scale 2
+  std::vector<std::uint8_t> q(x.size());
+  float scale = 0;
+  cast_square(q.data(), &scale, x.data(), kRows, kCols, kCols);
+  EXPECT_EQ(scale, 2);
+  EXPECT_EQ(float_from_fp8(q[7]), -448);
+  EXPECT_EQ(float_from_fp8(q[14]), 0.5);
+  x[3] = std::numeric_limits<float>::infinity();
+  cast_square(q.data(), &scale, x.data(), kRows, kCols, kCols);
+  EXPECT_TRUE(std::isnan(scale));
+  EXPECT_EQ(std::ranges::count(q, 0x7f), kRows * kCols);
+}
+
+// Three tokens of two columns. What stays above 2^-6 of its new scale keeps all its bits.
+TEST(CastFp8, OfFp8AgainByHand) {
+  const std::vector<std::uint8_t> q = {fp8_from_float(448),      fp8_from_float(1),
+                                       fp8_from_float(2.75F),    fp8_from_float(3),
+                                       fp8_from_float(-0.8125F), 0};
+  const float s[3] = {1, 2, 0.25F};
+  std::vector<std::uint8_t> turned(q.size());
+  float scales[2];
+  const TransposedTile tile = {.rows = 3, .cols = 2, .stride = 2, .q_stride = 3, .scale_stride = 1};
+  recast_tile(turned.data(), scales, q.data(), s, tile);
+  EXPECT_THAT(scales, ::testing::ElementsAre(1, 0x1p-6F));  // 448 as it was; 6 is 384 / 64
+  EXPECT_EQ(float_from_fp8(turned[0]), 448);
+  EXPECT_EQ(float_from_fp8(turned[1]), 5.5);
+  EXPECT_EQ(float_from_fp8(turned[2]), -0.203125);
+  EXPECT_EQ(float_from_fp8(turned[3]), 64);
+  EXPECT_EQ(float_from_fp8(turned[4]), 384);
+  EXPECT_EQ(turned[5], 0);
+  const float beyond[3] = {1.125F, 1, 1};  // 504: above 448, so the next power of two
+  recast_tile(turned.data(), scales, q.data(), beyond, tile);
+  EXPECT_EQ(scales[0], 2);
+  EXPECT_EQ(float_from_fp8(turned[0]), 256);  // 252 between 240 and 256
+  const float bad[3] = {1, std::numeric_limits<float>::quiet_NaN(), 1};
+  recast_tile(turned.data(), scales, q.data(), bad, tile);
+  EXPECT_TRUE(std::isnan(scales[0]) && std::isnan(scales[1]));
+  EXPECT_EQ(std::ranges::count(turned, 0x7f), 6);
+}
+
 TEST(StepLoops, OneRowByHand) {
   float y[4];
   const float x[4] = {3, 4, 0, 0};
@@ -104,6 +148,13 @@ TEST(StepLoops, OneRowByHand) {
   rmsnorm(y, x, w, 1, 2);  // root mean square: sqrt(12.5)
   EXPECT_NEAR(y[0], 3 / std::sqrt(12.5), 1e-6);
   EXPECT_NEAR(y[1], 8 / std::sqrt(12.5), 1e-6);
+  const float b[2] = {10, 20};
+  layernorm(y, x, w, b, 1, 2);  // 3.5 -+ 0.5
+  EXPECT_NEAR(y[0], 9, 1e-4);
+  EXPECT_NEAR(y[1], 22, 1e-4);
+  gelu(y, x, 4);
+  EXPECT_NEAR(y[0], 1.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * (3 + 0.044715 * 27))), 1e-5);
+  EXPECT_EQ(y[2], 0);
   swiglu(y, x, 1, 2);  // gates 3 and 4 on zeros
   EXPECT_EQ(y[0], 0);
   swiglu(y, w, 1, 2);
@@ -152,6 +203,18 @@ TEST(StepLoops, GradientsAreTheSlopesOfTheForwardKernels) {
   rmsnorm_backward(dx.data(), dw.data(), x.data(), w.data(), dy.data(), kRows, kCols);
   for (std::size_t i = 0; i < kRows * kCols; ++i) EXPECT_NEAR(dx[i], slope(x[i], norm), 2e-3);
   for (std::size_t c = 0; c < kCols; ++c) EXPECT_NEAR(dw[c], slope(w[c], norm), 2e-3);
+  const std::vector<float> b(kCols);
+  std::vector<float> db(kCols);
+  const auto layer = [&](float* y) { layernorm(y, x.data(), w.data(), b.data(), kRows, kCols); };
+  std::ranges::fill(dw, 0.0F);
+  layernorm_backward(dx.data(), dw.data(), db.data(), x.data(), w.data(), dy.data(), kRows, kCols);
+  for (std::size_t i = 0; i < kRows * kCols; ++i) EXPECT_NEAR(dx[i], slope(x[i], layer), 2e-3);
+  for (std::size_t c = 0; c < kCols; ++c) EXPECT_NEAR(dw[c], slope(w[c], layer), 2e-3);
+  for (std::size_t c = 0; c < kCols; ++c)
+    EXPECT_NEAR(db[c], dy[c] + dy[kCols + c] + dy[2 * kCols + c], 1e-6);
+  const auto smooth = [&](float* y) { gelu(y, x.data(), kRows * kCols); };
+  gelu_backward(dx.data(), x.data(), dy.data(), kRows * kCols);
+  for (std::size_t i = 0; i < kRows * kCols; ++i) EXPECT_NEAR(dx[i], slope(x[i], smooth), 2e-3);
   const auto gate = [&](float* y) { swiglu(y, x.data(), kRows, kCols); };
   swiglu_backward(dx.data(), x.data(), dy.data(), kRows, kCols);
   for (std::size_t i = 0; i < dx.size(); ++i) EXPECT_NEAR(dx[i], slope(x[i], gate), 2e-3);
@@ -274,6 +337,12 @@ TEST(StepLoops, LargeValuesOverflowNothing) {
   EXPECT_EQ(dx[1], 1);
   EXPECT_NEAR(dx[2], 0, 1e-30);
   EXPECT_EQ(dx[3], 200);
+  gelu(y, gates, 2);
+  EXPECT_NEAR(y[0], 0, 1e-30);
+  EXPECT_EQ(y[1], 200);
+  gelu_backward(dx, gates, ones, 2);
+  EXPECT_NEAR(dx[0], 0, 1e-30);
+  EXPECT_EQ(dx[1], 1);
   float loss = 0;
   const float logits[2] = {-1e4F, 1e4F};
   const std::int32_t target = 0;

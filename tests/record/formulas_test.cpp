@@ -39,6 +39,13 @@ TEST(Formulas, StepKernelBytesCountEachOperandOnce) {
   EXPECT_DOUBLE_EQ(step_kernel_bytes("cast_fp8", matrix, 2), 4000 + 2000 + 10 * 2 * 4);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("cast_fp8_transpose", matrix, 2),
                    4000 + 2 * 2000 + 10 * 2 * 4 + 200 * 1 * 4);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("cast_fp8_block", matrix, 4), 8000 + 2000 + 1 * 2 * 4);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("recast_fp8", matrix, 1), 2 * 2000 + 10 * 2 * 4 + 200 * 1 * 4);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("layernorm", matrix, 2), 2 * 4000 + 2 * 400);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("layernorm_backward", matrix, 2),
+                   3 * 4000 + 400 + 2 * 200 * 4);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("gelu", matrix, 2), 2 * 4000);
+  EXPECT_DOUBLE_EQ(step_kernel_bytes("gelu_backward", matrix, 2), 3 * 4000);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("cross_entropy", matrix, 2), 2 * 4000 + 80);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("rope", {{"rows", 10}, {"heads", 3}, {"head_dim", 8}}, 2),
                    2 * 480 + 320);
@@ -62,7 +69,7 @@ TEST(Formulas, StepKernelBytesCountEachOperandOnce) {
   EXPECT_DOUBLE_EQ(step_kernel_bytes("swiglu_backward", matrix, 2), 5 * 4000);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("adamw", {{"weights", 10}}, 2), 300);
   EXPECT_DOUBLE_EQ(step_kernel_bytes("adamw", {{"weights", 10}}, 4), 280);
-  EXPECT_THROW(step_kernel_bytes("layernorm", matrix, 2), std::invalid_argument);
+  EXPECT_THROW(step_kernel_bytes("batchnorm", matrix, 2), std::invalid_argument);
   EXPECT_THROW(step_kernel_bytes("rope", matrix, 2), std::out_of_range);
 }
 

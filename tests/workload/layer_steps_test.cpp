@@ -109,6 +109,20 @@ TEST(LayerSteps, ADenseBlockInOrder) {
   EXPECT_EQ(steps.forward[3].shape, core);
 }
 
+TEST(LayerSteps, AGptsBlockHasLayerNormAndGelu) {
+  const LayerSteps steps = layer_steps(small_gpt(), kTwoSequencesOf16);
+  EXPECT_THAT(names(steps.forward),
+              ElementsAre("layernorm", "qkv:fprop", "attention_forward", "attention_output:fprop",
+                          "residual_add", "layernorm", "ffn_up:fprop", "gelu", "ffn_down:fprop",
+                          "residual_add"));
+  EXPECT_THAT(names(steps.backward),
+              ElementsAre("ffn_down:dgrad", "ffn_down:wgrad", "gelu_backward", "ffn_up:dgrad",
+                          "ffn_up:wgrad", "layernorm_backward", "residual_add",
+                          "attention_output:dgrad", "attention_output:wgrad", "attention_backward",
+                          "qkv:dgrad", "qkv:wgrad", "layernorm_backward", "residual_add"));
+  EXPECT_THAT(steps.left_out, IsEmpty());
+}
+
 TEST(LayerSteps, LatentAttentionHasNormsBetweenItsProjections) {
   const LayerSteps steps = layer_steps(small_mla(), kTwoSequencesOf16);
   const auto forward = names(steps.forward);
@@ -129,7 +143,9 @@ TEST(LayerSteps, LatentAttentionHasNormsBetweenItsProjections) {
 }
 
 TEST(LayerSteps, WhatNoKernelDoesIsNamed) {
-  EXPECT_THAT(layer_steps(small_gpt(), kTwoSequencesOf16).left_out, ElementsAre("activation"));
+  Model squared = small_gpt();
+  squared.ffn_kind = FfnKind::relu2;
+  EXPECT_THAT(layer_steps(squared, kTwoSequencesOf16).left_out, ElementsAre("activation"));
   const LayerShare share = {.kind = GemmGroup::moe, .sequences = 2, .seq_len = 16, .ep = 4};
   EXPECT_THAT(layer_steps(small_mla(), share).left_out, ElementsAre("ep_dispatch", "ep_combine"));
 }
