@@ -135,6 +135,24 @@ TEST(LayerCheckFp8, AMistakeIsFound) {
         .after = changes("s", [](Tensor& scales) { std::ranges::fill(scales, 1); })}});
 }
 
+// What cuBLASLt's groups did until November 2026, and what an H200 said then: they kept the scales
+// of the tokens that they were made with.
+TEST(LayerCheckFp8, ScalesThatGroupsKeptAreFound) {
+  const SmallLayer layer = small("deepseek-v3", GemmGroup::moe);
+  const MakeStep right = maker();
+  const auto keeps = [&](const LayerStep& step) -> std::unique_ptr<Operation> {
+    if (!step.gemm || step.gemm->groups == 1 || step.gemm->pass == Pass::wgrad) return right(step);
+    const GemmProblem problem = gemm_problem(*step.gemm, DType::fp8, DeviceKind::gpu);
+    const GroupedOperands first(grouped_problem(problem, step.gemm->pass), 1, Values::normal);
+    const Tensor kept(first.laid.scales_a.begin(), first.laid.scales_a.end());
+    return std::make_unique<Spoilt>(
+        right(step), changes("scales_a", [kept](Tensor& scales) { scales = kept; }), nullptr);
+  };
+  const Check check = check_layer(layer, layer_steps(layer.model, layer.share), DType::fp8, keeps);
+  EXPECT_NEAR(check.error, 2.3, 0.05) << check.how;
+  EXPECT_TRUE(check.how.ends_with("d_expert_up")) << check.how;
+}
+
 TEST(LayerCheckFp8, AMissingCastIsNamed) {
   const SmallLayer layer = small("llama-3-8b", GemmGroup::dense);
   LayerSteps steps = layer_steps(layer.model, layer.share);
