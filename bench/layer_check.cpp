@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string>
+#include <vector>
 
 namespace trainmeter {
 namespace {
@@ -94,22 +96,30 @@ SmallLayer small_layer(const Model& model, const LayerShare& share) {
   return small;
 }
 
-Check compare_layers(const Tensors& got, const LayerInput& input, DType dtype) {
+Check compare_layers(const Tensors& got, const LayerInput& input, DType dtype,
+                     const std::vector<MadeBy>& by) {
   Check out{.bound = bound_of(dtype, input)};
   std::string farthest;
+  std::map<std::string, double> errors;
   const Tensors wanted = layer_reference(input);
   for (const auto& [name, values] : wanted) {
     const auto found = got.find(name);
-    const double error =
+    const double error = errors[name] =
         worst_row(found == got.end() ? Tensor() : found->second, values, columns_of(name, input));
-    if (error <= out.error && !farthest.empty()) continue;
+    if (std::isnan(out.error) || (error <= out.error && !farthest.empty())) continue;
     farthest = name;
     out.error = error;
-    if (std::isnan(error)) break;
   }
   out.ok = out.error < out.bound;
   out.how = fmt::format("a small layer's {} results in order, fp64; farthest: {}", wanted.size(),
                         farthest);
+  if (out.ok) return out;
+  const auto made = std::ranges::find(by, farthest, &MadeBy::result);
+  if (made != by.end()) out.how += ", by " + made->step;
+  const auto first = std::ranges::find_if(
+      by, [&](const MadeBy& one) { return !(errors[one.result] < out.bound); });
+  if (first != by.end() && first != made)
+    out.how += fmt::format("; the first beyond: {}, by {}", first->result, first->step);
   return out;
 }
 
@@ -117,7 +127,9 @@ Check check_layer(const SmallLayer& layer, const LayerSteps& steps, DType dtype,
                   const MakeStep& make) {
   const LayerInput input = draw_layer_input(layer.model, layer.share, dtype, kSeed);
   try {
-    return compare_layers(flow_through(input, steps, make), input, dtype);
+    std::vector<MadeBy> by;
+    const Tensors got = flow_through(input, steps, make, &by);
+    return compare_layers(got, input, dtype, by);
   } catch (const NotTheLayer& error) {
     return {.error = std::numeric_limits<double>::infinity(),
             .bound = bound_of(dtype, input),

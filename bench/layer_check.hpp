@@ -21,8 +21,11 @@ SmallLayer small_layer(const Model& model, const LayerShare& share);
 // Compares each result row by row: of y and d_x a token's, of a weight's gradient an output's; the
 // gates' gradients are one row.
 // `error` is the largest error of a row as a share of its length, or of a tenth of the rows' mean
-// length where it is shorter; `bound` is what roundings to `dtype` may add up to.
-Check compare_layers(const Tensors& got, const LayerInput& input, DType dtype);
+// length where it is shorter; `bound` is what roundings to `dtype` may add up to. Of a wrong layer
+// `how` names the step that made the farthest result, and the first one beyond the bound, as `by`
+// has them: a mistake is there or before it.
+Check compare_layers(const Tensors& got, const LayerInput& input, DType dtype,
+                     const std::vector<MadeBy>& by = {});
 
 // Draws an input, lets it flow through the steps, and compares. Steps that aren't the layer's are
 // an infinite error. Unavailable where a step can't run here.

@@ -27,6 +27,18 @@ std::string described(std::string_view entry, std::string_view operation,
   return pass ? fmt::format("{} {}", entry, to_string(*pass)) : std::string(operation);
 }
 
+// "expert_up wgrad (algorithm id 66, ...; case gemm/fp8/...)": with all that preparing it found
+// out.
+std::string described(const LayerStep& step, const Operation& operation) {
+  std::string how;
+  for (const auto& [key, value] : operation.notes())
+    how += fmt::format("{}{} {}", how.empty() ? "" : "; ", key, value);
+  return fmt::format("{} ({})",
+                     described(step.entry, step.operation,
+                               step.gemm ? std::optional(step.gemm->pass) : std::nullopt),
+                     how);
+}
+
 // Entries of the work list.
 constexpr const char* kResidualAndNorm = "residual_and_norm";
 constexpr const char* kLatentNorm = "latent_norm";
@@ -46,8 +58,10 @@ class Flow {
     begin(steps.backward);
     backward();
     end();
+    note_results();
     return std::move(out_);
   }
+  [[nodiscard]] const std::vector<MadeBy>& made_by() const { return by_; }
 
  private:
   using Given = std::initializer_list<std::pair<std::string_view, const Tensor&>>;
@@ -86,8 +100,17 @@ class Flow {
     return step;
   }
 
+  // Those that weren't there before the last operation ran.
+  void note_results() {
+    for (const auto& [name, values] : out_) {
+      if (std::ranges::find(by_, name, &MadeBy::result) == by_.end()) by_.push_back({name, last_});
+    }
+  }
+
   std::unique_ptr<Operation> made(const LayerStep& step) {
+    note_results();
     std::unique_ptr<Operation> operation = make_(step);
+    last_ = described(step, *operation);
     if (operation->operand_views().empty()) {
       throw Unavailable(
           fmt::format("{}: {} keeps its operands to itself", step.entry, step.operation));
@@ -385,6 +408,8 @@ class Flow {
   std::span<const LayerStep> steps_;
   std::size_t at_ = 0;
   Tensors out_;
+  std::vector<MadeBy> by_;
+  std::string last_;  // operation
   // What the backward pass reads again; q to o as the core has them, by heads.
   Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, q_n_, kv_a_, kv_n_, by_experts_,
       affinities_;
@@ -394,8 +419,12 @@ class Flow {
 
 }  // namespace
 
-Tensors flow_through(const LayerInput& input, const LayerSteps& steps, const MakeStep& make) {
-  return Flow(input, make).run(steps);
+Tensors flow_through(const LayerInput& input, const LayerSteps& steps, const MakeStep& make,
+                     std::vector<MadeBy>* by) {
+  Flow flow(input, make);
+  Tensors out = flow.run(steps);
+  if (by != nullptr) *by = flow.made_by();
+  return out;
 }
 
 }  // namespace trainmeter

@@ -10,6 +10,8 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 namespace trainmeter {
 
@@ -20,13 +22,22 @@ class NotTheLayer : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A result, and the step whose operation was the last one before it was there: "d_expert_up",
+// "expert_up wgrad (algorithm id 66, ...; case gemm/fp8/cublaslt/...)".
+struct MadeBy {
+  std::string result, step;
+};
+inline constexpr const char* kCaseNote = "case";  // note of an operation: which case it is
+
 // What layer_reference() gives, computed by the operations that `make` makes. No step splits or
 // merges columns and heads, which kernels with strides of their own needn't do, or adds up over
 // heads the gradient of latent attention's shared key, or puts the logits of experts that the input
 // doesn't choose out of reach: these are done here, between the steps.
 //
 // NotTheLayer where the steps aren't those of the layer in order, which names the first one that
-// isn't. Unavailable where an operation keeps its operands to itself.
-Tensors flow_through(const LayerInput& input, const LayerSteps& steps, const MakeStep& make);
+// isn't. Unavailable where an operation keeps its operands to itself. Into `by` who made what, in
+// the order of the results.
+Tensors flow_through(const LayerInput& input, const LayerSteps& steps, const MakeStep& make,
+                     std::vector<MadeBy>* by = nullptr);
 
 }  // namespace trainmeter

@@ -5,12 +5,15 @@
 
 #include "bench/case_lists.hpp"
 #include "bench/step_cases.hpp"
+#include "kernels/operand_values.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <vector>
 
 namespace trainmeter {
 namespace {
@@ -51,6 +54,32 @@ StepProblem kernel_of(const LayerStep& step, DType dtype) {
           .groups = size("groups", 1),
           .group_limit = size("group_limit", 1)};
 }
+
+// With its case in the notes.
+class Named final : public Operation, public KeepsOfOperands {
+ public:
+  Named(std::unique_ptr<Operation> inner, std::string name)
+      : inner_(std::move(inner)), name_(std::move(name)) {}
+
+  void run(int set) override { inner_->run(set); }
+  Check verify() override { return inner_->verify(); }
+  void operands_written() override { trainmeter::operands_written(*inner_); }
+  [[nodiscard]] int sets() const override { return inner_->sets(); }
+  [[nodiscard]] std::vector<OperandView> operand_views() const override {
+    return inner_->operand_views();
+  }
+  [[nodiscard]] std::map<std::string, std::string> notes() const override {
+    std::map<std::string, std::string> notes = inner_->notes();
+    notes[kCaseNote] = name_;
+    return notes;
+  }
+  [[nodiscard]] void* stream() const override { return inner_->stream(); }
+  [[nodiscard]] int launches() const override { return inner_->launches(); }
+
+ private:
+  std::unique_ptr<Operation> inner_;
+  std::string name_;
+};
 
 }  // namespace
 
@@ -154,13 +183,15 @@ std::unique_ptr<Operation> make_first(const Ways& ways, const OperandOptions& op
 
 MakeStep layer_maker(const Options& options, const Target& target, DType precision,
                      const std::string& gemms_by) {
-  return [options, target, precision, gemms_by](const LayerStep& step) {
-    StepFinder finder(options, target, gemms_by);
-    const Ways ways = finder.ways(step, precision);
-    if (ways.empty()) throw Unavailable(fmt::format("{}: {}", step.entry, finder.why_none()));
-    const Case* used = nullptr;
-    return make_first(ways, {}, used);
-  };
+  return
+      [options, target, precision, gemms_by](const LayerStep& step) -> std::unique_ptr<Operation> {
+        StepFinder finder(options, target, gemms_by);
+        const Ways ways = finder.ways(step, precision);
+        if (ways.empty()) throw Unavailable(fmt::format("{}: {}", step.entry, finder.why_none()));
+        const Case* used = nullptr;
+        std::unique_ptr<Operation> made = make_first(ways, {}, used);
+        return std::make_unique<Named>(std::move(made), used->name);
+      };
 }
 
 }  // namespace trainmeter

@@ -5,6 +5,7 @@
 #include "kernels/backends.hpp"
 #include "kernels/gemm_cublaslt_cuda.hpp"
 #include "kernels/gemm_grouped_cuda.hpp"
+#include "kernels/operand_values.hpp"
 #include "kernels/sm_share.hpp"
 #include "kernels/step_arrays.hpp"
 
@@ -40,14 +41,17 @@ GemmProblem called_problem(const GroupedGemmProblem& problem, std::size_t group,
   return one;
 }
 
-class CublasLtGroupedGemm final : public DeviceGroupedGemm {
+class CublasLtGroupedGemm final : public DeviceGroupedGemm, public KeepsOfOperands {
  public:
   CublasLtGroupedGemm(const GroupedGemmProblem& problem, const OperandOptions& options,
                       SmShare share)
       : DeviceGroupedGemm(problem, options, std::move(share.stream),
                           is_fp8_of_rows(problem) ? kDimension - 1 : 0),
         session_(queue(), share.sms) {
-    if (is_fp8_of_rows(problem)) lay_scales();
+    if (is_fp8_of_rows(problem)) {
+      make_scales();
+      lay_scales();
+    }
     for (std::size_t group = 0; group < problem.sizes.size(); ++group) {
       const std::int64_t size = problem.sizes[group];
       if (size == 0 || calls_.contains(size)) continue;
@@ -64,6 +68,10 @@ class CublasLtGroupedGemm final : public DeviceGroupedGemm {
       Call& call = calls_.at(problem().sizes[group]);
       cublaslt::check(call.product.launch(call.algorithm, at(set, group)), "cublasLtMatmul");
     }
+  }
+
+  void operands_written() override {
+    if (!own_scales_.empty()) lay_scales();
   }
 
   [[nodiscard]] int launches() const override { return cublaslt::kLaunches * groups_at_work(); }
@@ -96,18 +104,22 @@ class CublasLtGroupedGemm final : public DeviceGroupedGemm {
 
   // In the plan a block of k has the scales of all groups' rows in a line; cuBLASLt takes a group's
   // by themselves.
+  void make_scales() {
+    std::int64_t count = 0;
+    for (std::size_t group = 0; group < problem().sizes.size(); ++group) {
+      own_begins_.push_back(count);
+      count += scale_count(ScaleBlock::row, called_problem(problem(), group, place(group)).m,
+                           problem().all.k);
+    }
+    own_scales_ = DeviceOperand(4 * count, sets());
+  }
+
   void lay_scales() {
     const std::size_t groups = problem().sizes.size();
     const std::int64_t k = problem().all.k;
     const auto line_bytes = [&](std::int64_t rows) {  // of the scales of one block of k
       return static_cast<std::size_t>(4 * scale_index(ScaleBlock::row, rows, k, 0, kCastBlock));
     };
-    std::int64_t count = 0;
-    for (std::size_t group = 0; group < groups; ++group) {
-      own_begins_.push_back(count);
-      count += scale_count(ScaleBlock::row, called_problem(problem(), group, place(group)).m, k);
-    }
-    own_scales_ = DeviceOperand(4 * count, sets());
     for (int set = 0; set < sets(); ++set) {
       for (std::size_t group = 0; group < groups; ++group) {
         if (problem().sizes[group] == 0) continue;

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -20,6 +21,9 @@ namespace {
 
 constexpr std::int64_t kWorkspaceBytes =
     64LL << 20;  // what cuBLAS recommends for Hopper is 32 MiB; more never hurts a choice
+
+// Environment: the number of the one to take, from 0, and none is timed.
+constexpr const char* kOneAlgorithm = "TRAINMETER_CUBLASLT_ALGORITHM";
 
 struct Types {
   cudaDataType_t element;
@@ -236,7 +240,13 @@ std::vector<Algorithm> Product::proposed(const Operands& at, int most) {
 Algorithm Product::fastest(const std::function<Operands(int set)>& operands, int sets, int most) {
   const std::vector<Algorithm> candidates = proposed(operands(0), most);
   Algorithm best = candidates.front();
-  if (candidates.size() > 1) {
+  if (const char* const asked = std::getenv(kOneAlgorithm); asked != nullptr) {
+    const std::size_t which = std::strtoul(asked, nullptr, 10);
+    if (which >= candidates.size())
+      throw Unavailable("cuBLASLt: no algorithm " + std::string(asked) + " of " +
+                        std::to_string(candidates.size()));
+    best = candidates[which];
+  } else if (candidates.size() > 1) {
     best = candidates[fastest_of(
         session_.stream(), candidates.size(),
         [&](std::size_t i, int trial) {

@@ -82,6 +82,7 @@ std::vector<double> operand_values(const Operation& operation, std::string_view 
 void set_operand_values(Operation& operation, std::string_view name,
                         const std::vector<double>& values) {
   set(find(operation, name), values);
+  operands_written(operation);
 }
 
 void set_operand_indices(Operation& operation, std::string_view name,
@@ -90,6 +91,7 @@ void set_operand_indices(Operation& operation, std::string_view name,
   require_indices(view);
   require_count(view, indices.size(), sizeof(std::int32_t));
   copy(view.data, indices.data(), view.bytes, view.device);
+  operands_written(operation);
 }
 
 std::vector<std::int32_t> operand_indices(const Operation& operation, std::string_view name) {
@@ -112,6 +114,11 @@ void set_operand_bytes(Operation& operation, std::string_view name,
   const OperandView view = find(operation, name);
   require_count(view, bytes.size(), 1);
   copy(view.data, bytes.data(), view.bytes, view.device);
+  operands_written(operation);
+}
+
+void operands_written(Operation& operation) {
+  if (auto* keeps = dynamic_cast<KeepsOfOperands*>(&operation)) keeps->operands_written();
 }
 
 void clear_results(Operation& operation) {

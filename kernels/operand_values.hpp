@@ -29,6 +29,15 @@ std::vector<std::byte> operand_bytes(const Operation& operation, std::string_vie
 void set_operand_bytes(Operation& operation, std::string_view name,
                        std::span<const std::byte> bytes);
 
+// An operation that keeps something made of its operands, and makes it again once one was written.
+// Who wraps an operation passes it on.
+class KeepsOfOperands {
+ public:
+  virtual ~KeepsOfOperands() = default;
+  virtual void operands_written() = 0;
+};
+void operands_written(Operation& operation);  // nothing for any other; the functions above call it
+
 // NaN into its outputs, zeros into its states: what it doesn't write can't pass for a result.
 void clear_results(Operation& operation);
 

@@ -9,6 +9,7 @@
 
 #include "host_fp8_gemm.hpp"
 #include "spoilt.hpp"
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,6 +23,8 @@
 
 namespace trainmeter {
 namespace {
+
+using testing::HasSubstr;
 
 constexpr const char* kFp8 = "fp8";
 
@@ -133,6 +136,26 @@ TEST(LayerCheckFp8, AMistakeIsFound) {
        {.what = "values that went round the cast",
         .at = cast_of(192, 7),
         .after = changes("s", [](Tensor& scales) { std::ranges::fill(scales, 1); })}});
+}
+
+// What cuBLASLt's groups did until November 2026, and what an H200 said then: they kept the scales
+// of the tokens that they were made with.
+TEST(LayerCheckFp8, ScalesThatGroupsKeptAreFound) {
+  const SmallLayer layer = small("deepseek-v3", GemmGroup::moe);
+  const MakeStep right = maker();
+  const auto keeps = [&](const LayerStep& step) -> std::unique_ptr<Operation> {
+    if (!step.gemm || step.gemm->groups == 1 || step.gemm->pass == Pass::wgrad) return right(step);
+    const GemmProblem problem = gemm_problem(*step.gemm, DType::fp8, DeviceKind::gpu);
+    const GroupedOperands first(grouped_problem(problem, step.gemm->pass), 1, Values::normal);
+    const Tensor kept(first.laid.scales_a.begin(), first.laid.scales_a.end());
+    return std::make_unique<Spoilt>(
+        right(step), changes("scales_a", [kept](Tensor& scales) { scales = kept; }), nullptr);
+  };
+  const Check check = check_layer(layer, layer_steps(layer.model, layer.share), DType::fp8, keeps);
+  EXPECT_NEAR(check.error, 2.3, 0.05) << check.how;
+  // What is said then: what made it, and what the mistake can't be behind.
+  EXPECT_THAT(check.how, HasSubstr("farthest: d_expert_up, by expert_up wgrad ("));
+  EXPECT_THAT(check.how, HasSubstr("; the first beyond: y, by residual_add (case residual_add/"));
 }
 
 TEST(LayerCheckFp8, AMissingCastIsNamed) {

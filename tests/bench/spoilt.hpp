@@ -19,7 +19,7 @@ namespace trainmeter {
 using Spoils = std::function<void(Operation&)>;
 
 // An operation to which something is done before or after it runs.
-class Spoilt : public Operation {
+class Spoilt : public Operation, public KeepsOfOperands {
  public:
   Spoilt(std::unique_ptr<Operation> inner, Spoils before, Spoils after)
       : inner_(std::move(inner)), before_(std::move(before)), after_(std::move(after)) {}
@@ -28,6 +28,7 @@ class Spoilt : public Operation {
     inner_->run(set);
     if (after_) after_(*inner_);
   }
+  void operands_written() override { trainmeter::operands_written(*inner_); }
   Check verify() override { return inner_->verify(); }
   [[nodiscard]] int sets() const override { return inner_->sets(); }
   [[nodiscard]] std::vector<OperandView> operand_views() const override {

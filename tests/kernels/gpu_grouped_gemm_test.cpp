@@ -1,17 +1,23 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // GEMMs of groups on the GPU: ours in each tile, the reference's and cuBLASLt's calls.
+#include "kernels/gemm.hpp"
 #include "kernels/gemm_grouped.hpp"
+#include "kernels/operand_values.hpp"
 
 #include "each_tile.hpp"
 #include "needs_gpu.hpp"
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 using namespace trainmeter;
 
@@ -75,6 +81,77 @@ TEST(Gpu, GroupsAsCallsAreRight) {
         std::printf("skipped: %s\n", why.what());
       }
     });
+  }
+}
+
+// As in the check of a layer, where what a cast wrote comes to operations that were made before.
+TEST(Gpu, GroupsReadWhatIsWrittenIntoThemLater) {
+  NEEDS_GPU();
+  with_each_problem({.m = 1024, .n = 256, .k = 512}, 12, [&](const auto& problem, const auto& of) {
+    for (const GroupedGemmBackend& backend : grouped_gemm_backends()) {
+      if (!backend.why_not(problem).empty()) continue;
+      const auto wanted = backend.make(problem, {.seed = 2});
+      const auto given = backend.make(problem, {.seed = 3, .values = Values::uniform});
+      for (const OperandView& view : given->operand_views())
+        if (view.role == OperandRole::input)
+          set_operand_bytes(*given, view.name, operand_bytes(*wanted, view.name));
+      for (const auto& operation : {wanted.get(), given.get()}) {
+        clear_results(*operation);
+        operation->run(0);
+      }
+      const std::vector<double> a = operand_values(*wanted, "c");
+      const std::vector<double> b = operand_values(*given, "c");
+      double most = 0;
+      double off = 0;
+      for (std::size_t i = 0; i < a.size(); ++i) {
+        most = std::max(most, std::abs(a[i]));
+        const double error = std::abs(a[i] - b[i]);
+        if (!(error <= off)) off = error;  // takes NaN
+      }
+      EXPECT_LT(off, most / 50) << backend.name << ": " << of;  // another algorithm's roundings
+    }
+  });
+}
+
+// Each algorithm that the timing could choose, not only the one that it does; the wrong one is
+// named.
+TEST(Gpu, EveryAlgorithmOfCublasLtForBlocksOfFp8IsRight) {
+  NEEDS_GPU();
+  const auto each = [](const std::string& of, const auto& make) {
+    int tried = 0;
+    for (;; ++tried) {
+      ::setenv("TRAINMETER_CUBLASLT_ALGORITHM", std::to_string(tried).c_str(), 1);
+      try {
+        const auto made = make();
+        const Check check = made->verify();
+        EXPECT_TRUE(check.ok) << of << ", algorithm " << tried << " (" << made->notes()["algorithm"]
+                              << "): error " << check.error << ", bound " << check.bound;
+      } catch (const Unavailable& why) {
+        if (tried == 0) std::printf("skipped: %s: %s\n", of.c_str(), why.what());
+        break;
+      }
+    }
+    ::unsetenv("TRAINMETER_CUBLASLT_ALGORITHM");
+    std::printf("%s: %d algorithms\n", of.c_str(), tried);
+  };
+  const GemmBackend& dense = *std::ranges::find(gemm_backends(), "cublaslt", &GemmBackend::name);
+  for (const bool adds : {true, false}) {
+    // A weight gradient of the layer's check and one of a step; experts with 128 tokens each.
+    for (const auto& [m, n, k] : {std::tuple{224, 192, 256}, {192, 112, 256}, {2048, 1536, 4096}}) {
+      const GemmProblem p = {.m = m,
+                             .n = n,
+                             .k = k,
+                             .dtype = DType::fp8,
+                             .layout = GemmLayout::nt,
+                             .scaling = Scaling::block128,
+                             .accumulate = adds};
+      const std::string of = std::to_string(m) + " x " + std::to_string(n) + " x " +
+                             std::to_string(k) + (adds ? " adding" : "");
+      each(of, [&] { return dense.make(p, {}); });
+      GroupedGemmProblem groups{.all = p, .sizes = std::vector<std::int64_t>(4, 128)};
+      (adds ? groups.all.k : groups.all.m) = 4 * 128;
+      each("groups of " + of, [&] { return grouped("cublaslt").make(groups, {}); });
+    }
   }
 }
 

@@ -55,6 +55,30 @@ TEST(OperandValues, PassThroughAProduct) {
   EXPECT_THAT(operand_values(*product, "c"), ElementsAre(1, 5, 4, 11));
 }
 
+// Of one operand, and what it keeps of it.
+class Keeps final : public Operation, public KeepsOfOperands {
+ public:
+  void run(int /*set*/) override {}
+  Check verify() override { return {}; }
+  [[nodiscard]] int sets() const override { return 1; }
+  [[nodiscard]] std::vector<OperandView> operand_views() const override {
+    return {{.name = "a", .type = DType::fp32, .bytes = 4, .data = const_cast<float*>(&a_)}};
+  }
+  void operands_written() override { kept_ = a_; }
+  [[nodiscard]] float kept() const { return kept_; }
+
+ private:
+  float a_ = 1, kept_ = 1;
+};
+
+TEST(OperandValues, WhoKeepsSomethingOfThemIsTold) {
+  Keeps keeps;
+  set_operand_values(keeps, "a", {2});
+  EXPECT_EQ(keeps.kept(), 2);
+  set_operand_bytes(keeps, "a", operand_bytes(keeps, "a"));
+  EXPECT_EQ(keeps.kept(), 2);
+}
+
 TEST(OperandValues, AreRoundedToTheType) {
   const auto add = step(StepKernel::residual_add, DType::bf16);
   set_operand_values(*add, "a", {1, 1.001, 2, 3, 1e-3, -7});
