@@ -9,6 +9,7 @@
 #include "record/samples.hpp"
 #include "report/in_turn.hpp"
 #include "report/interference.hpp"
+#include "report/layer_beside.hpp"
 #include "report/stages.hpp"
 #include "report/transfer.hpp"
 
@@ -371,6 +372,7 @@ nlohmann::ordered_json to_json(const Story& story) {
     json["beside_published"].push_back(to_json(row));
   json["in_turn"] = in_turn_json(story.records);
   json["interference"] = interference_json(story.records);
+  json["layers_beside"] = layers_beside_json(story.records);
   json["failures"] = story.failures;
   json["prediction"] = story.prediction ? to_json(*story.prediction) : Json(nullptr);
   json["why_no_prediction"] = story.why_no_prediction;
