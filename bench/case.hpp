@@ -23,6 +23,9 @@ struct Overlap {
   // The case for the SMs that are left; none: it isn't told of them, and its grid is for all. (On a
   // CPU both run on as many threads as there are.)
   std::function<std::unique_ptr<Operation>(const OperandOptions&)> make_rest;
+  // Of a layer, whose parts have each such a make_rest: what the co-runner is to move while the
+  // layer runs once, read and written, where its rate isn't set; 0: as much as it can.
+  double bytes_a_run = 0;
 };
 
 struct Case {
@@ -49,7 +52,7 @@ struct Case {
   // And whether it is right as a whole (bench/layer_check.hpp). Unavailable where that can't be
   // told here.
   std::function<Check()> check_whole;
-  std::optional<Overlap> overlap;  // of overlap_bench
+  std::optional<Overlap> overlap;  // of overlap_bench, and of a layer beside a co-runner
 };
 
 // What a case list was asked for and cannot have here, one reason each ("gemm/fp8: ...").

@@ -7,6 +7,8 @@
 #include "bench/layer_check.hpp"
 #include "bench/layer_ways.hpp"
 #include "record/error.hpp"
+#include "record/names.hpp"
+#include "record/overlap.hpp"
 #include "workload/layer_steps.hpp"
 #include "workload/run.hpp"
 
@@ -40,7 +42,11 @@ double memory_of(const Ways& ways) {
 class Builder {
  public:
   Builder(const Options& options, const Target& target)
-      : options_(options), target_(target), finder_(options, target) {}
+      : options_(options),
+        target_(target),
+        co_sms_(options.co_sms.empty() ? 0 : static_cast<int>(options.co_sms.front())),
+        finder_(options, target, "",
+                co_sms_ == 0 ? 0 : static_cast<int>(target.device.sms) - co_sms_) {}
 
   void add(const Model& model, DType precision) {
     const LayerShare share = share_of(model, precision);
@@ -64,6 +70,7 @@ class Builder {
           made.shape["experts"] = model.moe->experts / share.ep;
           made.name += fmt::format("/experts:{}", made.shape["experts"]);
         }
+        if (co_sms_ > 0) put_beside(made, model, share, !forward);
         made.check_whole = [options = options_, target = target_, model, share, precision,
                             gemms_by] {
           return checked(options, target, model, share, precision, gemms_by);
@@ -105,6 +112,35 @@ class Builder {
     }
     share.ep = all / here;
     return share;
+  }
+
+  // What stands for the experts' all-to-alls, which the steps leave out.
+  void put_beside(Case& layer, const Model& model, const LayerShare& share, bool backward) const {
+    Overlap beside{.beside = {.kind = CoRunnerKind::memory_mover,
+                              .sms = co_sms_,
+                              .bytes_per_s = static_cast<double>(options_.co_bytes_per_s)},
+                   .make_rest = nullptr};
+    layer.name += fmt::format("/{}/{}:{}", to_string(beside.beside.kind), kCoSms, co_sms_);
+    layer.shape[kCoSms] = co_sms_;
+    if (options_.co_bytes_per_s > 0) {
+      layer.name += fmt::format("/{}:{}", kCoRate, options_.co_bytes_per_s);
+      layer.shape[kCoRate] = options_.co_bytes_per_s;
+    }
+    std::string moves;
+    for (const Exchange& one : layer_exchanges(model, share, backward)) {
+      beside.bytes_a_run += one.bytes;
+      moves += fmt::format("{}{} {}", moves.empty() ? "" : ", ", one.name, format_bytes(one.bytes));
+    }
+    if (options_.co_bytes_per_s > 0) {
+      moves = "at the rate that was set";
+      beside.bytes_a_run = 0;
+    } else if (moves.empty()) {
+      moves = "as much as it can: this layer exchanges nothing";
+    } else {
+      moves += " a layer, read and written";
+    }
+    layer.notes["co_moves"] = moves;
+    layer.overlap = std::move(beside);
   }
 
   // False where it can't be had here; `left_out` says why. By another finder than the usual one it
@@ -177,12 +213,14 @@ class Builder {
       const OperandOptions operands =
           options_.operands(static_cast<std::int64_t>(std::min(all, enough)));
       for (Case& way : ways) way.operands = operands;
-      layer.memory_bytes += memory_of(ways);
+      // The operation for what a co-runner leaves has operands of its own.
+      layer.memory_bytes += memory_of(ways) * (ways.front().overlap ? 2 : 1);
     }
   }
 
   const Options& options_;
   const Target& target_;
+  int co_sms_;  // 0: no co-runner
   StepFinder finder_;
   CaseList list_;
   std::string no_pair_;  // of the first layer that has none, why
@@ -226,6 +264,16 @@ CaseList layer_cases(const Options& options, const Target& target) {
                                          : std::vector<std::string>{"gpt2-124m"};
   }
   const Library library(published_data());
+  const auto has_experts = [&](const std::string& id) { return library.model(id).moe.has_value(); };
+  if (options.experts && std::ranges::none_of(ids, has_experts)) {
+    throw BadInput(fmt::format("--experts={}: {}: no model with experts", *options.experts,
+                               fmt::join(ids, ", ")));
+  }
+  if (!options.co_sms.empty() && options.co_sms.front() >= target.device.sms) {
+    throw Unavailable(fmt::format("--co_sms={}: leaves none of {} {}", options.co_sms.front(),
+                                  target.device.sms,
+                                  target.kind == DeviceKind::gpu ? "SMs" : "cores"));
+  }
   Builder builder(options, target);
   for (const std::string& id : ids) {
     const Model model = library.model(id);

@@ -4,34 +4,61 @@
 #include "bench/layer_measure.hpp"
 
 #include "kernels/telemetry.hpp"
+#include "record/error.hpp"
 #include "record/median_estimate.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
+#include <string>
 
 namespace trainmeter {
 namespace {
 
 constexpr double kKinds = 3;  // of times: the whole, in place, alone
+constexpr int kTries = 10;
+
+// One arm: its parts' rotations, and what was measured of it.
+struct Taken {
+  Taken(const LayerArm& arm, std::span<const std::size_t> order) : of(&arm) {
+    rotations.reserve(arm.parts.size());
+    for (Operation* part : arm.parts) rotations.emplace_back(*part);
+    for (const std::size_t part : order) steps.push_back(&rotations[part]);
+    out.in_place_s.resize(arm.parts.size());
+    out.alone_s.resize(arm.parts.size());
+  }
+
+  const LayerArm* of;
+  std::vector<Rotation> rotations;
+  std::vector<Rotation*> steps;
+  LayerSamples out;
+};
 
 class Turns {
  public:
-  Turns(std::span<Operation* const> parts, std::span<const std::size_t> order, SequenceTimer& timer,
-        const Rules& rules, const std::function<bool()>& stop, const Around& around)
-      : order_(order), timer_(timer), rules_(rules), stop_(stop), around_(around) {
-    rotations_.reserve(parts.size());
-    for (Operation* part : parts) rotations_.emplace_back(*part);
-    for (const std::size_t part : order) steps_.push_back(&rotations_[part]);
-    places_.resize(parts.size());
+  Turns(std::span<const LayerArm> arms, std::span<const std::size_t> order, SequenceTimer& timer,
+        const Rules& rules, const std::function<bool()>& stop, const Around& around,
+        const std::function<void()>& last)
+      : order_(order), timer_(timer), rules_(rules), stop_(stop), around_(around), last_(last) {
+    arms_.reserve(arms.size());
+    for (const LayerArm& arm : arms) arms_.emplace_back(arm, order);
+    places_.resize(arms.front().parts.size());
     for (const std::size_t part : order) ++places_[part];
-    out_.in_place_s.resize(parts.size());
-    out_.alone_s.resize(parts.size());
   }
 
-  LayerSamples run() {
-    out_.interrupted = !(warm_up() && sample());
-    return std::move(out_);
+  std::vector<LayerSamples> run() {
+    all_.interrupted = !(warm_up() && sample());
+    std::vector<LayerSamples> out;
+    for (Taken& arm : arms_) {
+      arm.out.probes = all_.probes;
+      arm.out.stopped = all_.stopped;
+      arm.out.settled = all_.settled;
+      arm.out.interrupted = all_.interrupted;
+      out.push_back(std::move(arm.out));
+    }
+    return out;
   }
 
  private:
@@ -40,13 +67,18 @@ class Turns {
     double last_s = std::numeric_limits<double>::quiet_NaN();
     for (;;) {
       if (stop_()) return false;
-      const double whole_s = timer_.whole(steps_);
-      (void)timer_.laps(steps_);
+      double whole_s = 0;
+      for (Taken& arm : arms_) {
+        surrounded(arm, [&](const SequenceTimer::Whole& whole) {
+          whole_s += whole(arm.of->look);
+          (void)timer_.laps(arm.steps);
+        });
+      }
       // NaN, the first time, is not settled.
-      out_.settled = std::abs(whole_s - last_s) < rules_.settled * last_s;
+      all_.settled = std::abs(whole_s - last_s) < rules_.settled * last_s;
       last_s = whole_s;
       const double spent_s = timer_.now_s() - start_s;
-      if (spent_s >= rules_.max_warmup_s || (spent_s >= rules_.warmup_s && out_.settled)) break;
+      if (spent_s >= rules_.max_warmup_s || (spent_s >= rules_.warmup_s && all_.settled)) break;
     }
     if (around_.probe) (void)around_.probe();
     return true;
@@ -57,7 +89,8 @@ class Turns {
     while (!enough(timer_.now_s() - start_s)) {
       if (stop_()) return false;
       probe();
-      turn();
+      for (Taken& arm : arms_) turn(arm);
+      if (last_) last_();
     }
     probe();
     return true;
@@ -65,58 +98,90 @@ class Turns {
 
   void probe() {
     if (!around_.probe) return;
-    out_.probes.push_back(around_.probe());
-    out_.probes.back().before = std::ssize(out_.whole_s);
+    all_.probes.push_back(around_.probe());
+    all_.probes.back().before = std::ssize(arms_.front().out.whole_s);
   }
 
-  void turn() {
-    const auto number = std::ssize(out_.whole_s);
-    const double start_s = steady_now_s();
-    out_.whole_s.push_back(timer_.whole(steps_));
-    if (const auto launched_s = timer_.launched(steps_)) out_.launched_s.push_back(*launched_s);
-    const std::vector<double> laps = timer_.laps(steps_);
-    const double between_s = steady_now_s();
-    take(laps);
-    for (std::size_t part = 0; part < rotations_.size(); ++part) {
-      const std::vector<Rotation*> alone(1 + kAloneRuns, &rotations_[part]);
-      const std::vector<double> runs = timer_.laps(alone);
-      out_.alone_s[part].push_back(std::accumulate(runs.begin() + 1, runs.end(), 0.0) / kAloneRuns);
+  // Calls `body` with the whole, prepared, between the arm's begin() and end().
+  template <class Body>
+  void surrounded(Taken& arm, Body body) {
+    for (int i = 0; i < kTries; ++i) {
+      const SequenceTimer::Whole whole = timer_.prepared(arm.steps);
+      if (!arm.of->begin) return body(whole);
+      arm.of->begin();
+      body(whole);
+      if (arm.of->end()) return;
     }
-    out_.in_layer.push_back({number, number + 1, start_s, between_s});
-    out_.alone.push_back({number, number + 1, between_s, steady_now_s()});
+    throw EnvironmentFailed("nothing moved beside a layer, ten times: others hold the cores");
   }
 
-  void take(const std::vector<double>& laps) {
-    std::vector<double> sums(rotations_.size());
-    for (std::size_t i = 0; i < laps.size(); ++i) sums[order_[i]] += laps[i];
-    for (std::size_t part = 0; part < sums.size(); ++part)
-      out_.in_place_s[part].push_back(sums[part] / static_cast<double>(places_[part]));
-    out_.laps_s.push_back(std::accumulate(laps.begin(), laps.end(), 0.0));
+  struct Turn {
+    double whole_s = 0;
+    std::vector<double> laps, alone_s;
+    double start_s = 0, between_s = 0, end_s = 0;
+  };
+
+  void turn(Taken& arm) {
+    Turn taken;
+    std::optional<double> launched_s;
+    surrounded(arm, [&](const SequenceTimer::Whole& whole) {
+      taken = {.start_s = steady_now_s()};
+      taken.whole_s = whole(arm.of->look);
+      if (!arm.of->begin) launched_s = timer_.launched(arm.steps);
+      taken.laps = timer_.laps(arm.steps);
+      taken.between_s = steady_now_s();
+      for (Rotation& rotation : arm.rotations) {
+        const std::vector<Rotation*> alone(1 + kAloneRuns, &rotation);
+        const std::vector<double> runs = timer_.laps(alone);
+        taken.alone_s.push_back(std::accumulate(runs.begin() + 1, runs.end(), 0.0) / kAloneRuns);
+      }
+      taken.end_s = steady_now_s();
+    });
+    if (launched_s) arm.out.launched_s.push_back(*launched_s);
+    take(taken, arm.out);
+  }
+
+  void take(const Turn& turn, LayerSamples& out) const {
+    const auto number = std::ssize(out.whole_s);
+    out.whole_s.push_back(turn.whole_s);
+    std::vector<double> sums(places_.size());
+    for (std::size_t i = 0; i < turn.laps.size(); ++i) sums[order_[i]] += turn.laps[i];
+    for (std::size_t part = 0; part < sums.size(); ++part) {
+      out.in_place_s[part].push_back(sums[part] / static_cast<double>(places_[part]));
+      out.alone_s[part].push_back(turn.alone_s[part]);
+    }
+    out.laps_s.push_back(std::accumulate(turn.laps.begin(), turn.laps.end(), 0.0));
+    out.in_layer.push_back({number, number + 1, turn.start_s, turn.between_s});
+    out.alone.push_back({number, number + 1, turn.between_s, turn.end_s});
   }
 
   bool enough(double spent_s) {
-    const auto have = std::ssize(out_.whole_s);
-    const double sampled_s = std::accumulate(out_.whole_s.begin(), out_.whole_s.end(), 0.0);
-    const bool late = spent_s >= kKinds * rules_.max_time_s;
+    const std::vector<double>& whole_s = arms_.front().out.whole_s;
+    const auto have = std::ssize(whole_s);
+    const double sampled_s = std::accumulate(whole_s.begin(), whole_s.end(), 0.0);
+    const bool late = spent_s >= kKinds * static_cast<double>(arms_.size()) * rules_.max_time_s;
     if (have < rules_.min_samples || (sampled_s < rules_.min_time_s && !late)) return false;
     const bool full = have >= rules_.max_samples;
+    std::string& stopped = all_.stopped;
     if (!(rules_.target > 0)) {
-      out_.stopped = full ? "sample_limit" : "enough";
+      stopped = full ? "sample_limit" : "enough";
     } else if (have >= next_look_ || late || full) {
       // As in measure(): two successive looks, the second at twice as many.
       const bool narrow_now = narrow(have);
       next_look_ = 2 * have;
-      out_.stopped = narrow_now && (late || full || narrow(have / 2)) ? "converged"
-                     : full                                           ? "sample_limit"
-                     : late                                           ? "time_limit"
-                                                                      : "";
+      stopped = narrow_now && (late || full || narrow(have / 2)) ? "converged"
+                : full                                           ? "sample_limit"
+                : late                                           ? "time_limit"
+                                                                 : "";
     }
-    return !out_.stopped.empty();
+    return !stopped.empty();
   }
 
   [[nodiscard]] bool narrow(std::ptrdiff_t count) const {
-    const auto first = std::span(out_.whole_s).first(static_cast<std::size_t>(count));
-    return estimate_median(first).half_width() < rules_.target;
+    return std::ranges::all_of(arms_, [&](const Taken& arm) {
+      const auto first = std::span(arm.out.whole_s).first(static_cast<std::size_t>(count));
+      return estimate_median(first).half_width() < rules_.target;
+    });
   }
 
   std::span<const std::size_t> order_;
@@ -124,19 +189,27 @@ class Turns {
   const Rules& rules_;
   const std::function<bool()>& stop_;
   const Around& around_;
-  std::vector<Rotation> rotations_;
-  std::vector<Rotation*> steps_;
+  const std::function<void()>& last_;
+  std::vector<Taken> arms_;
   std::vector<std::int64_t> places_;  // of each part in the layer
   std::ptrdiff_t next_look_ = static_cast<std::ptrdiff_t>(kLeastSamplesForInterval);
-  LayerSamples out_;
+  LayerSamples all_;  // what isn't of one arm
 };
 
 }  // namespace
 
+std::vector<LayerSamples> measure_layers(std::span<const LayerArm> arms,
+                                         std::span<const std::size_t> order, SequenceTimer& timer,
+                                         const Rules& rules, const std::function<bool()>& stop,
+                                         const Around& around, const std::function<void()>& last) {
+  return Turns(arms, order, timer, rules, stop, around, last).run();
+}
+
 LayerSamples measure_layer(std::span<Operation* const> parts, std::span<const std::size_t> order,
                            SequenceTimer& timer, const Rules& rules,
                            const std::function<bool()>& stop, const Around& around) {
-  return Turns(parts, order, timer, rules, stop, around).run();
+  const LayerArm one{.parts = {parts.begin(), parts.end()}};
+  return measure_layers({&one, 1}, order, timer, rules, stop, around, nullptr).front();
 }
 
 }  // namespace trainmeter

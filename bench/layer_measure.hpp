@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The measuring loop of a layer: in every turn the whole of it, its operations between their
-// neighbours, and the same alone, so that all meet the same clock.
+// neighbours, and the same alone, so that all meet the same clock; of several ways to run it, too.
 #pragma once
 
 #include "bench/measure.hpp"
@@ -39,5 +39,23 @@ inline constexpr int kAloneRuns = 2;  // after one that isn't counted
 LayerSamples measure_layer(std::span<Operation* const> parts, std::span<const std::size_t> order,
                            SequenceTimer& timer, const Rules& rules,
                            const std::function<bool()>& stop, const Around& around = {});
+
+// One of several ways to run the same layer, and what surrounds it.
+struct LayerArm {
+  std::vector<Operation*> parts;
+  // Around all of a turn's times of it, and what is looked at around the whole (SequenceTimer). All
+  // or none: an arm with them isn't launched by the host as well.
+  std::function<void()> begin;
+  std::function<void(void* stream)> look;
+  std::function<bool()> end;  // false where the turn didn't show what it should: it is done again
+};
+
+// The arms in turn, in every turn each once and then `last`, until the medians of all wholes are
+// known well enough, so many times as long as one at most. What isn't of one arm is in all samples.
+// EnvironmentFailed where a turn fails ten times.
+std::vector<LayerSamples> measure_layers(std::span<const LayerArm> arms,
+                                         std::span<const std::size_t> order, SequenceTimer& timer,
+                                         const Rules& rules, const std::function<bool()>& stop,
+                                         const Around& around, const std::function<void()>& last);
 
 }  // namespace trainmeter

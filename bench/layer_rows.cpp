@@ -3,6 +3,7 @@
 // Ratios of a layer's rows, and their table.
 #include "bench/layer_rows.hpp"
 
+#include "record/layer_factors.hpp"
 #include "record/names.hpp"
 #include "record/samples.hpp"
 #include "record/statistics.hpp"
@@ -74,7 +75,36 @@ void note_ratios(std::vector<Measurement>& rows) {
   if (rows.size() > 2) clock("clock_alone_hz", rows[1]);
 }
 
+namespace {
+
+std::string factors_table(const LayerFactors& layer) {
+  std::vector<LayerFactor> lines = layer.parts;
+  lines.push_back(layer.gemms);
+  lines.push_back(layer.others);
+  std::size_t width = 9;
+  for (const LayerFactor& line : lines) width = std::max(width, line.what.size());
+  std::string out = fmt::format(
+      "{:<{}}  places       alone  x SMs  x in place  x beside  = beside it\n", "part", width);
+  for (const LayerFactor& line : lines) {
+    out += fmt::format("{:<{}}  {:>6}  {:>10}  {:>5.3f}  {:>10.3f}  {:>8.3f}  {:>11}\n", line.what,
+                       width, line.places, format_seconds(line.alone_s), line.sms, line.in_place,
+                       line.traffic, format_seconds(line.beside_s()));
+  }
+  return out + fmt::format("{:<{}}  {:>6}  {:>10}  {:>5.3f}  {:>10}  {:>8.3f}  {:>11}\n",
+                           "the layer", width, 1, format_seconds(median_s(*layer.whole.alone)),
+                           layer.whole.sms.median, "-", layer.whole.traffic.median,
+                           format_seconds(median_s(*layer.whole.together)));
+}
+
+}  // namespace
+
 std::string layer_table(const std::vector<Measurement>& rows) {
+  if (rows.front().notes.contains(kOfLayer)) {
+    Record record;
+    for (const Measurement& row : rows) record.lines.push_back({.measurement = row});
+    const std::vector<LayerFactors> found = layer_factors(record);
+    return found.empty() ? "" : factors_table(found.front());
+  }
   std::vector<PartTimes> parts = times_of(rows);
   std::ranges::sort(parts, std::greater(),
                     [](const PartTimes& part) { return part.places * part.in_place_s; });

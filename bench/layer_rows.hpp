@@ -23,7 +23,8 @@ inline constexpr const char* kLayerNotes[] = {"in_place_ratio", "in_place_ratio_
                                               "laps_vs_layer", "alone_vs_layer",
                                               "launched_vs_layer"};
 
-// One line a part, the longest in place first: places, time in place, alone, their ratio.
+// One line a part, the longest in place first: places, time in place, alone, their ratio; beside a
+// co-runner the factors of record/layer_factors.hpp instead.
 std::string layer_table(const std::vector<Measurement>& rows);
 
 }  // namespace trainmeter

@@ -138,6 +138,29 @@ bool StepFinder::preferred(std::string_view backend) const {
   return std::ranges::find(options_.prefer, backend) != options_.prefer.end();
 }
 
+// On a CPU with the threads that there are then; on a GPU where it can be told of fewer SMs.
+template <class Backend, class Problem>
+void StepFinder::for_what_is_left(const Backend& backend, const Problem& problem, Case& way) const {
+  if (sms_left_ == 0) return;
+  if (target_.kind == DeviceKind::cpu) {
+    way.overlap = Overlap{.beside = {}, .make_rest = way.make};
+    return;
+  }
+  Problem rest = problem;
+  if constexpr (requires { rest.all.sms; }) {
+    rest.all.sms = sms_left_;
+  } else if constexpr (requires { rest.sms; }) {
+    rest.sms = sms_left_;
+  } else {
+    return;
+  }
+  if (!backend.why_not(rest).empty()) return;
+  way.overlap = Overlap{.beside = {},
+                        .make_rest = [rest, make = backend.make](const OperandOptions& operands) {
+                          return make(rest, operands);
+                        }};
+}
+
 template <class Backends, class Problem, class MakeCase>
 void StepFinder::each(const Backends& backends, const Problem& problem, MakeCase make,
                       std::string_view only) {
@@ -149,6 +172,7 @@ void StepFinder::each(const Backends& backends, const Problem& problem, MakeCase
     }
     if (const std::string why = backend.why_not(problem); why.empty()) {
       ways_.push_back(make(problem, backend));
+      for_what_is_left(backend, problem, ways_.back());
     } else if (why_none_.empty()) {
       why_none_ = why;
     }

@@ -31,9 +31,12 @@ using Ways = std::vector<Case>;  // to do one step, the preferred first
 // Keeps options and target by reference.
 class StepFinder {
  public:
-  // `gemms_by`: the backend of every GEMM that it can do; empty: of none.
-  StepFinder(const Options& options, const Target& target, std::string gemms_by = "")
-      : options_(options), target_(target), gemms_by_(std::move(gemms_by)) {}
+  // `gemms_by`: the backend of every GEMM that it can do; empty: of none. `sms_left`: a co-runner
+  // leaves so many, and ways that are made otherwise for these say how (Case::overlap); 0: there is
+  // none.
+  StepFinder(const Options& options, const Target& target, std::string gemms_by = "",
+             int sms_left = 0)
+      : options_(options), target_(target), gemms_by_(std::move(gemms_by)), sms_left_(sms_left) {}
 
   // None where it can't be done here.
   Ways ways(const LayerStep& step, DType precision);
@@ -47,10 +50,13 @@ class StepFinder {
   void each(const Backends& backends, const Problem& problem, MakeCase make,
             std::string_view only = {});
   void gemm(const GemmWork& work, DType dtype, std::string_view only = {});
+  template <class Backend, class Problem>
+  void for_what_is_left(const Backend& backend, const Problem& problem, Case& way) const;
 
   const Options& options_;
   const Target& target_;
   std::string gemms_by_;
+  int sms_left_;
   Ways ways_;
   std::string why_none_, why_not_by_;
 };

@@ -154,6 +154,11 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--pass", raw.passes, "LIST of forward, backward (both)");
     app.add_option("--prefer", raw.prefer,
                    "LIST: backends of GEMMs and attention, where they can (the vendor's library)");
+    app.add_option(
+        "--co_sms", raw.co_sms,
+        "SMs (cores) that a co-runner holds and moves dispatch's and combine's bytes on: "
+        "each layer and its parts on all of them, on what is left, and beside it");
+    app.add_option("--rate", raw.rate, "bytes a second that it moves at most, read and written");
   } else if (options.program == Program::attention) {
     app.add_option("--models", raw.models, "ID,...: the heads of these models, instead");
     app.add_option("--heads", raw.heads, "so many query heads, instead of the default ones");

@@ -66,9 +66,10 @@ struct Options {
   std::vector<int> threads = {0};    // memory on a CPU; 0: all
   bool numa = false;                 // memory: each NUMA node by itself
 
-  std::vector<std::string> beside;   // overlap: co-runners; empty: all
-  std::vector<std::int64_t> co_sms;  // that they hold; empty: the default ones
-  std::int64_t co_bytes_per_s = 0;   // of each; 0: as fast as it can
+  std::vector<std::string> beside;  // overlap: co-runners; empty: all
+  std::vector<std::int64_t>
+      co_sms;  // that they hold; empty: the default ones. Of a layer one or none
+  std::int64_t co_bytes_per_s = 0;  // of each; 0: as fast as it can, or as the layer says
 
   CollectiveOptions collective;
 

@@ -39,6 +39,13 @@ void require_consistent(const Options& options) {
       std::max({options.m.size(), options.n.size(), options.k.size()}) > 1) {
     throw BadInput("--m, --n and --k: expected one of each");
   }
+  if (options.program == Program::layer) {
+    if (options.co_sms.size() > 1) throw BadInput("--co_sms: expected one number of SMs (cores)");
+    if (!options.co_sms.empty() && !options.versus.empty())
+      throw BadInput("--co_sms and --versus: expected one of them");
+    if (options.co_sms.empty() && options.co_bytes_per_s > 0)
+      throw BadInput("--rate: expected together with --co_sms");
+  }
   const bool any = !options.m.empty() || !options.n.empty() || !options.k.empty();
   if (options.program == Program::overlap && any && !options.models.empty()) {
     throw BadInput("--models and --m, --n, --k: expected one of them");

@@ -106,7 +106,11 @@ Measurement Runner::row_of(const Case& what) const {
 }
 
 Outcome Runner::run(const Plan& plan) {
-  if (!plan.main.parts.empty()) return plan.versus ? run_layers(plan) : run_layer(plan);
+  if (!plan.main.parts.empty()) {
+    return plan.versus         ? run_layers(plan)
+           : plan.main.overlap ? run_layer_beside(plan)
+                               : run_layer(plan);
+  }
   if (world_ == nullptr || world_->ranks() == 1) return run_in_step(plan);
   try {
     return run_in_step(plan);

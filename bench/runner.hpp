@@ -74,6 +74,7 @@ class Runner {
   Outcome run_in_step(const Plan& plan);
   Outcome run_together(const Plan& plan, Operation& operation, Outcome outcome);
   Outcome run_layer(const Plan& plan);
+  Outcome run_layer_beside(const Plan& plan);
   Outcome run_layers(const Plan& plan);  // of a plan with two ways to compose a layer
   Outcome run_beside(const Plan& plan);  // of a plan with an overlap
   // Measures by `rules` into `rows`, one an operation. False where interrupted.

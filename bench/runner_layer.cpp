@@ -6,12 +6,13 @@
 #include "bench/layer_in_turn.hpp"
 #include "bench/layer_measure.hpp"
 #include "bench/layer_rows.hpp"
+#include "bench/layer_run.hpp"
 #include "bench/layer_ways.hpp"
 #include "bench/monitor.hpp"
 #include "bench/runner.hpp"
 #include "bench/sentinel.hpp"
 #include "kernels/one_stream.hpp"
-#include "record/names.hpp"
+#include "record/overlap.hpp"
 #include "record/statistics.hpp"
 
 #include <fmt/format.h>
@@ -26,50 +27,6 @@
 
 namespace trainmeter {
 namespace {
-
-// What was watched during `phases` alone.
-Watched during(const Watched& watched, const std::vector<Round>& phases) {
-  Watched out = watched;
-  std::erase_if(out.samples, [&](const TelemetrySample& sample) {
-    return std::ranges::none_of(phases, [&](const Round& phase) {
-      return phase.start_s <= sample.at_s && sample.at_s <= phase.end_s;
-    });
-  });
-  return out;
-}
-
-// The check that is closest to its bound speaks for a layer.
-void take_check(const Check& check, Measurement& layer) {
-  if (check.ok && layer.error_bound != 0 &&
-      !(check.error * layer.error_bound > layer.error * check.bound)) {
-    return;
-  }
-  layer.error = check.error;
-  layer.error_bound = check.bound;
-}
-
-// False where it is wrong, as `whole` then says.
-bool right_as_a_whole(const Case& layer, Measurement& whole) {
-  whole.verified = true;
-  whole.check = "each part by itself";
-  try {
-    const Check check = layer.check_whole();
-    if (!check.ok) {
-      note_check(check, true, whole);
-      return false;
-    }
-    take_check(check, whole);
-    whole.check += ", and " + check.how;
-  } catch (const Unavailable& error) {
-    whole.notes["whole_unchecked"] = error.what();
-  }
-  return true;
-}
-
-std::unique_ptr<SequenceTimer> sequence_timer(DeviceKind kind) {
-  return kind == DeviceKind::gpu ? make_gpu_sequence_timer()
-                                 : make_cpu_sequence_timer(steady_clock());
-}
 
 // A part of one layer or of both, with the way that was used.
 struct Part {
@@ -146,20 +103,13 @@ Outcome Runner::run_layer(const Plan& plan) {
   const auto add = [&](Measurement row, std::vector<double> time_s,
                        const std::vector<Round>& phases) {
     row.time_s = std::move(time_s);
-    row.stopped = samples.stopped;
-    row.probes = samples.probes;
-    row.marks = changed_states(row.probes, std::ssize(row.time_s));
-    note_telemetry(during(watched, phases), row);
-    note_sampling(watched, phases, row);
-    row.energy_j.reset();  // whose it was can't be told
-    row.energy_steps = 0;
-    row.stretches.clear();
+    note_layer(samples, watched, phases, row);
     outcome.rows.push_back(std::move(row));
   };
   for (std::size_t i = 0; i < parts.size(); ++i) {
     parts[i].notes.merge(operations[i]->notes());
     Measurement in_place = parts[i];
-    in_place.beside = "layer";
+    in_place.beside = kInLayer;
     in_place.runs_per_sample = std::ranges::count(layer.order, i);
     parts[i].runs_per_sample = kAloneRuns;
     add(std::move(in_place), std::move(samples.in_place_s[i]), samples.in_layer);

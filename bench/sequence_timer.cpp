@@ -20,6 +20,14 @@ class CpuSequenceTimer : public SequenceTimer {
     for (Rotation* step : steps) step->run();
     return clock_.now_s() - start_s;
   }
+  Whole prepared(std::span<Rotation* const> steps) override {
+    return [this, steps](const std::function<void(void*)>& look) {
+      if (look) look(nullptr);
+      const double time_s = whole(steps);
+      if (look) look(nullptr);
+      return time_s;
+    };
+  }
   std::optional<double> launched(std::span<Rotation* const> /*steps*/) override {
     return std::nullopt;
   }
@@ -47,6 +55,13 @@ class GpuSequenceTimer : public SequenceTimer {
  public:
   double whole(std::span<Rotation* const> steps) override {
     return timer_.time_as_graph(stream_of(steps), 1, all_of(steps), 1);
+  }
+  Whole prepared(std::span<Rotation* const> steps) override {
+    void* const stream = stream_of(steps);
+    return [stream, run = timer_.captured(stream, [&] { all_of(steps)(0); })](
+               const std::function<void(void*)>& look) {
+      return run(look ? std::function<void()>([&] { look(stream); }) : nullptr);
+    };
   }
   std::optional<double> launched(std::span<Rotation* const> steps) override {
     constexpr int kNotHeld = std::numeric_limits<int>::max() - 2;

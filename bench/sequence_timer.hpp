@@ -6,6 +6,7 @@
 
 #include "bench/timer.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -23,6 +24,11 @@ class SequenceTimer {
 
   // Seconds of all steps, once through, with nothing between them: on a GPU a CUDA graph.
   virtual double whole(std::span<Rotation* const> steps) = 0;
+  // The same in two steps: all that must not be done beside a co-runner, now; then, once, the run,
+  // with `look` (or none) called right before and right after it, in the order of its stream (null
+  // on a CPU), and not timed.
+  using Whole = std::function<double(const std::function<void(void*)>& look)>;
+  virtual Whole prepared(std::span<Rotation* const> steps) = 0;
   // The same launched one by one by the host, which the GPU may have to wait for. None on a CPU.
   virtual std::optional<double> launched(std::span<Rotation* const> steps) = 0;
   // Seconds of each step, with a time stamp between them.

@@ -222,6 +222,10 @@ OneStream::~OneStream() {
   let_go_of(std::exchange(shared_stream, nullptr));
 }
 
+bool OneStream::lives() {
+  return shared_stream != nullptr;
+}
+
 CudaStream::CudaStream(Priority priority)
     : stream_(priority == Priority::usual ? shared_stream : nullptr) {
   if (stream_ == nullptr) {

@@ -21,6 +21,7 @@ class CublasLtGemm final : public DeviceGemm {
  public:
   CublasLtGemm(const GemmProblem& problem, const OperandOptions& options, SmShare share)
       : DeviceGemm(problem, options, std::move(share.stream)),
+        green_(share.green),
         session_(queue(), share.sms),
         product_(session_, problem, kAlignment),
         algorithm_(product_.fastest([this](int set) { return at(set); }, sets(), kCandidates)) {}
@@ -34,7 +35,8 @@ class CublasLtGemm final : public DeviceGemm {
         {"algorithm", to_string(algorithm_)},
         {"algorithms_tried", std::to_string(algorithm_.tried)},
         {"heuristic_rank", std::to_string(algorithm_.rank)}};
-    if (session_.sms() > 0) notes[kSmsNote] = std::to_string(session_.sms());
+    if (session_.sms() > 0)
+      notes[green_ ? kSmsNote : "sm_count_target"] = std::to_string(session_.sms());
     return notes;
   }
 
@@ -46,6 +48,7 @@ class CublasLtGemm final : public DeviceGemm {
     return operands;
   }
 
+  bool green_;
   cublaslt::Session session_;
   cublaslt::Product product_;
   cublaslt::Algorithm algorithm_;

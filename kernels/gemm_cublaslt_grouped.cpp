@@ -47,6 +47,7 @@ class CublasLtGroupedGemm final : public DeviceGroupedGemm, public KeepsOfOperan
                       SmShare share)
       : DeviceGroupedGemm(problem, options, std::move(share.stream),
                           is_fp8_of_rows(problem) ? kDimension - 1 : 0),
+        green_(share.green),
         session_(queue(), share.sms) {
     if (is_fp8_of_rows(problem)) {
       make_scales();
@@ -83,7 +84,8 @@ class CublasLtGroupedGemm final : public DeviceGroupedGemm, public KeepsOfOperan
                           std::to_string(kCandidates) + " algorithms for its size"}};
     if (calls_.size() == 1)
       notes["algorithm"] += ": " + to_string(calls_.begin()->second.algorithm);
-    if (session_.sms() > 0) notes[kSmsNote] = std::to_string(session_.sms());
+    if (session_.sms() > 0)
+      notes[green_ ? kSmsNote : "sm_count_target"] = std::to_string(session_.sms());
     return notes;
   }
 
@@ -135,6 +137,7 @@ class CublasLtGroupedGemm final : public DeviceGroupedGemm, public KeepsOfOperan
     cuda_check(cudaDeviceSynchronize(), "cudaMemcpy2D");  // the stream doesn't wait for copies
   }
 
+  bool green_;
   cublaslt::Session session_;
   DeviceOperand own_scales_;
   std::vector<std::int64_t> own_begins_;

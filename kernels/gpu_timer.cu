@@ -5,6 +5,7 @@
 #include "kernels/gpu_timer.hpp"
 
 #include <algorithm>
+#include <memory>
 
 namespace trainmeter {
 namespace {
@@ -132,10 +133,10 @@ namespace {
 // What a stream was told to do, as a graph that can be launched.
 class Graph {
  public:
-  Graph(cudaStream_t stream, int runs, const std::function<void(int)>& launch) {
+  Graph(cudaStream_t stream, const std::function<void()>& launch) {
     cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
     try {
-      for (int i = 0; i < runs; ++i) launch(i);
+      launch();
     } catch (...) {
       (void)cudaStreamEndCapture(stream, &graph_);
       free();
@@ -170,21 +171,22 @@ class Graph {
 
 }  // namespace
 
-double GpuTimer::time_as_graph(void* stream, int runs, const std::function<void(int)>& launch,
-                               int repeats) {
+std::function<double(const std::function<void()>& look)> GpuTimer::captured(
+    void* stream, const std::function<void()>& launch) {
   const auto queue = static_cast<cudaStream_t>(stream);
-  const Graph graph(queue, runs, launch);
-  graph.launch(queue);  // the first one is brought to the device
+  const auto graph = std::make_shared<Graph>(queue, launch);
+  graph->launch(queue);  // the first one is brought to the device
   cuda_check(cudaStreamSynchronize(queue), "CUDA graph");
-  std::vector<double> times;
-  for (int repeat = 0; repeat < repeats; ++repeat) {
+  return [this, queue, graph](const std::function<void()>& look) {
     *static_cast<volatile int*>(state_->go) = 0;
     hold<<<1, 1, 0, queue>>>(state_->go);
     cuda_check(cudaGetLastError(), "holding kernel");
     try {
+      if (look) look();
       cuda_check(cudaEventRecord(state_->events[0].get(), queue), "cudaEventRecord");
-      graph.launch(queue);
+      graph->launch(queue);
       cuda_check(cudaEventRecord(state_->events[1].get(), queue), "cudaEventRecord");
+      if (look) look();
     } catch (...) {
       state_->let_go();
       (void)cudaStreamSynchronize(queue);
@@ -196,8 +198,17 @@ double GpuTimer::time_as_graph(void* stream, int runs, const std::function<void(
     cuda_check(
         cudaEventElapsedTime(&milliseconds, state_->events[0].get(), state_->events[1].get()),
         "cudaEventElapsedTime");
-    times.push_back(static_cast<double>(milliseconds) * 1e-3 / runs);
-  }
+    return static_cast<double>(milliseconds) * 1e-3;
+  };
+}
+
+double GpuTimer::time_as_graph(void* stream, int runs, const std::function<void(int)>& launch,
+                               int repeats) {
+  const auto one = captured(stream, [&] {
+    for (int i = 0; i < runs; ++i) launch(i);
+  });
+  std::vector<double> times;
+  for (int repeat = 0; repeat < repeats; ++repeat) times.push_back(one({}) / runs);
   std::ranges::nth_element(times, times.begin() + repeats / 2);
   return times[static_cast<std::size_t>(repeats / 2)];
 }

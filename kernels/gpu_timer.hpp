@@ -35,6 +35,12 @@ class GpuTimer {
   // ones take less than time() says. std::runtime_error where they can't be captured.
   double time_as_graph(void* stream, int runs, const std::function<void(int)>& launch, int repeats);
 
+  // The same in two steps, for what must not run beside anything: `launch` is captured, and the
+  // graph brought to the device by a run of its own. Each call then times one run of it, and calls
+  // `look` right before and right after, for it to queue on the stream what isn't timed.
+  std::function<double(const std::function<void()>& look)> captured(
+      void* stream, const std::function<void()>& launch);
+
  private:
   struct State;
   std::unique_ptr<State> state_;

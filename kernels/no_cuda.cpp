@@ -45,6 +45,10 @@ OneStream::OneStream() {
 
 OneStream::~OneStream() = default;
 
+bool OneStream::lives() {
+  return false;
+}
+
 std::unique_ptr<CoRunner> make_gpu_co_runner(const CoRunnerProblem& /*problem*/) {
   throw Unavailable("built without CUDA");
 }
@@ -69,6 +73,11 @@ std::vector<double> GpuTimer::laps(void* /*stream*/, int /*steps*/,
 
 double GpuTimer::time_as_graph(void* /*stream*/, int /*runs*/,
                                const std::function<void(int)>& /*launch*/, int /*repeats*/) {
+  throw Unavailable("built without CUDA");
+}
+
+std::function<double(const std::function<void()>&)> GpuTimer::captured(
+    void* /*stream*/, const std::function<void()>& /*launch*/) {
   throw Unavailable("built without CUDA");
 }
 

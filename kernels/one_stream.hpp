@@ -13,6 +13,7 @@ class OneStream {
   ~OneStream();
   OneStream(const OneStream&) = delete;  // counts the stream's owners
   OneStream& operator=(const OneStream&) = delete;
+  static bool lives();  // in this thread
 };
 
 }  // namespace trainmeter

@@ -4,6 +4,8 @@
 // links the driver.
 #include "kernels/sm_share_cuda.hpp"
 
+#include "kernels/one_stream.hpp"
+
 #include <cudaTypedefs.h>
 
 #include <memory>
@@ -37,6 +39,7 @@ SmShare share_of_sms(int sms) {
   cuda_check(cudaDeviceGetAttribute(&all, cudaDevAttrMultiProcessorCount, device),
              "cudaDeviceGetAttribute");
   if (sms == 0 || sms >= all) return {};
+  if (OneStream::lives()) return {.stream = CudaStream(), .sms = sms};
   cuda_check(cudaFree(nullptr), "cudaFree");  // the device's own context, which this one is part of
 
   CUdevResource whole{};
@@ -65,7 +68,9 @@ SmShare share_of_sms(int sms) {
   check(driver_function<PFN_cuGreenCtxStreamCreate_v12050>("cuGreenCtxStreamCreate", 12050)(
             &stream, made, CU_STREAM_NON_BLOCKING, 0),
         "cuGreenCtxStreamCreate");
-  return {.stream = CudaStream(stream, context), .sms = static_cast<int>(part.sm.smCount)};
+  return {.stream = CudaStream(stream, context),
+          .sms = static_cast<int>(part.sm.smCount),
+          .green = true};
 }
 
 }  // namespace trainmeter

@@ -177,8 +177,11 @@ std::map<std::string, std::string> Anonymiser::notes(const Measurement& m) const
     if (key == "others_busy_share" || key == "stolen_share" || key == "slowest_rank" ||
         key == "slowest_rank_share" || key == "cuda_graph_vs_events" || key == "laps_vs_layer" ||
         key == "alone_vs_layer" || key == "launched_vs_layer" || key == "in_place_ratio" ||
-        key == "in_place_ratio_others" || key == "clock_in_layer_hz" || key == "clock_alone_hz") {
+        key == "in_place_ratio_others" || key == "clock_in_layer_hz" || key == "clock_alone_hz" ||
+        key == "co_layer_bytes" || key == "co_paced_bytes_per_s") {
       out[key] = matching(value, "[0-9.e-]{1,24}");
+    } else if (key == kOfLayer) {
+      out[key] = case_name(value);
     } else if (key == "data" || key == "cache") {
       out[key] = known(value, kDataWords);
     } else if (key == "gemms_by") {
@@ -207,8 +210,14 @@ Measurement Anonymiser::measurement(const Measurement& m) const {
   out.backend = known(m.backend, kBackends);
   std::erase_if(out.shape, [](const auto& item) { return !kShapeKeys.contains(item.first); });
   out.layout = known(m.layout, {"none", "nn", "nt", "tn"});
-  const bool plain = m.beside == "none" || m.beside == "layer" || m.beside == kIdle;
-  out.beside = plain ? m.beside : known(m.beside, kOperations);
+  const auto harmless = [](const std::string& what) {
+    const bool plain = what == "none" || what == kInLayer || what == kIdle;
+    return plain ? what : known(what, kOperations);
+  };
+  const std::string in_layer = in_layer_beside("");
+  out.beside = m.beside.starts_with(in_layer)
+                   ? in_layer_beside(harmless(m.beside.substr(in_layer.size())))
+                   : harmless(m.beside);
   out.at = time_of_day(m.at);
   out.paired_with = case_name(m.paired_with);
   out.check = "";

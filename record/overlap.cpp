@@ -19,6 +19,10 @@ const std::vector<std::string>& co_runner_names() {
   return kNames;
 }
 
+std::string in_layer_beside(const std::string& what) {
+  return std::string(kInLayer) + "+" + what;
+}
+
 namespace {
 
 bool is_of_co_runner(const Measurement& row) {
@@ -33,6 +37,10 @@ bool is_alone(const Measurement& row) {
 
 const std::string& overlap_of(const Measurement& row) {
   return is_alone(row) ? row.name : row.paired_with;  // alone, its pair is another case's
+}
+
+std::string own_name(const std::string& name, const std::string& co_runner) {
+  return name.substr(0, name.find("/" + co_runner + "/"));
 }
 
 OverlapRows overlap_rows(const Measurement& alone, const std::string& co_runner,
@@ -73,7 +81,7 @@ std::vector<Interference> interferences(const Record& record) {
   std::map<Key, std::size_t> latest;
   for (const Line& line : record.lines) {
     const Measurement& m = line.measurement;
-    if (!m.usable() || !m.shape.contains(kCoSms)) continue;
+    if (!m.usable() || !m.shape.contains(kCoSms) || m.notes.contains(kOfLayer)) continue;
     const Key key(line.session, overlap_of(m), m.repetition);
     const auto [at, is_new] = latest.try_emplace(key, found.size());
     // --versus measures a case once beside each other backend, the operation alone first.

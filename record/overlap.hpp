@@ -17,7 +17,10 @@ namespace trainmeter {
 inline constexpr const char* kCoSms = "co_sms";           // shape key: the co-runner's SMs
 inline constexpr const char* kCoRate = "co_bytes_per_s";  // and its rate, where it was set
 inline constexpr const char* kIdle = "idle";              // beside: SMs held, nothing done
-const std::vector<std::string>& co_runner_names();        // memory_mover cache_mover poller
+inline constexpr const char* kInLayer = "layer";          // beside: a layer's other kernels
+std::string in_layer_beside(const std::string& what);     // these, and that: "layer+idle"
+inline constexpr const char* kOfLayer = "of_layer";  // note of a part: its layer's name beside it
+const std::vector<std::string>& co_runner_names();   // memory_mover cache_mover poller
 
 struct OverlapRows {
   Measurement alone;     // on all SMs
@@ -30,6 +33,9 @@ struct OverlapRows {
 
 // The name that all rows of a row's case share: that of the operation alone.
 const std::string& overlap_of(const Measurement& row);
+
+// Without the co-runner in it: all before "/memory_mover/".
+std::string own_name(const std::string& name, const std::string& co_runner);
 
 // Everything but samples and work. `alone` has the name of all, with the co-runner in it.
 OverlapRows overlap_rows(const Measurement& alone, const std::string& co_runner,
@@ -46,7 +52,8 @@ struct Interference {
   std::optional<MedianEstimate> untold;  // crowded / alone
 };
 
-// Of every complete case of a record, in its order; pointers into it.
+// Of every complete case of a record, in its order, but parts of a layer (layer_factors.hpp);
+// pointers into it.
 std::vector<Interference> interferences(const Record& record);
 
 // Two cases beside the same co-runner, all rows of both in turn (--versus): times of `other` over

@@ -10,6 +10,7 @@
 #include "record/statistics.hpp"
 #include "report/chart_parts.hpp"
 #include "report/rates.hpp"
+#include "report/story.hpp"
 
 #include <fmt/format.h>
 
@@ -27,7 +28,7 @@ using Json = nlohmann::ordered_json;
 // One overlap in numbers. All shares are of the speed alone on all SMs.
 struct Row {
   std::string operation;  // with its type and backend, and its size where there are several
-  std::string size;       // of a GEMM or a cast
+  std::string size;       // of a GEMM, a cast or a layer
   std::string beside;
   std::int64_t sms = 0;
   std::string alone;      // its rate
@@ -46,7 +47,8 @@ double work_rate(const Measurement& m) {
   return rate(is_compute(m.operation) ? m.flops : m.bytes, median_time(m).median);
 }
 
-std::string size_of(const Measurement& m) {
+std::string size_of(const Measurement& m, const std::string& co_runner) {
+  if (m.operation.starts_with("layer_")) return sizes_in(own_name(m.name, co_runner));
   if (m.shape.contains("cols"))
     return fmt::format("{} x {}", m.shape.at("rows"), m.shape.at("cols"));
   if (!m.shape.contains("m")) return "";
@@ -61,7 +63,7 @@ Row row_of(const Interference& one) {
   const double alone = work_rate(m);
   Row out{
       .operation = fmt::format("{} {} {}", m.operation, m.dtype, m.backend),
-      .size = size_of(m),
+      .size = size_of(m, one.co_alone->operation),
       .beside = one.co_alone->operation,
       .sms = m.shape.at(kCoSms),
       .alone = is_compute(m.operation) ? format_flops(alone) : format_bandwidth(alone),

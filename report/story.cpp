@@ -9,6 +9,7 @@
 #include "record/samples.hpp"
 #include "report/in_turn.hpp"
 #include "report/interference.hpp"
+#include "report/layer_beside.hpp"
 #include "report/stages.hpp"
 #include "report/transfer.hpp"
 #include "report/with_casts.hpp"
@@ -381,6 +382,7 @@ nlohmann::ordered_json to_json(const Story& story) {
   json["in_turn"] = in_turn_json(story.records);
   json["with_casts"] = with_casts_json(story.records);
   json["interference"] = interference_json(story.records);
+  json["layers_beside"] = layers_beside_json(story.records);
   json["failures"] = story.failures;
   json["prediction"] = story.prediction ? to_json(*story.prediction) : Json(nullptr);
   json["why_no_prediction"] = story.why_no_prediction;

@@ -6,6 +6,7 @@
 #include "report/charts.hpp"
 #include "report/in_turn.hpp"
 #include "report/interference.hpp"
+#include "report/layer_beside.hpp"
 #include "report/story_parts.hpp"
 #include "report/with_casts.hpp"
 
@@ -256,6 +257,7 @@ Document to_document(const Story& story) {
   for (const auto& chart : {roofline_chart, shape_chart, payload_chart, regime_chart})
     out.emplace_back(chart(story));
   append(out, interference(story.records, story.assumed));
+  append(out, layers_beside(story.records));
   if (story.prediction) {
     append(out, to_document(*story.prediction, story.prediction_title));
   } else {

@@ -12,13 +12,13 @@
 namespace trainmeter {
 namespace {
 
-LayerWork work_of(const Model& model, const LayerShare& share) {
+LayerWork work_of(const Model& model, const LayerShare& share, const char* stack = "megatron") {
   Layout layout;
   layout.microbatch_sequences = share.sequences;
   layout.seq_len = share.seq_len;
   layout.ep = share.ep;
   const LayerKind kind = share.kind == GemmGroup::moe ? LayerKind::moe : LayerKind::dense;
-  return layer_work(model, kind, layout, {.precision = share.precision});
+  return layer_work(model, kind, layout, {.precision = share.precision, .stack = stack});
 }
 
 class Order {
@@ -275,6 +275,15 @@ LayerSteps layer_steps(const Model& model, const LayerShare& share) {
   if (share.kind != GemmGroup::dense && share.kind != GemmGroup::moe)
     throw std::invalid_argument("steps are of a dense layer or of one of experts");
   return Order(model, share).steps();
+}
+
+std::vector<Exchange> layer_exchanges(const Model& model, const LayerShare& share, bool backward) {
+  std::vector<Exchange> out;
+  for (const Collective& c : work_of(model, share, "deepseek").collectives) {
+    if (c.group == "ep" && (c.half == Half::backward) == backward)
+      out.push_back({c.name, 2 * c.count * (c.node_bytes + c.network_bytes)});
+  }
+  return out;
 }
 
 }  // namespace trainmeter

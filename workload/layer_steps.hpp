@@ -54,4 +54,15 @@ struct LayerShare {
 // std::invalid_argument for another kind of layer, BadInput where `ep` doesn't divide the experts.
 LayerSteps layer_steps(const Model& model, const LayerShare& share);
 
+// One of the all-to-alls of a layer of experts, as the work list has it.
+struct Exchange {
+  std::string name;  // ep_dispatch, ep_combine
+  double bytes = 0;  // that one GPU reads from its memory to send, and writes as they come
+};
+
+// Of the forward or the backward half, by the software that limits a token's nodes and sends it in
+// fp8 with its scales (DeepSeek-V3 report, 3.2.2), where the model and the precision allow: tokens
+// cross the network once for a node, and are copied on inside it. None where all experts are here.
+std::vector<Exchange> layer_exchanges(const Model& model, const LayerShare& share, bool backward);
+
 }  // namespace trainmeter

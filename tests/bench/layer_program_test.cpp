@@ -2,16 +2,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // layer_bench on this machine's CPU, from the command line to the prediction that takes its ratio.
 #include "kernels/machine.hpp"
+#include "record/layer_factors.hpp"
 #include "record/record.hpp"
 #include "record/samples.hpp"
+#include "record/statistics.hpp"
 
 #include "subprocess.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace trainmeter {
 namespace {
@@ -96,11 +100,71 @@ TEST(LayerBench, VersusTakesTwoWaysToComposeALayerInTurnAndResumes) {
   EXPECT_EQ(told.at("in_turn")[0].at("speed").get<double>(), paired_ratio(other, one).median);
 }
 
+// The factors of time multiply to what was measured in place beside the co-runner, which moves the
+// experts' dispatch and combine.
+TEST(LayerBench, ALayerBesideACoRunnerSaysWhatEachFactorCosts) {
+  if (cpu_info().cores < 2) GTEST_SKIP() << "skipped: one core";
+  const Folder folder;
+  const std::string file = folder / "layer.jsonl";
+  const std::string command =
+      "layer_bench --device=cpu --models=qwen3-30b-a3b --experts=1 --tokens=32 --dtype=fp32 "
+      "--pass=forward --cache=hot --target=0 --benchmark_min_time=0.01 "
+      "--benchmark_min_warmup_time=0.01 --co_sms=1 --resume --out=" +
+      file;
+  const Said said = run(command);
+  if (said.err.find("others hold") != std::string::npos) GTEST_SKIP() << "skipped: " << said.err;
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("by_traffic="));
+  EXPECT_THAT(said.err, HasSubstr("x beside"));
+  const Record record = read_record(file);
+  const std::int64_t all = cpu_info().cores;
+  for (const Line& line : record.lines) {
+    const Measurement& m = line.measurement;
+    EXPECT_TRUE(m.usable()) << m.name << ": " << m.failure;
+    EXPECT_EQ(m.shape.at("co_sms"), 1) << m.name;
+    const bool on_all = m.beside == "none" || m.beside == kInLayer;
+    if (m.backend != "co_runner") EXPECT_EQ(m.sms, on_all ? all : all - 1) << m.name;
+  }
+  const std::vector<LayerFactors> found = layer_factors(record);
+  ASSERT_EQ(found.size(), 1U);
+  const LayerFactors& layer = found[0];
+  // Three rows of the layer, two of the co-runner, six of each part.
+  EXPECT_EQ(record.lines.size(), 5 + 6 * layer.parts.size());
+  EXPECT_EQ(layer.gemms.places, 5);
+  EXPECT_GT(layer.gemms.beside_s(), 0);
+  double sum_s = 0;
+  for (const Line& line : record.lines) {
+    const Measurement& m = line.measurement;
+    if (m.beside == in_layer_beside("memory_mover"))
+      sum_s += static_cast<double>(m.runs_per_sample) * median(m.time_s);
+  }
+  EXPECT_NEAR(layer.gemms.beside_s() + layer.others.beside_s(), sum_s, 1e-9 * sum_s);
+  // Of 32 tokens 8 copies of 2,048 elements in fp32 to 127 of 128 ranks, there and back, each read
+  // and written.
+  const auto& notes = layer.whole.co_together->notes;
+  EXPECT_NEAR(std::stod(notes.at("co_layer_bytes")), 2. * 2 * 32 * 8 * 2048 * 4 * 127 / 128, 1);
+  EXPECT_GT(std::stod(notes.at("co_paced_bytes_per_s")), 0);
+  EXPECT_THAT(notes.at("co_moves"), HasSubstr("ep_dispatch"));
+  // The in-place ratio is of all SMs: what else a factor says isn't in it.
+  EXPECT_EQ(std::ranges::count_if(record.lines, [](const Line& line) {
+              return line.measurement.beside == kInLayer;
+            }),
+            std::ssize(layer.parts));
+
+  const Said report = run("trainmeter report " + file);
+  EXPECT_THAT(report.out, HasSubstr("What fewer SMs and the traffic beside it cost a layer"));
+  EXPECT_THAT(report.out, HasSubstr("qwen3-30b-a3b moe rows:32 experts:1  GEMMs"));
+  EXPECT_THAT(run(command).err, HasSubstr("all 1 cases are finished"));
+}
+
 TEST(LayerBench, BadUsageIsExitCode2AndAMissingGpu3) {
   for (const std::string command :
        {"layer_bench --models=no-such-model", "layer_bench --pass=sideways",
         "layer_bench --device=cpu --prefer=abacus", "layer_bench --device=cpu --versus=abacus",
         "layer_bench --tokens=0", "layer_bench --device=cpu --models=deepseek-v3 --experts=5",
+        "layer_bench --device=cpu --models=gpt2-124m --experts=3",
+        "layer_bench --device=cpu --co_sms=1,2", "layer_bench --device=cpu --co_sms=0",
+        "layer_bench --device=cpu --co_sms=1 --versus=onednn", "layer_bench --device=cpu --rate=1",
         "layer_bench --pitfalls"}) {
     const Said said = run(command);
     EXPECT_EQ(said.code, 2) << command << "\n" << said.err;
@@ -108,6 +172,7 @@ TEST(LayerBench, BadUsageIsExitCode2AndAMissingGpu3) {
   }
   EXPECT_EQ(run("layer_bench --device=cpu --dtype=fp8").code, 3);
   EXPECT_EQ(run("layer_bench --device=cpu --versus=hopper").code, 3);
+  EXPECT_EQ(run("layer_bench --device=cpu --co_sms=1024").code, 3);
   if (gpus().devices.empty()) {
     EXPECT_EQ(run("layer_bench --device=gpu").code, 3);
   }

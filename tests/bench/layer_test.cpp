@@ -94,6 +94,27 @@ TEST(LayerCases, ADenseBlockIsComposedOfWhatTheOtherProgramsMeasure) {
   EXPECT_EQ(list.cases[1].operation, "layer_backward");
 }
 
+TEST(LayerCases, ACoRunnerMovesWhatTheLayersExpertsExchange) {
+  const CaseList list = cases_for({"--models=deepseek-v3,llama-3-8b", "--tokens=64",
+                                   "--dtype=bf16", "--pass=forward", "--co_sms=1"});
+  ASSERT_THAT(list.cases, SizeIs(2));
+  for (const Case& layer : list.cases) {
+    EXPECT_TRUE(layer.name.ends_with("/memory_mover/co_sms:1")) << layer.name;
+    EXPECT_EQ(layer.overlap->beside.sms, 1);
+    for (const auto& ways : layer.parts) EXPECT_TRUE(ways.front().overlap->make_rest);
+  }
+  // To 4 nodes of 8, and there to 8 experts' GPUs of which 7 are others; in bf16, there and back,
+  // read and written.
+  EXPECT_DOUBLE_EQ(list.cases[0].overlap->bytes_a_run, 2. * 2 * 2 * 64 * 7168 * (4 + 8) * 7 / 8);
+  EXPECT_EQ(list.cases[1].overlap->bytes_a_run, 0);
+  EXPECT_THAT(list.cases[1].notes.at("co_moves"), HasSubstr("exchanges nothing"));
+  const Case set =
+      cases_for({"--models=deepseek-v3", "--tokens=64", "--dtype=bf16", "--co_sms=1", "--rate=5"})
+          .cases.front();
+  EXPECT_EQ(set.overlap->bytes_a_run, 0);
+  EXPECT_EQ(set.overlap->beside.bytes_per_s, 5);
+}
+
 TEST(LayerCases, ABlockOfExpertsHasTheShareOfOneOf64) {
   const CaseList list =
       cases_for({"--models=deepseek-v3", "--tokens=64", "--dtype=bf16", "--pass=forward"});
@@ -282,6 +303,41 @@ TEST(MeasureLayer, GoesOnToTheTargetOrTheLimit) {
   layer.parts[0] = &drifting;
   const LayerSamples late = layer.measured({.target = 0.01, .max_time_s = 1});
   EXPECT_EQ(late.stopped, "time_limit");
+}
+
+// An arm whose turn shows nothing is done again, and in every turn all arms come before `last`.
+TEST(MeasureLayer, ArmsTakeTurnsAndAFailedTurnIsDoneAgain) {
+  FakeLayer layer;
+  std::string order;
+  int tries = 0;
+  const std::vector<LayerArm> arms = {
+      {.parts = layer.parts, .begin = nullptr, .look = nullptr, .end = nullptr},
+      {.parts = layer.parts,
+       .begin = [&] { order += '('; },
+       .look = [&](void*) { order += 'l'; },
+       .end = [&] { return order += ')', ++tries % 3 != 0; }}};
+  const auto timer = make_cpu_sequence_timer(layer.time.clock(1e-9));
+  const Rules rules{.warmup_s = 0, .max_warmup_s = 0, .min_time_s = 0, .min_samples = 4};
+  const std::vector<LayerSamples> taken = measure_layers(arms, layer.order, *timer, rules, never,
+                                                         {}, [&] { order += '.'; });
+  ASSERT_THAT(taken, SizeIs(2));
+  for (const LayerSamples& one : taken) {
+    EXPECT_THAT(one.whole_s, SizeIs(taken.front().whole_s.size()));
+    EXPECT_THAT(one.whole_s, Each(testing::DoubleNear(7e-3, 1e-9)));
+    EXPECT_EQ(one.stopped, taken.front().stopped);
+  }
+  EXPECT_THAT(order, testing::StartsWith("(ll)(ll).(ll)(ll)."));  // warm-up, a turn, one again
+}
+
+TEST(MeasureLayer, AnArmThatNeverMovesAnythingIsAnError) {
+  FakeLayer layer;
+  const std::vector<LayerArm> arms = {{.parts = layer.parts,
+                                       .begin = [] {},
+                                       .look = nullptr,
+                                       .end = [] { return false; }}};
+  const auto timer = make_cpu_sequence_timer(layer.time.clock(1e-9));
+  EXPECT_THROW(measure_layers(arms, layer.order, *timer, {}, never, {}, nullptr),
+               EnvironmentFailed);
 }
 
 TEST(MeasureLayer, StopsWhenAsked) {

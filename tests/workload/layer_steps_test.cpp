@@ -208,6 +208,27 @@ TEST(LayerSteps, GroupsOfExpertsFitTheModel) {
   EXPECT_FALSE(sigmoid_routing(published("llama-3-8b")));
 }
 
+// DeepSeek-V3 over 64 GPUs, 4,096 tokens of 7,168: each goes to 4 of 8 nodes at most, and there to
+// 8 experts, 7 of 8 of them on another GPU; and as many come from elsewhere.
+TEST(LayerSteps, ExchangesOfExpertsAreLimitedToNodesAndInFp8WithScales) {
+  const Model model = published("deepseek-v3");
+  LayerShare share{.kind = GemmGroup::moe, .seq_len = 4096, .ep = 64, .precision = "fp8"};
+  const double copies = 2 * 4096. * 7168 * (4 + 8) * 7 / 8;
+  for (const bool backward : {false, true}) {
+    const std::vector<Exchange> found = layer_exchanges(model, share, backward);
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_EQ(found[0].name, "ep_dispatch");
+    EXPECT_DOUBLE_EQ(found[0].bytes, copies * (1 + 4. / 128));
+    EXPECT_EQ(found[1].name, "ep_combine");
+    EXPECT_DOUBLE_EQ(found[1].bytes, copies * 2);
+  }
+  share.precision = "bf16";
+  EXPECT_DOUBLE_EQ(layer_exchanges(model, share, false)[0].bytes, copies * 2);
+  share.ep = 1;
+  EXPECT_THAT(layer_exchanges(model, share, false), IsEmpty());
+  EXPECT_THAT(layer_exchanges(small_llama(), {.seq_len = 16}, false), IsEmpty());
+}
+
 TEST(LayerSteps, OtherKindsAreRefused) {
   EXPECT_THROW(layer_steps(small_llama(), {.kind = GemmGroup::head}), std::invalid_argument);
   EXPECT_THROW(layer_steps(small_mla(), {.kind = GemmGroup::moe, .ep = 3}), BadInput);

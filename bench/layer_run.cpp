@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/layer_run.hpp"
+
+#include "bench/runner.hpp"
+#include "bench/sentinel.hpp"
+
+#include <algorithm>
+
+namespace trainmeter {
+namespace {
+
+// What was watched during `phases` alone.
+Watched during(const Watched& watched, const std::vector<Round>& phases) {
+  Watched out = watched;
+  std::erase_if(out.samples, [&](const TelemetrySample& sample) {
+    return std::ranges::none_of(phases, [&](const Round& phase) {
+      return phase.start_s <= sample.at_s && sample.at_s <= phase.end_s;
+    });
+  });
+  return out;
+}
+
+}  // namespace
+
+void take_check(const Check& check, Measurement& layer) {
+  if (check.ok && layer.error_bound != 0 &&
+      !(check.error * layer.error_bound > layer.error * check.bound)) {
+    return;
+  }
+  layer.error = check.error;
+  layer.error_bound = check.bound;
+}
+
+bool right_as_a_whole(const Case& layer, Measurement& whole) {
+  whole.verified = true;
+  whole.check = "each part by itself";
+  try {
+    const Check check = layer.check_whole();
+    if (!check.ok) {
+      note_check(check, true, whole);
+      return false;
+    }
+    take_check(check, whole);
+    whole.check += ", and " + check.how;
+  } catch (const Unavailable& error) {
+    whole.notes["whole_unchecked"] = error.what();
+  }
+  return true;
+}
+
+std::unique_ptr<SequenceTimer> sequence_timer(DeviceKind kind) {
+  return kind == DeviceKind::gpu ? make_gpu_sequence_timer()
+                                 : make_cpu_sequence_timer(steady_clock());
+}
+
+void note_layer(const LayerSamples& samples, const Watched& watched,
+                const std::vector<Round>& phases, Measurement& row) {
+  row.stopped = samples.stopped;
+  row.probes = samples.probes;
+  row.marks = changed_states(row.probes, std::ssize(row.time_s));
+  note_telemetry(during(watched, phases), row);
+  note_sampling(watched, phases, row);
+  row.energy_j.reset();  // whose it was can't be told
+  row.energy_steps = 0;
+  row.stretches.clear();
+}
+
+}  // namespace trainmeter
