@@ -155,8 +155,9 @@ fi
 if section attention "Attention core, ours and cuDNN's: Llama 3 8B's heads and DeepSeek-V3's, both passes, and a decode step"; then
   measure 50 attention_bench --models=llama-3-8b,deepseek-v3 --seq_len=4096 --tokens=8192 "${into[@]}"
 fi
-if section layers "A layer of DeepSeek-V3 in fp8, as one of 64 GPUs has it, and one of Llama 3 8B: the whole, its parts in place and alone"; then
+if section layers "A layer of DeepSeek-V3 in fp8, as one of 64 GPUs has it, and one of Llama 3 8B: the whole, its parts in place and alone, and beside what moves its dispatch and combine"; then
   measure 100 layer_bench --models=deepseek-v3 --dtype=fp8 "${into[@]}"
+  measure 100 layer_bench --models=deepseek-v3 --dtype=fp8 --co_sms=20 "${into[@]}"
   measure 30 layer_bench --models=llama-3-8b --dtype=bf16 "${into[@]}"
 fi
 if section decode "Few rows, as a decode step has: DeepGEMM's tables of 64 and 128, and DeepSeek-V3's own step of 8 and 128 tokens"; then
