@@ -109,7 +109,10 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--m", raw.m, "with --n and --k: this GEMM, and a cast of m x k, instead");
     app.add_option("--n", raw.n, "");
     app.add_option("--k", raw.k, "");
-    app.add_option("--beside", raw.beside, "LIST of memory_mover, cache_mover, poller (all)");
+    app.add_option(
+        "--beside", raw.beside,
+        "LIST of memory_mover, cache_mover, poller, allreduce, peer_allreduce (all; the last "
+        "two between GPUs where there are two)");
     app.add_option("--co_sms", raw.co_sms,
                    "LIST: SMs (cores) that these hold (4 to 32; on a CPU up to half)");
     app.add_option("--rate", raw.rate, "bytes a second that they move at most, read and written");

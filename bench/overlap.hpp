@@ -8,6 +8,7 @@
 #include "kernels/co_runner.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/operation.hpp"
+#include "record/overlap.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,10 @@
 #include <vector>
 
 namespace trainmeter {
+
+// An overlap's rows, without samples (record/overlap.hpp). Those of a collective name it as its own
+// benchmark does.
+OverlapRows rows_beside(const Measurement& alone, const CoRunnerProblem& co_runner, bool crowded);
 
 // What there is beside an operation: nothing; a co-runner that only holds its SMs; one that works.
 enum class Beside { nothing, idle, traffic };

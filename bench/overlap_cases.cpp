@@ -5,6 +5,7 @@
 #include "bench/backend_names.hpp"
 #include "bench/case_lists.hpp"
 #include "bench/step_cases.hpp"
+#include "kernels/machine.hpp"
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/overlap.hpp"
@@ -215,14 +216,37 @@ std::vector<std::int64_t> default_shares(const Target& target) {
   return out;
 }
 
-std::vector<CoRunnerKind> kinds_asked_for(const Options& options) {
+// Why a co-runner of this kind can't be had; empty where it can. `gpus`: that this process sees.
+std::string why_not(CoRunnerKind kind, const Target& target, int gpus) {
+  if (!is_collective(kind)) return "";
+  if (target.kind == DeviceKind::cpu)
+    return kind == CoRunnerKind::all_reduce ? "" : "peer_allreduce: between GPUs only";
+  if (gpus > 1) return "";
+  return fmt::format("{}: skipped: needs 2 GPUs, this process sees {}", to_string(kind), gpus);
+}
+
+std::vector<CoRunnerKind> kinds_asked_for(const Options& options, const Target& target, int gpus,
+                                          std::vector<std::string>& left_out) {
+  std::vector<CoRunnerKind> all(kCoRunnerKinds.begin(), kCoRunnerKinds.end());
+  all.insert(all.end(), kCollectiveCoRunners.begin(), kCollectiveCoRunners.end());
   std::vector<CoRunnerKind> out;
-  for (const CoRunnerKind kind : kCoRunnerKinds) {
-    if (options.beside.empty() ||
-        std::ranges::find(options.beside, to_string(kind)) != options.beside.end())
+  for (const CoRunnerKind kind : all) {
+    const bool named = std::ranges::find(options.beside, to_string(kind)) != options.beside.end();
+    if (!named && !options.beside.empty()) continue;
+    const std::string why = why_not(kind, target, gpus);
+    if (why.empty()) {
       out.push_back(kind);
+    } else if (named) {
+      left_out.push_back(why);
+    }
   }
   return out;
+}
+
+// Of a collective: every GPU; on a CPU one on each of its cores, but two where it has one.
+int ranks_of(CoRunnerKind kind, const Target& target, std::int64_t share, int gpus) {
+  if (!is_collective(kind)) return 1;
+  return target.kind == DeviceKind::gpu ? gpus : std::max(2, static_cast<int>(share));
 }
 
 }  // namespace
@@ -233,6 +257,8 @@ CaseList overlap_cases(const Options& options, const Target& target) {
   CaseList list;
   list.left_out = victims.left_out;
   const bool own = !options.co_sms.empty();
+  const int seen = target.kind == DeviceKind::gpu ? static_cast<int>(gpus().devices.size()) : 0;
+  const std::vector<CoRunnerKind> kinds = kinds_asked_for(options, target, seen, list.left_out);
   for (const std::int64_t share : own ? options.co_sms : default_shares(target)) {
     if (share >= target.device.sms) {
       list.left_out.push_back(fmt::format("--co_sms={}: leaves none of {} {}", share,
@@ -242,13 +268,13 @@ CaseList overlap_cases(const Options& options, const Target& target) {
     }
     const auto left = static_cast<int>(target.device.sms - share);
     for (const Victim& victim : victims.found) {
-      for (const CoRunnerKind kind : kinds_asked_for(options)) {
+      for (const CoRunnerKind kind : kinds) {
         Case one = victim.all;
-        one.overlap =
-            Overlap{.beside = {.kind = kind,
-                               .sms = static_cast<int>(share),
-                               .bytes_per_s = static_cast<double>(options.co_bytes_per_s)},
-                    .make_rest = victim.for_sms ? victim.for_sms(left) : nullptr};
+        one.overlap = Overlap{.beside = {.kind = kind,
+                                         .sms = static_cast<int>(share),
+                                         .bytes_per_s = static_cast<double>(options.co_bytes_per_s),
+                                         .ranks = ranks_of(kind, target, share, seen)},
+                              .make_rest = victim.for_sms ? victim.for_sms(left) : nullptr};
         one.name += fmt::format("/{}/{}:{}", to_string(kind), kCoSms, share);
         one.shape[kCoSms] = share;
         if (options.co_bytes_per_s > 0) {

@@ -3,6 +3,7 @@
 // Compares headers, counts finished measurements.
 #include "bench/resume.hpp"
 
+#include "bench/overlap.hpp"
 #include "bench/together.hpp"
 #include "record/error.hpp"
 #include "record/overlap.hpp"
@@ -65,7 +66,7 @@ std::vector<RowKey> rows_of_overlap(const Case& one) {
   alone.name = one.name;
   alone.operation = one.operation;
   const CoRunnerProblem& co = one.overlap->beside;
-  const OverlapRows all = overlap_rows(alone, std::string(to_string(co.kind)), co.sms, false);
+  const OverlapRows all = rows_beside(alone, co, false);
   std::vector<RowKey> rows;
   for (const Measurement* m :
        {&all.alone, &all.held, &all.together, &all.co_alone, &all.co_together})

@@ -7,6 +7,7 @@
 #include "bench/exit_code.hpp"
 #include "bench/overlap.hpp"
 #include "bench/runner.hpp"
+#include "kernels/collective_layout.hpp"
 #include "record/error.hpp"
 #include "record/median_estimate.hpp"
 #include "record/names.hpp"
@@ -29,6 +30,7 @@ constexpr double kCheckingLimit = 120;  // seconds: a result is checked on the h
 // beside it.
 constexpr double kLeastOfGpu = 0.5e-3;
 constexpr double kLeastOfCpu = 5e-3;
+constexpr double kLeastOfCollective = 20e-3;  // several of its runs, of which whole ones count
 
 std::unique_ptr<CoRunner> make_co_runner(DeviceKind kind, const CoRunnerProblem& problem) {
   return kind == DeviceKind::gpu ? make_gpu_co_runner(problem) : make_cpu_co_runner(problem);
@@ -38,8 +40,7 @@ std::unique_ptr<CoRunner> make_co_runner(DeviceKind kind, const CoRunnerProblem&
 struct Side {
   Side(const Case& one, const Measurement& row, bool may_crowd)
       : of(&one),
-        rows(overlap_rows(row, std::string(to_string(one.overlap->beside.kind)),
-                          one.overlap->beside.sms, one.overlap->make_rest && may_crowd)) {}
+        rows(rows_beside(row, one.overlap->beside, one.overlap->make_rest && may_crowd)) {}
 
   Operation& left() { return share ? *share : *whole; }
   Arm& together() { return arms[2]; }
@@ -78,6 +79,17 @@ struct Side {
 };
 
 }  // namespace
+
+OverlapRows rows_beside(const Measurement& alone, const CoRunnerProblem& co_runner, bool crowded) {
+  OverlapRows out =
+      overlap_rows(alone, std::string(to_string(co_runner.kind)), co_runner.sms, crowded);
+  if (!is_collective(co_runner.kind)) return out;
+  for (Measurement* row : {&out.co_alone, &out.co_together}) {
+    row->operation = to_string(CollectiveKind::all_reduce);
+    row->ranks = co_runner.ranks;
+  }
+  return out;
+}
 
 double OverlapTimer::resolution_s() const {
   return std::max(inner_.resolution_s(), least_s_ / 100);  // of which a sample spans a hundred
@@ -206,7 +218,10 @@ Outcome Runner::run_beside(const Plan& plan) {
     const std::vector<Measurement*> rows = side.measured();
     measured.insert(measured.end(), rows.begin(), rows.end());
   }
-  OverlapTimer timer(*timer_, *co_runner, cpu_facts, cpu ? kLeastOfCpu : kLeastOfGpu);
+  const double least_s = is_collective(problem.kind) ? kLeastOfCollective
+                         : cpu                       ? kLeastOfCpu
+                                                     : kLeastOfGpu;
+  OverlapTimer timer(*timer_, *co_runner, cpu_facts, least_s);
   Rules rules = rules_of(plan);
   if (plan.versus)  // as many as an interval of their ratio wants
     rules.min_samples = std::max(rules.min_samples, std::int64_t{kLeastSamplesForInterval});
@@ -226,6 +241,10 @@ Outcome Runner::run_beside(const Plan& plan) {
     of.co_together.stopped = of.together.stopped;
     for (Measurement* row : {&of.co_alone, &of.co_together}) {
       row->bytes = co_runner->bytes_of_run();
+      row->backend = co_runner->backend();
+      row->dtype = co_runner->dtype();
+      if (is_collective(problem.kind)) row->shape["bytes"] = static_cast<std::int64_t>(row->bytes);
+      for (const auto& [key, text] : co_runner->notes()) row->notes[key] = text;
       row->runs_per_sample = 1;  // the mean over the time that it was looked at
     }
     for (Measurement* row : side.measured()) rows.push_back(row);

@@ -16,8 +16,16 @@ std::string_view to_string(CoRunnerKind kind) {
       return "cache_mover";
     case CoRunnerKind::poller:
       return "poller";
+    case CoRunnerKind::all_reduce:
+      return "allreduce";
+    case CoRunnerKind::peer_all_reduce:
+      return "peer_allreduce";
   }
   throw std::invalid_argument("no such co-runner");
+}
+
+bool is_collective(CoRunnerKind kind) {
+  return std::ranges::find(kCollectiveCoRunners, kind) != kCollectiveCoRunners.end();
 }
 
 Check check_moved(const CoParts& parts, const CoWord* to, CoWord start,

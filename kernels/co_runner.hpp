@@ -7,6 +7,12 @@
 // cache_mover   the same over arrays that stay in the last-level cache: L2 on a GPU
 // poller        each worker reads a flag of its block (on a CPU: its own) again and again
 //
+// or a real collective:
+//
+// allreduce       buckets of gradients: on a CPU our own over shared memory between threads as
+//                 ranks, two that share the core where there is one; between GPUs NCCL's
+// peer_allreduce  between GPUs ours over peer memory
+//
 // The tag is another one in every pass, so that each store can be told from all before it.
 #pragma once
 
@@ -23,15 +29,20 @@
 
 namespace trainmeter {
 
-enum class CoRunnerKind { memory_mover, cache_mover, poller };
+enum class CoRunnerKind { memory_mover, cache_mover, poller, all_reduce, peer_all_reduce };
 inline constexpr std::array kCoRunnerKinds = {CoRunnerKind::memory_mover, CoRunnerKind::cache_mover,
                                               CoRunnerKind::poller};
+inline constexpr std::array kCollectiveCoRunners = {CoRunnerKind::all_reduce,
+                                                    CoRunnerKind::peer_all_reduce};
+bool is_collective(CoRunnerKind kind);
 std::string_view to_string(CoRunnerKind kind);
 
 struct CoRunnerProblem {
   CoRunnerKind kind = CoRunnerKind::memory_mover;
   int sms = 1;             // held whole: nothing else runs on them. On a CPU the last cores
-  double bytes_per_s = 0;  // of all together, read and written; 0: as fast as it can
+  double bytes_per_s = 0;  // of all together, read and written; 0: as fast as it can. Of a
+                           // collective: of payload
+  int ranks = 1;           // of a collective: at least two
 };
 
 struct Moved {
@@ -63,14 +74,21 @@ class CoRunner {
   // Whether all that the last run from start() to stop() counted is where it belongs.
   virtual Check check() = 0;
 
-  // Of one run of it: each array once; of a poller one flag (4 bytes) for each worker.
+  // Of one run of it: each array once; of a poller one flag (4 bytes) for each worker; of a
+  // collective the payload.
   [[nodiscard]] virtual double bytes_of_run() const = 0;
   [[nodiscard]] virtual std::map<std::string, std::string> notes() const { return {}; }
+  // As a record has them.
+  [[nodiscard]] virtual std::string backend() const { return "co_runner"; }
+  [[nodiscard]] virtual std::string dtype() const { return "int8"; }  // bytes
 };
 
 // Unavailable where the device has too few SMs or cores for anything to run beside it.
 std::unique_ptr<CoRunner> make_cpu_co_runner(const CoRunnerProblem& problem);
 std::unique_ptr<CoRunner> make_gpu_co_runner(const CoRunnerProblem& problem);
+// Those of the collectives, to which the others hand these on.
+std::unique_ptr<CoRunner> make_all_reduce_co_runner(const CoRunnerProblem& problem);
+std::unique_ptr<CoRunner> make_gpus_all_reduce_co_runner(const CoRunnerProblem& problem);
 
 // What both implementations agree on. Workers (threads; warps of a GPU) have a part each of `from`
 // and of `to`, and go through it step by step, pass by pass.

@@ -191,6 +191,9 @@ std::unique_ptr<CoRunner> make_cpu_co_runner(const CoRunnerProblem& problem) {
     throw Unavailable("a co-runner on " + std::to_string(problem.sms) +
                       " cores leaves none: there are " + std::to_string(cores));
   }
+  if (problem.kind == CoRunnerKind::peer_all_reduce)
+    throw Unavailable("peer_allreduce: between GPUs only");
+  if (is_collective(problem.kind)) return make_all_reduce_co_runner(problem);
   return std::make_unique<CpuCoRunner>(problem);
 }
 

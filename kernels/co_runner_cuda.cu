@@ -355,6 +355,7 @@ std::unique_ptr<CoRunner> make_gpu_co_runner(const CoRunnerProblem& problem) {
     throw Unavailable("a co-runner on " + std::to_string(problem.sms) +
                       " SMs leaves none: there are " + std::to_string(sms));
   }
+  if (is_collective(problem.kind)) return make_gpus_all_reduce_co_runner(problem);
   return std::make_unique<GpuCoRunner>(problem);
 }
 

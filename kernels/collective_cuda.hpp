@@ -101,9 +101,10 @@ std::unique_ptr<Operation> make_nccl_collective(
     const OperandOptions& options);
 
 // Null where there is none: built without NCCL; GPUs that don't reach each other's memory, groups
-// of ranks, or more ranks than our own is made for.
-std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& ranks);
-std::unique_ptr<GpuCollectives> make_peer(const std::vector<GpuRank>& ranks);
+// of ranks, or more ranks than our own is made for. `blocks`: thread blocks, and so SMs, that a
+// rank has at most; 0: NCCL's choice, the plan's.
+std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& ranks, int blocks = 0);
+std::unique_ptr<GpuCollectives> make_peer(const std::vector<GpuRank>& ranks, int blocks = 0);
 // The same where this process has one rank, `mine`, of a run whose ranks are on `hosts`, and each
 // other one has its own: each maps the others' memory (CUDA IPC). Collective; null where one can't.
 std::unique_ptr<GpuCollectives> make_peer_ranks(const std::vector<GpuRank>& mine,

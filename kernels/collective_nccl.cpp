@@ -143,9 +143,31 @@ class NcclCollective final : public GpuCollective {
   ncclDataType_t type_;
 };
 
+// One process, all at once, with at most so many thread blocks each.
+void join(std::vector<ncclComm_t>& made, const std::vector<int>& devices, int blocks) {
+#if NCCL_VERSION_CODE >= 21700
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.minCTAs = 1;
+  config.maxCTAs = blocks;
+  ncclUniqueId id{};
+  check(ncclGetUniqueId(&id), "ncclGetUniqueId");
+  check(ncclGroupStart(), "ncclGroupStart");
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    const OnDevice here(devices[i]);
+    check(ncclCommInitRankConfig(&made[i], static_cast<int>(made.size()), id, static_cast<int>(i),
+                                 &config),
+          "ncclCommInitRankConfig");
+  }
+  check(ncclGroupEnd(), "ncclGroupEnd");
+#else
+  throw Unavailable("NCCL: thread blocks are bounded since 2.17 (maxCTAs)");
+#endif
+}
+
 class Nccl final : public GpuCollectives {
  public:
-  explicit Nccl(const std::vector<GpuRank>& ranks) : ranks_(&ranks), communicators_(ranks.size()) {
+  Nccl(const std::vector<GpuRank>& ranks, int blocks)
+      : ranks_(&ranks), communicators_(ranks.size()) {
     for (const GpuRank& first : ranks) {
       if (first.group.me != 0) continue;
       std::vector<int> devices;
@@ -153,7 +175,9 @@ class Nccl final : public GpuCollectives {
         devices.push_back(ranks[static_cast<std::size_t>(member)].device);
       }
       std::vector<ncclComm_t> made(devices.size());
-      check(ncclCommInitAll(made.data(), first.group.ranks(), devices.data()), "ncclCommInitAll");
+      blocks > 0 ? join(made, devices, blocks)
+                 : check(ncclCommInitAll(made.data(), first.group.ranks(), devices.data()),
+                         "ncclCommInitAll");
       for (std::size_t i = 0; i < made.size(); ++i) {
         communicators_[static_cast<std::size_t>(first.group.members[i])] = made[i];
       }
@@ -191,8 +215,8 @@ std::unique_ptr<Operation> make_nccl_collective(
                                           problem, options);
 }
 
-std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& ranks) {
-  return std::make_unique<Nccl>(ranks);
+std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& ranks, int blocks) {
+  return std::make_unique<Nccl>(ranks, blocks);
 }
 
 }  // namespace trainmeter
@@ -201,7 +225,7 @@ std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& ranks) {
 
 namespace trainmeter {
 
-std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& /*ranks*/) {
+std::unique_ptr<GpuCollectives> make_nccl(const std::vector<GpuRank>& /*ranks*/, int /*blocks*/) {
   return nullptr;
 }
 

@@ -10,6 +10,11 @@
 namespace trainmeter {
 namespace {
 
+PeerPlan bounded(PeerPlan plan, int blocks) {
+  if (blocks > 0) plan.blocks = std::min(blocks, kMostPeerBlocks);
+  return plan;
+}
+
 std::vector<int> devices_of(const std::vector<GpuRank>& ranks) {
   std::vector<int> devices(ranks.size());
   std::ranges::transform(ranks, devices.begin(), &GpuRank::device);
@@ -19,9 +24,9 @@ std::vector<int> devices_of(const std::vector<GpuRank>& ranks) {
 class PeerAllReduce final : public GpuCollective {
  public:
   PeerAllReduce(const std::vector<GpuRank>& ranks, const CollectiveProblem& problem,
-                const OperandOptions& options)
+                const OperandOptions& options, int blocks)
       : GpuCollective(ranks, problem, options),
-        plan_(chosen_peer_plan(static_cast<int>(ranks.size()), problem.bytes)),
+        plan_(bounded(chosen_peer_plan(static_cast<int>(ranks.size()), problem.bytes), blocks)),
         group_(devices_of(ranks), problem.dtype, problem.bytes, plan_, rank_timeout_s()),
         send_(ranks.size()),
         receive_(ranks.size()) {}
@@ -58,7 +63,7 @@ class PeerAllReduce final : public GpuCollective {
 
 class Peer final : public GpuCollectives {
  public:
-  explicit Peer(const std::vector<GpuRank>& ranks) : ranks_(&ranks) {}
+  Peer(const std::vector<GpuRank>& ranks, int blocks) : ranks_(&ranks), blocks_(blocks) {}
 
   std::unique_ptr<Operation> make(const CollectiveProblem& problem,
                                   const OperandOptions& options) override {
@@ -68,23 +73,24 @@ class Peer final : public GpuCollectives {
     if (const std::string why = why_no_peer_sum(problem.dtype); !why.empty()) {
       throw Unavailable(why);
     }
-    return std::make_unique<PeerAllReduce>(*ranks_, problem, options);
+    return std::make_unique<PeerAllReduce>(*ranks_, problem, options, blocks_);
   }
 
  private:
   const std::vector<GpuRank>* ranks_;
+  int blocks_;
 };
 
 }  // namespace
 
-std::unique_ptr<GpuCollectives> make_peer(const std::vector<GpuRank>& ranks) {
+std::unique_ptr<GpuCollectives> make_peer(const std::vector<GpuRank>& ranks, int blocks) {
   if (ranks.size() > kMostPeers || ranks.front().group.groups > 1) return nullptr;
   for (const GpuRank& from : ranks) {
     for (const GpuRank& to : ranks) {
       if (from.device != to.device && !reaches_peer(from.device, to.device)) return nullptr;
     }
   }
-  return std::make_unique<Peer>(ranks);
+  return std::make_unique<Peer>(ranks, blocks);
 }
 
 }  // namespace trainmeter

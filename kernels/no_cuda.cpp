@@ -53,6 +53,10 @@ std::unique_ptr<CoRunner> make_gpu_co_runner(const CoRunnerProblem& /*problem*/)
   throw Unavailable("built without CUDA");
 }
 
+std::unique_ptr<CoRunner> make_gpus_all_reduce_co_runner(const CoRunnerProblem& /*problem*/) {
+  throw Unavailable("built without CUDA");
+}
+
 struct GpuTimer::State {};
 
 GpuTimer::GpuTimer() {

@@ -8,6 +8,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <ctime>
@@ -135,7 +136,9 @@ const std::vector<std::string>& operation_names() {
                                       "peer_copy"};
     names.insert(names.end(), step_kernel_names().begin(), step_kernel_names().end());
     names.insert(names.end(), collective_names().begin(), collective_names().end());
-    names.insert(names.end(), co_runner_names().begin(), co_runner_names().end());
+    for (const std::string& name : co_runner_names()) {  // some of which are collectives
+      if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+    }
     names.insert(names.end(), eager_operation_names().begin(), eager_operation_names().end());
     return names;
   }();

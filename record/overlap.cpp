@@ -15,7 +15,8 @@
 namespace trainmeter {
 
 const std::vector<std::string>& co_runner_names() {
-  static const std::vector<std::string> kNames = {"memory_mover", "cache_mover", "poller"};
+  static const std::vector<std::string> kNames = {"memory_mover", "cache_mover", "poller",
+                                                  "allreduce", "peer_allreduce"};
   return kNames;
 }
 

@@ -47,7 +47,7 @@ class Biller {
         system_(system),
         book_(book),
         rates_(run, system, book, [this](std::string text) { assume(std::move(text)); }),
-        links_(system, book, [this](std::string text) { assume(std::move(text)); }),
+        links_(system, book, run.precision, [this](std::string text) { assume(std::move(text)); }),
         in_place_(book, [this](std::string text) { assume(std::move(text)); }) {
     bill_.layout = layout;
     bill_.stack = stack;
@@ -314,7 +314,8 @@ class Biller {
                  .operation = operation,
                  .payload_bytes = payload,
                  .ranks = ranks,
-                 .ranks_on_node = on_node};
+                 .ranks_on_node = on_node,
+                 .hidden = bill_.layout.overlap_dp};
     place_bytes(c);
     const CommBill one = links_.bill(c, "data_parallel");
     out.node_s += one.node_s;

@@ -43,8 +43,11 @@ struct Row {
   bool best = false;  // no other share of the same operation keeps more and moves as much
 };
 
+// Of a collective its bus bandwidth.
 double work_rate(const Measurement& m) {
-  return rate(is_compute(m.operation) ? m.flops : m.bytes, median_time(m).median);
+  const double work = is_compute(m.operation) ? m.flops : m.bytes;
+  return rate(work, median_time(m).median) *
+         (is_collective(m.operation) ? bus_factor(m.operation, m.ranks) : 1);
 }
 
 std::string size_of(const Measurement& m, const std::string& co_runner) {
@@ -64,7 +67,7 @@ Row row_of(const Interference& one) {
   Row out{
       .operation = fmt::format("{} {} {}", m.operation, m.dtype, m.backend),
       .size = size_of(m, one.co_alone->operation),
-      .beside = one.co_alone->operation,
+      .beside = one.together->beside,
       .sms = m.shape.at(kCoSms),
       .alone = is_compute(m.operation) ? format_flops(alone) : format_bandwidth(alone),
       .clock = m.sm_clock_hz.empty() ? "-" : fmt::format("{:.2f} GHz", median(m.sm_clock_hz) / 1e9),
@@ -163,8 +166,9 @@ Document interference(const std::vector<Record>& records, const FactorTable& ass
        "of alone: what the co-runner keeps of its own; best: no other number of SMs keeps more and "
        "moves as much",
        fmt::format("lost: compute time lost per second of traffic under it, SMs included. "
-                   "Predictions assume {}, {}; these rows don't change them: NCCL's traffic isn't "
-                   "this co-runner's",
+                   "Predictions assume {}, {}; of a run with such traffic they take these rows' of "
+                   "GEMMs in its type instead, beside an all-reduce, else beside memory_mover "
+                   "(docs/extrapolation.md)",
                    prior(Factor::node_interference), prior(Factor::network_interference))}});
   return out;
 }

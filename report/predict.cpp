@@ -144,14 +144,18 @@ struct Sampled {
 };
 
 Sampled sample(const std::vector<Candidate>& candidates, const Belief& belief,
-               const FactorValues& centre, const PredictOptions& options) {
+               const FactorValues& centre, const PredictOptions& options,
+               const std::vector<MeasuredFactor>& measured = {}) {
   std::vector<StepSampler> samplers;
   std::vector<double> base;
   for (const Candidate& c : candidates) {
     samplers.emplace_back(c.bill, centre);
     base.push_back(std::log(samplers.back()(centre, {})));
   }
-  const NormalSampler factors_of(belief.log_mean, belief.log_covariance);
+  const NormalSampler believed(belief.log_mean, belief.log_covariance);
+  const auto factors_of = [&](std::mt19937_64& with) {
+    return with_measured(believed(with), belief, measured);
+  };
   std::mt19937_64 random(options.seed);
   constexpr int kPoints = 4;  // at which a pipeline's longest path is looked for, beside the centre
   for (int i = 0; i < kPoints; ++i) {
@@ -311,7 +315,10 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
     return checked(predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book)),
                    run, system);
   }
-  const Belief& belief = knowledge.calibration.for_family(run.family);
+  const std::vector<MeasuredFactor> measured =
+      measured_factors(book.slowdowns(), run.precision, system);
+  const Belief& before = knowledge.calibration.for_family(run.family);
+  const Belief belief = with_measured(before, measured);
   const FactorValues centre = belief.medians();
   const std::vector<Candidate> ways = candidates(run, system, book, centre);
 
@@ -322,11 +329,11 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   out.precision = run.precision;
   out.goodput = run.goodput;
   explain(out, ways, centre);
-  out.factors = used_factors(ways.front().bill, knowledge.factors, belief);
+  out.factors = used_factors(ways.front().bill, knowledge.factors, belief, measured);
   out.in_place = in_place_links(ways.front().bill, out.factors);
   Sampled sampled;
   if (options.samples > 0) {
-    sampled = sample(ways, belief, centre, options);
+    sampled = sample(ways, before, centre, options, measured);
   } else {
     sampled.step = {central_step_s(ways, centre)};
     sampled.slot_ratio = {1};

@@ -107,6 +107,7 @@ struct PredictCommand : Command {
     }
     book.set_in_place(no_in_place ? InPlaceRatios::all_one()
                                   : measured_in_place(of_kind(records, on.kind)));
+    book.set_slowdowns(measured_slowdowns(of_kind(records, on.kind)));
     if (!price.empty() && price != kListings) predict.price_usd_per_gpu_hour = std::stod(price);
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
     if (price == kListings) price_by_listings(prediction, on, library);

@@ -90,6 +90,16 @@ class PredictionNumbers {
                   .source = std::move(source)});
   }
 
+  // The numbers of these lines of records.
+  [[nodiscard]] Ids lines_of(const std::vector<std::string>& origins) const {
+    Ids out;
+    for (const std::string& origin : origins) {
+      if (const auto line = by_line_.find(origin); line != by_line_.end())
+        out.push_back(line->second);
+    }
+    return out;
+  }
+
   // Tied to the number of the record's line, published figure or machine's figure it came from.
   void add_rate(const UsedRate& used) {
     const Rate& rate = used.rate;
@@ -106,7 +116,13 @@ class PredictionNumbers {
         std::move(inputs), rate.origin);
   }
 
+  // Measured, tied to the lines it follows from; else to the file it stands in.
   void add_factor(const UsedFactor& used) {
+    if (!used.origins.empty()) {
+      put(factor_id(used.factor), used.middle, fmt::format("{:.3g}", used.middle), basis_of(used),
+          used.why, lines_of(used.origins), fmt::format("{}", fmt::join(used.origins, "; ")));
+      return;
+    }
     put(factor_id(used.factor), used.middle, fmt::format("{:.3g}", used.middle),
         used.learnt ? "derived" : "assumed",
         used.learnt ? "learnt from published steps of other families" : used.why, {},
@@ -115,11 +131,7 @@ class PredictionNumbers {
 
   // Measured, tied to the lines in place and alone; else to the factor that is assumed or learnt.
   void add_link(const InPlaceLink& link) {
-    Ids inputs;
-    for (const std::string& origin : link.origins) {
-      if (const auto line = by_line_.find(origin); line != by_line_.end())
-        inputs.push_back(line->second);
-    }
+    Ids inputs = lines_of(link.origins);
     if (link.factor) inputs = {factor_id(*link.factor)};
     put(number_id(p_, link), link.ratio, fmt::format("{:.3g}", link.ratio),
         link.basis == "measured"          ? "measured"

@@ -7,6 +7,7 @@
 
 #include "record/record.hpp"
 #include "report/in_place.hpp"
+#include "report/slowdowns.hpp"
 #include "workload/micro.hpp"
 #include "workload/run.hpp"
 #include "workload/system.hpp"
@@ -101,6 +102,10 @@ class RateBook {
   void set_in_place(InPlaceRatios ratios) { in_place_ = std::move(ratios); }
   [[nodiscard]] const InPlaceRatios& in_place() const { return in_place_; }
 
+  // What traffic beside GEMMs costs them, where that was measured (report/slowdowns.hpp).
+  void set_slowdowns(Slowdowns slowdowns) { slowdowns_ = std::move(slowdowns); }
+  [[nodiscard]] const Slowdowns& slowdowns() const { return slowdowns_; }
+
   // `groups` GEMMs of one shape, FLOP/s: the very shape where it is known, else the curve
   // (report/gemm_curve.hpp) times what the shapes around it reach of it. The best backend. Nothing
   // where no GEMM of this dtype is known.
@@ -155,6 +160,7 @@ class RateBook {
 
   std::vector<RatePoint> points_, later_;
   InPlaceRatios in_place_;
+  Slowdowns slowdowns_;
   System device_;
 };
 

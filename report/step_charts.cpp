@@ -97,13 +97,12 @@ Block tornado_chart(const Prediction& p) {
     values.push_back({{"label", name},
                       {"low", low},
                       {"high", high},
-                      {"series", f.learnt ? "learnt from published steps" : "assumed"},
+                      {"series", f.learnt ? "learnt from published steps" : basis_of(f)},
                       {"size", std::abs(high - low)},
                       {"number", fmt::format("predict/{}:factors.{}.middle", p.run_id, name)}});
     table.rows.push_back({numbered(name, ""), fmt::format("{:.3g}", f.low),
                           fmt::format("{:.3g}", f.high), fmt::format("{:+.1f} %", low * 100),
-                          fmt::format("{:+.1f} %", high * 100),
-                          f.learnt ? "published steps" : "assumed"});
+                          fmt::format("{:+.1f} %", high * 100), basis_of(f)});
   }
   Json spec = plot(std::move(values));
   spec["height"] = {{"step", 26}};

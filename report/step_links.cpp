@@ -53,9 +53,9 @@ UsedInput assumed_start() {
 
 }  // namespace
 
-StepLinks::StepLinks(const System& system, const RateBook& book,
+StepLinks::StepLinks(const System& system, const RateBook& book, std::string precision,
                      std::function<void(std::string)> assume)
-    : system_(system), book_(book), assume_(std::move(assume)) {}
+    : system_(system), book_(book), precision_(std::move(precision)), assume_(std::move(assume)) {}
 
 void StepLinks::use(const std::string& what, const std::string& part,
                     const std::function<UsedInput()>& input) {
@@ -65,6 +65,22 @@ void StepLinks::use(const std::string& what, const std::string& part,
     known->what = what;
   }
   if (std::ranges::find(known->parts, part) == known->parts.end()) known->parts.push_back(part);
+}
+
+// What a collective's time alone is multiplied by where it runs under compute: nominal bandwidth
+// has a factor of published steps, which hold this, but a sweep that was measured here ran alone.
+double StepLinks::beside_compute(const std::string& part) {
+  const auto lost = book_.slowdowns().of(precision_, share_inside_a_node(system_));
+  if (!lost || !lost->collective_takes) return 1;
+  use("links.beside_compute", part, [&] {
+    UsedInput out;
+    out.value = *lost->collective_takes;
+    out.how = "time of a collective beside a GEMM / alone (overlap_bench)";
+    out.kind = "measured";
+    out.origins = lost->origins;
+    return out;
+  });
+  return *lost->collective_takes;
 }
 
 void StepLinks::inside_a_node(CommBill& out, const Collective& c, const std::string& part) {
@@ -83,8 +99,9 @@ void StepLinks::inside_a_node(CommBill& out, const Collective& c, const std::str
   const double times = c.count;
   const std::string start = fmt::format("links.{}.start_s", c.operation);
   if (ours && ours->ranks <= system_.gpus_per_node + (system_.kind == "cpu" ? ours->ranks : 0)) {
-    // Measured here: no factor stands between it and the step.
-    out.fixed_s = times * (ours->start_s + c.node_bytes / ours->bus_bytes_per_s);
+    // Measured here: no factor stands between it and the step but what runs beside it.
+    out.fixed_s = times * (ours->start_s + c.node_bytes / ours->bus_bytes_per_s) *
+                  (c.hidden ? beside_compute(part) : 1);
     use(fmt::format("links.{}.bus_bytes_per_s", c.operation), part, [&] {
       return of_sweep(ours->bus_bytes_per_s, *ours, stands_in ? ", an all-reduce's" : "");
     });

@@ -13,8 +13,10 @@ namespace trainmeter {
 
 class StepLinks {
  public:
-  // `assume` hears each assumption, as often as it is made. The arguments outlive it.
-  StepLinks(const System& system, const RateBook& book, std::function<void(std::string)> assume);
+  // Beside GEMMs in `precision`. `assume` hears each assumption, as often as it is made. The
+  // arguments outlive it.
+  StepLinks(const System& system, const RateBook& book, std::string precision,
+            std::function<void(std::string)> assume);
 
   // `part` of the breakdown is the one that this collective acts on.
   [[nodiscard]] CommBill bill(const Collective& collective, const std::string& part);
@@ -26,9 +28,11 @@ class StepLinks {
   void use(const std::string& what, const std::string& part,
            const std::function<UsedInput()>& input);
   void inside_a_node(CommBill& out, const Collective& collective, const std::string& part);
+  double beside_compute(const std::string& part);
 
   const System& system_;
   const RateBook& book_;
+  std::string precision_;
   std::function<void(std::string)> assume_;
   std::vector<UsedInput> used_;
 };

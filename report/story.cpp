@@ -6,6 +6,7 @@
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/names.hpp"
+#include "record/overlap.hpp"
 #include "record/samples.hpp"
 #include "report/in_turn.hpp"
 #include "report/interference.hpp"
@@ -194,7 +195,8 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
   // On a CPU a process is a device: as many of them as a collective had ranks.
   for (const Record& record : records) {
     for (const Line& line : record.lines) {
-      if (kind == "cpu" && is_collective(line.measurement.operation))
+      if (kind == "cpu" && is_collective(line.measurement.operation) &&
+          !line.measurement.shape.contains(kCoSms))
         out.gpus_per_node = std::max(out.gpus_per_node, line.measurement.ranks);
     }
   }
@@ -312,6 +314,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   for (const Record& record : own) story.rates.add(record);
   story.points = story.rates.points();
   story.rates.set_in_place(measured_in_place(own));
+  story.rates.set_slowdowns(measured_slowdowns(own));
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
   collect_achieved(story, kind);

@@ -208,8 +208,7 @@ Document to_document(const Prediction& p, const std::string& title) {
                               numbered(fmt::format("{:.3g}", f.middle),
                                        fmt::format("predict/{}:factors.{}.middle", p.run_id, name)),
                               fmt::format("{:.3g}", f.low), fmt::format("{:.3g}", f.high),
-                              fmt::format("{:+.2f} %", f.elasticity),
-                              f.learnt ? "published steps" : "assumed"});
+                              fmt::format("{:+.2f} %", f.elasticity), basis_of(f)});
     }
     out.emplace_back(std::move(factors));
     out.emplace_back(tornado_chart(p));

@@ -15,10 +15,16 @@ constexpr double kLeastElasticity = 1e-3;
 constexpr double kNarrowed =
     0.8;  // of the prior's sigma: what counts as learnt from published steps
 
+bool on_another_chip(const Bill& bill) {
+  return std::ranges::any_of(bill.rates,
+                             [](const UsedRate& u) { return u.rate.basis == Basis::projected; });
+}
+
 }  // namespace
 
 std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors,
-                                     const Belief& belief) {
+                                     const Belief& belief,
+                                     const std::vector<MeasuredFactor>& measured) {
   FactorValues centre{};
   for (std::size_t f = 0; f < kFactors; ++f) centre[f] = std::exp(belief.log_mean[f]);
   const StepSampler step(bill, centre);
@@ -41,6 +47,14 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
                    .learnt = learnt,
                    .why = priors.priors[f].why,
                    .place = learnt ? belief.place : priors.priors[f].place});
+    const auto here = std::ranges::find(measured, static_cast<Factor>(f), &MeasuredFactor::factor);
+    if (here == measured.end()) continue;
+    UsedFactor& used = out.back();
+    used.learnt = false;
+    used.origins = here->is.origins;
+    used.projected = on_another_chip(bill);
+    used.why = here->is.how + (used.projected ? "; on another chip: taken as it is" : "");
+    used.place = {};
   }
   std::ranges::stable_sort(out, std::ranges::greater{},
                            [](const UsedFactor& u) { return std::abs(u.elasticity); });
@@ -49,8 +63,7 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
 
 std::vector<InPlaceLink> in_place_links(const Bill& bill, const std::vector<UsedFactor>& used) {
   std::vector<InPlaceLink> out;
-  const bool elsewhere = std::ranges::any_of(
-      bill.rates, [](const UsedRate& u) { return u.rate.basis == Basis::projected; });
+  const bool elsewhere = on_another_chip(bill);
   for (const MeasuredInPlace& m : bill.in_place) {
     const InPlace& is = m.in_place;
     const double half = std::exp(kSigmasOf90Percent / 2 * is.sigma);
@@ -102,14 +115,21 @@ nlohmann::ordered_json to_json(const InPlaceLink& link) {
   return json;
 }
 
+std::string basis_of(const UsedFactor& used) {
+  if (!used.origins.empty()) return used.projected ? "projected" : "measured";
+  return used.learnt ? "published steps" : "assumed";
+}
+
 nlohmann::ordered_json to_json(const UsedFactor& used) {
-  return {{"name", to_string(used.factor)},
-          {"p05", used.low},
-          {"p50", used.middle},
-          {"p95", used.high},
-          {"elasticity", used.elasticity},
-          {"basis", used.learnt ? "published steps" : "assumed"},
-          {"why", used.why}};
+  nlohmann::ordered_json json = {{"name", to_string(used.factor)},
+                                 {"p05", used.low},
+                                 {"p50", used.middle},
+                                 {"p95", used.high},
+                                 {"elasticity", used.elasticity},
+                                 {"basis", basis_of(used)},
+                                 {"why", used.why}};
+  if (!used.origins.empty()) json["origins"] = used.origins;
+  return json;
 }
 
 }  // namespace trainmeter

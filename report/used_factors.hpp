@@ -19,14 +19,21 @@ struct UsedFactor {
   double low = 0, middle = 0, high = 0;  // 5 %, 50 % and 95 % of the belief
   // d log(step time) / d log(factor): by how many per cent the step moves with one per cent.
   double elasticity = 0;
-  bool learnt = false;  // published steps narrowed it; else its range is assumed
-  std::string why;      // of the assumption
-  KeyPlace place;       // of that, or of what was learnt
+  bool learnt = false;                    // published steps narrowed it; else its range is assumed
+  std::string why;                        // of the assumption, or how it was measured
+  KeyPlace place;                         // of that, or of what was learnt
+  std::vector<std::string> origins = {};  // FILE:LINE of records, where it was measured
+  bool projected = false;                 // then: on another chip
 };
 
-// Those that move the step of `bill`, the strongest first. `belief` is the one that prices it.
+// measured, projected, published steps, assumed
+std::string basis_of(const UsedFactor& used);
+
+// Those that move the step of `bill`, the strongest first. `belief` is the one that prices it, with
+// `measured` in it.
 std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors,
-                                     const Belief& belief);
+                                     const Belief& belief,
+                                     const std::vector<MeasuredFactor>& measured = {});
 
 nlohmann::ordered_json to_json(const UsedFactor& used);
 
