@@ -40,7 +40,7 @@ TEST(OverlapCases, EachOperationBesideEachCoRunnerOnEachShare) {
   }
   EXPECT_THAT(shares, ElementsAre(1, 2, 4));
   EXPECT_EQ(names.size(), list.cases.size());
-  EXPECT_EQ(list.cases.size(), operations.size() * 3 * 3);
+  EXPECT_EQ(list.cases.size(), operations.size() * 3 * 4);  // three movers and an all-reduce
   for (const char* expected : {"gemm fp32", "cast_fp8 bf16", "copy fp64"})
     EXPECT_TRUE(operations.contains(expected)) << expected;
 }
@@ -58,6 +58,18 @@ TEST(OverlapCases, FlagsChoose) {
   EXPECT_TRUE(cases_with({}, 1).cases.empty());
 }
 
+// On a CPU a rank on each core of its share, but two on one; between GPUs only, where that is
+// meant.
+TEST(OverlapCases, AnAllReduceHasRanks) {
+  const CaseList list = cases_with({"--co_sms=1,3", "--beside=allreduce,peer_allreduce",
+                                    "--dtype=fp32", "--m=64", "--n=32", "--k=16"},
+                                   8);
+  ASSERT_EQ(list.cases.size(), 2U);
+  EXPECT_EQ(list.cases[0].overlap->beside.ranks, 2);
+  EXPECT_EQ(list.cases[1].overlap->beside.ranks, 3);
+  EXPECT_THAT(list.left_out, Contains(HasSubstr("peer_allreduce: between GPUs only")));
+}
+
 TEST(OverlapCases, VersusPairsGemmsBesideTheSameCoRunner) {
   const std::vector<std::string> words = {"--dtype=fp32", "--versus=openblas", "--co_sms=1,2"};
   const CaseList list = cases_with(words, 8);
@@ -69,7 +81,7 @@ TEST(OverlapCases, VersusPairsGemmsBesideTheSameCoRunner) {
   command.insert(command.begin(), "overlap_bench");
   const std::vector<Plan> plans =
       make_plans(list.cases, read_options(Program::overlap, command), 0);
-  ASSERT_EQ(plans.size(), 6U);  // three co-runners on two shares
+  ASSERT_EQ(plans.size(), 8U);  // four co-runners on two shares
   for (const Plan& plan : plans) {
     ASSERT_TRUE(plan.versus);
     EXPECT_EQ(plan.main.backend, "onednn");
@@ -77,7 +89,7 @@ TEST(OverlapCases, VersusPairsGemmsBesideTheSameCoRunner) {
     EXPECT_EQ(plan.main.overlap->beside.kind, plan.versus->overlap->beside.kind);
     EXPECT_EQ(plan.main.overlap->beside.sms, plan.versus->overlap->beside.sms);
   }
-  EXPECT_EQ(cases_with({"--dtype=fp32", "--co_sms=1,2"}, 8).cases.size(), 6U);  // the first alone
+  EXPECT_EQ(cases_with({"--dtype=fp32", "--co_sms=1,2"}, 8).cases.size(), 8U);  // the first alone
   EXPECT_THROW(cases_with({"--versus=abacus"}, 8), BadInput);
 }
 

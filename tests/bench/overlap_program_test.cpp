@@ -62,6 +62,33 @@ TEST(OverlapBench, AnOverlapIsFiveRowsThatTheReportReads) {
   EXPECT_THAT(said.err, HasSubstr("all 2 cases are finished"));
 }
 
+// A real collective: right on every rank before it is timed, and no rate of links comes from it.
+TEST(OverlapBench, AnAllReduceBesideAGemmIsMeasuredOnBothSides) {
+  if (cpu_info().cores < 2) GTEST_SKIP() << "skipped: one core";
+  const Folder folder;
+  const std::string file = folder / "r.jsonl";
+  const std::string command =
+      "overlap_bench --device=cpu --dtype=fp32 --m=512 --n=512 --k=512 --co_sms=1 "
+      "--beside=allreduce --benchmark_filter=onednn " +
+      kBrief + "--out=" + file;
+  const Said said = run(command);
+  if (said.err.find("others hold") != std::string::npos) GTEST_SKIP() << "skipped: " << said.err;
+  ASSERT_EQ(said.code, 0) << said.err;
+  const Record record = read_record(file);
+  const std::vector<Interference> found = interferences(record);
+  ASSERT_EQ(found.size(), 1U);
+  const Measurement& alone = *found[0].co_alone;
+  EXPECT_EQ(alone.operation, "allreduce");
+  EXPECT_EQ(alone.backend, "shm");
+  EXPECT_EQ(alone.ranks, 2);
+  EXPECT_TRUE(alone.verified);
+  EXPECT_EQ(found[0].co_together->beside, "gemm");
+  EXPECT_EQ(found[0].together->beside, "allreduce");
+  EXPECT_GT(found[0].co_traffic.median, 0);
+  EXPECT_THAT(run("trainmeter report " + file).out, HasSubstr("allreduce"));
+  EXPECT_THAT(run(command + " --resume").err, HasSubstr("all 1 cases are finished"));
+}
+
 TEST(OverlapBench, VersusTakesTwoBackendsInTurnBesideTheSameCoRunner) {
   if (cpu_info().cores < 2) GTEST_SKIP() << "skipped: one core";
   const Folder folder;
