@@ -30,6 +30,7 @@ CaseList cases_for(std::vector<std::string> words, std::int64_t memory = std::in
   words.insert(words.begin(), "layer_bench");
   Target target;
   target.kind = DeviceKind::cpu;
+  target.device.sms = 8;
   target.rotate_bytes = std::int64_t{100} << 20;
   target.memory_available_bytes = memory;
   return layer_cases(read_options(Program::layer, words), target);
