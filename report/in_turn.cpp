@@ -54,10 +54,9 @@ std::vector<Text> summaries(const std::vector<Pair>& pairs) {
     double logs = 0;
     for (const Pair* p : members) logs += std::log(ratio(p));
     const Pair* lowest = *std::ranges::min_element(members, {}, ratio);
-    out.emplace_back(fmt::format(
-        "{}: {:.3f} in geometric mean of {}, the lowest {:.3f} ({})", kind,
-        std::exp(logs / static_cast<double>(members.size())), members.size(), ratio(lowest),
-        lowest->problem));
+    out.emplace_back(fmt::format("{}: {:.3f} in geometric mean of {}, the lowest {:.3f} ({})", kind,
+                                 std::exp(logs / static_cast<double>(members.size())),
+                                 members.size(), ratio(lowest), lowest->problem));
   }
   return out;
 }

@@ -53,9 +53,9 @@ std::optional<double> moved_of_wanted(const Interference& layer) {
 
 std::string moves_of(const Interference& layer) {
   const auto what = layer.co_together->notes.find("co_moves");
-  std::string out = fmt::format("{}: beside it on {} of {} SMs (cores): {}, alone {}", name_of(layer),
-                                layer.co_together->sms, layer.alone->sms, "SMs or cores",
-                                format_bandwidth(co_rate(*layer.co_together)),
+  std::string out = fmt::format("{}: beside it on {} of {} SMs (cores): {}, alone {}",
+                                name_of(layer), layer.co_together->sms, layer.alone->sms,
+                                "SMs or cores", format_bandwidth(co_rate(*layer.co_together)),
                                 format_bandwidth(co_rate(*layer.co_alone)));
   if (what != layer.co_together->notes.end()) out += "; it moves " + what->second;
   if (const auto share = moved_of_wanted(layer))

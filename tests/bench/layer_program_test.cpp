@@ -148,9 +148,8 @@ TEST(LayerBench, ALayerBesideACoRunnerSaysWhatEachFactorCosts) {
   EXPECT_GT(std::stod(notes.at("co_paced_bytes_per_s")), 0);
   EXPECT_THAT(notes.at("co_moves"), HasSubstr("ep_dispatch"));
   // The in-place ratio is of all SMs: what else a factor says isn't in it.
-  EXPECT_EQ(std::ranges::count_if(record.lines, [](const Line& line) {
-              return line.measurement.beside == kInLayer;
-            }),
+  EXPECT_EQ(std::ranges::count_if(
+                record.lines, [](const Line& line) { return line.measurement.beside == kInLayer; }),
             std::ssize(layer.parts));
 
   const Said report = run("trainmeter report " + file);

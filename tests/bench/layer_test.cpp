@@ -96,8 +96,8 @@ TEST(LayerCases, ADenseBlockIsComposedOfWhatTheOtherProgramsMeasure) {
 }
 
 TEST(LayerCases, ACoRunnerMovesWhatTheLayersExpertsExchange) {
-  const CaseList list = cases_for({"--models=deepseek-v3,llama-3-8b", "--tokens=64",
-                                   "--dtype=bf16", "--pass=forward", "--co_sms=1"});
+  const CaseList list = cases_for({"--models=deepseek-v3,llama-3-8b", "--tokens=64", "--dtype=bf16",
+                                   "--pass=forward", "--co_sms=1"});
   ASSERT_THAT(list.cases, SizeIs(2));
   for (const Case& layer : list.cases) {
     EXPECT_TRUE(layer.name.ends_with("/memory_mover/co_sms:1")) << layer.name;
@@ -319,8 +319,8 @@ TEST(MeasureLayer, ArmsTakeTurnsAndAFailedTurnIsDoneAgain) {
        .end = [&] { return order += ')', ++tries % 3 != 0; }}};
   const auto timer = make_cpu_sequence_timer(layer.time.clock(1e-9));
   const Rules rules{.warmup_s = 0, .max_warmup_s = 0, .min_time_s = 0, .min_samples = 4};
-  const std::vector<LayerSamples> taken = measure_layers(arms, layer.order, *timer, rules, never,
-                                                         {}, [&] { order += '.'; });
+  const std::vector<LayerSamples> taken =
+      measure_layers(arms, layer.order, *timer, rules, never, {}, [&] { order += '.'; });
   ASSERT_THAT(taken, SizeIs(2));
   for (const LayerSamples& one : taken) {
     EXPECT_THAT(one.whole_s, SizeIs(taken.front().whole_s.size()));
@@ -332,10 +332,8 @@ TEST(MeasureLayer, ArmsTakeTurnsAndAFailedTurnIsDoneAgain) {
 
 TEST(MeasureLayer, AnArmThatNeverMovesAnythingIsAnError) {
   FakeLayer layer;
-  const std::vector<LayerArm> arms = {{.parts = layer.parts,
-                                       .begin = [] {},
-                                       .look = nullptr,
-                                       .end = [] { return false; }}};
+  const std::vector<LayerArm> arms = {
+      {.parts = layer.parts, .begin = [] {}, .look = nullptr, .end = [] { return false; }}};
   const auto timer = make_cpu_sequence_timer(layer.time.clock(1e-9));
   EXPECT_THROW(measure_layers(arms, layer.order, *timer, {}, never, {}, nullptr),
                EnvironmentFailed);
