@@ -55,7 +55,7 @@ std::string moves_of(const Interference& layer) {
   const auto what = layer.co_together->notes.find("co_moves");
   std::string out = fmt::format("{}: beside it on {} of {} SMs (cores): {}, alone {}",
                                 name_of(layer), layer.co_together->sms, layer.alone->sms,
-                                "SMs or cores", format_bandwidth(co_rate(*layer.co_together)),
+                                format_bandwidth(co_rate(*layer.co_together)),
                                 format_bandwidth(co_rate(*layer.co_alone)));
   if (what != layer.co_together->notes.end()) out += "; it moves " + what->second;
   if (const auto share = moved_of_wanted(layer))
@@ -93,7 +93,8 @@ Document layers_beside(const std::vector<Record>& records) {
       "cores) that a co-runner leaves and holds idle; between the layer's other kernels there; and "
       "there while the co-runner moves data. In turn, so at one clock. In place on all SMs is the "
       "ratio without any of it",
-      "the layer's own time has nothing between its kernels, so it has no place to be in"};
+      "the layer's own time has nothing between its kernels, so it has no place to be in; its "
+      "factors are medians over pairs of samples, so their product is only about its time"};
   for (const Record& record : records) {
     for (const LayerFactors& layer : layer_factors(record)) {
       const std::string name = name_of(layer.whole);

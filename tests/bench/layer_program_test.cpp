@@ -147,6 +147,8 @@ TEST(LayerBench, ALayerBesideACoRunnerSaysWhatEachFactorCosts) {
   EXPECT_NEAR(std::stod(notes.at("co_layer_bytes")), 2. * 2 * 32 * 8 * 2048 * 4 * 127 / 128, 1);
   EXPECT_GT(std::stod(notes.at("co_paced_bytes_per_s")), 0);
   EXPECT_THAT(notes.at("co_moves"), HasSubstr("ep_dispatch"));
+  EXPECT_THAT(run("trainmeter report " + file).out,
+              ::testing::ContainsRegex("\\(cores\\):[ \n]+[0-9.]+[ \n]+.?B/s,[ \n]+alone"));
   // The in-place ratio is of all SMs: what else a factor says isn't in it.
   EXPECT_EQ(std::ranges::count_if(
                 record.lines, [](const Line& line) { return line.measurement.beside == kInLayer; }),
