@@ -57,7 +57,8 @@ std::vector<Part> parts_of(const Record& record, const Measurement& layer,
     rows[m.name][m.beside] = &m;
   }
   std::vector<Part> out;
-  for (const auto& [name, by_beside] : rows) {
+  for (const auto& part : rows) {
+    const auto& by_beside = part.second;
     const auto row = [&](const std::string& beside) {
       const auto found = by_beside.find(beside);
       return found == by_beside.end() ? nullptr : found->second;
