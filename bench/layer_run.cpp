@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
+// Checks of a layer and its parts, and what was watched while it ran.
 #include "bench/layer_run.hpp"
 
 #include "bench/runner.hpp"

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
+// GEMMs of models' steps and of decode steps, alike ones put together.
 #include "bench/model_gemms.hpp"
 
 #include "kernels/gemm_grouped.hpp"

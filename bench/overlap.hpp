@@ -71,7 +71,10 @@ class OverlapTimer final : public Timer {
   }
 
  private:
-  Moved beside(bool works, const std::function<void()>& sample);
+  // Where nothing was moved during a sample it is taken again, `times` as long: a run of the
+  // co-runner may outlast it, and a thread may not get its core for as long. Throws
+  // EnvironmentFailed where that doesn't help.
+  Moved beside(bool works, const std::function<void(std::int64_t times)>& sample);
 
   Timer& inner_;
   CoRunner& co_runner_;

@@ -95,11 +95,12 @@ double OverlapTimer::resolution_s() const {
   return std::max(inner_.resolution_s(), least_s_ / 100);  // of which a sample spans a hundred
 }
 
-Moved OverlapTimer::beside(bool works, const std::function<void()>& sample) {
-  constexpr int kTries = 10;  // a thread may not get its core for as long as a sample
+Moved OverlapTimer::beside(bool works, const std::function<void(std::int64_t times)>& sample) {
+  constexpr int kTries = 10;
+  constexpr int kMostDoublings = 5;
   for (int i = 0; i < kTries; ++i) {
     co_runner_.start(works);
-    sample();
+    sample(std::int64_t{1} << std::min(i, kMostDoublings));
     const Moved moved = co_runner_.stop();
     if (!works || moved.bytes > 0) return moved;
   }
@@ -118,17 +119,18 @@ std::vector<double> OverlapTimer::take(Rotation& rotation, std::int64_t samples,
   std::vector<double> times;
   for (std::int64_t i = 0; i < samples; ++i) {
     if (arm.of() == nullptr) {
-      times.push_back(run_s(beside(true, [&] {
+      times.push_back(run_s(beside(true, [&](std::int64_t as_long) {
+        const auto length_s = static_cast<double>(2 * as_long) * least_s_;
         co_runner_.look(nullptr);
-        std::this_thread::sleep_for(std::chrono::duration<double>(2 * least_s_));
+        std::this_thread::sleep_for(std::chrono::duration<double>(length_s));
         co_runner_.look(nullptr);
       })));
       continue;
     }
     double time_s = 0;
-    const Moved moved = beside(works, [&] {
-      time_s =
-          inner_.take_between(rotation, batch, [this](void* stream) { co_runner_.look(stream); });
+    const Moved moved = beside(works, [&](std::int64_t as_long) {
+      time_s = inner_.take_between(rotation, batch * as_long,
+                                   [this](void* stream) { co_runner_.look(stream); });
     });
     times.push_back(time_s);
     if (works) co_runner_s_[&arm].push_back(run_s(moved));

@@ -20,7 +20,8 @@ inline constexpr const char* kIdle = "idle";              // beside: SMs held, n
 inline constexpr const char* kInLayer = "layer";          // beside: a layer's other kernels
 std::string in_layer_beside(const std::string& what);     // these, and that: "layer+idle"
 inline constexpr const char* kOfLayer = "of_layer";  // note of a part: its layer's name beside it
-const std::vector<std::string>& co_runner_names();   // memory_mover cache_mover poller
+// memory_mover cache_mover poller allreduce peer_allreduce
+const std::vector<std::string>& co_runner_names();
 
 struct OverlapRows {
   Measurement alone;     // on all SMs

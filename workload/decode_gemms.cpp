@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
+// A step's forward GEMMs, with the rows and the latent attention of a decode step.
 #include "workload/decode_gemms.hpp"
 
 #include <algorithm>

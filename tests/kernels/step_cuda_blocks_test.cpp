@@ -6,6 +6,7 @@
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_verify.hpp"
 
+#include "step_arrays_on_host.hpp"
 #include "warp_model.hpp"
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
@@ -79,22 +80,9 @@ namespace {
 
 using step_cuda::Bf16;
 
-class Kernel {
+class Kernel : public StepArraysOnHost {
  public:
-  explicit Kernel(const StepProblem& p) : p_(p) {
-    const std::vector<StepArray> roles = step_arrays(p);
-    for (std::size_t i = 0; i < roles.size(); ++i) {
-      arrays_.emplace_back(roles[i].bytes);
-      std::memset(arrays_[i].data(), 0xff, static_cast<std::size_t>(roles[i].bytes));
-      if (roles[i].role != StepArray::Role::output)
-        fill_step_array(p, static_cast<int>(i), arrays_[i].data(), 3);
-    }
-  }
-
-  template <class T>
-  T* at(std::size_t i) {
-    return static_cast<T*>(arrays_[i].data());
-  }
+  using StepArraysOnHost::StepArraysOnHost;
 
   static void launch(Index grid, unsigned threads, const std::function<void()>& kernel) {
     gridDim = grid;
@@ -112,22 +100,17 @@ class Kernel {
   }
 
   [[nodiscard]] Index tiles() const {
-    return {static_cast<unsigned>(cast_blocks(p_.cols)),
-            static_cast<unsigned>(cast_blocks(p_.rows))};
+    return {static_cast<unsigned>(cast_blocks(problem().cols)),
+            static_cast<unsigned>(cast_blocks(problem().rows))};
   }
-  [[nodiscard]] Index rows() const { return {static_cast<unsigned>(p_.rows), 1}; }
+  [[nodiscard]] Index rows() const { return {static_cast<unsigned>(problem().rows), 1}; }
 
   void expect_right() {
-    std::vector<const void*> all;
-    for (HostBuffer& array : arrays_) all.push_back(array.data());
-    const Check check = verify_step(p_, all, all);
-    EXPECT_TRUE(check.ok) << to_string(p_.kernel) << " " << to_string(p_.dtype) << " " << p_.rows
-                          << " x " << p_.cols << ": " << check.error;
+    const StepProblem& p = problem();
+    const Check found = check();
+    EXPECT_TRUE(found.ok) << to_string(p.kernel) << " " << to_string(p.dtype) << " " << p.rows
+                          << " x " << p.cols << ": " << found.error;
   }
-
- private:
-  StepProblem p_;
-  std::vector<HostBuffer> arrays_;
 };
 
 template <class T>

@@ -6,6 +6,7 @@
 #include "kernels/step_loops.hpp"
 #include "kernels/step_verify.hpp"
 
+#include "step_arrays_on_host.hpp"
 #include "warp_model.hpp"
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
@@ -77,28 +78,14 @@ using std::min;
 namespace trainmeter {
 namespace {
 
-// A problem's arrays, the outputs poisoned.
-class Arrays {
+class Arrays : public StepArraysOnHost {
  public:
-  explicit Arrays(const StepProblem& p) : p_(p) {
-    const std::vector<StepArray> roles = step_arrays(p);
-    for (std::size_t i = 0; i < roles.size(); ++i) {
-      arrays_.emplace_back(roles[i].bytes);
-      std::memset(arrays_[i].data(), 0xff, static_cast<std::size_t>(roles[i].bytes));
-      if (roles[i].role != StepArray::Role::output)
-        fill_step_array(p, static_cast<int>(i), arrays_[i].data(), 3);
-    }
-  }
-
-  template <class T>
-  T* at(std::size_t i) {
-    return static_cast<T*>(arrays_[i].data());
-  }
+  using StepArraysOnHost::StepArraysOnHost;
 
   // kernel() in each lane of a warp for each row.
   template <class F>
   void run(F kernel) {
-    for (std::int64_t row = 0; row < p_.rows; ++row) {
+    for (std::int64_t row = 0; row < problem().rows; ++row) {
       mma::WarpModel warp(32, 0);
       warp.run([&](int lane) {
         blockIdx.x = static_cast<unsigned>(row / 8);
@@ -108,15 +95,7 @@ class Arrays {
     }
   }
 
-  double error() {
-    std::vector<const void*> all;
-    for (HostBuffer& array : arrays_) all.push_back(array.data());
-    return verify_step(p_, all, all).error;
-  }
-
- private:
-  StepProblem p_;
-  std::vector<HostBuffer> arrays_;
+  double error() { return check().error; }
 };
 
 template <class T, int V, int kPerLane>

@@ -5,6 +5,7 @@
 
 #include "report/predict.hpp"
 
+#include "eager_run.hpp"
 #include "fixtures.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,28 +44,7 @@ std::vector<Measurement> all_of(const std::vector<std::vector<Measurement>>& par
 // One GEMM of 1024 x n x 1024, a hundred times, and an operation of a run's own list.
 Prediction predicted(const std::vector<Record>& records, std::int64_t n = 1024,
                      const PredictOptions& options = {.samples = 0}) {
-  const json run = {
-      {"id", "eager"},
-      {"title", "eager"},
-      {"gpus", 1},
-      {"model", "gpt2-124m"},
-      {"seq_len", 256},
-      {"global_batch_sequences", 4},
-      {"stack", "other"},
-      {"parallel",
-       {{"microbatch_sequences", 4}, {"recompute", "none"}, {"overlap", json::array()}}},
-      {"operations",
-       {{{"operation", "eager_gelu"},
-         {"dtype", "bf16"},
-         {"shape", {{"rows", 1024}, {"cols", 3072}}},
-         {"bytes", 3e7},
-         {"count", 12}},
-        {{"operation", "gemm"},
-         {"dtype", "bf16"},
-         {"layout", "nt"},
-         {"shape", {{"m", 1024}, {"n", n}, {"k", 1024}}},
-         {"bytes", 6e6},
-         {"count", 100}}}}};
+  const json run = eager_run(n);
   static const Library kLibrary = published_library();
   static const Knowledge kKnowledge = load_knowledge(kLibrary);
   System system;

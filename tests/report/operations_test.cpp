@@ -5,6 +5,7 @@
 #include "report/in_place.hpp"
 #include "report/story.hpp"
 
+#include "eager_run.hpp"
 #include "fixtures.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,30 +24,6 @@ namespace {
 const Library& library() {
   static const Library kLibrary = published_library();
   return kLibrary;
-}
-
-json eager_run() {
-  return {{"id", "eager"},
-          {"title", "eager"},
-          {"gpus", 1},
-          {"model", "gpt2-124m"},
-          {"seq_len", 256},
-          {"global_batch_sequences", 4},
-          {"stack", "other"},
-          {"parallel",
-           {{"microbatch_sequences", 4}, {"recompute", "none"}, {"overlap", json::array()}}},
-          {"operations",
-           {{{"operation", "eager_gelu"},
-             {"dtype", "bf16"},
-             {"shape", {{"rows", 1024}, {"cols", 3072}}},
-             {"bytes", 3e7},
-             {"count", 12}},
-            {{"operation", "gemm"},
-             {"dtype", "bf16"},
-             {"layout", "nt"},
-             {"shape", {{"m", 1024}, {"n", 1024}, {"k", 1024}}},
-             {"bytes", 6e6},
-             {"count", 100}}}}};
 }
 
 trainmeter::Run read(const json& run) {
