@@ -6,7 +6,9 @@
 #include "kernels/gemm_grouped.hpp"
 #include "kernels/gemm_hopper_tile.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,30 +23,17 @@ struct TileShape {
   bool alternates = false;  // each consumer has tiles of its own
 };
 
+template <std::size_t kFirst, std::size_t kMore>
+constexpr auto with_more(const std::array<TileShape, kFirst>& first,
+                         const std::array<TileShape, kMore>& more) {
+  std::array<TileShape, kFirst + kMore> all;
+  std::copy(more.begin(), more.end(), std::copy(first.begin(), first.end(), all.begin()));
+  return all;
+}
+
 // Families of tiles. Those of many columns lose the least to loads; 176, 144, 136, 112 and 96 of
 // them divide an n of DeepSeek-V3's, or fill the last round of blocks, where 128 and 256 don't.
-inline constexpr std::array<TileShape, 9> kTileShapes = {{{128, 256, 2, 3},
-                                                          {128, 256, 2, 4},
-                                                          {192, 192, 2, 3, Shared::a},
-                                                          {128, 192, 2, 3, Shared::b, true},
-                                                          {128, 192, 2, 4, Shared::a},
-                                                          {128, 176, 2, 4, Shared::a},
-                                                          {128, 128, 2, 5},
-                                                          {64, 256, 1, 4},
-                                                          {64, 128, 1, 6}}};
-// A decode step's few rows are in layout nt, which has more tiles.
-inline constexpr std::array<TileShape, 12> kTileShapesAlongK = {{{128, 256, 2, 3},
-                                                                 {128, 256, 2, 4},
-                                                                 {192, 192, 2, 3, Shared::a},
-                                                                 {128, 192, 2, 3, Shared::b, true},
-                                                                 {128, 192, 2, 4, Shared::a},
-                                                                 {128, 176, 2, 4, Shared::a},
-                                                                 {128, 144, 2, 5, Shared::a},
-                                                                 {128, 128, 2, 5},
-                                                                 {64, 256, 1, 4},
-                                                                 {64, 128, 1, 6},
-                                                                 {64, 128, 2, 7, Shared::tile},
-                                                                 {64, 128, 4, 4, Shared::tile}}};
+// What adds to C adds once: its slabs divide a tile.
 inline constexpr std::array<TileShape, 7> kTileShapesThatAdd = {{{128, 256, 2, 3},
                                                                  {128, 256, 2, 4},
                                                                  {192, 192, 2, 3, Shared::a},
@@ -52,6 +41,14 @@ inline constexpr std::array<TileShape, 7> kTileShapesThatAdd = {{{128, 256, 2, 3
                                                                  {128, 128, 2, 5},
                                                                  {64, 256, 1, 4},
                                                                  {64, 128, 1, 6}}};
+inline constexpr auto kTileShapes = with_more(
+    kTileShapesThatAdd,
+    std::array<TileShape, 2>{{{128, 192, 2, 3, Shared::b, true}, {128, 176, 2, 4, Shared::a}}});
+// A decode step's few rows are in layout nt, which has more tiles.
+inline constexpr auto kTileShapesAlongK =
+    with_more(kTileShapes, std::array<TileShape, 3>{{{128, 144, 2, 5, Shared::a},
+                                                     {64, 128, 2, 7, Shared::tile},
+                                                     {64, 128, 4, 4, Shared::tile}}});
 inline constexpr std::array<TileShape, 3> kFp32OutTileShapes = {
     {{128, 256, 2, 4}, {128, 128, 2, 5}, {64, 128, 1, 6}}};
 inline constexpr std::array<TileShape, 9> kFp8TileShapes = {{{256, 128, 2, 3, Shared::a},

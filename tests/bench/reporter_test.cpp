@@ -20,9 +20,9 @@ benchmark::BenchmarkReporter::Run run_of(const std::string& name, const std::str
   return run;
 }
 
-// Google Benchmark's own ends the program where a later row has a counter that the first hadn't.
-TEST(Reporter, RowsOfCsvMayHaveOtherCountersThanTheFirst) {
-  Progress progress(2, false);
+// What the reporter of a CSV file writes of these, one after the other.
+std::string csv_of(const std::vector<benchmark::BenchmarkReporter::Run>& runs) {
+  Progress progress(static_cast<int>(runs.size()), false);
   GoogleFlags flags;
   flags.out_format = "csv";
   const std::unique_ptr<Reporter> reporter = file_reporter(flags, progress);
@@ -31,34 +31,28 @@ TEST(Reporter, RowsOfCsvMayHaveOtherCountersThanTheFirst) {
   reporter->SetErrorStream(&out);
   benchmark::BenchmarkReporter::Context::executable_name = "test";  // of all reporters
   reporter->ReportContext({});
-  reporter->ReportRuns({run_of("one", "TFLOP/s")});
-  reporter->ReportRuns({run_of("two", "GB/s")});
+  for (const auto& run : runs) reporter->ReportRuns({run});
   reporter->Finalize();
-  EXPECT_THAT(out.str(), HasSubstr("\"GB/s\",\"TFLOP/s\""));
-  EXPECT_THAT(out.str(), HasSubstr("\"two\""));
+  return out.str();
+}
+
+// Google Benchmark's own ends the program where a later row has a counter that the first hadn't.
+TEST(Reporter, RowsOfCsvMayHaveOtherCountersThanTheFirst) {
+  const std::string csv = csv_of({run_of("one", "TFLOP/s"), run_of("two", "GB/s")});
+  EXPECT_THAT(csv, HasSubstr("\"GB/s\",\"TFLOP/s\""));
+  EXPECT_THAT(csv, HasSubstr("\"two\""));
 }
 
 // A search's cases have a number for a name until they are known.
 TEST(Reporter, ALabelIsANameOfASearchAlone) {
-  Progress progress(2, false);
-  GoogleFlags flags;
-  flags.out_format = "csv";
-  const std::unique_ptr<Reporter> reporter = file_reporter(flags, progress);
-  std::ostringstream out;
-  reporter->SetOutputStream(&out);
-  reporter->SetErrorStream(&out);
-  benchmark::BenchmarkReporter::Context::executable_name = "test";
-  reporter->ReportContext({});
-  auto run = run_of("gemm/bf16/a/m:1/n:1/k:1", "GB/s");
-  run.report_label = "gpt2-124m qkv fprop x 12";
-  reporter->ReportRuns({run});
-  run = run_of("   7", "GB/s");
-  run.report_label = "gemm/fp32/a/m:2/n:2/k:2";
-  reporter->ReportRuns({run});
-  reporter->Finalize();
-  EXPECT_THAT(out.str(), HasSubstr("\"gemm/bf16/a/m:1/n:1/k:1\""));
-  EXPECT_THAT(out.str(), HasSubstr("\"gpt2-124m qkv fprop x 12\""));
-  EXPECT_THAT(out.str(), HasSubstr("\"gemm/fp32/a/m:2/n:2/k:2\""));
+  auto named = run_of("gemm/bf16/a/m:1/n:1/k:1", "GB/s");
+  named.report_label = "gpt2-124m qkv fprop x 12";
+  auto searched = run_of("   7", "GB/s");
+  searched.report_label = "gemm/fp32/a/m:2/n:2/k:2";
+  const std::string csv = csv_of({named, searched});
+  EXPECT_THAT(csv, HasSubstr("\"gemm/bf16/a/m:1/n:1/k:1\""));
+  EXPECT_THAT(csv, HasSubstr("\"gpt2-124m qkv fprop x 12\""));
+  EXPECT_THAT(csv, HasSubstr("\"gemm/fp32/a/m:2/n:2/k:2\""));
 }
 
 }  // namespace

@@ -163,11 +163,16 @@ TEST(HopperPlan, GroupsOnAnOddShareAreRefused) {
 
 TEST(HopperPlan, ATileAskedForThatDoesntFitTheShareIsRefused) {
   const GemmProblem p = {.m = 64, .n = 64, .k = 64, .dtype = DType::bf16, .sms = 3};
-  ::setenv("TRAINMETER_GEMM_TILE", "0", 1);
-  EXPECT_THROW((void)tiles_for(p, 132), Unavailable);
-  ::setenv("TRAINMETER_GEMM_TILE", "8", 1);  // of one block
-  EXPECT_EQ(tiles_for(p, 132).front(), 8U);
-  ::unsetenv("TRAINMETER_GEMM_TILE");
+  const auto family = tiles_of(p);
+  for (std::size_t i = 0; i < family.size(); ++i) {
+    ::setenv("TRAINMETER_GEMM_TILE", std::to_string(i).c_str(), 1);
+    if (p.sms % family[i].blocks == 0) {
+      EXPECT_THAT(tiles_for(p, 132), testing::ElementsAre(i));
+    } else {
+      EXPECT_THROW((void)tiles_for(p, 132), Unavailable) << to_string(family[i]);
+    }
+    ::unsetenv("TRAINMETER_GEMM_TILE");
+  }
 }
 
 TEST(HopperPlan, Fp8HasFamiliesOfItsOwn) {

@@ -52,6 +52,12 @@ inline Library published_library() {
   return Library(std::filesystem::path(TRAINMETER_SOURCE_DIR) / "results" / "published");
 }
 
+inline std::vector<Measurement> joined(const std::vector<std::vector<Measurement>>& parts) {
+  std::vector<Measurement> all;
+  for (const auto& rows : parts) all.insert(all.end(), rows.begin(), rows.end());
+  return all;
+}
+
 inline Header cpu_header() {
   Header h;
   h.session = "test-1";

@@ -7,13 +7,13 @@
 
 #include "eager_run.hpp"
 #include "fixtures.hpp"
+#include "predict_fixtures.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 using namespace trainmeter;
-using nlohmann::json;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
@@ -35,37 +35,15 @@ std::vector<Measurement> in_turn(std::int64_t n, double ratio, double spread = 0
   return {in_place, alone};
 }
 
-std::vector<Measurement> all_of(const std::vector<std::vector<Measurement>>& parts) {
-  std::vector<Measurement> out;
-  for (const auto& part : parts) out.insert(out.end(), part.begin(), part.end());
-  return out;
-}
-
 // One GEMM of 1024 x n x 1024, a hundred times, and an operation of a run's own list.
-Prediction predicted(const std::vector<Record>& records, std::int64_t n = 1024,
-                     const PredictOptions& options = {.samples = 0}) {
-  const json run = eager_run(n);
-  static const Library kLibrary = published_library();
-  static const Knowledge kKnowledge = load_knowledge(kLibrary);
-  System system;
-  system.id = "small";
-  system.kind = "cpu";
-  system.peak_flops = {{"bf16", 2e12}};
-  RateBook book;
-  book.describe(system);
-  book.add(small_cpu());
+Prediction predicted_eager(const std::vector<Record>& records, std::int64_t n = 1024,
+                           const PredictOptions& options = {.samples = 0}) {
+  RateBook book = small_book();
   book.add(record_of({measured("eager_gelu", "bf16", "pytorch", {{"rows", 1024}}, 3e7, 3e-3)}));
   for (const Record& record : records) book.add(record);
   book.set_in_place(measured_in_place(records));
-  return predict(read_run(StrictObject(run, "mine.json"), kLibrary), system, book, kKnowledge,
-                 options);
-}
-
-double part(const Prediction& p, const std::string& name) {
-  for (const auto& [part, seconds] : p.breakdown_s) {
-    if (part == name) return seconds;
-  }
-  return 0;
+  return predict(read_run(StrictObject(eager_run(n), "mine.json"), library()), small_system(), book,
+                 knowledge(), options);
 }
 
 }  // namespace
@@ -73,7 +51,7 @@ double part(const Prediction& p, const std::string& name) {
 // A head that takes half a layer's time says nothing of the layer's own GEMMs.
 TEST(InPlaceOfOne, IsEachGemmsOwn) {
   const std::vector<Record> records = {
-      record_of(all_of({in_turn(1024, 0.9), in_turn(65536, 1.2)}))};
+      record_of(joined({in_turn(1024, 0.9), in_turn(65536, 1.2)}))};
   const InPlaceRatios ratios = measured_in_place(records);
   EXPECT_NEAR(ratios.of("bf16", "nt", {1024, 1024, 1024, 1})->ratio, 0.9, 1e-9);
   EXPECT_NEAR(ratios.of("bf16", "nt", {1024, 65536, 1024, 1})->ratio, 1.2, 1e-9);
@@ -83,16 +61,16 @@ TEST(InPlaceOfOne, IsEachGemmsOwn) {
   EXPECT_NEAR(ratios.of("bf16", "nt", {1024, 4096, 1024, 1})->ratio, all, 1e-9);
   EXPECT_NEAR(ratios.of("bf16", "tn", {1024, 1024, 1024, 1})->ratio, all, 1e-9);
 
-  const Prediction p = predicted(records);
+  const Prediction p = predicted_eager(records);
   EXPECT_NEAR(part(p, "operation_gemms"), 100 * 2 * kOneSize / 1e12 / 0.9, 1e-4);
-  EXPECT_NEAR(part(predicted(records, 65536), "operation_gemms"),
+  EXPECT_NEAR(part(predicted_eager(records, 65536), "operation_gemms"),
               64 * 100 * 2 * kOneSize / 1e12 / 1.2, 1e-2);
 }
 
 TEST(InPlaceOfOne, IsTheNearerToItsPasssTheLessItsSamplesTell) {
   const auto own = [](double spread) {
     const InPlaceRatios ratios = measured_in_place({record_of(
-        all_of({in_turn(1024, 0.9, spread), in_turn(2048, 1.1, 0), in_turn(4096, 1, 0)}))});
+        joined({in_turn(1024, 0.9, spread), in_turn(2048, 1.1, 0), in_turn(4096, 1, 0)}))});
     return *ratios.of("bf16", "nt", {1024, 1024, 1024, 1});
   };
   const double of_pass = (1 + 2 + 4) / (1 / 0.9 + 2 / 1.1 + 4.0);
@@ -113,7 +91,7 @@ TEST(InPlaceInTurn, WhatIsNotIsTakenAsAlone) {
   const InPlace known = *measured_in_place(apart).of("bf16", "nt", {1024, 1024, 1024, 1});
   EXPECT_FALSE(known.in_turn);
   EXPECT_NEAR(known.ratio, 1.25, 1e-9);
-  const Prediction p = predicted(apart);
+  const Prediction p = predicted_eager(apart);
   EXPECT_NEAR(part(p, "operation_gemms"), 100 * 2 * kOneSize / 1e12, 1e-4);
   EXPECT_THAT(p.assumptions, Contains(HasSubstr("weren't timed alone in turn")));
   const auto link = std::ranges::find(p.in_place, "bf16 GEMMs fprop", &InPlaceLink::what);
@@ -124,7 +102,7 @@ TEST(InPlaceInTurn, WhatIsNotIsTakenAsAlone) {
   EXPECT_NEAR(std::log(link->high / link->low), kSigmasOf90Percent * std::log(1.25), 1e-6);
 
   const std::vector<Record> together = {small_cpu(), record_of(in_turn(1024, 1.25))};
-  const Prediction q = predicted(together);
+  const Prediction q = predicted_eager(together);
   EXPECT_NEAR(part(q, "operation_gemms"), 100 * 2 * kOneSize / 1e12 / 1.25, 1e-4);
   EXPECT_THAT(q.assumptions, Not(Contains(HasSubstr("in turn"))));
 }
@@ -133,7 +111,7 @@ TEST(InPlaceInTurn, GoesBeforeWhatIsNot) {
   std::vector<Measurement> layer = in_turn(1024, 0.5);
   layer.pop_back();
   const InPlaceRatios ratios =
-      measured_in_place({small_cpu(), record_of(layer), record_of(all_of({in_turn(2048, 0.8)}))});
+      measured_in_place({small_cpu(), record_of(layer), record_of(joined({in_turn(2048, 0.8)}))});
   EXPECT_NEAR(ratios.of("bf16", "nt", {1024, 1024, 1024, 1})->ratio, 0.8, 1e-9);
   EXPECT_TRUE(ratios.of("bf16", "nt")->in_turn);
 }
@@ -154,13 +132,13 @@ TEST(InPlaceOfOthers, IsOfTheOperationsThatWereInTheLayer) {
   EXPECT_EQ(ratios.other("bf16", "eager_softmax"), nullptr);
   EXPECT_EQ(ratios.other("fp32", "eager_gelu"), nullptr);
 
-  const Prediction p = predicted(records);
+  const Prediction p = predicted_eager(records);
   EXPECT_NEAR(part(p, "operations"), 12 * 3e-3 / 0.75, 1e-9);
   const auto link = std::ranges::find(p.in_place, "bf16 operations", &InPlaceLink::what);
   ASSERT_NE(link, p.in_place.end());
   EXPECT_NEAR(link->ratio, 0.75, 1e-9);
   EXPECT_THAT(link->why, HasSubstr("of 1 operation"));
-  EXPECT_NEAR(part(predicted({}), "operations"), 12 * 3e-3, 1e-9);
+  EXPECT_NEAR(part(predicted_eager({}), "operations"), 12 * 3e-3, 1e-9);
 }
 
 // layer_bench names each.

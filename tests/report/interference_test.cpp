@@ -7,6 +7,7 @@
 #include "report/in_turn.hpp"
 
 #include "fixtures.hpp"
+#include "overlap_fixture.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -25,23 +26,12 @@ std::vector<Measurement> overlap(std::int64_t k, const std::string& backend, dou
   };
   Measurement alone = gemm_at(1e12, 64, 64, k, "bf16", backend);
   alone.name = named(backend);
-  alone.shape[kCoSms] = 1;
-  OverlapRows rows = overlap_rows(alone, "memory_mover", 1, false);
-  if (!versus.empty()) rows.alone.paired_with = named(versus);
-  for (double& time_s : rows.together.time_s) time_s *= slower;
-  for (Measurement* row : {&rows.co_alone, &rows.co_together}) {
-    row->time_s = alone.time_s;
-    row->bytes = 1e6;
-    row->verified = true;
-    row->at = alone.at;
-  }
-  return {rows.alone, rows.held, rows.together, rows.co_alone, rows.co_together};
+  if (!versus.empty()) alone.paired_with = named(versus);
+  return overlap_of(alone, "memory_mover", slower);
 }
 
 Record of(const std::vector<std::vector<Measurement>>& cases) {
-  std::vector<Measurement> all;
-  for (const auto& rows : cases) all.insert(all.end(), rows.begin(), rows.end());
-  return record_of(all);
+  return record_of(joined(cases));
 }
 
 }  // namespace

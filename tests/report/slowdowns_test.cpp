@@ -7,6 +7,7 @@
 #include "record/overlap.hpp"
 
 #include "fixtures.hpp"
+#include "overlap_fixture.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,31 +20,17 @@ using testing::HasSubstr;
 
 namespace {
 
-// A GEMM that takes `slower` times as long beside traffic on one of two cores, which itself takes
-// `co_slower` times as long beside the GEMM.
+// A GEMM on two cores beside traffic on one of them.
 std::vector<Measurement> overlap(const std::string& dtype, const std::string& traffic,
                                  double slower, double co_slower = 1) {
-  const std::string name = "gemm/" + dtype + "/a/m:64/n:64/k:64/" + traffic + "/co_sms:1";
   Measurement alone = gemm_at(1e12, 64, 64, 64, dtype, "a");
-  alone.name = name;
+  alone.name = "gemm/" + dtype + "/a/m:64/n:64/k:64/" + traffic + "/co_sms:1";
   alone.sms = 2;
-  alone.shape[kCoSms] = 1;
-  OverlapRows rows = overlap_rows(alone, traffic, 1, false);
-  for (double& time_s : rows.together.time_s) time_s *= slower;
-  for (Measurement* row : {&rows.co_alone, &rows.co_together}) {
-    row->time_s = alone.time_s;
-    row->bytes = 1e6;
-    row->verified = true;
-    row->at = alone.at;
-  }
-  for (double& time_s : rows.co_together.time_s) time_s *= co_slower;
-  return {rows.alone, rows.held, rows.together, rows.co_alone, rows.co_together};
+  return overlap_of(alone, traffic, slower, co_slower);
 }
 
 Slowdowns of(const std::vector<std::vector<Measurement>>& cases) {
-  std::vector<Measurement> all;
-  for (const auto& rows : cases) all.insert(all.end(), rows.begin(), rows.end());
-  return measured_slowdowns({record_of(all)});
+  return measured_slowdowns({record_of(joined(cases))});
 }
 
 }  // namespace
