@@ -26,14 +26,15 @@ constexpr int partial_sums(int rows, int columns) {
 }
 
 template <int kRowsOfTile, int kColumnsOfTile, int kBlocks, int kStages, Shared kShared,
-          bool kAdding, int kPartialSums = partial_sums(kRowsOfTile, kColumnsOfTile)>
+          bool kAdding, int kRegisters = 232>
 struct Fp8Config
     : TileConfig<kRowsOfTile, kColumnsOfTile, kBlocks, kShared, kStages, Major::k, Major::k, 1,
-                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kColumnsOfTile : 0)) * 4> {
+                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kColumnsOfTile : 0)) * 4, 0, false,
+                 kRegisters> {
   static constexpr bool kAdds = kAdding;
   static constexpr bool kScaledColumns = kAdding;     // B by 1 x 128, not by 128 x 128
   static constexpr int kScalesOfA = kRowsOfTile * 4;  // bytes
-  static constexpr int kPartials = kPartialSums;
+  static constexpr int kPartials = partial_sums(kRowsOfTile, kColumnsOfTile);
   // A tile's columns may belong to two blocks of B.
   static constexpr bool kStraddles = !kAdding && kScaleBlock % kColumnsOfTile != 0;
   static_assert(!kStraddles ||

@@ -43,7 +43,7 @@ inline constexpr std::array<TileShape, 7> kTileShapesThatAdd = {{{128, 256, 2, 3
                                                                  {64, 128, 1, 6}}};
 inline constexpr auto kTileShapes = with_more(
     kTileShapesThatAdd,
-    std::array<TileShape, 2>{{{128, 192, 2, 3, Shared::b, true}, {128, 176, 2, 4, Shared::a}}});
+    std::array<TileShape, 2>{{{128, 192, 2, 4, Shared::b, true}, {128, 176, 2, 4, Shared::a}}});
 // A decode step's few rows are in layout nt, which has more tiles.
 inline constexpr auto kTileShapesAlongK =
     with_more(kTileShapes, std::array<TileShape, 3>{{{128, 144, 2, 5, Shared::a},

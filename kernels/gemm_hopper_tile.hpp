@@ -8,8 +8,10 @@
 
 namespace trainmeter::hopper {
 
-constexpr int kMmaRows = 64;  // of one wgmma
-constexpr int kBoxRows = 64;  // of C that one TMA store writes, each a row of swizzled memory
+constexpr int kMmaRows = 64;       // of one wgmma
+constexpr int kBoxRows = 64;       // of C that one TMA store writes, each a row of swizzled memory
+constexpr int kRegisters = 65536;  // of an SM
+constexpr int kRegisterStep = 8;   // in which a thread has them
 
 // What the blocks of a cluster share: an operand, or one tile, of whose k each multiplies its part.
 enum class Shared { a, b, tile };
@@ -39,10 +41,12 @@ struct OperandLoads {
 };
 
 // Sizes that follow from a tile of kRows x kColumns, kBlocks of them a cluster, a ring of kStages
-// and the types: bytes an element of A and B and of C, bytes of scales a stage.
+// and the types: bytes an element of A and B and of C, bytes of scales a stage. kRegistersOfTwo: of
+// a thread of either of two consumers.
 template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, Shared kSharedOperand,
           int kStagesOfRing, Major kA, Major kB, int kBytesOfOperand, int kBytesOfC,
-          int kScaleBytesOfStage, int kLeadOfFirst = 0, bool kAlternating = false>
+          int kScaleBytesOfStage, int kLeadOfFirst = 0, bool kAlternating = false,
+          int kRegistersOfTwo = 232>
 struct TileConfig {
   static constexpr int kRows = kRowsOfTile;
   static constexpr int kColumns = kColumnsOfTile;
@@ -62,9 +66,13 @@ struct TileConfig {
   static constexpr int kConsumersOfTile = kAlternates ? 1 : kConsumers;
   static constexpr int kWaves = kRows / kMmaRows / kConsumersOfTile;  // of 64 rows, of a consumer
   static constexpr int kThreads = (1 + kConsumers) * kWarpgroupThreads;
-  // Of a thread, where there are several consumers: the producer's go to them.
-  static constexpr int kProducerRegisters = 32;
-  static constexpr int kConsumerRegisters = kConsumers == 3 ? 160 : 240;
+  // Registers of a thread, where there are several consumers: the producer's go to them. Nobody
+  // gets more than the launch gave all of them, which is less than the SM has: who asks for more
+  // waits for ever.
+  static constexpr int kLaunchRegisters = kRegisters / kThreads / kRegisterStep * kRegisterStep;
+  static constexpr int kConsumerRegisters = kConsumers == 3 ? 160 : kRegistersOfTwo;
+  static constexpr int kProducerRegisters =
+      (1 + kConsumers) * kLaunchRegisters - kConsumers * kConsumerRegisters;
   // By each block of the cluster, of the A and B that a tile needs.
   static constexpr bool kSharesA = kBlocks > 1 && kSharedOperand == Shared::a;
   static constexpr bool kSharesB = kBlocks > 1 && kSharedOperand == Shared::b;
@@ -94,9 +102,13 @@ struct TileConfig {
   static constexpr int kPartsBytes = (kSplits - 1) * kPartBytes;
   static constexpr int kRest = kStages * (kScaleBytes + 2 * 8) + kPartsBytes + kAtomBytes;
   // That there is room for beside the ring: all, so that the next tile begins while TMA writes; or
-  // two, one being filled while TMA reads the other.
-  static constexpr int kSlabsHeld =
-      kStaging + kConsumers * kSlabs * (kSlabBytes + 2 * 8) + kRest <= kSharedBytes ? kSlabs : 2;
+  // a part of them, some being filled while TMA reads the others.
+  static constexpr int kSlabsHeld = [] {
+    const int room = (kSharedBytes - kStaging - kRest) / (kConsumers * (kSlabBytes + 2 * 8));
+    int held = kSlabs;
+    while (held > room || kSlabs % held != 0) --held;
+    return held;
+  }();
   static constexpr int kParts = kStaging + kConsumers * kSlabsHeld * kSlabBytes;
   static constexpr int kScales = kParts + kPartsBytes;
   static constexpr int kBarriers = kScales + kStages * kScaleBytes;
@@ -109,9 +121,11 @@ struct TileConfig {
   static_assert(!kAlternates || (kConsumers == 2 && kLead == 0));
   static_assert(kColumns % 8 == 0 && (kColumns % kSlab == 0 || !kFp32Out), "what adds, adds once");
   static_assert(kSlabs % kSlabsHeld == 0, "each tile starts with the first slab");
+  static_assert(kSlabsHeld > 1 || kSlabs == 1, "one is filled while TMA reads another");
   static_assert(kConsumers == 1 ||
-                kWarpgroupThreads * (kProducerRegisters + kConsumers * kConsumerRegisters) <=
-                    65536);
+                    (kProducerRegisters >= 24 && kProducerRegisters % kRegisterStep == 0 &&
+                     kConsumerRegisters % kRegisterStep == 0),
+                "what setmaxnreg takes");
   static_assert(kScaleBytes % 128 == 0, "TMA writes to multiples of 128 bytes");
   static_assert(kSplits == 1 || kConsumers == 1, "a block sends and adds by one warpgroup");
   static_assert(kSharedAsked <= kSharedBytes);

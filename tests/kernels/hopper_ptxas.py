@@ -13,10 +13,11 @@ objects = {pathlib.Path(one).stem: one for one in sys.argv[1].split(";")}
 KERNELS = {"gemm_hopper.cu": 46, "gemm_hopper_fp8.cu": 13, "gemm_hopper_grouped.cu": 7}
 
 
-def most_registers(name):
-    """65,536 in steps of 8: 4 warpgroups have at most 128 a thread at the launch, 3 have 168, 2 have 255."""
+def right(name, used):
+    """65,536 in steps of 8: 4 warpgroups have 128 a thread at the launch, 3 have 168, 2 have 255 at most. Where they move on by
+    setmaxnreg (hopper_sass.py), all of them must be there: who asks for what the launch didn't give waits for ever."""
     rows = int(re.search(r"ConfigILi(\d+)E", name).group(1))
-    return {64: 255, 192: 128}.get(rows, 168)
+    return used <= 255 if rows == 64 else used == {192: 128}.get(rows, 168)
 
 
 def check(file, expected):
@@ -28,7 +29,7 @@ def check(file, expected):
     assert all(numbers == ("0", "0", "0") for numbers in frames), f"a stack frame or a spill\n{said}"
     assert "C75" not in said and "warning" not in said.lower(), f"a warning\n{said}"
     for name, used in zip(names, registers):
-        assert used <= most_registers(name), f"{name}: {used} registers a thread"
+        assert right(name, used), f"{name}: {used} registers a thread"
     print(f"{file}: {expected} kernels, at most {max(registers)} registers a thread, no spill, no warning")
 
 

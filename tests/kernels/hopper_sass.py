@@ -76,6 +76,14 @@ NAMES = {"HGMMA": "wgmma", "QGMMA": "wgmma", "UTMASTG": "TMA store", "UTMAREDG":
 FENCES = 2
 
 
+def check_registers(name, kernel, rows):
+    """What the producer's warpgroup gives up is what the consumers get, of what the launch gave (hopper_ptxas.py)."""
+    of = {way: [int(n, 16) for n in re.findall(rf"USETMAXREG\.{way}\S* .*?(0x[0-9a-f]+)", kernel)] for way in ("DEALLOC", "TRY_ALLOC")}
+    consumers, pool = (3, 4 * 128) if rows == 192 else (2, 3 * 168)
+    assert len(of["DEALLOC"]) == len(of["TRY_ALLOC"]) == 1, f"{name}: {of}"
+    assert of["DEALLOC"][0] + consumers * of["TRY_ALLOC"][0] <= pool, f"{name}: {of}, {pool} for {1 + consumers} warpgroups"
+
+
 def check(kernel):
     name = kernel.split("\n", 1)[0]
     counts = collections.Counter()
@@ -95,12 +103,15 @@ def check(kernel):
         want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shared == A, waves=2 if alternates else 1)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
     else:
-        found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)ELb(\d)ELi(\d)", name)
-        rows, columns, blocks, shared, adds, partials = map(int, found.groups())
+        found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)ELb(\d)", name)
+        rows, columns, blocks, shared, adds = map(int, found.groups())
+        partials = 1 if 128 * 128 < rows * columns else 2
         want = fp8(rows, columns, 1 if shared == TILE else blocks, adds, partials)
         shape = f"QGMMA.64x{columns}x32.F32.E4M3.E4M3"
     want |= {"fence of the GPU": FENCES, "setmaxnreg": 2 if rows > 64 else 0, "local memory": 0, "remote store": 0}  # a lone consumer needs none
     want |= shared_k(columns) if shared == TILE else {}
+    if rows > 64:
+        check_registers(name, kernel, rows)
     assert wgmma.startswith(shape), f"{name}: {wgmma}"
     found = {what: counts[what] for what in want}
     assert found == want, f"{name}:\nexpected {want}\nfound    {found}"
