@@ -79,8 +79,7 @@ namespace {
 
 std::string factors_table(const LayerFactors& layer) {
   std::vector<LayerFactor> lines = layer.parts;
-  lines.push_back(layer.gemms);
-  lines.push_back(layer.others);
+  for (LayerFactor& sum : layer.sums()) lines.push_back(std::move(sum));
   std::size_t width = 9;
   for (const LayerFactor& line : lines) width = std::max(width, line.what.size());
   std::string out = fmt::format(

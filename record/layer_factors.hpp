@@ -7,6 +7,7 @@
 #include "record/overlap.hpp"
 #include "record/record.hpp"
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,17 @@ struct LayerFactor {
   double traffic = 1;     // in the layer beside the working co-runner / beside the idle one
   double in_place_s = 0;  // so in the layer on all SMs
   [[nodiscard]] double beside_s() const { return alone_s * sms * in_place * traffic; }
+  // In the layer, on those that the co-runner leaves idle / on all.
+  [[nodiscard]] double sms_in_place() const { return alone_s * sms * in_place / in_place_s; }
 };
 
 struct LayerFactors {
-  Interference whole;              // of the layer; pointers into the record
-  std::vector<LayerFactor> parts;  // the longest first
-  LayerFactor gemms, others;       // sums of parts
+  Interference whole;                    // of the layer; pointers into the record
+  std::vector<LayerFactor> parts;        // the longest first
+  LayerFactor gemms, attention, others;  // sums of parts; places: 0 where there is none
+  std::vector<std::size_t> lines;        // of the record, that hold the parts' rows
+  // GEMMs, attention core and other parts, where the layer has them.
+  [[nodiscard]] std::vector<LayerFactor> sums() const;
 };
 
 // Of every layer of a record that was measured beside a co-runner with all its parts, in its order.

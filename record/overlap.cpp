@@ -113,6 +113,12 @@ std::vector<Interference> interferences(const Record& record) {
   return out;
 }
 
+bool is_hot(const Record& record, const Interference& one) {
+  return std::ranges::any_of(record.lines, [&](const Line& line) {
+    return &line.measurement == one.alone && record.header_of(line).discipline.cache == "hot";
+  });
+}
+
 std::vector<InterferencePair> interference_pairs(const std::vector<Interference>& found) {
   std::vector<InterferencePair> out;
   for (auto one = found.begin(); one != found.end(); ++one) {

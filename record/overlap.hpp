@@ -57,6 +57,9 @@ struct Interference {
 // pointers into it.
 std::vector<Interference> interferences(const Record& record);
 
+// Whether its operands were left in the caches.
+bool is_hot(const Record& record, const Interference& one);
+
 // Two cases beside the same co-runner, all rows of both in turn (--versus): times of `other` over
 // those of `one`, above 1 where `one` is faster.
 struct InterferencePair {

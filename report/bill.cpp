@@ -76,7 +76,10 @@ class Biller {
     once_a_step();
     operations();
     finish_spread();
+    clock_.drop(bill_.gemm);
+    clock_high_.drop(bill_.gemm_high);
     bill_.links = links_.used();
+    share_sms();
     bill_.in_place = in_place_.used();
     bill_.doublings =
         std::log2(std::max(1.0, real(bill_.layout.gpus) / real(system_.gpus_per_node)));
@@ -98,12 +101,15 @@ class Biller {
     return {Factor::in_place_hopper, Factor::sustained_clock, dtype};
   }
 
+  void share_sms() {
+    bill_.sms = communication_sms(book_.layers_beside(), rates_.low(), bill_.stack.compute_sms);
+    if (!bill_.sms.how.empty()) assume(in_words(bill_.sms));
+    for (UsedInput& input : inputs_of(bill_.sms)) bill_.links.push_back(std::move(input));
+  }
+
   void choose_factors() {
     bill_.gemm = factors_of(rates_.low());
     bill_.gemm_high = factors_of(rates_.high());
-    bill_.weight_pass_known = std::ranges::any_of(book_.points(), [&](const RatePoint& p) {
-      return p.operation == "gemm" && p.dtype == rates_.low() && p.layout == "tn";
-    });
     const auto cap = run_.context.power_cap_w ? run_.context.power_cap_w : system_.power_w;
     const double known = book_.cap_held(rates_.low());
     const double held = known > 0 ? known : kReferencePower;
@@ -139,6 +145,9 @@ class Biller {
                       : !work.low_precision ? Work::gemm_high
                                             : Work::gemm;
     slot.work[static_cast<std::size_t>(kind)] += seconds;
+    if (work.pass == Pass::wgrad && !rate.of_weight_gradients)
+      slot.at_other_passes[static_cast<std::size_t>(kind)] += seconds;
+    (work.low_precision ? clock_ : clock_high_).add(rate, seconds * uses_);
     // Full recomputation runs the forward GEMMs again; FSDP's selective policy every other one.
     use(work.groups > 1 ? "grouped_gemm" : "gemm",
         fmt::format("{} {} {}{}x{}x{} {}", work.name, to_string(work.pass),
@@ -284,6 +293,7 @@ class Biller {
         const InPlace here = in_place_.gemm(bill_.gemm, o.dtype, o.layout, work, alone);
         const double seconds = alone / here.ratio;
         bill_.operation_gemms_s += seconds;
+        clock_.add(rate, seconds);
         use("operation_gemms",
             fmt::format("{} x {}x{}x{} {} {}", work.groups, work.m, work.n, work.k, o.layout,
                         o.dtype),
@@ -339,10 +349,24 @@ class Biller {
     use("memory_bound", "memory-bound kernels, memory bandwidth", rates_.memory(), memory_s_);
   }
 
+  // Whether rates have the clock of minutes under the power cap in them already, by time.
+  struct Clock {
+    double sustained_s = 0, all_s = 0;
+    void add(const Rate& rate, double seconds) {
+      all_s += seconds;
+      if (rate.sustained) sustained_s += seconds;
+    }
+    void drop(GemmFactors& of) const {
+      constexpr double kMost = 0.5;
+      if (kMost * all_s < sustained_s) of.sustained.reset();
+    }
+  };
+
   const Run& run_;
   const System& system_;
   const RateBook& book_;
   Bill bill_;
+  Clock clock_, clock_high_;  // of the run's precision; of what stays in 16 bits
   DeviceRates rates_;
   StepLinks links_;
   StepInPlace in_place_;

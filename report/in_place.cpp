@@ -80,7 +80,7 @@ std::optional<Pair> pair_of(const Record& record, std::vector<Line>::const_itera
   const std::string here = place_of(record, *line);
   if (const Line* alone = alone_in_turn(record.lines, line)) {
     const auto places = static_cast<double>(m.runs_per_sample);
-    return Pair{m.layout,
+    return Pair{pass_layout(m),
                 size,
                 places * in_place_s,
                 places * median_s(alone->measurement),
@@ -90,11 +90,17 @@ std::optional<Pair> pair_of(const Record& record, std::vector<Line>::const_itera
   }
   if (m.operation != "gemm") return std::nullopt;
   const auto& [rows, columns, inner, groups] = size;
-  const auto rate = book.gemm(m.dtype, m.layout, rows, columns, inner, groups);
+  const std::string layout = pass_layout(m);
+  const auto rate = book.gemm(m.dtype, layout, rows, columns, inner, groups);
   // Another shape's rate would be no ratio of in place.
   if (!rate || rate->shape > 0) return std::nullopt;
-  return Pair{m.layout,           size,  in_place_s,          m.flops / rate->value,
-              error_of_median(m), false, {here, rate->origin}};
+  return Pair{layout,
+              size,
+              in_place_s,
+              m.flops / rate->value,
+              error_of_median(m),
+              false,
+              {here, rate->origin}};
 }
 
 // Sum of the times alone / sum of the times in place, spread being of one of the pairs.
@@ -163,9 +169,13 @@ std::vector<Pair> those(const std::vector<Pair>& pairs, Wanted wanted) {
   return out;
 }
 
+// Of the logarithms of single ratios, where a layer has one GEMM only: as wide as what is assumed
+// where none has (results/published/factors.json, in_place_*).
+constexpr double kUnknownSpread = 0.1;
+
 // Of one dtype's GEMMs: of all, of each pass, of each GEMM.
 void add_gemms(InPlaceRatios& out, const std::string& dtype, const std::vector<Pair>& pairs) {
-  const double spread = spread_of(pairs);
+  const double spread = pairs.size() > 1 ? spread_of(pairs) : kUnknownSpread;
   const double noise = mean_of(pairs, [](const Pair& p) { return squared(p.error); });
   const double true_spread = std::sqrt(std::max(0.0, squared(spread) - noise));
   out.add(dtype, "", ratio_of(pairs, spread));
@@ -199,8 +209,9 @@ void InPlaceRatios::add(std::string dtype, std::string layout, InPlace ratio,
 const InPlace* InPlaceRatios::of(std::string_view dtype, std::string_view layout,
                                  const GemmSize& size) const {
   const std::string_view twin = dtype == "bf16" ? "fp16" : dtype == "fp16" ? "bf16" : dtype;
+  const std::string_view in_records = layout_that_serves(dtype, layout);
   const std::array<std::pair<std::string_view, GemmSize>, 3> nearest_first = {
-      {{layout, size}, {layout, {}}, {"", {}}}};
+      {{in_records, size}, {in_records, {}}, {"", {}}}};
   for (const std::string_view as : {dtype, twin, std::string_view()}) {
     for (const auto& [in, of] : nearest_first) {
       for (const Known& known : known_) {
@@ -218,7 +229,7 @@ const InPlace* InPlaceRatios::other(const std::string& dtype, const std::string&
 
 InPlaceRatios measured_in_place(const std::vector<Record>& records) {
   RateBook alone;
-  for (const Record& record : records) alone.add(record);
+  alone.add(records);
   std::map<std::string, std::vector<Pair>> gemms;
   std::map<std::pair<std::string, std::string>, std::vector<Pair>> others;
   for (const Record& record : records) {

@@ -73,7 +73,8 @@ inline constexpr std::string_view kLayerOthers = "layer_others";
 // records have of the very shape and layout alone. No lines on operands that stay in the caches.
 //
 // A sigma is the error of that mean: the spread of the dtype's single ratios, weighted by time,
-// over the root of the number of its GEMMs; of one alone what its samples leave open.
+// over the root of the number of its GEMMs; of a lone GEMM, for all others, as wide as what is
+// assumed where none is known.
 InPlaceRatios measured_in_place(const std::vector<Record>& records);
 
 }  // namespace trainmeter

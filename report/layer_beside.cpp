@@ -102,8 +102,7 @@ Document layers_beside(const std::vector<Record>& records) {
                             fmt::format("{:.3f}", layer.whole.sms.median), "-",
                             fmt::format("{:.3f}", layer.whole.traffic.median),
                             format_seconds(median_s(*layer.whole.together)), "-"});
-      for (const LayerFactor* sum : {&layer.gemms, &layer.others})
-        if (sum->places > 0) table.rows.push_back(row_of(name, *sum));
+      for (const LayerFactor& sum : layer.sums()) table.rows.push_back(row_of(name, sum));
       notes.emplace_back(moves_of(layer.whole));
     }
   }
@@ -131,6 +130,7 @@ Json layers_beside_json(const std::vector<Record>& records) {
                   {"co_bytes_per_s", co_rate(*whole.co_together)},
                   {"co_moved_of_wanted", moved ? Json(*moved) : Json(nullptr)},
                   {"gemms", json_of(layer.gemms)},
+                  {"attention", json_of(layer.attention)},
                   {"others", json_of(layer.others)},
                   {"parts", Json::array()}};
       for (const LayerFactor& part : layer.parts) one["parts"].push_back(json_of(part));

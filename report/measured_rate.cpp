@@ -42,6 +42,15 @@ bool gives_rate(const Measurement& m, const Header& header) {
          !noted("in_turn");
 }
 
+std::string pass_layout(const Measurement& m) {
+  const bool adds = m.shape.contains("accumulate");
+  return m.dtype == "fp8" && m.layout == "nt" && adds ? "tn" : m.layout;
+}
+
+std::string_view layout_that_serves(std::string_view dtype, std::string_view layout_of_pass) {
+  return dtype == "fp8" && layout_of_pass == "nn" ? "nt" : layout_of_pass;
+}
+
 double noise_of(const Measurement& m) {
   const std::vector<double> time_s = counted_samples(m).time_s;
   return 1.4826 * median_absolute_deviation(time_s) / median(time_s);

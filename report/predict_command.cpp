@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <set>
 
 namespace trainmeter {
 namespace {
@@ -30,6 +31,19 @@ void price_by_listings(Prediction& prediction, const System& on, const Library& 
   prediction.assumptions.push_back(fmt::format("rent of {} to {} per GPU-hour: {}",
                                                format_usd(price.p05), format_usd(price.p95),
                                                listed->how));
+}
+
+// A run on the measured machine needs one: the best of several would be nobody's.
+void require_one_device(const std::vector<Record>& records) {
+  std::set<std::string> names;
+  for (const Record& record : records)
+    for (const Line& line : record.lines) names.insert(record.header_of(line).device.name);
+  if (names.size() > 1) {
+    throw BadInput(
+        fmt::format("--rates: records of {} devices ({}): expected one's for a run on "
+                    "the measured machine",
+                    names.size(), fmt::join(names, "; ")));
+  }
 }
 
 struct PredictCommand : Command {
@@ -80,7 +94,9 @@ struct PredictCommand : Command {
     }
     if (on_measured) {
       if (records.empty()) throw BadInput("--system measured: needs a record (--rates)");
-      for (const Record& record : of_kind(records, device_kind(records))) book.add(record);
+      const std::vector<Record> of_it = of_kind(records, device_kind(records));
+      require_one_device(of_it);
+      book.add(of_it);
       on = measured_system(records, book, library, notes);
     } else if (!system.empty()) {
       on = library.system(system);
@@ -105,9 +121,10 @@ struct PredictCommand : Command {
       const std::vector<std::string> reasons = add_projected(book, records, on, library);
       notes.insert(notes.end(), reasons.begin(), reasons.end());
     }
-    book.set_in_place(no_in_place ? InPlaceRatios::all_one()
-                                  : measured_in_place(of_kind(records, on.kind)));
-    book.set_slowdowns(measured_slowdowns(of_kind(records, on.kind)));
+    const std::vector<Record> own = of_chip(records, on, library);
+    book.set_in_place(no_in_place ? InPlaceRatios::all_one() : measured_in_place(own));
+    book.set_slowdowns(measured_slowdowns(own));
+    book.set_layers_beside(layers_beside_communication(own));
     if (!price.empty() && price != kListings) predict.price_usd_per_gpu_hour = std::stod(price);
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
     if (price == kListings) price_by_listings(prediction, on, library);

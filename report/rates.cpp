@@ -15,6 +15,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 namespace trainmeter {
 namespace {
@@ -24,6 +25,10 @@ constexpr double kPublishedNoise = 0.03;  // published figures print no spread: 
 std::int64_t shape_or_zero(const std::map<std::string, std::int64_t>& shape, const char* key) {
   const auto found = shape.find(key);
   return found == shape.end() ? 0 : found->second;
+}
+
+bool of_weight_gradients(const RatePoint& p) {
+  return p.pass_layout == "tn";
 }
 
 std::string how_of(const RatePoint& point, const std::string& fit) {
@@ -42,7 +47,9 @@ Rate rate_at(const RatePoint& point, double shape, const std::string& fit) {
                    : point.transferred.empty() ? Basis::measured
                                                : Basis::projected,
           .figure = point.published ? point.name : "",
-          .key = ""};
+          .key = "",
+          .of_weight_gradients = of_weight_gradients(point),
+          .sustained = point.regime == "sustained" || point.power_capped};
 }
 
 std::string_view to_string(Basis basis) {
@@ -86,6 +93,9 @@ RatePoint point_of(const Record& record, const Line& line) {
   out.dtype = m.dtype;
   out.backend = m.backend;
   out.layout = m.layout;
+  out.pass_layout = pass_layout(m);
+  const auto skew = m.notes.find("skew");
+  out.uneven = skew != m.notes.end() && skew->second != "balanced";
   out.ranks = m.ranks;
   out.work_bytes = m.bytes;
   out.value = rate_of(m, record.header_of(line));
@@ -101,21 +111,37 @@ RatePoint point_of(const Record& record, const Line& line) {
   return out;
 }
 
-// Ranks count as devices of one node, so a collective between nodes (notes.hosts) is left out. fp8
-// is trained with scales of blocks; a scale of a tensor, which is less work, stands for it only
-// where nothing else was measured.
+std::vector<RateLine> rate_lines(const std::vector<const Record*>& records) {
+  std::vector<RateLine> lines;
+  std::set<std::string> with_blocks;  // devices
+  for (const Record* record : records) {
+    for (const Line& line : record->lines) {
+      const Measurement& m = line.measurement;
+      if (!gives_rate(m, record->header_of(line)) || m.notes.contains("hosts")) continue;
+      lines.push_back({record, &line});
+      if (m.scaling == "block128") with_blocks.insert(record->header_of(line).device.name);
+    }
+  }
+  std::erase_if(lines, [&](const RateLine& of) {
+    return of.line->measurement.scaling == "tensor" &&
+           with_blocks.contains(of.record->header_of(*of.line).device.name);
+  });
+  return lines;
+}
+
+std::vector<RateLine> rate_lines(const std::vector<Record>& records) {
+  std::vector<const Record*> all;
+  for (const Record& record : records) all.push_back(&record);
+  return rate_lines(all);
+}
+
+void RateBook::add(const std::vector<Record>& records) {
+  for (const RateLine& of : rate_lines(records)) add(point_of(*of.record, *of.line));
+}
+
 void RateBook::add(const Record& record) {
-  std::vector<const Line*> lines;
-  bool blocks = false;
-  for (const Line& line : record.lines) {
-    if (!gives_rate(line.measurement, record.header_of(line))) continue;
-    if (line.measurement.notes.contains("hosts")) continue;
-    lines.push_back(&line);
-    blocks = blocks || line.measurement.scaling == "block128";
-  }
-  for (const Line* line : lines) {
-    if (!blocks || line->measurement.scaling != "tensor") add(point_of(record, *line));
-  }
+  for (const RateLine& of : rate_lines(std::vector<const Record*>{&record}))
+    add(point_of(record, *of.line));
 }
 
 namespace {
@@ -125,7 +151,7 @@ RatePoint point_of(const MicroFigure& figure) {
   out.operation = figure.operation;
   out.dtype = figure.dtype;
   out.backend = figure.backend;
-  out.layout = "none";
+  out.layout = out.pass_layout = "none";
   out.ranks = figure.ranks;
   out.value =
       figure.flops_per_s.value_or(figure.bytes_per_s.value_or(figure.bus_bytes_per_s.value_or(0)));
@@ -181,6 +207,7 @@ double RateBook::cap_held(const std::string& dtype) const {
 
 struct RateBook::Known {
   const RatePoint* point = nullptr;
+  GemmSize size = {};  // of one group
   double log_m = 0, log_n = 0, log_k = 0;
   double residual = 0;  // log of rate / share of the curve
   double distance = 0;  // to the shape asked for
@@ -196,30 +223,68 @@ double log_of(std::int64_t value) {
   return std::log(static_cast<double>(value));
 }
 
+bool serves(const RatePoint& p, std::string_view layout) {
+  return p.pass_layout == "none" || p.pass_layout == layout_that_serves(p.dtype, layout);
+}
+
+// Of one group. A grouped GEMM's rows, in a weight gradient its k, are those of all.
+GemmSize size_of(const RatePoint& p) {
+  if (p.operation != "grouped_gemm") return {p.m, p.n, p.k, p.groups};
+  return of_weight_gradients(p) ? GemmSize{p.m, p.n, p.k / p.groups, p.groups}
+                                : GemmSize{p.m / p.groups, p.n, p.k, p.groups};
+}
+
+double distance(const GemmSize& a, const GemmSize& b) {
+  return std::hypot(log_of(a[0] * a[3]) - log_of(b[0] * b[3]), log_of(a[1]) - log_of(b[1]),
+                    log_of(a[2]) - log_of(b[2]));
+}
+
 }  // namespace
 
-// One for each shape: the best backend, in the layout asked for where both were measured.
+// One for each shape: the best backend, in the layout asked for where both were measured. Weight
+// gradients are kernels of their own: only theirs, where one near by was measured; and all others
+// by all others.
 std::vector<RateBook::Known> RateBook::known_shapes(const std::string& dtype,
-                                                    std::string_view layout) const {
+                                                    std::string_view layout,
+                                                    const GemmSize& near) const {
+  std::vector<const RatePoint*> all;
+  for (const RatePoint& p : points_) {
+    const bool gemm = p.operation == "gemm" || (p.operation == "grouped_gemm" && !p.uneven);
+    if (gemm && p.dtype == dtype && p.m > 0 && p.n > 0 && p.k > 0) all.push_back(&p);
+  }
+  const auto keep = [&](bool weight_gradients) {
+    std::vector<const RatePoint*> out;
+    std::ranges::copy_if(all, std::back_inserter(out), [&](const RatePoint* p) {
+      return of_weight_gradients(*p) == weight_gradients;
+    });
+    return out;
+  };
+  std::vector<const RatePoint*> those = keep(false);
+  if (layout == "tn") {
+    std::vector<const RatePoint*> own = keep(true);
+    const auto is_near = [&](const RatePoint* p) { return distance(size_of(*p), near) < kReach; };
+    if (std::ranges::any_of(own, is_near)) those = std::move(own);
+  }
+  if (those.empty()) those = std::move(all);
+
   const auto peak = device_.peak_flops.find(dtype);
   const double peak_flops = peak == device_.peak_flops.end() ? 0 : peak->second;
-  const auto fits = [&](const RatePoint& p) { return p.layout == layout || p.layout == "none"; };
   std::vector<Known> out;
-  for (const RatePoint& p : points_) {
-    if (p.operation != "gemm" || p.dtype != dtype || p.m < 1 || p.n < 1 || p.k < 1) continue;
-    const auto same = std::ranges::find_if(out, [&](const Known& known) {
-      const RatePoint& q = *known.point;
-      return q.m == p.m && q.n == p.n && q.k == p.k && q.groups == p.groups;
-    });
-    const double share = gemm_share(device_, dtype, p.m, p.n, p.k, p.groups, peak_flops);
-    const Known known{.point = &p,
-                      .log_m = log_of(p.m * p.groups),
-                      .log_n = log_of(p.n),
-                      .log_k = log_of(p.k),
-                      .residual = std::log(p.value / share)};
+  for (const RatePoint* p : those) {
+    const GemmSize size = size_of(*p);
+    const auto same = std::ranges::find(out, size, &Known::size);
+    const auto [m, n, k, groups] = size;
+    const double share = gemm_share(device_, dtype, m, n, k, groups, peak_flops);
+    const Known known{.point = p,
+                      .size = size,
+                      .log_m = log_of(m * groups),
+                      .log_n = log_of(n),
+                      .log_k = log_of(k),
+                      .residual = std::log(p->value / share)};
     if (same == out.end()) {
       out.push_back(known);
-    } else if (fits(p) != fits(*same->point) ? fits(p) : p.value > same->point->value) {
+    } else if (serves(*p, layout) != serves(*same->point, layout) ? serves(*p, layout)
+                                                                  : p->value > same->point->value) {
       *same = known;
     }
   }
@@ -267,18 +332,16 @@ double RateBook::shape_error(const std::vector<Known>& known) {
 std::optional<Rate> RateBook::gemm(const std::string& dtype, std::string_view layout,
                                    std::int64_t m, std::int64_t n, std::int64_t k,
                                    std::int64_t groups) const {
-  const std::vector<Known> known = known_shapes(dtype, layout);
+  const GemmSize wanted = {m, n, k, groups};
+  const std::vector<Known> known = known_shapes(dtype, layout, wanted);
   if (known.empty()) {  // only figures without a shape: better than nothing, and said so
     const auto any = best_gemm(dtype);
     if (!any) return std::nullopt;
     return rate_at(*any, 4 * kLeastShapeError, "shape not printed");
   }
   for (const Known& one : known) {
-    const RatePoint& p = *one.point;
-    const bool same_layout = p.layout == layout || p.layout == "none";
-    if (same_layout && p.m == m && p.n == n && p.k == k && p.groups == groups) {
-      return rate_at(p, 0, "exact shape");
-    }
+    if (serves(*one.point, layout) && one.size == wanted)
+      return rate_at(*one.point, 0, "exact shape");
   }
   const auto peak = device_.peak_flops.find(dtype);
   const double share = gemm_share(device_, dtype, m, n, k, groups,
@@ -286,11 +349,14 @@ std::optional<Rate> RateBook::gemm(const std::string& dtype, std::string_view la
   const Known at = interpolated(known, log_of(m * groups), log_of(n), log_of(k), nullptr);
   // The uncertainty grows with the distance to the nearest known shape, up to twice the error
   // there.
-  const double distance = at.distance + (at.point->layout == layout ? 0 : kOtherLayout);
-  const double far = 1 - std::exp(-0.5 * distance * distance / (kReach * kReach));
-  Rate rate = rate_at(
-      *at.point, shape_error(known) * (0.5 + 1.5 * far),
-      fmt::format("between shapes, nearest {}x{}x{}", at.point->m, at.point->n, at.point->k));
+  const bool same = at.point->pass_layout == layout_that_serves(dtype, layout);
+  const double apart = at.distance + (same ? 0 : kOtherLayout);
+  const double far = 1 - std::exp(-0.5 * apart * apart / (kReach * kReach));
+  const auto [near_m, near_n, near_k, near_groups] = size_of(*at.point);
+  Rate rate = rate_at(*at.point, shape_error(known) * (0.5 + 1.5 * far),
+                      fmt::format("between shapes, nearest {}{}x{}x{}",
+                                  near_groups > 1 ? fmt::format("{} x ", near_groups) : "", near_m,
+                                  near_n, near_k));
   rate.value = share * std::exp(at.residual);
   return rate;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "record/record.hpp"
+#include "report/communication_sms.hpp"
 #include "report/in_place.hpp"
 #include "report/slowdowns.hpp"
 #include "workload/micro.hpp"
@@ -37,6 +38,8 @@ struct Rate {
   Basis basis = Basis::measured;
   std::string figure;  // id of the published one that `origin` speaks of; empty: none
   std::string key;     // of the system file whose figure it is a share of; empty: none
+  bool of_weight_gradients = false;  // of a GEMM: those were measured, here or nearby
+  bool sustained = false;            // at the clock that the power cap leaves
 };
 
 // Where too few shapes are known to learn it from.
@@ -50,14 +53,16 @@ enum class Nearness { own, same_chip, same_architecture, other_architecture };
 struct RatePoint {
   std::string operation;  // gemm fma copy read write triad rmsnorm ... allreduce ...
   std::string dtype, backend, layout;
-  std::int64_t m = 0, n = 0, k = 0;        // gemm; 0 where not printed
-  double work_bytes = 0;                   // of one run; 0 where published
-  std::int64_t bytes = 0;                  // memory kernels: an array; collectives: payload
-  std::int64_t groups = 1;                 // gemm: side by side
+  std::string pass_layout;           // of a GEMM; see below
+  std::int64_t m = 0, n = 0, k = 0;  // gemm; 0 where not printed
+  double work_bytes = 0;             // of one run; 0 where published
+  std::int64_t bytes = 0;            // memory kernels: an array; collectives: payload
+  std::int64_t groups = 1;  // gemm: side by side; grouped_gemm: m, in a weight gradient k, of all
   std::int64_t seq_len = 0, head_dim = 0;  // attention
   std::int64_t value_dim = 0, group = 0;   // 0 where not printed
   std::int64_t queries = 0;
   bool causal = true;
+  bool uneven = false;  // of groups: their sizes differ
   std::int64_t ranks = 1;
   bool one_node = true;  // no more ranks than a node had where it was measured, as far as is known
   double value = 0;
@@ -87,7 +92,8 @@ struct AttentionShape {
 
 class RateBook {
  public:
-  void add(const Record& record);  // usable lines that ran alone
+  void add(const Record& record);  // those of its lines that give rates
+  void add(const std::vector<Record>& records);
   void add(RatePoint point) { points_.push_back(std::move(point)); }
 
   // What others measured on `system`; where nobody did for a dtype, on another card of the same
@@ -105,6 +111,10 @@ class RateBook {
   // What traffic beside GEMMs costs them, where that was measured (report/slowdowns.hpp).
   void set_slowdowns(Slowdowns slowdowns) { slowdowns_ = std::move(slowdowns); }
   [[nodiscard]] const Slowdowns& slowdowns() const { return slowdowns_; }
+
+  // What communication with SMs of its own costs, where that was measured.
+  void set_layers_beside(std::vector<LayersBeside> layers) { layers_beside_ = std::move(layers); }
+  [[nodiscard]] const std::vector<LayersBeside>& layers_beside() const { return layers_beside_; }
 
   // `groups` GEMMs of one shape, FLOP/s: the very shape where it is known, else the curve
   // (report/gemm_curve.hpp) times what the shapes around it reach of it. The best backend. Nothing
@@ -152,8 +162,8 @@ class RateBook {
 
  private:
   struct Known;  // a shape with what it reaches of the curve
-  [[nodiscard]] std::vector<Known> known_shapes(const std::string& dtype,
-                                                std::string_view layout) const;
+  [[nodiscard]] std::vector<Known> known_shapes(const std::string& dtype, std::string_view layout,
+                                                const GemmSize& near) const;
   static Known interpolated(const std::vector<Known>& known, double m, double n, double k,
                             const RatePoint* left_out);
   static double shape_error(const std::vector<Known>& known);
@@ -161,6 +171,7 @@ class RateBook {
   std::vector<RatePoint> points_, later_;
   InPlaceRatios in_place_;
   Slowdowns slowdowns_;
+  std::vector<LayersBeside> layers_beside_;
   System device_;
 };
 
@@ -176,6 +187,23 @@ RatePoint point_of(const Record& record, const Line& line);
 // caches, and no short probe of a search, the luckiest of which would win; nor what was timed in
 // turn with a layer for the ratio alone, at the layer's clock.
 bool gives_rate(const Measurement& measurement, const Header& header);
+
+// The layout that names a GEMM's pass: nt is fprop, nn dgrad, tn wgrad. In fp8, whose operands are
+// all K-major (layout nt), what adds to C in fp32 is a weight gradient, and all else serves fprop
+// and dgrad, as nt.
+std::string pass_layout(const Measurement& measurement);
+// That of the rows that serve a pass.
+std::string_view layout_that_serves(std::string_view dtype, std::string_view layout_of_pass);
+
+// Lines that give rates, of all records. Ranks count as devices of one node, so a collective
+// between nodes (notes.hosts) is left out. fp8 is trained with scales of blocks; a scale of a
+// tensor, which is less work, stands for it only where nothing else was measured on the device.
+struct RateLine {
+  const Record* record;
+  const Line* line;
+};
+std::vector<RateLine> rate_lines(const std::vector<const Record*>& records);
+std::vector<RateLine> rate_lines(const std::vector<Record>& records);
 
 bool is_memory_kernel(std::string_view operation);  // whose rate is the memory's: STREAM's
 bool is_step_kernel(std::string_view operation);    // memory-bound, and counted as least bytes

@@ -9,19 +9,31 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 namespace trainmeter {
 
 std::optional<RateBook::Sweep> RateBook::sweep(std::string_view collective, bool published) const {
-  std::map<std::int64_t, std::vector<const RatePoint*>> by_ranks;
+  // One program's: a fit over several would be nobody's. That of the most payloads, and of those
+  // the one that is fastest at its largest.
+  using Way = std::tuple<std::int64_t, std::string, std::string>;  // ranks, backend, dtype
+  std::map<Way, std::vector<const RatePoint*>> by_way;
   for (const RatePoint& p : points_) {
-    if (p.operation == collective && p.ranks > 1 && p.bytes > 0 && p.published == published) {
-      by_ranks[p.ranks].push_back(&p);
-    }
+    if (p.operation == collective && p.ranks > 1 && p.bytes > 0 && p.published == published)
+      by_way[{p.ranks, p.backend, p.dtype}].push_back(&p);
   }
-  if (by_ranks.empty()) return std::nullopt;
-  const auto& [ranks, points] = *std::ranges::max_element(
-      by_ranks, {}, [](const auto& entry) { return entry.second.size(); });
+  if (by_way.empty()) return std::nullopt;
+  const auto& [way, points] = *std::ranges::max_element(by_way, {}, [](const auto& entry) {
+    std::set<std::int64_t> sizes;
+    for (const RatePoint* p : entry.second) sizes.insert(p->bytes);
+    const RatePoint* const largest = *std::ranges::max_element(
+        entry.second, {}, [](const RatePoint* p) { return std::pair(p->bytes, p->value); });
+    return std::pair(sizes.size(), largest->value);
+  });
+  const std::int64_t ranks = std::get<0>(way);
   std::set<std::int64_t> payloads;
   for (const RatePoint* p : points) payloads.insert(p->bytes);
   if (payloads.size() < 3) return std::nullopt;

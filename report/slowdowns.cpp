@@ -59,12 +59,6 @@ std::optional<Slowdown> slowdown_of(const Record& record, const Interference& on
   return out;
 }
 
-bool hot(const Record& record, const Interference& one) {
-  return std::ranges::any_of(record.lines, [&](const Line& line) {
-    return &line.measurement == one.alone && record.header_of(line).discipline.cache == "hot";
-  });
-}
-
 double distance(const Slowdown& known, double share) {
   return std::abs(std::log(known.share / share));
 }
@@ -136,7 +130,7 @@ Slowdowns measured_slowdowns(const std::vector<Record>& records) {
   Slowdowns out;
   for (const Record& record : records) {
     for (const Interference& one : interferences(record)) {
-      if (hot(record, one)) continue;  // a step's operands are cold
+      if (is_hot(record, one)) continue;  // a step's operands are cold
       if (auto found = slowdown_of(record, one)) out.add(std::move(*found));
     }
   }
@@ -184,8 +178,9 @@ FactorValues with_measured(FactorValues logs, const Belief& belief,
                            const std::vector<MeasuredFactor>& measured) {
   for (const MeasuredFactor& one : measured) {
     const auto f = static_cast<std::size_t>(one.factor);
-    logs[f] = std::log(one.is.value) +
-              (logs[f] - belief.log_mean[f]) * one.is.sigma / sigma_of(belief, f);
+    const double drawn = std::log(one.is.value) +
+                         (logs[f] - belief.log_mean[f]) * one.is.sigma / sigma_of(belief, f);
+    logs[f] = std::min(drawn, 0.0);  // no second loses more than itself
   }
   return logs;
 }

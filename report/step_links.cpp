@@ -101,7 +101,7 @@ void StepLinks::inside_a_node(CommBill& out, const Collective& c, const std::str
   if (ours && ours->ranks <= system_.gpus_per_node + (system_.kind == "cpu" ? ours->ranks : 0)) {
     // Measured here: no factor stands between it and the step but what runs beside it.
     out.fixed_s = times * (ours->start_s + c.node_bytes / ours->bus_bytes_per_s) *
-                  (c.hidden ? beside_compute(part) : 1);
+                  (c.hidden && c.group != "tp" ? beside_compute(part) : 1);
     use(fmt::format("links.{}.bus_bytes_per_s", c.operation), part, [&] {
       return of_sweep(ours->bus_bytes_per_s, *ours, stands_in ? ", an all-reduce's" : "");
     });

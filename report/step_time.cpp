@@ -51,31 +51,31 @@ class Pricer {
  public:
   Pricer(const Bill& bill, const FactorValues& factors, const Spread& spread)
       : bill_(bill), f_(factors) {
-    const double gemm = gemm_share(bill.gemm, f_) * spread.gemm * bill.stack.compute_sms;
-    const double high = gemm_share(bill.gemm_high, f_) * spread.gemm * bill.stack.compute_sms;
+    const CommunicationSms& sms = bill.sms;
+    const double gemm = gemm_share(bill.gemm, f_) * spread.gemm / sms.gemms.fewer;
+    const double high = gemm_share(bill.gemm_high, f_) * spread.gemm / sms.gemms.fewer;
     const double traffic =
         at(f_, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager) / spread.memory;
     per_work_ = {1 / gemm,
                  1 / high,
                  1 / (gemm * at(f_, Factor::grouped_gemm)),
-                 1 / (at(f_, bill.stack.attention_factor) * bill.stack.compute_sms),
-                 traffic,
-                 at(f_, Factor::traffic_experts) / spread.memory};
-    if (!bill.weight_pass_known) weight_gemm_ = 1 / at(f_, Factor::weight_pass);
+                 sms.attention.fewer / at(f_, bill.stack.attention_factor),
+                 traffic * sms.others.fewer,
+                 at(f_, Factor::traffic_experts) / spread.memory * sms.others.fewer};
+    beside_ = {sms.gemms.traffic,     sms.gemms.traffic,  sms.gemms.traffic,
+               sms.attention.traffic, sms.others.traffic, sms.others.traffic};
   }
 
   // Forward, backward by inputs, backward by weights.
   [[nodiscard]] std::array<Priced, 3> operator()(const LayerBill& layer) const {
-    return {price_slot(layer.forward, 1), price_slot(layer.backward_input, 1),
-            price_slot(layer.weight, weight_gemm_)};
+    return {price_slot(layer.forward), price_slot(layer.backward_input), price_slot(layer.weight)};
   }
   [[nodiscard]] double time(const CommBill& comm) const { return price(comm, f_).time; }
 
   // Communication under compute costs compute a share of its own time, and shows where it is
-  // longer. Communication with SMs of its own costs no more than those.
+  // longer. Communication with SMs of its own costs those, and what its traffic was measured to.
   [[nodiscard]] double together(const Priced& p) const {
-    const double lost = bill_.stack.compute_sms < 1 ? 0 : p.lost;
-    return std::max({p.compute + lost, p.hidden, p.host - p.exposed}) + p.exposed;
+    return std::max({p.compute + p.lost, p.hidden, p.host - p.exposed}) + p.exposed;
   }
 
   // A slot with nothing beside it, in a stack that hides communication under the other direction.
@@ -85,18 +85,21 @@ class Pricer {
   }
 
  private:
-  [[nodiscard]] Priced price_slot(const SlotBill& slot, double gemm_times) const {
+  [[nodiscard]] Priced price_slot(const SlotBill& slot) const {
     Priced out;
+    const double longer = 1 / at(f_, Factor::weight_pass) - 1;  // at the rates of other passes
     for (std::size_t i = 0; i < kWorks; ++i) {
-      const bool gemm = i <= static_cast<std::size_t>(Work::grouped);
-      out.work[i] = slot.work[i] * per_work_[i] * (gemm ? gemm_times : 1);
+      out.work[i] = (slot.work[i] + slot.at_other_passes[i] * longer) * per_work_[i];
       out.compute += out.work[i];
     }
+    const bool own_sms = bill_.stack.compute_sms < 1;
     for (const CommBill& c : slot.comm) {
       const PricedComm comm = price(c, f_);
       (c.hidden ? out.hidden : out.exposed) += comm.time;
-      if (c.hidden) out.lost += comm.lost;
+      if (c.hidden && !own_sms) out.lost += comm.lost;
     }
+    if (own_sms && out.hidden > 0)
+      for (std::size_t i = 0; i < kWorks; ++i) out.lost += out.work[i] * (beside_[i] - 1);
     out.host = slot.host * at(f_, Factor::experts_host_s);
     return out;
   }
@@ -104,7 +107,7 @@ class Pricer {
   const Bill& bill_;
   const FactorValues& f_;
   std::array<double, kWorks> per_work_{};
-  double weight_gemm_ = 1;  // times what a wgrad GEMM takes of the same FLOPs in fprop
+  std::array<double, kWorks> beside_{};  // times what it takes beside communication's traffic
 };
 
 struct Chunk {  // one virtual stage

@@ -5,6 +5,7 @@
 // docs/extrapolation.md explains the model.
 #pragma once
 
+#include "report/communication_sms.hpp"
 #include "report/factors.hpp"
 #include "report/rates.hpp"
 #include "report/stack.hpp"
@@ -39,6 +40,8 @@ struct CommBill {  // one collective of a layer, all its calls
 
 struct SlotBill {
   std::array<double, kWorks> work{};
+  // Of a weight gradient's work: at rates of other passes, to which weight_pass is what it loses.
+  std::array<double, kWorks> at_other_passes{};
   std::vector<CommBill> comm;
   double host = 0;  // MoE layers' passes that the host must launch: x experts_host_s
 };
@@ -83,11 +86,12 @@ struct Bill {
   std::optional<double> host_s;  // to launch a step: instead of step_overhead_s where it is known
   double doublings = 0;          // of the nodes
   Stack stack;
+  CommunicationSms sms;         // what the stack's communication takes of them
   GemmFactors gemm, gemm_high;  // of the run's precision; of what stays in 16 bits
   std::vector<MeasuredInPlace> in_place;
-  bool weight_pass_known = false;  // wgrad GEMMs were measured as such: weight_pass is in the rates
-  std::vector<UsedRate> rates;     // shares are seconds of the step here
-  std::vector<UsedInput> links;    // bandwidths and starts of collectives
+  std::vector<UsedRate> rates;  // shares are seconds of the step here
+  // Bandwidths and starts of collectives, and the factors of `sms`.
+  std::vector<UsedInput> links;
   double gemm_noise = 0, gemm_shape = 0, memory_noise = 0;  // log standard deviations, weighted
   std::vector<std::string> assumptions;
 };

@@ -68,13 +68,10 @@ void collect_achieved(Story& story, const std::string& kind) {
       }
     }
     const Record record = of_kind({all}, kind).front();
-    RateBook book;
-    book.add(record);
-    std::size_t index = 0;
     for (const Line& line : record.lines) {
       const Measurement& m = line.measurement;
       if (!gives_rate(m, record.header_of(line))) continue;
-      const RatePoint& point = book.points().at(index++);
+      const RatePoint point = point_of(record, line);
       Achieved a = achieved_of(m, record.header_of(line), point);
       find_possible(a, story);
       const auto key = std::tuple(point.operation, point.dtype, point.backend);
@@ -311,10 +308,11 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   }
   const std::string kind = device_kind(story.records);
   const std::vector<Record> own = of_kind(story.records, kind);
-  for (const Record& record : own) story.rates.add(record);
+  story.rates.add(own);
   story.points = story.rates.points();
   story.rates.set_in_place(measured_in_place(own));
   story.rates.set_slowdowns(measured_slowdowns(own));
+  story.rates.set_layers_beside(layers_beside_communication(own));
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
   collect_achieved(story, kind);

@@ -36,6 +36,7 @@ Bill with_trace(Bill bill, const Trace& trace, const FactorValues& factors) {
     for (SlotBill* slot : {&bill_of.forward, &bill_of.backward_input, &bill_of.weight}) {
       for (const Work w : {Work::gemm, Work::gemm_high, Work::grouped}) {
         slot->work[static_cast<std::size_t>(w)] *= gemm;
+        slot->at_other_passes[static_cast<std::size_t>(w)] *= gemm;
       }
       slot->work[static_cast<std::size_t>(Work::attention)] *= attention;
       for (const Work w : {Work::traffic, Work::expert_traffic}) {

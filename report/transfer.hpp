@@ -55,6 +55,10 @@ std::string device_kind(const std::vector<Record>& records);
 // What was measured on devices of this kind (gpu or cpu), record by record.
 std::vector<Record> of_kind(std::vector<Record> records, const std::string& kind);
 
+// Their lines of `on`'s own chip, and of devices that no published system is known to be: a ratio
+// of what kernels lose to each other isn't carried to another chip.
+std::vector<Record> of_chip(std::vector<Record> records, const System& on, const Library& library);
+
 // Adds what `records` measured to `book`, as rates of `on`: its own as they are, those of other
 // published systems projected, the nearest first; those of devices that no published system
 // describes as they are. A CPU's rates are never a GPU's, nor the other way round: they are left

@@ -31,6 +31,31 @@ std::vector<Record> of_kind(std::vector<Record> records, const std::string& kind
   return records;
 }
 
+namespace {
+
+std::optional<System> system_of(const Device& device, const System& on, const Library& library) {
+  return device.name == on.gpu ? on : system_of_device(device, library);
+}
+
+}  // namespace
+
+std::vector<Record> of_chip(std::vector<Record> records, const System& on, const Library& library) {
+  std::map<std::string, bool> same;  // by the device's name
+  for (Record& record : records) {
+    std::erase_if(record.lines, [&](const Line& line) {
+      const Device& device = record.header_of(line).device;
+      const auto [at, added] = same.insert({device.name, true});
+      if (added) {
+        const auto from = system_of(device, on, library);
+        at->second =
+            device.kind == on.kind && (!from || nearness(*from, on, "", "") <= Nearness::same_chip);
+      }
+      return !at->second;
+    });
+  }
+  return records;
+}
+
 std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>& records,
                                        const System& on, const Library& library) {
   std::vector<std::string> notes;
@@ -41,22 +66,19 @@ std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>
   std::map<std::string, std::vector<RatePoint>> points;  // of those devices
   std::map<std::string, std::vector<PowerPoint>> power;
   std::string other_kind;  // a device of it, with its record
-  for (const Record& record : records) {
-    for (const Line& line : record.lines) {
-      if (!gives_rate(line.measurement, record.header_of(line))) continue;
-      const Device& device = record.header_of(line).device;
-      if (device.kind != on.kind) {
-        other_kind =
-            fmt::format("{}: rates of {} are never carried to {}: one is a CPU, the other a GPU",
-                        record.file.string(), device.name, on.id);
-        note(other_kind);
-        continue;
-      }
-      const auto [at, added] = systems.insert({device.name, std::nullopt});
-      if (added) at->second = device.name == on.gpu ? on : system_of_device(device, library);
-      points[device.name].push_back(point_of(record, line));
-      std::ranges::copy(power_points(line.measurement), std::back_inserter(power[device.name]));
+  for (const auto& [record, line] : rate_lines(records)) {
+    const Device& device = record->header_of(*line).device;
+    if (device.kind != on.kind) {
+      other_kind =
+          fmt::format("{}: rates of {} are never carried to {}: one is a CPU, the other a GPU",
+                      record->file.string(), device.name, on.id);
+      note(other_kind);
+      continue;
     }
+    const auto [at, added] = systems.insert({device.name, std::nullopt});
+    if (added) at->second = system_of(device, on, library);
+    points[device.name].push_back(point_of(*record, *line));
+    std::ranges::copy(power_points(line->measurement), std::back_inserter(power[device.name]));
   }
   if (points.empty() && !other_kind.empty())
     throw BadInput(other_kind + " (predict --system measured: a run on the measured machine)");

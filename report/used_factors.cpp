@@ -51,6 +51,7 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
     if (here == measured.end()) continue;
     UsedFactor& used = out.back();
     used.learnt = false;
+    used.high = std::min(used.high, 1.0);  // as draws are (report/slowdowns.cpp)
     used.origins = here->is.origins;
     used.projected = on_another_chip(bill);
     used.why = here->is.how + (used.projected ? "; on another chip: taken as it is" : "");

@@ -184,7 +184,7 @@ void add_ladder(Validation& out, const Library& library, const Knowledge& knowle
   }
   bill.optimizer_s = 0;
   bill.gradients = bill.weights = {};
-  bill.stack.compute_sms = 1;
+  bill.sms = {};
   const auto busy = [&](const Bill& of, const FactorValues& factors) {  // no bubble
     double sum = 0;
     for (const auto& [name, seconds] : step_time(of, factors).breakdown_s) {
@@ -193,7 +193,7 @@ void add_ladder(Validation& out, const Library& library, const Knowledge& knowle
     return sum;
   };
   rung("kernels at their rates alone, all SMs, perfect overlap and balance", busy(bill, f));
-  bill.stack.compute_sms = whole.stack.compute_sms;
+  bill.sms = whole.sms;
   rung("+ 20 of 132 SMs communicate", busy(bill, f));
   for (const Factor factor : kOfClock) at(f, factor) = at(known, factor);
   rung("+ the clock that GEMMs sustain under the power cap", busy(bill, f));

@@ -4,7 +4,6 @@
 #include "record/overlap.hpp"
 
 #include "record/formulas.hpp"
-#include "record/layer_factors.hpp"
 #include "record/samples.hpp"
 
 #include <gtest/gtest.h>
@@ -123,62 +122,4 @@ TEST(Overlap, RepetitionsAreKeptApart) {
     record.lines.push_back(line);
   }
   EXPECT_EQ(interferences(record).size(), 2U);
-}
-
-// A layer of one GEMM, in two places, and one norm, on 112 of 132 SMs beside a co-runner.
-TEST(LayerFactors, MultiplyToTheTimeBesideTheCoRunner) {
-  Record record;
-  const auto add = [&](Measurement row, double time_s) {
-    row.verified = true;
-    row.time_s = {time_s};
-    record.lines.push_back({.measurement = row});
-  };
-  Measurement layer;
-  layer.name = "layer_forward/fp8/composed/m/moe/rows:8/memory_mover/co_sms:20";
-  layer.operation = "layer_forward";
-  layer.shape = {{kCoSms, 20}};
-  layer.sms = 132;
-  const auto add_part = [&](const char* operation, std::int64_t places,
-                            const std::vector<double>& times) {
-    Measurement part = layer;
-    part.operation = operation;
-    part.name = std::string(operation) + "/x/memory_mover/co_sms:20";
-    part.notes[kOfLayer] = layer.name;
-    const OverlapRows rows = overlap_rows(part, "memory_mover", 20, false);
-    std::size_t i = 0;
-    for (const Measurement* alone : {&rows.alone, &rows.held, &rows.together}) {
-      Measurement in_place = *alone;
-      in_place.beside = alone->beside == "none" ? kInLayer : in_layer_beside(alone->beside);
-      in_place.runs_per_sample = places;
-      add(in_place, times[i++]);
-      add(*alone, times[i++]);
-    }
-  };
-  add_part("gemm", 2, {1.1, 1, 1.5, 1.25, 1.8, 1.3});
-  add_part("rmsnorm", 1, {3, 2, 3, 2.5, 6, 5});
-  EXPECT_TRUE(layer_factors(record).empty());  // no layer yet
-  const OverlapRows rows = overlap_rows(layer, "memory_mover", 20, false);
-  add(rows.alone, 4);
-  add(rows.held, 5);
-  add(rows.together, 6);
-  add(rows.co_alone, 0.1);
-  add(rows.co_together, 0.2);
-
-  EXPECT_EQ(interferences(record).size(), 1U);  // of the layer, not of its parts
-  const std::vector<LayerFactors> found = layer_factors(record);
-  ASSERT_EQ(found.size(), 1U);
-  EXPECT_DOUBLE_EQ(found[0].whole.sms.median, 1.25);
-  EXPECT_DOUBLE_EQ(found[0].whole.traffic.median, 1.2);
-  const LayerFactor& gemms = found[0].gemms;
-  EXPECT_DOUBLE_EQ(gemms.alone_s, 2);
-  EXPECT_DOUBLE_EQ(gemms.sms, 1.25);
-  EXPECT_DOUBLE_EQ(gemms.in_place, 1.2);
-  EXPECT_DOUBLE_EQ(gemms.traffic, 1.2);
-  EXPECT_DOUBLE_EQ(gemms.beside_s(), 3.6);
-  EXPECT_DOUBLE_EQ(gemms.in_place_s, 2.2);
-  EXPECT_DOUBLE_EQ(found[0].others.beside_s(), 6);
-  ASSERT_EQ(found[0].parts.size(), 2U);
-  EXPECT_EQ(found[0].parts[0].what, "rmsnorm/x");  // the longest first
-  record.lines[3].measurement.verified = false;    // a row of the GEMM
-  EXPECT_TRUE(layer_factors(record).empty());
 }

@@ -98,8 +98,10 @@ TEST(InPlaceInTurn, WhatIsNotIsTakenAsAlone) {
   ASSERT_NE(link, p.in_place.end());
   EXPECT_EQ(link->basis, "as alone");
   EXPECT_EQ(link->ratio, 1);
-  // How far the ratio is from 1 is the error.
-  EXPECT_NEAR(std::log(link->high / link->low), kSigmasOf90Percent * std::log(1.25), 1e-6);
+  // How far the ratio is from 1 is the error, beside what one GEMM leaves open of others.
+  const double sigma = std::log(link->high / link->low) / kSigmasOf90Percent;
+  EXPECT_GE(sigma, std::log(1.25) - 1e-9);
+  EXPECT_LE(sigma, std::hypot(std::log(1.25), 0.1) + 1e-9);
 
   const std::vector<Record> together = {small_cpu(), record_of(in_turn(1024, 1.25))};
   const Prediction q = predicted_eager(together);

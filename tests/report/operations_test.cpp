@@ -152,7 +152,7 @@ TEST(InPlace, IsTheTimeAloneOverTheTimeInALayer) {
   const InPlace* ratio = ratios.of("bf16", "nt");
   ASSERT_NE(ratio, nullptr);
   EXPECT_NEAR(ratio->ratio, 0.5, 1e-9);
-  EXPECT_NEAR(ratio->sigma, 0, 1e-9);
+  EXPECT_NEAR(ratio->sigma, 0.1, 1e-9);  // one GEMM's tells little of the others'
   EXPECT_THAT(ratio->origins, testing::ElementsAre("test.jsonl:2", "test.jsonl:2"));
   EXPECT_NEAR(book.best_gemm("bf16")->value, 1e12, 1);
 

@@ -94,6 +94,9 @@ TEST(Slowdowns, StandForWhatWasBelieved) {
   draw[f] += std::sqrt(before.log_covariance[f * (kFactors + 1)]);  // one standard deviation
   const FactorValues moved = with_measured(draw, before, measured);
   EXPECT_NEAR(moved[f], std::log(0.5) + 0.1, 1e-12);
+  draw[f] += 100;  // no second of communication costs more than itself
+  EXPECT_EQ(with_measured(draw, before, measured)[f], 0);
+  draw[f] -= 100;
   for (std::size_t other = 0; other < kFactors; ++other) {
     if (other == f) continue;
     EXPECT_EQ(after.log_mean[other], before.log_mean[other]);

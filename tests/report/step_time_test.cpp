@@ -134,6 +134,7 @@ class Random {
                                  LayerKind::mtp, LayerKind::head}) {
       const bool moe = kind == LayerKind::moe;
       out.layers[kind] = {any_slot(moe), any_slot(moe), any_slot(false)};
+      if (coin()) out.layers[kind].weight.at_other_passes[0] = out.layers[kind].weight.work[0];
     }
     for (std::int64_t v = 0; v < l.pp * l.vpp; ++v) {
       StageContent content;
@@ -152,10 +153,11 @@ class Random {
     out.gemm_high = {Factor::in_place_hopper, Factor::sustained_clock};
     out.gemm = out.gemm_high;
     if (coin()) out.gemm = {Factor::in_place_hopper_fp8, Factor::sustained_clock_fp8};
-    out.weight_pass_known = coin();
     out.stack.fused = coin();
     out.stack.attention_factor = coin() ? Factor::attention_fused : Factor::attention_flash2;
     out.stack.compute_sms = coin() ? 1 : 0.85;
+    out.sms = communication_sms({}, "fp8", out.stack.compute_sms);
+    if (out.stack.compute_sms < 1) out.sms.others.traffic = real(1, 1.2);
     return out;
   }
 
@@ -224,9 +226,11 @@ TEST(StepTime, EveryFactorActsOnItsOwnWork) {
   EXPECT_NEAR(total(bill, with(Factor::in_place_other, 0.5)), 4 * (6 + 3.5), 1e-12);
   EXPECT_NEAR(total(bill, with(Factor::in_place_hopper, 0.5)), 4 * 6, 1e-12);
   EXPECT_NEAR(total(bill, with(Factor::sustained_clock, 0.5)), 4 * 6, 1e-12);
-  EXPECT_NEAR(total(bill, with(Factor::weight_pass, 0.5)), 4 * (6 + 1), 1e-12);
-  bill.weight_pass_known = true;  // wgrad GEMMs were measured: nothing to correct
+  // A weight gradient's own rate has its pass in it; where another pass's stands in, it is slower.
   EXPECT_NEAR(total(bill, with(Factor::weight_pass, 0.5)), 4 * 6, 1e-12);
+  dense(bill).weight.at_other_passes = dense(bill).weight.work;
+  EXPECT_NEAR(total(bill, with(Factor::weight_pass, 0.5)), 4 * (6 + 1), 1e-12);
+  dense(bill).weight.at_other_passes = {};
   EXPECT_NEAR(total(bill, with(Factor::attention_fused, 0.5)), 4 * (6 + 2), 1e-12);
   EXPECT_NEAR(total(bill, with(Factor::traffic_fused, 3)), 4 * (6 + 2 * 0.5), 1e-12);
   EXPECT_NEAR(total(bill, with(Factor::traffic_eager, 3)), 4 * 6, 1e-12);
@@ -234,7 +238,7 @@ TEST(StepTime, EveryFactorActsOnItsOwnWork) {
   EXPECT_NEAR(total(bill, with(Factor::traffic_eager, 3)), 4 * (6 + 2 * 0.5), 1e-12);
   EXPECT_NEAR(step_time(bill, neutral(), {.gemm = 0.5}).total_s, 4 * (6 + 3.5), 1e-12);
   EXPECT_NEAR(step_time(bill, neutral(), {.memory = 0.5}).total_s, 4 * (6 + 0.5), 1e-12);
-  bill.stack.compute_sms = 0.5;  // of GEMMs and attention, not of memory-bound kernels
+  bill.sms = communication_sms({}, "bf16", 0.5);  // GEMMs and attention, not memory-bound kernels
   EXPECT_NEAR(total(bill), 4 * (6 + 5.5), 1e-12);
 }
 
@@ -299,6 +303,10 @@ TEST(StepTime, CommunicationUnderComputeCostsItsInterferenceOnly) {
   bill.stack.compute_sms = 1 - 1e-12;
   dense(bill).forward.comm[0].node_s = 0.5;
   EXPECT_NEAR(total(bill, with(Factor::node_interference, 0.3)), 24, 1e-9);
+  // Where its traffic was measured to slow the others, it does so in the slot that it is beside.
+  bill.sms.gemms.traffic = 1.5;
+  const double gemm_s = dense(bill).forward.work[static_cast<std::size_t>(Work::gemm)];
+  EXPECT_NEAR(total(bill), 24 + 4 * 0.5 * gemm_s, 1e-9);
 }
 
 TEST(StepTime, CommunicationThatNothingHidesAddsUp) {
