@@ -311,6 +311,7 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
         "{}: tokens: expected none beside `rl`, whose phases say what an RL stage trains on",
         run.place.file.empty() ? "run " + run.id : run.place.file));
   }
+  refuse_impossible(book, system);
   if (run.rl) {
     return checked(predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book)),
                    run, system);

@@ -98,6 +98,9 @@ Prediction predict(const Run& run, const System& system, const RateBook& rates,
 // time, a rate's share or an MFU above 100 %.
 void refuse_impossible(const Prediction& prediction);
 
+// BadInput where a GEMM was measured on a GPU above its datasheet's dense peak.
+void refuse_impossible(const RateBook& book, const System& system);
+
 // Fills in what `out` takes as given, from the run and what it was predicted with. `null_peak`:
 // what the null model's step is of, where that isn't `peak`.
 void add_inputs(Prediction& out, const Run& run, const UsedInput& peak,

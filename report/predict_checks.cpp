@@ -3,6 +3,7 @@
 // What a prediction may be of, and what it may say: runs on other systems than their own, defaults,
 // systems under others' ids, and figures that can't be.
 #include "record/error.hpp"
+#include "record/names.hpp"
 #include "report/predict.hpp"
 
 #include <fmt/format.h>
@@ -108,6 +109,20 @@ void refuse_impossible(const Prediction& p) {
   }
   if (!(p.estimates.mfu.p50 <= 1))
     refuse(fmt::format("an MFU of {:.0f} %", p.estimates.mfu.p50 * 100));
+}
+
+void refuse_impossible(const RateBook& book, const System& system) {
+  constexpr double kAbove = 1.02;  // a datasheet rounds, and its clock isn't quite the highest
+  if (system.kind != "gpu") return;
+  for (const RatePoint& p : book.points()) {
+    const auto peak = system.peak_flops.find(p.dtype);
+    const bool gemm = p.operation == "gemm" || p.operation == "grouped_gemm";
+    if (!gemm || p.published || peak == system.peak_flops.end()) continue;
+    if (p.value < kAbove * peak->second) continue;
+    throw BadInput(fmt::format("{}: {} in {}: expected no more than {}'s dense peak, {}", p.origin,
+                               format_flops(p.value), p.dtype, system.id,
+                               format_flops(peak->second)));
+  }
 }
 
 }  // namespace trainmeter

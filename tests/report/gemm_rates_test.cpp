@@ -7,6 +7,7 @@
 #include "report/rates.hpp"
 #include "report/transfer.hpp"
 
+#include "../refusal.hpp"
 #include "predict_fixtures.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -210,4 +211,16 @@ TEST(GemmRates, ALoneInPlaceRatioIsUncertainForOthers) {
   EXPECT_NEAR(others.ratio, 0.9, 1e-9);
   EXPECT_LT(own.sigma, 0.02);
   EXPECT_GT(others.sigma, 0.05);
+}
+
+// No card does more than its tensor cores: the record or the system is wrong.
+TEST(GemmRates, AboveTheDensePeakIsRefused) {
+  const System h200 = library().system("h200");
+  const double peak = h200.peak_flops.at("bf16");
+  const auto refused = [&](double flops_per_s) {
+    const RateBook book = book_of({gemm_at(flops_per_s, 8192, 8192, 8192)});
+    return refusal([&] { refuse_impossible(book, h200); });
+  };
+  EXPECT_EQ(refused(0.99 * peak), "nothing was refused");
+  EXPECT_THAT(refused(1.1 * peak), HasSubstr("test.jsonl:2: 1.09 PFLOP/s in bf16: expected"));
 }
