@@ -8,6 +8,7 @@
 #include "bench/overlap.hpp"
 #include "bench/runner.hpp"
 #include "kernels/collective_layout.hpp"
+#include "kernels/one_stream.hpp"
 #include "record/error.hpp"
 #include "record/median_estimate.hpp"
 #include "record/names.hpp"
@@ -19,6 +20,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -166,6 +168,10 @@ Outcome Runner::run_beside(const Plan& plan) {
 
   std::unique_ptr<CoRunner> co_runner;
   try {
+    // A share of the SMs is then a grid, not a green context: which SMs are left is the co-runner's
+    // to say. Its own streams are others.
+    std::optional<OneStream> one;
+    if (!cpu) one.emplace();
     for (Side& side : sides) {
       const OperandOptions operands = side.of->operands.value_or(operands_);
       use(all);
@@ -173,6 +179,7 @@ Outcome Runner::run_beside(const Plan& plan) {
       use(rest);
       if (side.of->overlap->make_rest) side.share = side.of->overlap->make_rest(operands);
     }
+    one.reset();
     co_runner = make_co_runner(target_.kind, problem);
   } catch (...) {
     const Failure failure = failure_in_flight();
