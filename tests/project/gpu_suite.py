@@ -4,6 +4,8 @@
 that finds an error, and tests that hang and crash. gpu_suite.py SOURCE_FOLDER BIN"""
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,6 +46,18 @@ def suite(*words):
     return made.returncode, made.stderr
 
 
+def limits(seconds):
+    """Of each program of a suite that had so many: its own seconds, and those after which it is ended. They are the suite's, or fewer."""
+    found = []
+    for call in (folder / "limits").read_text().splitlines():
+        kill, term = map(int, re.match("-k ([0-9]+) ([0-9]+) ", call).groups())
+        assert kill > 0 and kill + term <= seconds + 1, call
+        if "--max_seconds=" in call:
+            found.append((int(call.split("--max_seconds=")[1].split()[0]), term))
+    (folder / "limits").unlink()
+    return found
+
+
 with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     binaries = folder / "bin"
@@ -54,6 +68,7 @@ with tempfile.TemporaryDirectory() as name:
         program(binaries / one, f'echo "{one} $*" >>{calls}\nexec {programs / one} "$@"\n')
     program(binaries / "trainmeter", """echo '{"compute_capability": "9.0"}'\n""")
     program(binaries / "kernels_gpu_test", f'echo "kernels_gpu_test $*" >>{calls}\n')
+    program(folder / "tools" / "timeout", f'echo "$*" >>{folder}/limits\nexec {shutil.which("timeout")} "$@"\n')
     program(folder / "tools" / "compute-sanitizer", '[ "$2" != synccheck ] || exit 86\n[ "$2" != racecheck ] || exit 1\n')
 
     code, said = suite("--only", "nosuch")
@@ -73,12 +88,20 @@ with tempfile.TemporaryDirectory() as name:
     for flag in ("--fp32_out", "--accumulate", "--groups=8", "--sms=112", "--regime=burst", "--regime=sustained", "--published=deepgemm"):
         assert any(flag in call for call in listed), flag
     budgets = [int(call.split("--max_seconds=")[1].split()[0]) for call in listed if "--max_seconds=" in call]
-    assert all(5 <= seconds <= 120 for seconds in budgets), budgets
+    assert all(5 <= seconds <= 150 for seconds in budgets), budgets
+    layers = [call for call in listed if call.startswith("layer_bench") and "deepseek-v3" in call]
+    assert [(("--co_sms=20" in call), call.split("--pass=")[1].split()[0]) for call in layers] == [
+        (held, which) for held in (False, True) for which in ("forward", "backward")], layers
+    assert all(left >= seconds for seconds, left in limits(440)), "less than the program's own seconds"
 
     calls.unlink()
     code, said = suite("--only", "gemm,decode")
     assert code == 0 and "nothing was measured" in said, said
     assert all(call.startswith("gemm_bench") for call in calls.read_text().splitlines()), calls.read_text()
+    calls.unlink()
+    (folder / "limits").unlink()
+    code, said = suite("--only", "memory,sanitizer", "--seconds", "40")
+    assert limits(40) == [(30, 39)], "a quarter is for the case that it is at"
     calls.unlink()
     code, said = suite("--seconds", "0")
     assert "left out, no time: kernels_gpu_test" in said and "left out, no time: gemm_bench" in said and not calls.exists(), said
