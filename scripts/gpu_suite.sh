@@ -57,9 +57,17 @@ measure() {  # measure SECONDS PROGRAM FLAG...
   grace=$((left / 4 < 60 ? left / 4 : 60))
   if [ $((left - grace)) -lt "$budget" ]; then budget=$((left - grace)); fi
   if [ "$budget" -lt 5 ]; then printf 'left out, no time: %s %s\n' "$program" "$*" >&2; return; fi
-  timeout -k $((grace / 6 + 1)) $((budget + grace - grace / 6)) "$bin/$program" "$@" --device=gpu --max_seconds="$budget" >&2 || code=$?
+  timeout -k $((grace / 6 + 1)) $((budget + grace - grace / 6)) "${launcher[@]}" "$bin/$program" "$@" --device=gpu --max_seconds="$budget" >&2 || code=$?
   case $code in 0 | 3) ;; 1) status=1 ;; *) printf 'exit code %d: %s %s\n' "$code" "$program" "$*" >&2; status=$code ;; esac
 }
+launcher=()
+# shellcheck disable=SC2016  # the inner shell's variables
+# A process for each GPU of this host, which meet by our rendezvous; the greatest of their exit codes is the whole's.
+a_gpu_each=(env WORLD_SIZE="$gpus" MASTER_ADDR=127.0.0.1 bash -c '
+  code=0 processes=()
+  for ((rank = 0; rank < WORLD_SIZE; ++rank)); do RANK=$rank "$@" & processes+=($!); done
+  for process in "${processes[@]}"; do wait "$process" || { ended=$?; code=$((ended > code ? ended : code)); }; done
+  exit "$code"' a_gpu_each)
 into=(--out="$record")
 ours=(--benchmark_filter=hopper --versus=cublaslt)  # and cuBLASLt, sample by sample in turn
 beside=("${ours[@]}" "${into[@]}")
@@ -136,18 +144,23 @@ fi
 if section memory "Memory bandwidth"; then
   measure 40 memory_bench "${into[@]}"
 fi
-if section collectives "All-reduce; where there is one GPU, between virtual ranks: its memory, no links"; then
+if section collectives "All-reduce, by one process and by one for each GPU; where there is one GPU, between virtual ranks: its memory, no links"; then
   if [ "$gpus" -gt 1 ]; then
     measure 60 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --concurrent "${into[@]}"
-    measure 60 collective_bench "${into[@]}"
+    # The least and the largest payload first: the host checks every element of every rank's, which takes long.
+    measure 60 collective_bench --bytes=8192,268435456,1048576,16777216,65536 "${into[@]}"
+    launcher=("${a_gpu_each[@]}")
+    measure 60 collective_bench --bytes=8192,268435456,1048576 "${into[@]}"
+    launcher=()
   else
     for ranks in 2 8; do
       measure 15 collective_bench --virtual_ranks=$ranks --dtype=bf16 --bytes=8192,262144,1048576,16777216 "${into[@]}"
     done
   fi
 fi
-if section interference "Interference: GEMMs, cast and copy beside what moves data or polls on 20 SMs, then on more and fewer"; then
-  measure 60 overlap_bench "${into[@]}"
+if section interference "Interference: GEMMs, cast and copy beside what moves data or polls on 20 SMs, then on more and fewer; where there are several GPUs, beside an all-reduce"; then
+  measure 60 overlap_bench --beside=memory_mover,cache_mover,poller "${into[@]}"
+  if [ "$gpus" -gt 1 ]; then measure 60 overlap_bench --beside=allreduce,peer_allreduce --co_sms=20 "${into[@]}"; fi
 fi
 if section steps "Memory-bound kernels of DeepSeek-V3's step, and GPT-2's GEMMs"; then
   measure 40 memory_bench --models=deepseek-v3 "${into[@]}"

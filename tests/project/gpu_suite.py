@@ -106,6 +106,22 @@ with tempfile.TemporaryDirectory() as name:
     code, said = suite("--seconds", "0")
     assert "left out, no time: kernels_gpu_test" in said and "left out, no time: gemm_bench" in said and not calls.exists(), said
 
+    # A node of two GPUs, on which rank 1 ends badly: a process for each of them, with the same flags, on the GPU that is theirs.
+    ranks = """[ "$RANK" != 1 ] || exit 4\nexit 3\n"""
+    program(binaries / "collective_bench", f'echo "collective_bench $* rank:$RANK of:$WORLD_SIZE at:$MASTER_ADDR" >>{calls}\n{ranks}')
+    program(binaries / "trainmeter", """printf '"compute_capability": "9.0"\\n%.0s' 1 2\n""")
+    code, said = suite("--only", "collectives,interference")
+    assert code == 4 and said.count("exit code 4: collective_bench") == 1, said
+    node = [call for call in calls.read_text().splitlines() if not call.startswith("gemm_bench")]
+    collectives = [call.split(" rank:") for call in node if call.startswith("collective_bench")]
+    assert [place for _, place in collectives[:1]] == [" of: at:"], collectives
+    assert sorted(place for _, place in collectives[1:]) == ["0 of:2 at:127.0.0.1", "1 of:2 at:127.0.0.1"], collectives
+    assert collectives[1][0] == collectives[2][0], "other flags than rank 0's are refused"
+    assert all("--bytes=8192,268435456," in flags for flags, _ in collectives), "the least and the largest come first"
+    beside = [call.split("--beside=")[1].split()[0] for call in node if call.startswith("overlap_bench")]
+    assert beside == ["memory_mover,cache_mover,poller", "allreduce,peer_allreduce"], beside
+    calls.unlink()
+
     program(binaries / "kernels_gpu_test", HALF_BAD_TESTS.replace("CALLS", str(calls)))
     program(binaries / "bench_gpu_test", f'echo "bench_gpu_test $*" >>{calls}\necho no library >&2; exit 127\n')
     code, said = suite("--only", "correct", "--seconds", "12")
