@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -328,6 +329,35 @@ TEST(MeasureLayer, ArmsTakeTurnsAndAFailedTurnIsDoneAgain) {
     EXPECT_EQ(one.stopped, taken.front().stopped);
   }
   EXPECT_THAT(order, testing::StartsWith("(ll)(ll).(ll)(ll)."));  // warm-up, a turn, one again
+}
+
+// What was begun beside an arm ends with what the arm threw, and that is what is told.
+TEST(MeasureLayer, AnArmThatThrowsIsEnded) {
+  FakeLayer layer;
+  FakeOperation failing(layer.time, [](std::int64_t run) -> double {
+    if (run == 3) throw std::runtime_error("the operation's");
+    return 1e-3;
+  });
+  layer.parts[0] = &failing;
+  int going_on = 0;
+  const std::vector<LayerArm> arms = {{.parts = layer.parts,
+                                       .begin = [&] { ++going_on; },
+                                       .look = nullptr,
+                                       .end =
+                                           [&] {
+                                             --going_on;
+                                             if (failing.ran.size() == 3)
+                                               throw std::runtime_error("the end's");
+                                             return true;
+                                           }}};
+  const auto timer = make_cpu_sequence_timer(layer.time.clock(1e-9));
+  try {
+    measure_layers(arms, layer.order, *timer, {}, never, {}, nullptr);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(), "the operation's");
+  }
+  EXPECT_EQ(going_on, 0);
 }
 
 TEST(MeasureLayer, AnArmThatNeverMovesAnythingIsAnError) {
