@@ -69,7 +69,8 @@ with tempfile.TemporaryDirectory() as name:
     program(binaries / "trainmeter", """echo '{"compute_capability": "9.0"}'\n""")
     program(binaries / "kernels_gpu_test", f'echo "kernels_gpu_test $*" >>{calls}\n')
     program(folder / "tools" / "timeout", f'echo "$*" >>{folder}/limits\nexec {shutil.which("timeout")} "$@"\n')
-    program(folder / "tools" / "compute-sanitizer", '[ "$2" != synccheck ] || exit 86\n[ "$2" != racecheck ] || exit 1\n')
+    program(folder / "tools" / "compute-sanitizer", 'echo "tile $TRAINMETER_GEMM_TILE, algorithm $TRAINMETER_CUBLASLT_ALGORITHM"\n'
+            '[ "$2" != synccheck ] || exit 86\n[ "$2" != racecheck ] || exit 1\n')
 
     code, said = suite("--only", "nosuch")
     assert code == 2 and "no section 'nosuch'" in said, said
@@ -82,6 +83,7 @@ with tempfile.TemporaryDirectory() as name:
     code, said = suite()
     assert "exit code" not in said.replace("racecheck: exit code 1", ""), said  # 2: a flag that a program doesn't know
     assert code == 1 and "memcheck: clean" in said and "synccheck: errors" in said, said
+    assert (folder / "out" / "memcheck.txt").read_text() == "tile 0, algorithm 0\n", "trials wait for the host"
     listed = calls.read_text().splitlines()
     assert "kernels_gpu_test" in listed[0] and "--benchmark_min_time=30" in listed[1], listed[:2]
     assert len(listed) > 25, listed
@@ -120,6 +122,20 @@ with tempfile.TemporaryDirectory() as name:
     assert all("--bytes=8192,268435456," in flags for flags, _ in collectives), "the least and the largest come first"
     beside = [call.split("--beside=")[1].split()[0] for call in node if call.startswith("overlap_bench")]
     assert beside == ["memory_mover,cache_mover,poller", "allreduce,peer_allreduce"], beside
+    calls.unlink()
+
+    # PyTorch's GEMMs, which don't end by themselves, beside what another program has measured.
+    program(binaries / "trainmeter", """[ "$1" != report ] || exec touch "$4"\necho '"compute_capability": "9.0"'\n""")
+    program(binaries / "gemm_bench", """for flag in "$@"; do case $flag in --out=*) echo row >>"${flag#*=}" ;; esac; done\n""")
+    program(folder / "tools" / "python3", f'[ "$1" != -c ] || exit 0\necho "$*" >>{calls}\nexec sleep 100\n')
+    program(folder / "tools" / "timeout", f"""echo "$*" >>{folder}/limits
+[ "$4" != python3 ] || exec {shutil.which("timeout")} 1 "${{@:4}}"
+exec {shutil.which("timeout")} "$@"\n""")
+    (folder / "limits").unlink()
+    code, said = suite("--only", "ladder,peer", "--seconds", "40")
+    assert code == 124 and "exit code 124: peer_gemm.py" in said, said
+    (peer,) = [pair for pair in limits(40) if pair[1] <= 20]
+    assert peer[0] <= 15 and "peer_gemm.py" in calls.read_text(), peer
     calls.unlink()
 
     program(binaries / "kernels_gpu_test", HALF_BAD_TESTS.replace("CALLS", str(calls)))
