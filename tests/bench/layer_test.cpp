@@ -5,7 +5,9 @@
 #include "bench/layer_in_turn.hpp"
 #include "bench/layer_measure.hpp"
 #include "bench/layer_rows.hpp"
+#include "bench/layer_ways.hpp"
 #include "bench/plans.hpp"
+#include "kernels/step_kernel.hpp"
 #include "record/error.hpp"
 #include "workload/run.hpp"
 
@@ -115,6 +117,13 @@ TEST(LayerCases, ACoRunnerMovesWhatTheLayersExpertsExchange) {
           .cases.front();
   EXPECT_EQ(set.overlap->bytes_a_run, 0);
   EXPECT_EQ(set.overlap->beside.bytes_per_s, 5);
+}
+
+// A problem without them takes all SMs there are.
+TEST(LayerCases, ProblemsThatCanBeAreToldOfTheSms) {
+  EXPECT_EQ(on_sms(GemmProblem{.m = 1, .n = 1, .k = 1}, 112)->sms, 112);
+  EXPECT_EQ(on_sms(GroupedGemmProblem{}, 112)->all.sms, 112);
+  EXPECT_FALSE(on_sms(StepProblem{}, 112));
 }
 
 TEST(LayerCases, ABlockOfExpertsHasTheShareOfOneOf64) {
