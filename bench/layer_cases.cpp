@@ -150,6 +150,11 @@ class Builder {
     std::map<std::string, std::size_t> known;
     for (const LayerStep& step : steps) {
       Ways ways = finder.ways(step, precision);
+      for (const std::string& why : finder.why_not_preferred()) {
+        list_.left_out.push_back(
+            fmt::format("{}: --prefer's backend, which doesn't take what --co_sms={} leaves ({})",
+                        layer.name, co_sms_, why));
+      }
       if (ways.empty() && step.gemm) {  // no layer without its GEMMs
         list_.left_out.push_back(
             fmt::format("{}: {}: {}", layer.name, step.entry, finder.why_none()));

@@ -3,6 +3,7 @@
 // Turns of a layer and its parts.
 #include "bench/layer_measure.hpp"
 
+#include "bench/or_else_ended.hpp"
 #include "kernels/telemetry.hpp"
 #include "record/error.hpp"
 #include "record/median_estimate.hpp"
@@ -102,14 +103,15 @@ class Turns {
     all_.probes.back().before = std::ssize(arms_.front().out.whole_s);
   }
 
-  // Calls `body` with the whole, prepared, between the arm's begin() and end().
+  // Calls `body` with the whole, prepared, between the arm's begin() and end(), also where it
+  // throws.
   template <class Body>
   void surrounded(Taken& arm, Body body) {
     for (int i = 0; i < kTries; ++i) {
       const SequenceTimer::Whole whole = timer_.prepared(arm.steps);
       if (!arm.of->begin) return body(whole);
       arm.of->begin();
-      body(whole);
+      or_else_ended([&] { body(whole); }, arm.of->end);
       if (arm.of->end()) return;
     }
     throw EnvironmentFailed("nothing moved beside a layer, ten times: others hold the cores");

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -111,6 +112,7 @@ GroupedGemmProblem grouped_problem(const GemmProblem& batch, Pass pass) {
 
 Ways StepFinder::ways(const LayerStep& step, DType precision) {
   why_none_.clear();
+  why_not_preferred_.clear();
   ways_.clear();
   const DType dtype = precision_of(step, precision);
   if (step.gemm) {
@@ -140,25 +142,22 @@ bool StepFinder::preferred(std::string_view backend) const {
 
 // On a CPU with the threads that there are then; on a GPU where it can be told of fewer SMs.
 template <class Backend, class Problem>
-void StepFinder::for_what_is_left(const Backend& backend, const Problem& problem, Case& way) const {
-  if (sms_left_ == 0) return;
+std::string StepFinder::for_what_is_left(const Backend& backend, const Problem& problem,
+                                         Case& way) const {
+  if (sms_left_ == 0) return "";
   if (target_.kind == DeviceKind::cpu) {
     way.overlap = Overlap{.beside = {}, .make_rest = way.make};
-    return;
+    return "";
   }
-  Problem rest = problem;
-  if constexpr (requires { rest.all.sms; }) {
-    rest.all.sms = sms_left_;
-  } else if constexpr (requires { rest.sms; }) {
-    rest.sms = sms_left_;
-  } else {
-    return;
-  }
-  if (!backend.why_not(rest).empty()) return;
-  way.overlap = Overlap{.beside = {},
-                        .make_rest = [rest, make = backend.make](const OperandOptions& operands) {
-                          return make(rest, operands);
-                        }};
+  const std::optional<Problem> rest = on_sms(problem, sms_left_);
+  if (!rest) return "";
+  if (std::string why = backend.why_not(*rest); !why.empty()) return why;
+  way.overlap =
+      Overlap{.beside = {},
+              .make_rest = [rest = *rest, make = backend.make](const OperandOptions& operands) {
+                return make(rest, operands);
+              }};
+  return "";
 }
 
 template <class Backends, class Problem, class MakeCase>
@@ -170,12 +169,17 @@ void StepFinder::each(const Backends& backends, const Problem& problem, MakeCase
     if constexpr (requires { backend.on_request; }) {
       if (backend.on_request && only.empty() && !preferred(backend.name)) continue;
     }
-    if (const std::string why = backend.why_not(problem); why.empty()) {
-      ways_.push_back(make(problem, backend));
-      for_what_is_left(backend, problem, ways_.back());
-    } else if (why_none_.empty()) {
-      why_none_ = why;
+    std::string why = backend.why_not(problem);
+    if (why.empty()) {
+      Case way = make(problem, backend);
+      why = for_what_is_left(backend, problem, way);
+      if (why.empty()) {
+        ways_.push_back(std::move(way));
+        continue;
+      }
+      if (preferred(backend.name)) why_not_preferred_.push_back(why);
     }
+    if (why_none_.empty()) why_none_ = why;
   }
 }
 

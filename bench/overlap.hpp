@@ -37,6 +37,7 @@ class Arm final : public Operation {
   Check verify() override { return of_ == nullptr ? Check{} : of_->verify(); }
   [[nodiscard]] int sets() const override { return of_ == nullptr ? 1 : of_->sets(); }
   [[nodiscard]] void* stream() const override { return of_ == nullptr ? nullptr : of_->stream(); }
+  [[nodiscard]] int launches() const override { return of_ == nullptr ? 0 : of_->launches(); }
   [[nodiscard]] std::map<std::string, std::string> notes() const override {
     return of_ == nullptr ? std::map<std::string, std::string>{} : of_->notes();
   }

@@ -5,9 +5,11 @@
 // told of the SMs that are left but often isn't, with the grid for all of them. Sample by sample in
 // turn; with --versus all of it for both cases.
 #include "bench/exit_code.hpp"
+#include "bench/or_else_ended.hpp"
 #include "bench/overlap.hpp"
 #include "bench/runner.hpp"
 #include "kernels/collective_layout.hpp"
+#include "kernels/one_stream.hpp"
 #include "record/error.hpp"
 #include "record/median_estimate.hpp"
 #include "record/names.hpp"
@@ -19,6 +21,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -100,7 +103,8 @@ Moved OverlapTimer::beside(bool works, const std::function<void(std::int64_t tim
   constexpr int kMostDoublings = 5;
   for (int i = 0; i < kTries; ++i) {
     co_runner_.start(works);
-    sample(std::int64_t{1} << std::min(i, kMostDoublings));
+    or_else_ended([&] { sample(std::int64_t{1} << std::min(i, kMostDoublings)); },
+                  [this] { (void)co_runner_.stop(); });
     const Moved moved = co_runner_.stop();
     if (!works || moved.bytes > 0) return moved;
   }
@@ -166,6 +170,10 @@ Outcome Runner::run_beside(const Plan& plan) {
 
   std::unique_ptr<CoRunner> co_runner;
   try {
+    // A share of the SMs is then a grid, not a green context: which SMs are left is the co-runner's
+    // to say. Its own streams are others.
+    std::optional<OneStream> one;
+    if (!cpu) one.emplace();
     for (Side& side : sides) {
       const OperandOptions operands = side.of->operands.value_or(operands_);
       use(all);
@@ -173,6 +181,7 @@ Outcome Runner::run_beside(const Plan& plan) {
       use(rest);
       if (side.of->overlap->make_rest) side.share = side.of->overlap->make_rest(operands);
     }
+    one.reset();
     co_runner = make_co_runner(target_.kind, problem);
   } catch (...) {
     const Failure failure = failure_in_flight();
@@ -195,12 +204,8 @@ Outcome Runner::run_beside(const Plan& plan) {
     Rotation first(side.left());
     timer_->take(first, 1, 1);  // a kernel that is loaded beside a co-runner may wait for its end
     co_runner->start(true, kCheckingLimit);
-    try {
-      note_check(side.left().verify(), true, side.rows.together);
-    } catch (...) {
-      (void)co_runner->stop();
-      throw;
-    }
+    or_else_ended([&] { note_check(side.left().verify(), true, side.rows.together); },
+                  [&] { (void)co_runner->stop(); });
     (void)co_runner->stop();
     note_check(co_runner->check(), true, side.rows.co_together);
     side.checks_for_all();

@@ -8,6 +8,7 @@
 #include "bench/layer_rows.hpp"
 #include "bench/layer_run.hpp"
 #include "bench/layer_ways.hpp"
+#include "bench/or_else_ended.hpp"
 #include "bench/runner.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/one_stream.hpp"
@@ -64,15 +65,24 @@ class Surroundings {
     if (!(moved.bytes > 0)) return std::nullopt;
     return moved.seconds * co_runner_->bytes_of_run() / moved.bytes;
   }
+  template <class Body>
+  void during(bool works, Body body) {
+    begin(works);
+    or_else_ended(body, [this] { (void)end(); });
+    (void)end();
+  }
   void look(void* stream) { co_runner_->look(stream); }
 
   double alone() {
     constexpr int kTries = 10;
     for (int i = 0; i < kTries; ++i) {
       co_runner_->start(true, kLimit);
-      look(nullptr);
-      std::this_thread::sleep_for(std::chrono::duration<double>(kLookedAt));
-      look(nullptr);
+      const auto looked_at = [this] {
+        look(nullptr);
+        std::this_thread::sleep_for(std::chrono::duration<double>(kLookedAt));
+        look(nullptr);
+      };
+      or_else_ended(looked_at, [this] { (void)end(); });
       if (const auto run_s = end()) return *run_s;
     }
     throw EnvironmentFailed("a co-runner moves nothing: others hold its cores");
@@ -85,9 +95,7 @@ class Surroundings {
       std::vector<double> times;
       for (std::int64_t i = 0; i < kPaceRuns; ++i) {
         const SequenceTimer::Whole whole = timer.prepared(steps);
-        begin(works);
-        times.push_back(whole(nullptr));
-        (void)end();
+        during(works, [&] { times.push_back(whole(nullptr)); });
       }
       problem_.bytes_per_s = bytes / median(times);
       make();
@@ -190,9 +198,7 @@ Outcome Runner::run_layer_beside(const Plan& plan) {
     Rotation first(part.left());
     Rotation* const once[] = {&first};
     (void)timer->laps(once);
-    beside->begin(true);
-    note_check(part.left().verify(), true, part.rest);
-    (void)beside->end();
+    beside->during(true, [&] { note_check(part.left().verify(), true, part.rest); });
     if (moved.ok) moved = beside->check();
     for (const Measurement* row : {&part.all, &part.rest}) {
       take_check({.ok = row->verified, .error = row->error, .bound = row->error_bound}, whole);

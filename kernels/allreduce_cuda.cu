@@ -116,12 +116,6 @@ int resident_blocks(int device, const void* kernel) {
   return cooperative == 0 ? 0 : sms * of_sm;
 }
 
-DeviceBuffer zeros(std::int64_t bytes) {
-  DeviceBuffer buffer(bytes);
-  buffer.fill_bytes(0);
-  return buffer;
-}
-
 std::vector<std::string> names_of_gpus(const std::vector<int>& devices) {
   std::vector<std::string> names;
   for (const int device : devices) names.push_back("GPU " + std::to_string(device));
@@ -155,7 +149,12 @@ PeerGroup::PeerGroup(std::vector<std::string> who, DType type, std::int64_t byte
   if (plan.algorithm == AllReduceAlgorithm::one_shot) slot_packs_ = (bytes + 15) / 16;
 }
 
-void PeerGroup::allot() {
+void PeerGroup::allot(std::int64_t block) {
+  const auto zeros = [block](std::int64_t bytes) {
+    DeviceBuffer buffer(bytes, block);
+    buffer.fill_bytes(0);
+    return buffer;
+  };
   own_states_.push_back(zeros(sizeof(peer::RankState)));
   if (slot_packs_ > 0) own_slots_.push_back(zeros(2 * slot_packs_ * 16));
 }
@@ -194,7 +193,7 @@ PeerGroup::PeerGroup(int me, int ranks, const Gather& gather, DType type, std::i
   const std::vector<std::string> texts = all_made(gather, [&] {
     int device = 0;
     cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-    allot();
+    allot(kIpcBlock);
     std::string text = std::to_string(resident_blocks(device, kernel_)) + " " +
                        ipc_handle_of(own_states_.front().data());
     if (slot_packs_ > 0) text += " " + ipc_handle_of(own_slots_.front().data());

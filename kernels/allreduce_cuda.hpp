@@ -56,7 +56,8 @@ class PeerGroup {
  private:
   PeerGroup(std::vector<std::string> who, DType type, std::int64_t bytes, const PeerPlan& plan,
             double timeout_s);
-  void allot();  // flags and slots of a rank on the current device
+  // Flags and slots of a rank on the current device, in such blocks as DeviceBuffer has them.
+  void allot(std::int64_t block = 1);
   void set_blocks(std::int64_t bytes, int resident);
 
   std::vector<std::string> who_;  // a rank is, in a message

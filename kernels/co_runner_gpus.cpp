@@ -22,6 +22,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kBucketBytes = 32 << 20;  // of a rank: what a step hands over at a time
 constexpr DType kType = DType::bf16;
+constexpr std::chrono::seconds kPatience{10};  // for a run, which takes milliseconds
 constexpr std::size_t kInFlight = 3;  // runs that are queued: the GPUs never wait for the host
 
 class GpuAllReduce final : public CoRunner {
@@ -55,7 +56,10 @@ class GpuAllReduce final : public CoRunner {
     if (!works) return;
     begun_ = false;
     thread_ = std::thread([this] { work(); });
-    while (!begun_) std::this_thread::yield();
+    while (!begun_) std::this_thread::yield();  // its thread ends by itself where it can't
+    if (!thrown_) return;
+    end();
+    std::rethrow_exception(std::exchange(thrown_, nullptr));
   }
 
   void look(void* stream) override {
@@ -105,6 +109,22 @@ class GpuAllReduce final : public CoRunner {
     return out;
   }
 
+  // Of a GPU that hangs, or that others are on, CUDA's own waits have no end.
+  static void wait_for(const CudaEvent& run) {
+    const auto end = Clock::now() + kPatience;
+    for (;;) {
+      const cudaError_t code = cudaEventQuery(run.get());
+      if (code != cudaErrorNotReady) return cuda_check(code, "an all-reduce as a co-runner");
+      (void)cudaGetLastError();  // which it isn't
+      if (Clock::now() > end) {
+        throw std::runtime_error("an all-reduce as a co-runner isn't done within " +
+                                 std::to_string(kPatience.count()) +
+                                 " s: a GPU hangs, or others are on it");
+      }
+      std::this_thread::yield();
+    }
+  }
+
   void work() {
     try {
       const OnDevice here(ranks_.front().device);
@@ -123,11 +143,10 @@ class GpuAllReduce final : public CoRunner {
         runs_.emplace_back(true);
         cuda_check(cudaEventRecord(runs_.back().get(), stream), "cudaEventRecord");
         if (runs_.size() < kInFlight) continue;
-        cuda_check(cudaEventSynchronize(runs_[runs_.size() - kInFlight].get()),
-                   "cudaEventSynchronize");
+        wait_for(runs_[runs_.size() - kInFlight]);
         begun_ = true;
       }
-      cuda_check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+      if (!runs_.empty()) wait_for(runs_.back());
     } catch (...) {
       thrown_ = std::current_exception();
     }

@@ -11,7 +11,7 @@
 namespace trainmeter {
 
 GpuCollective::GpuCollective(const std::vector<GpuRank>& ranks, const CollectiveProblem& problem,
-                             const OperandOptions& options)
+                             const OperandOptions& options, std::int64_t block)
     : ranks_(&ranks), problem_(problem), seed_(options.seed) {
   std::map<int, std::int64_t> set_bytes;  // by device
   for (const GpuRank& rank : ranks) {
@@ -33,9 +33,9 @@ GpuCollective::GpuCollective(const std::vector<GpuRank>& ranks, const Collective
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
     Payload& payload = payloads_[rank];
     const OnDevice here(ranks[rank].device);
-    payload.buffer = DeviceOperand(buffer_bytes(payload.layout), sets_);
+    payload.buffer = DeviceOperand(buffer_bytes(payload.layout), sets_, block);
     if (!problem.in_place) {
-      payload.send_only = DeviceOperand(bytes_of(payload.layout.send), sets_);
+      payload.send_only = DeviceOperand(bytes_of(payload.layout.send), sets_, block);
       payload.send_only.copy_from_host(sent(rank, payload.send_only.bytes(), 0).data());
     }
   }

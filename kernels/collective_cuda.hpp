@@ -29,8 +29,9 @@ struct GpuRank {
 // A collective on payloads of its own, the ranks' that outlive it.
 class GpuCollective : public Operation {
  public:
+  // `block`: of the payloads' memory, as DeviceBuffer has it.
   GpuCollective(const std::vector<GpuRank>& ranks, const CollectiveProblem& problem,
-                const OperandOptions& options);
+                const OperandOptions& options, std::int64_t block = 1);
 
   // Ordered by the first rank's stream on both sides, so that events on it time the whole
   // operation.

@@ -9,9 +9,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace trainmeter {
 namespace {
@@ -24,7 +27,7 @@ class PeerRanksAllReduce final : public GpuCollective {
  public:
   PeerRanksAllReduce(const std::vector<GpuRank>& mine, const CollectiveProblem& problem,
                      const OperandOptions& options, std::shared_ptr<Retired> retired)
-      : GpuCollective(mine, problem, options), retired_(std::move(retired)) {}
+      : GpuCollective(mine, problem, options, kIpcBlock), retired_(std::move(retired)) {}
 
   ~PeerRanksAllReduce() override {
     others_.clear();
@@ -76,7 +79,7 @@ class PeerRanksAllReduce final : public GpuCollective {
       return;
     }
     sends_.push_back(others_.emplace_back(send).data());
-    receives_.push_back(send == receive ? sends_.back() : others_.emplace_back(receive).data());
+    receives_.push_back(problem().in_place ? sends_.back() : others_.emplace_back(receive).data());
   }
 
   void queue(int set) override {
@@ -101,6 +104,39 @@ class PeerRanksAllReduce final : public GpuCollective {
   std::vector<const void*> sends_, receives_;  // allocations, by rank
   PeerPlan plan_;
   std::unique_ptr<PeerGroup> group_;
+};
+
+// Two small allocations, as flags and slots may be: each says whose it is, and which.
+class Trial {
+ public:
+  // Of rank `me`.
+  explicit Trial(int me) {
+    for (const int which : kBoth) {
+      buffers_.emplace_back(1, kIpcBlock).fill_bytes(mark(me, which));
+    }
+  }
+  [[nodiscard]] std::string offered() const {
+    return ipc_handle_of(buffers_[0].data()) + " " + ipc_handle_of(buffers_[1].data());
+  }
+  // Throws where another rank's can't be mapped both at once, or aren't those.
+  static void require_mapped(const std::string& offer, int rank) {
+    std::istringstream words(offer);
+    std::vector<IpcMemory> both;
+    for (std::string handle; words >> handle;) both.emplace_back(handle);
+    for (const int which : kBoth) {
+      unsigned char found = 0;
+      cuda_check(cudaMemcpy(&found, both.at(static_cast<std::size_t>(which)).data(), 1,
+                            cudaMemcpyDeviceToHost),
+                 "copy of another process's memory");
+      if (found != mark(rank, which)) throw std::runtime_error("another memory is mapped");
+    }
+  }
+
+ private:
+  static constexpr int kBoth[] = {0, 1};
+  static int mark(int rank, int which) { return 1 + 2 * rank + which; }
+
+  std::vector<DeviceBuffer> buffers_;
 };
 
 class PeerRanks final : public GpuCollectives {
@@ -141,14 +177,12 @@ std::unique_ptr<GpuCollectives> make_peer_ranks(const std::vector<GpuRank>& mine
   if (!one_host || group.groups > 1 || group.ranks() < 2 || kMostPeers < group.ranks())
     return nullptr;
   try {
-    DeviceBuffer trial;  // which outlives the others' mappings of it
-    const std::vector<std::string> handles = all_made(gather, [&] {
-      trial = DeviceBuffer(16);
-      return ipc_handle_of(trial.data());
-    });
+    std::optional<Trial> trial;  // which outlives the others' mappings of it
+    const std::vector<std::string> offers =
+        all_made(gather, [&] { return trial.emplace(group.me).offered(); });
     all_made(gather, [&] {
       for (int rank = 0; rank < group.ranks(); ++rank) {
-        if (rank != group.me) (void)IpcMemory(handles[static_cast<std::size_t>(rank)]);
+        if (rank != group.me) Trial::require_mapped(offers[static_cast<std::size_t>(rank)], rank);
       }
       return std::string();
     });

@@ -105,11 +105,12 @@ void enable_peer_access(int from, int to) {
   cuda_check(code, "cudaDeviceEnablePeerAccess");
 }
 
-DeviceBuffer::DeviceBuffer(std::int64_t bytes) : bytes_(bytes) {
-  const cudaError_t code = cudaMalloc(&data_, static_cast<std::size_t>(bytes));
+DeviceBuffer::DeviceBuffer(std::int64_t bytes, std::int64_t block)
+    : bytes_((bytes + block - 1) / block * block) {
+  const cudaError_t code = cudaMalloc(&data_, static_cast<std::size_t>(bytes_));
   if (code == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
-    throw Unavailable("needs " + gib(bytes) + " of GPU memory, " + gib(device_bytes_free()) +
+    throw Unavailable("needs " + gib(bytes_) + " of GPU memory, " + gib(device_bytes_free()) +
                       " is free");
   }
   cuda_check(code, "cudaMalloc");
@@ -138,8 +139,8 @@ void DeviceBuffer::fill_bytes(int value) {
   cuda_check(cudaStreamSynchronize(nullptr), "cudaMemset");  // a co-runner isn't waited for
 }
 
-DeviceOperand::DeviceOperand(std::int64_t bytes, int sets)
-    : bytes_(bytes), sets_(sets), buffer_(operand_stride(bytes) * sets) {}
+DeviceOperand::DeviceOperand(std::int64_t bytes, int sets, std::int64_t block)
+    : bytes_(bytes), sets_(sets), buffer_(operand_stride(bytes) * sets, block) {}
 
 void* DeviceOperand::data(int set) const {
   return static_cast<std::byte*>(buffer_.data()) + set * operand_stride(bytes_);

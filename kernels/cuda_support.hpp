@@ -45,8 +45,8 @@ void enable_peer_access(int from, int to);
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
-  explicit DeviceBuffer(
-      std::int64_t bytes);  // Unavailable "needs 12.3 GiB of GPU memory, 8.0 GiB is free"
+  // In multiples of `block`. Unavailable "needs 12.3 GiB of GPU memory, 8.0 GiB is free".
+  explicit DeviceBuffer(std::int64_t bytes, std::int64_t block = 1);
   ~DeviceBuffer();
   DeviceBuffer(DeviceBuffer&& other) noexcept;
   DeviceBuffer& operator=(DeviceBuffer&& other) noexcept;
@@ -66,7 +66,7 @@ class DeviceBuffer {
 class DeviceOperand {
  public:
   DeviceOperand() = default;
-  DeviceOperand(std::int64_t bytes, int sets);
+  DeviceOperand(std::int64_t bytes, int sets, std::int64_t block = 1);  // as DeviceBuffer
 
   [[nodiscard]] void* data(int set) const;
   [[nodiscard]] bool empty() const { return sets_ == 0; }

@@ -60,11 +60,11 @@ struct GemmParts {
   using TensorMap = typename Ptx::TensorMap;
 
   Tasks tasks;
-  std::uint32_t shared;  // address of kBytes, a multiple of 1024
+  std::uint32_t shared;  // address of the kBytes that TileConfig lays out, a multiple of 1024
   Place place;
 
   TRAINMETER_DEVICE std::uint32_t full(int stage) const {
-    return shared + Config::kBarriers + stage * 8;
+    return shared + Config::kBarriersAt + stage * 8;
   }
   TRAINMETER_DEVICE std::uint32_t empty(int stage) const { return full(Config::kStages + stage); }
   TRAINMETER_DEVICE std::uint32_t a_of(int stage) const {
@@ -72,14 +72,15 @@ struct GemmParts {
   }
   TRAINMETER_DEVICE std::uint32_t b_of(int stage) const { return a_of(stage) + Config::kBytesA; }
   TRAINMETER_DEVICE std::uint32_t scales_of(int stage) const {
-    return shared + Config::kScales + stage * Config::kScaleBytes;
+    return shared + Config::kScalesAt + stage * Config::kScaleBytes;
   }
 
   TRAINMETER_DEVICE std::uint32_t slab_of(int consumer, int slot) const {
-    return shared + Config::kStaging + (consumer * Config::kSlabsHeld + slot) * Config::kSlabBytes;
+    return shared + Config::kStagingAt +
+           (consumer * Config::kSlabsHeld + slot) * Config::kSlabBytes;
   }
   TRAINMETER_DEVICE std::uint32_t filled(int consumer, int slot) const {
-    return shared + Config::kSlabBarriers + (consumer * Config::kSlabsHeld + slot) * 8;
+    return shared + Config::kSlabBarriersAt + (consumer * Config::kSlabsHeld + slot) * 8;
   }
   TRAINMETER_DEVICE std::uint32_t taken(int consumer, int slot) const {
     return filled(Config::kConsumers + consumer, slot);
@@ -235,7 +236,7 @@ struct GemmParts {
       Ptx::arrive_at(empty(stage), Config::kSplits > 1 ? place.rank : lane);
   }
 
-  TRAINMETER_DEVICE std::uint32_t parts_here() const { return shared + Config::kPartBarriers; }
+  TRAINMETER_DEVICE std::uint32_t parts_here() const { return shared + Config::kPartBarriersAt; }
   TRAINMETER_DEVICE std::uint32_t part_taken() const { return parts_here() + 8; }
 
   // The sums of the cluster's blocks, each of its part of k, added up in the first, which keeps
@@ -244,7 +245,7 @@ struct GemmParts {
   TRAINMETER_DEVICE void combine(std::uint32_t& parity, float (&c)[Config::kColumns / 2]) const {
     constexpr int kFour = 4 * kWarpgroupThreads * static_cast<int>(sizeof(float));
     const int thread = place.thread % kWarpgroupThreads;
-    const std::uint32_t own = shared + Config::kParts + thread * 16;
+    const std::uint32_t own = shared + Config::kPartsAt + thread * 16;
     if (place.rank > 0) {
       Ptx::wait(part_taken(), parity ^ 1);
       TRAINMETER_UNROLL

@@ -84,11 +84,20 @@ struct TileConfig {
   static constexpr int kClusterRows = kSharesB ? kRows * kBlocks : kRows;
   static constexpr int kClusterColumns = kSharesA ? kColumns * kBlocks : kColumns;
 
-  // Shared memory, from a multiple of 1024 bytes.
+  // Shared memory, from a multiple of 1024 bytes. Where something begins there is its ...At, how
+  // much of it there is its ...Bytes; each barrier has 8.
+  //   0               the ring: kStages times a tile's A, then B, of kStepK deep
+  //   kStagingAt      kSlabsHeld slabs of C of each consumer, on their way to TMA
+  //   kPartsAt        sums of the cluster's other blocks, where k is split
+  //   kScalesAt       kStages times the scales, of fp8
+  //   kBarriersAt     kStages of what is loaded (full), as many of what has been read (empty)
+  //   kSlabBarriersAt of each slab that it is filled, then of each that TMA has read it
+  //   kPartBarriersAt that the parts are there, that they were taken; where k is split
+  //   kBytes          the end
   static constexpr int kBytesA = LoadsOfA::kBytes;
   static constexpr int kStageBytes = kBytesA + LoadsOfB::kBytes;
   static constexpr int kSlabBytes = kBoxRows * kRowBytes;
-  static constexpr int kStaging = kStages * kStageBytes;
+  static constexpr int kStagingAt = kStages * kStageBytes;
   static constexpr int kScaleBytes = kScaleBytesOfStage;
   static constexpr int kSlabsOfWave = (kColumns + kSlab - 1) / kSlab;  // of 64 rows of C
   static constexpr int kSlabs = kWaves * kSlabsOfWave;                 // of a consumer's C
@@ -104,17 +113,17 @@ struct TileConfig {
   // That there is room for beside the ring: all, so that the next tile begins while TMA writes; or
   // a part of them, some being filled while TMA reads the others.
   static constexpr int kSlabsHeld = [] {
-    const int room = (kSharedBytes - kStaging - kRest) / (kConsumers * (kSlabBytes + 2 * 8));
+    const int room = (kSharedBytes - kStagingAt - kRest) / (kConsumers * (kSlabBytes + 2 * 8));
     int held = kSlabs;
     while (held > room || kSlabs % held != 0) --held;
     return held;
   }();
-  static constexpr int kParts = kStaging + kConsumers * kSlabsHeld * kSlabBytes;
-  static constexpr int kScales = kParts + kPartsBytes;
-  static constexpr int kBarriers = kScales + kStages * kScaleBytes;
-  static constexpr int kSlabBarriers = kBarriers + 2 * kStages * 8;
-  static constexpr int kPartBarriers = kSlabBarriers + 2 * kConsumers * kSlabsHeld * 8;
-  static constexpr int kBytes = kPartBarriers + (kSplits > 1 ? 2 * 8 : 0);
+  static constexpr int kPartsAt = kStagingAt + kConsumers * kSlabsHeld * kSlabBytes;
+  static constexpr int kScalesAt = kPartsAt + kPartsBytes;
+  static constexpr int kBarriersAt = kScalesAt + kStages * kScaleBytes;
+  static constexpr int kSlabBarriersAt = kBarriersAt + 2 * kStages * 8;
+  static constexpr int kPartBarriersAt = kSlabBarriersAt + 2 * kConsumers * kSlabsHeld * 8;
+  static constexpr int kBytes = kPartBarriersAt + (kSplits > 1 ? 2 * 8 : 0);
   static constexpr int kSharedAsked = kBytes + kAtomBytes;  // the window's start is only 16-aligned
 
   static_assert(kRows == kWaves * kConsumersOfTile * kMmaRows && kSlab <= kColumns);

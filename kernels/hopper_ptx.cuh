@@ -58,21 +58,24 @@ namespace trainmeter::hopper {
 struct Ptx {
   using TensorMap = CUtensorMap;
 
-  // Barriers. A phase ends when `arrivals` have come and all expected bytes have landed.
+  // Barriers (mbarrier). A phase ends when `arrivals` have come and all expected bytes have landed.
+  // mbarrier.init.
   static __device__ void barrier_init(std::uint32_t barrier, int arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals));
   }
-  // Makes them visible to the other blocks of the cluster and to TMA, before cluster_sync().
+  // fence.mbarrier_init: makes them visible to the other blocks of the cluster and to TMA, before
+  // cluster_sync().
   static __device__ void barrier_init_fence() {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
+  // mbarrier.arrive.expect_tx: one arrival, and so many bytes more to land.
   static __device__ void arrive_expecting(std::uint32_t barrier, int bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
                  : "memory");
   }
-  // At the barrier at the same place in block `rank` of the cluster. Nothing that this thread wrote
-  // is released to the other block (".release.cluster" would be a fence of the whole GPU, more than
-  // a thousand cycles): it says only that shared memory has been read.
+  // mapa, mbarrier.arrive: at the barrier at the same place in block `rank` of the cluster. Nothing
+  // that this thread wrote is released to the other block (".release.cluster" would be a fence of
+  // the whole GPU, more than a thousand cycles): it says only that shared memory has been read.
   static __device__ void arrive_at(std::uint32_t barrier, int rank) {
     asm volatile(
         "{\n.reg .b32 there;\n"
@@ -81,7 +84,8 @@ struct Ptx {
         "r"(rank)
         : "memory");
   }
-  // Until the phase of this parity is over: returns at once where it is the one before.
+  // mbarrier.try_wait, until the phase of this parity is over: returns at once where it is the one
+  // before.
   static __device__ void wait(std::uint32_t barrier, std::uint32_t parity) {
     asm volatile(
         "{\n.reg .pred over;\n"
@@ -91,19 +95,23 @@ struct Ptx {
         "r"(parity)
         : "memory");
   }
+  // barrier.cluster.arrive and .wait: all threads of the cluster meet.
   static __device__ void cluster_sync() {
     asm volatile(
         "barrier.cluster.arrive.release;\n"
         "barrier.cluster.wait.acquire;" ::
             : "memory");
   }
+  // bar.warp.sync: the lanes of a warp meet.
   static __device__ void warp_sync() { __syncwarp(); }
-  // The same value in every lane, and the compiler knows: so that arithmetic on it is the warp's.
+  // shfl.sync from lane 0: the same value in every lane, and the compiler knows: so that arithmetic
+  // on it is the warp's.
   template <class Value>
   static __device__ Value uniform(Value value) {
     return __shfl_sync(0xffffffffU, value, 0);
   }
-  // 256 threads meet: those of one warpgroup have only to say that they were here.
+  // 256 threads meet at the block's barrier `name`: those of one warpgroup have only to say that
+  // they were here (bar.arrive), the other's wait for it (bar.sync).
   static __device__ void say_to_pair(int name) {
     asm volatile("bar.arrive %0, 256;" ::"r"(name) : "memory");
   }
@@ -112,7 +120,8 @@ struct Ptx {
   }
 
   // TMA. Coordinates in elements, the contiguous one first; what lies outside is read as zero and
-  // not written. `bytes of the box` are counted at the barrier.
+  // not written.
+  // cp.async.bulk.tensor to shared memory; the box's bytes are counted at the barrier.
   static __device__ void load(std::uint32_t to, const TensorMap& map, std::uint32_t barrier, int x,
                               int y, int z) {
     asm volatile(
@@ -121,7 +130,8 @@ struct Ptx {
         "l"(&map), "r"(barrier), "r"(x), "r"(y), "r"(z)
         : "memory");
   }
-  // The same to the same place in every block of `mask`, and counted at each one's barrier.
+  // The same .multicast::cluster: to the same place in every block of `mask`, and counted at each
+  // one's barrier.
   static __device__ void load_multicast(std::uint32_t to, const TensorMap& map,
                                         std::uint32_t barrier, int x, int y, int z,
                                         std::uint16_t mask) {
@@ -131,6 +141,7 @@ struct Ptx {
         "l"(&map), "r"(barrier), "r"(x), "r"(y), "r"(z), "h"(mask)
         : "memory");
   }
+  // cp.async.bulk.tensor to global memory, and cp.async.bulk.commit_group: a group of its own.
   static __device__ void store(const TensorMap& map, std::uint32_t from, int x, int y, int z,
                                std::uint64_t policy) {
     asm volatile(
@@ -139,7 +150,7 @@ struct Ptx {
         "r"(from), "r"(x), "r"(y), "r"(z), "l"(policy)
         : "memory");
   }
-  // The same, adding fp32 to what is there.
+  // cp.reduce.async.bulk.tensor: the same, adding fp32 to what is there.
   static __device__ void add(const TensorMap& map, std::uint32_t from, int x, int y, int z) {
     asm volatile(
         "cp.reduce.async.bulk.tensor.3d.global.shared::cta.add.tile.bulk_group"
@@ -147,19 +158,21 @@ struct Ptx {
         "r"(from), "r"(x), "r"(y), "r"(z)
         : "memory");
   }
-  // Until all of this thread's stores have read their shared memory.
+  // cp.async.bulk.wait_group.read: until all of this thread's stores have read their shared memory.
   static __device__ void wait_for_reads() {
     asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
   }
+  // prefetch.tensormap.
   static __device__ void prefetch(const TensorMap& map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
   }
-  // This thread's writes to shared memory become visible to TMA.
+  // fence.proxy.async: this thread's writes to shared memory become visible to TMA.
   static __device__ void fence_for_tma() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   }
 
-  // Registers of a thread of this warpgroup from here on; all its warps must pass here.
+  // setmaxnreg.dec and .inc: registers of a thread of this warpgroup from here on; all its warps
+  // must pass here.
   template <int kRegisters>
   static __device__ void fewer_registers() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
@@ -169,8 +182,10 @@ struct Ptx {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
   }
 
-  // wgmma: d (64 x N, fp32, over 128 threads) = A B, or += where `accumulate`; asynchronous. A and
-  // B in bf16 by descriptors, 16 deep in k. kMnA, kMnB: that operand is mn-major.
+  // wgmma.mma_async: d (64 x N, fp32, over 128 threads) = A B, or += where `accumulate`;
+  // asynchronous. A and B in bf16 by descriptors, 16 deep in k. kMnA, kMnB: that operand is
+  // mn-major.
+  // Before the first: wgmma.fence, so that d and the operands are as this thread left them.
   static __device__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
   TM_WGMMA(256, 128, TM_BELOW_120 TM_TO7(12), 128, 129, 130, 131, 132, TM_D64(0), TM_D64(64))
   TM_WGMMA(192, 96, TM_BELOW_80 TM_TO9(8) ", " TM_TO5(9), 96, 97, 98, 99, 100, TM_D64(0),
@@ -185,31 +200,34 @@ struct Ptx {
   TM_WGMMA_FP8(112, 56, TM_BELOW_40 TM_TO9(4) ", " TM_TO5(5), 56, 57, 58, TM_D32(0), TM_D16(32),
                TM_D8(48))
   TM_WGMMA_FP8(96, 48, TM_BELOW_40 TM_TO7(4), 48, 49, 50, TM_D32(0), TM_D16(32))
+  // wgmma.commit_group: those since the last one are a group.
   static __device__ void wgmma_commit() {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
   }
-  // Until all of this warp's groups but the last kPending are done.
+  // wgmma.wait_group: until all of this warp's groups but the last kPending are done.
   template <int kPending>
   static __device__ void wgmma_wait() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
   }
-  // After the last wait: keeps the compiler from reading d before it.
+  // No instruction. After the last wait: keeps the compiler from reading d before it.
   template <int kValues>
   static __device__ void settle(float (&d)[kValues]) {
 #pragma unroll
     for (float& value : d) asm volatile("" : "+f"(value)::"memory");
   }
 
+  // stmatrix: four matrices of 8 x 8, each to rows whose addresses eight of the lanes give.
   static __device__ void stmatrix(std::uint32_t to, const std::uint32_t (&words)[4]) {
     asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
                  "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
                  : "memory");
   }
+  // st.shared.v2.
   static __device__ void store_pair(std::uint32_t to, float first, float second) {
     asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(first), "f"(second) : "memory");
   }
-  // To the same place in block `rank` of the cluster; the 16 bytes are counted at its barrier, as
-  // TMA's are, when they are there.
+  // mapa, st.async.v4: to the same place in block `rank` of the cluster; the 16 bytes are counted
+  // at its barrier, as TMA's are, when they are there.
   static __device__ void send_four(std::uint32_t to, const float* values, std::uint32_t barrier,
                                    int rank) {
     asm volatile(
@@ -221,6 +239,7 @@ struct Ptx {
         "f"(values[0]), "f"(values[1]), "f"(values[2]), "f"(values[3]), "r"(barrier), "r"(rank)
         : "memory");
   }
+  // ld.shared, of four, one and two.
   static __device__ void read_shared_four(std::uint32_t from, float (&values)[4]) {
     asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
                  : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
@@ -238,10 +257,11 @@ struct Ptx {
                  : "r"(from)
                  : "memory");
   }
-  // Of global memory that nobody writes meanwhile.
+  // ld.global.nc: of global memory that nobody writes meanwhile.
   static __device__ float read(const float* from) {
     return __ldg(from);
   }
+  // cvt.rn.bf16x2.f32.
   static __device__ std::uint32_t bf16_pair(float low, float high) {
     const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
     return *reinterpret_cast<const std::uint32_t*>(&pair);

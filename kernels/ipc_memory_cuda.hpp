@@ -4,12 +4,17 @@
 // that reaches it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace trainmeter {
 
-// A text by which other processes map an allocation of DeviceBuffer's or DeviceOperand's, given its
-// begin. std::runtime_error where the driver has none for it.
+// The driver packs small allocations into one block, and it is blocks that it maps. So what others
+// map is made in whole blocks (DeviceBuffer's `block`), or several handles would be of one.
+inline constexpr std::int64_t kIpcBlock = 2 << 20;
+
+// A text by which other processes map an allocation in such blocks, given its begin.
+// std::runtime_error where the driver has none for it.
 std::string ipc_handle_of(const void* allocation);
 
 // Another process's allocation in this one's address space, on the current device. It has to be

@@ -14,24 +14,28 @@
 namespace trainmeter::mma {
 
 struct Ptx {
-  // 16 bytes to shared memory that no register sees; zeros where they aren't `inside`. They are
-  // there for this thread once their group is waited for, for the others after sync().
+  // cp.async.cg: 16 bytes to shared memory that no register sees; zeros where they aren't `inside`.
+  // They are there for this thread once their group is waited for, for the others after sync().
   static __device__ __forceinline__ void copy_chunk(std::uint32_t to, const void* from,
                                                     bool inside) {
     const int bytes = inside ? 16 : 0;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
                  : "memory");
   }
+  // cp.async.commit_group: the copies since the last one are a group.
   static __device__ __forceinline__ void end_group() {
     asm volatile("cp.async.commit_group;" ::: "memory");
   }
+  // cp.async.wait_group: until all of this thread's groups but the last kPending are there.
   template <int kPending>
   static __device__ __forceinline__ void wait_for_groups() {
     asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
   }
+  // bar.sync: the threads of a block meet.
   static __device__ __forceinline__ void sync() { __syncthreads(); }
 
-  // Four matrices of 8 x 8, whose rows' addresses the lanes give.
+  // ldmatrix, .trans where it kTransposes: four matrices of 8 x 8, whose rows' addresses the lanes
+  // give.
   template <bool kTransposes>
   static __device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], std::uint32_t from) {
     if constexpr (kTransposes) {
@@ -47,7 +51,7 @@ struct Ptx {
     }
   }
 
-  // sum += A B of 16 x 8 x 16, of T = __half or __nv_bfloat16.
+  // mma.m16n8k16: sum += A B of 16 x 8 x 16, of T = __half or __nv_bfloat16.
   template <class T = __nv_bfloat16>
   static __device__ __forceinline__ void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4],
                                                       std::uint32_t b0, std::uint32_t b1) {
@@ -64,10 +68,11 @@ struct Ptx {
     }
   }
 
-  // The value of lane ^ `mask`.
+  // shfl.sync.bfly: the value of lane ^ `mask`.
   static __device__ __forceinline__ float other_lanes(float value, int mask) {
     return __shfl_xor_sync(0xffffffffU, value, mask);
   }
+  // ex2.approx and lg2.approx.
   static __device__ __forceinline__ float exp2(float x) {
     float out;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
@@ -79,7 +84,7 @@ struct Ptx {
     return out;
   }
 
-  // The first in the lower half.
+  // cvt.rn.bf16x2.f32, the first in the lower half; and back, which is a shift.
   static __device__ __forceinline__ std::uint32_t bf16_pair(float first, float second) {
     const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
     return *reinterpret_cast<const std::uint32_t*>(&pair);
@@ -87,12 +92,15 @@ struct Ptx {
   static __device__ __forceinline__ float bf16_value(std::uint16_t bits) {
     return __uint_as_float(static_cast<std::uint32_t>(bits) << 16);
   }
+  // st.shared.
   static __device__ __forceinline__ void store_shared(std::uint32_t to, std::uint32_t word) {
     asm volatile("st.shared.b32 [%0], %1;" ::"r"(to), "r"(word) : "memory");
   }
+  // st.global.
   static __device__ __forceinline__ void store_pair(std::uint16_t* to, std::uint32_t pair) {
     *reinterpret_cast<std::uint32_t*>(to) = pair;
   }
+  // red.global.add.
   static __device__ __forceinline__ void add(float* to, float value) { atomicAdd(to, value); }
 };
 

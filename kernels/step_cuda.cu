@@ -98,6 +98,9 @@ class CudaStep final : public Operation {
     return views;
   }
   [[nodiscard]] void* stream() const override { return stream_.get(); }
+  [[nodiscard]] int launches() const override {
+    return 1 + static_cast<int>(norm_sums(problem_.kernel));
+  }
 
  private:
   static constexpr int kLanesOfPack = 16 / static_cast<int>(sizeof(T));

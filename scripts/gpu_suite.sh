@@ -50,15 +50,24 @@ section() {  # section NAME TITLE: whether it is wanted; then its title
 }
 
 # The measurements go on after a wrong result: each case verifies itself, and a wrong one becomes an error row; and after a
-# program that hangs, which a kernel's barrier can.
+# program that hangs, which a kernel's barrier can. Grace is for the case that a program is at when its seconds are over: a
+# minute, or a quarter of what is left; the last sixth of it for a program that doesn't end when it is told to.
 measure() {  # measure SECONDS PROGRAM FLAG...
-  local budget=$1 program=$2; shift 2
-  if [ $((seconds - SECONDS)) -lt "$budget" ]; then budget=$((seconds - SECONDS)); fi
+  local budget=$1 program=$2 left=$((seconds - SECONDS)) grace code=0; shift 2
+  grace=$((left / 4 < 60 ? left / 4 : 60))
+  if [ $((left - grace)) -lt "$budget" ]; then budget=$((left - grace)); fi
   if [ "$budget" -lt 5 ]; then printf 'left out, no time: %s %s\n' "$program" "$*" >&2; return; fi
-  local code=0
-  timeout -k 10 $((budget + 60)) "$bin/$program" "$@" --device=gpu --max_seconds="$budget" >&2 || code=$?
+  timeout -k $((grace / 6 + 1)) $((budget + grace - grace / 6)) "${launcher[@]}" "$bin/$program" "$@" --device=gpu --max_seconds="$budget" >&2 || code=$?
   case $code in 0 | 3) ;; 1) status=1 ;; *) printf 'exit code %d: %s %s\n' "$code" "$program" "$*" >&2; status=$code ;; esac
 }
+launcher=()
+# shellcheck disable=SC2016  # the inner shell's variables
+# A process for each GPU of this host, which meet by our rendezvous; the greatest of their exit codes is the whole's.
+a_gpu_each=(env WORLD_SIZE="$gpus" MASTER_ADDR=127.0.0.1 bash -c '
+  code=0 processes=()
+  for ((rank = 0; rank < WORLD_SIZE; ++rank)); do RANK=$rank "$@" & processes+=($!); done
+  for process in "${processes[@]}"; do wait "$process" || { ended=$?; code=$((ended > code ? ended : code)); }; done
+  exit "$code"' a_gpu_each)
 into=(--out="$record")
 ours=(--benchmark_filter=hopper --versus=cublaslt)  # and cuBLASLt, sample by sample in turn
 beside=("${ours[@]}" "${into[@]}")
@@ -78,7 +87,7 @@ correct() {  # correct PROGRAM
     if [ "$limit" -gt 300 ]; then limit=300; fi
     if [ "$limit" -lt 1 ]; then printf 'left out, no time: %s%s\n' "$name" "${begun:+, what was not begun}" >&2; return; fi
     code=0
-    timeout -k 10 "$limit" "$1" --gtest_filter="-$begun" >"$log" 2>&1 || code=$?
+    timeout -k $((limit < 10 ? limit : 10)) "$limit" "$1" --gtest_filter="-$begun" >"$log" 2>&1 || code=$?
     grep -v '^\[ RUN  \|^\[       OK' "$log" >&2 || true
     if [ "$code" -eq 0 ]; then return; fi
     status=1
@@ -135,18 +144,23 @@ fi
 if section memory "Memory bandwidth"; then
   measure 40 memory_bench "${into[@]}"
 fi
-if section collectives "All-reduce; where there is one GPU, between virtual ranks: its memory, no links"; then
+if section collectives "All-reduce, by one process and by one for each GPU; where there is one GPU, between virtual ranks: its memory, no links"; then
   if [ "$gpus" -gt 1 ]; then
     measure 60 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --concurrent "${into[@]}"
-    measure 60 collective_bench "${into[@]}"
+    # The least and the largest payload first: the host checks every element of every rank's, which takes long.
+    measure 60 collective_bench --bytes=8192,268435456,1048576,16777216,65536 "${into[@]}"
+    launcher=("${a_gpu_each[@]}")
+    measure 60 collective_bench --bytes=8192,268435456,1048576 "${into[@]}"
+    launcher=()
   else
     for ranks in 2 8; do
       measure 15 collective_bench --virtual_ranks=$ranks --dtype=bf16 --bytes=8192,262144,1048576,16777216 "${into[@]}"
     done
   fi
 fi
-if section interference "Interference: GEMMs, cast and copy beside what moves data or polls on 20 SMs, then on more and fewer"; then
-  measure 60 overlap_bench "${into[@]}"
+if section interference "Interference: GEMMs, cast and copy beside what moves data or polls on 20 SMs, then on more and fewer; where there are several GPUs, beside an all-reduce"; then
+  measure 60 overlap_bench --beside=memory_mover,cache_mover,poller "${into[@]}"
+  if [ "$gpus" -gt 1 ]; then measure 60 overlap_bench --beside=allreduce,peer_allreduce --co_sms=20 "${into[@]}"; fi
 fi
 if section steps "Memory-bound kernels of DeepSeek-V3's step, and GPT-2's GEMMs"; then
   measure 40 memory_bench --models=deepseek-v3 "${into[@]}"
@@ -156,8 +170,10 @@ if section attention "Attention core, ours and cuDNN's: Llama 3 8B's heads and D
   measure 50 attention_bench --models=llama-3-8b,deepseek-v3 --seq_len=4096 --tokens=8192 "${into[@]}"
 fi
 if section layers "A layer of DeepSeek-V3 in fp8, as one of 64 GPUs has it, and one of Llama 3 8B: the whole, its parts in place and alone, and beside what moves its dispatch and combine"; then
-  measure 100 layer_bench --models=deepseek-v3 --dtype=fp8 "${into[@]}"
-  measure 100 layer_bench --models=deepseek-v3 --dtype=fp8 --co_sms=20 "${into[@]}"
+  for held in '' 20; do  # each pass by itself: together, the backward one would begin when much of the time is over
+    measure 100 layer_bench --models=deepseek-v3 --dtype=fp8 --pass=forward ${held:+--co_sms="$held"} "${into[@]}"
+    measure 150 layer_bench --models=deepseek-v3 --dtype=fp8 --pass=backward ${held:+--co_sms="$held"} "${into[@]}"
+  done
   measure 30 layer_bench --models=llama-3-8b --dtype=bf16 "${into[@]}"
 fi
 if section decode "Few rows, as a decode step has: DeepGEMM's tables of 64 and 128, and DeepSeek-V3's own step of 8 and 128 tokens"; then
@@ -175,8 +191,15 @@ if section peer "PyTorch's GEMMs, and DeepGEMM's, at the shapes measured so far"
     printf 'skipped: python3 has no PyTorch\n' >&2
   else
     for file in "$rested" "$record"; do
+      limit=$(((seconds - SECONDS) / 2))  # of which the last quarter is for the GEMM that it is at
       if [ ! -s "$file" ]; then continue; fi
-      python3 -B "$here/peer_gemm.py" "$file" --max_seconds=$(((seconds - SECONDS) / 2)) >&2 || { [ $? -ne 1 ] || status=1; }
+      if [ "$limit" -lt 5 ]; then printf 'left out, no time: %s\n' "$file" >&2; continue; fi
+      code=0
+      timeout -k $((limit < 10 ? limit : 10)) "$limit" python3 -B "$here/peer_gemm.py" "$file" --max_seconds=$((limit * 3 / 4)) >&2 || code=$?
+      case $code in
+        1) status=1 ;;
+        124 | 137) printf 'exit code %d: peer_gemm.py %s\n' "$code" "$file" >&2; status=$code ;;
+      esac
     done
   fi
 fi
@@ -188,13 +211,15 @@ if section sustained "DeepGEMM's table, the squares and DeepSeek-V3's step again
 fi
 if section sanitizer "compute-sanitizer over the tests of small sizes"; then
   tool=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer || true)
+  # One tile and one algorithm where a test doesn't say which: trials wait for the host, which may wait for each launch here.
   small='Gpu.OurGemmForHopperAdds*:Gpu.TilesWhoseK*:Gpu.GroupedGemmIsRight:Gpu.Fp8SumsThatCancel*:Gpu.AttentionIsRight*:GpuAllReduce.VirtualRanksAreRight'
   for check in memcheck synccheck racecheck; do
     left=$((seconds - SECONDS))
     if [ -z "$tool" ] || [ -z "$tests" ]; then printf 'skipped: %s: no compute-sanitizer, or no kernels_gpu_test\n' "$check" >&2; continue; fi
     if [ "$left" -lt 20 ]; then printf 'left out, no time: %s\n' "$check" >&2; continue; fi
     code=0
-    timeout -k 10 $((left < 120 ? left : 120)) "$tool" --tool "$check" --error-exitcode 86 "$tests" --gtest_brief=1 --gtest_filter="$small" \
+    TRAINMETER_GEMM_TILE=0 TRAINMETER_CUBLASLT_ALGORITHM=0 \
+      timeout -k 10 $((left < 130 ? left - 10 : 120)) "$tool" --tool "$check" --error-exitcode 86 "$tests" --gtest_brief=1 --gtest_filter="$small" \
       >"$out/$check.txt" 2>&1 || code=$?
     case $code in
       0) printf '%s: clean\n' "$check" >&2 ;;

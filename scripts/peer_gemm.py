@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 the trainmeter authors
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's GEMMs, and DeepGEMM's where it is installed, at the shapes of a record that gemm_bench wrote; rows are appended to that record.
+"""PyTorch's GEMMs, and DeepGEMM's where it is installed, at the shapes of a record that gemm_bench wrote; each row is
+appended to that record when it is measured.
 
   peer_gemm.py RECORD [--seconds S] [--max_seconds S]
 
@@ -224,6 +225,20 @@ def rules_of(header, options):
     return rules
 
 
+class Rows:
+    """Those of this run, behind a header of their own, each in the file when the next one is begun."""
+
+    def __init__(self, file, header):
+        self.file, self.header, self.count = file, header, 0
+
+    def add(self, row):
+        with open(self.file, "a", encoding="utf-8") as out:
+            out.write("".join(json.dumps(one) + "\n" for one in ([row] if self.count else [self.header, row])))
+            out.flush()
+            os.fsync(out.fileno())
+        self.count += 1
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message):
         refuse(message.removeprefix("argument "))
@@ -255,7 +270,7 @@ def main():
     header |= {"session": session, "program": "peer_gemm", "command": ["scripts/peer_gemm.py"], "started_at": now, "software": {"PyTorch": torch.__version__}}
     header["discipline"] |= {"timer": "cuda_events" if device == "cuda" else "steady_clock", "min_samples": 10, "target": 0.0, "data": "normal",
                              "cache": "rotate", "min_time_s": options.seconds, "warmup_s": 0.1}
-    rows, wrong, timer, rules = [header], 0, Timer(device), rules_of(header, options)
+    rows, wrong, timer, rules = Rows(options.record, header), 0, Timer(device), rules_of(header, options)
     for row in cases:
         name = row["name"].replace(f"/{row['backend']}/", "/{}/", 1)
         if time.monotonic() - start > options.max_seconds:
@@ -269,17 +284,13 @@ def main():
         wrong += not result["verified"]
         keep = ("kind", "operation", "dtype", "shape", "layout", "scaling", "flops", "bytes", "ranks", "sms", "beside")
         at = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        rows.append({key: row[key] for key in keep} | result | {
+        rows.add({key: row[key] for key in keep} | result | {
             "session": session, "name": name.format(backend), "backend": backend, "at": at, "repetition": 0, "paired_with": "",
             "runs_per_sample": 1, "sm_clock_hz": [], "power_w": [], "temperature_c": [], "throttle_reasons": [], "error_bound": BOUND, "check": f"{ROWS} rows, fp64, Euclidean norm", "stopped": "enough"})
         if result["time_s"]:
             print(f"{name.format(backend)}: {row['flops'] / statistics.median(result['time_s']) / 1e12:.4g} TFLOP/s", file=sys.stderr)
-    if len(rows) == 1:
+    if not rows.count:
         return 3
-    with open(options.record, "a", encoding="utf-8") as out:
-        out.write("".join(json.dumps(row) + "\n" for row in rows))
-        out.flush()
-        os.fsync(out.fileno())
     return 1 if wrong else 0
 
 

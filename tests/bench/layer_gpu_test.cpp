@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The GPU's operations compose a layer that is right.
+#include "bench/case_lists.hpp"
 #include "bench/layer_check.hpp"
 #include "bench/layer_ways.hpp"
 #include "workload/run.hpp"
@@ -90,6 +91,30 @@ TEST(LayerCheckGpu, AWrongScaleIsFound) {
   } catch (const Unavailable& error) {
     GTEST_SKIP() << "skipped: " << error.what();
   }
+}
+
+// 127 SMs aren't divided by clusters of two: grouped GEMMs are by another backend, which is said;
+// nothing runs with the grid for all of them beside a co-runner.
+TEST(LayerCasesGpu, ABackendThatDoesNotTakeWhatIsLeftIsPassedOver) {
+  NEEDS_GPU();
+  const Target target = choose_target("gpu");
+  const auto cases = [&](const std::string& co_sms) {
+    return layer_cases(
+        read_options(Program::layer, {"layer_bench", "--models=deepseek-v3", "--dtype=bf16",
+                                      "--prefer=hopper", "--co_sms=" + co_sms}),
+        target);
+  };
+  const auto by_hopper = [](const Ways& ways) {
+    return ways.front().operation == "grouped_gemm" && ways.front().backend == "hopper";
+  };
+  const CaseList even = cases(target.device.sms % 2 == 0 ? "4" : "5");
+  ASSERT_FALSE(even.cases.empty());
+  if (std::ranges::none_of(even.cases.front().parts, by_hopper)) GTEST_SKIP() << "no Hopper";
+  const CaseList odd = cases(target.device.sms % 2 == 0 ? "5" : "4");
+  for (const Case& layer : odd.cases) EXPECT_TRUE(std::ranges::none_of(layer.parts, by_hopper));
+  EXPECT_TRUE(std::ranges::any_of(odd.left_out, [](const std::string& why) {
+    return why.find("leaves (hopper: clusters of 2 blocks") != std::string::npos;
+  }));
 }
 
 }  // namespace trainmeter

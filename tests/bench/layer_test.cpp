@@ -5,7 +5,9 @@
 #include "bench/layer_in_turn.hpp"
 #include "bench/layer_measure.hpp"
 #include "bench/layer_rows.hpp"
+#include "bench/layer_ways.hpp"
 #include "bench/plans.hpp"
+#include "kernels/step_kernel.hpp"
 #include "record/error.hpp"
 #include "workload/run.hpp"
 
@@ -14,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -114,6 +117,13 @@ TEST(LayerCases, ACoRunnerMovesWhatTheLayersExpertsExchange) {
           .cases.front();
   EXPECT_EQ(set.overlap->bytes_a_run, 0);
   EXPECT_EQ(set.overlap->beside.bytes_per_s, 5);
+}
+
+// A problem without them takes all SMs there are.
+TEST(LayerCases, ProblemsThatCanBeAreToldOfTheSms) {
+  EXPECT_EQ(on_sms(GemmProblem{.m = 1, .n = 1, .k = 1}, 112)->sms, 112);
+  EXPECT_EQ(on_sms(GroupedGemmProblem{}, 112)->all.sms, 112);
+  EXPECT_FALSE(on_sms(StepProblem{}, 112));
 }
 
 TEST(LayerCases, ABlockOfExpertsHasTheShareOfOneOf64) {
@@ -328,6 +338,35 @@ TEST(MeasureLayer, ArmsTakeTurnsAndAFailedTurnIsDoneAgain) {
     EXPECT_EQ(one.stopped, taken.front().stopped);
   }
   EXPECT_THAT(order, testing::StartsWith("(ll)(ll).(ll)(ll)."));  // warm-up, a turn, one again
+}
+
+// What was begun beside an arm ends with what the arm threw, and that is what is told.
+TEST(MeasureLayer, AnArmThatThrowsIsEnded) {
+  FakeLayer layer;
+  FakeOperation failing(layer.time, [](std::int64_t run) -> double {
+    if (run == 3) throw std::runtime_error("the operation's");
+    return 1e-3;
+  });
+  layer.parts[0] = &failing;
+  int going_on = 0;
+  const std::vector<LayerArm> arms = {{.parts = layer.parts,
+                                       .begin = [&] { ++going_on; },
+                                       .look = nullptr,
+                                       .end =
+                                           [&] {
+                                             --going_on;
+                                             if (failing.ran.size() == 3)
+                                               throw std::runtime_error("the end's");
+                                             return true;
+                                           }}};
+  const auto timer = make_cpu_sequence_timer(layer.time.clock(1e-9));
+  try {
+    measure_layers(arms, layer.order, *timer, {}, never, {}, nullptr);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(), "the operation's");
+  }
+  EXPECT_EQ(going_on, 0);
 }
 
 TEST(MeasureLayer, AnArmThatNeverMovesAnythingIsAnError) {

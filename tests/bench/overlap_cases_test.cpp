@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which cases overlap_bench makes.
 #include "bench/case_lists.hpp"
+#include "bench/overlap.hpp"
 #include "bench/plans.hpp"
 #include "record/error.hpp"
 
+#include "fakes.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -56,6 +58,19 @@ TEST(OverlapCases, FlagsChoose) {
   ASSERT_EQ(list.left_out.size(), 1U);
   EXPECT_THAT(list.left_out.front(), HasSubstr("--co_sms=8: leaves none of 8 cores"));
   EXPECT_TRUE(cases_with({}, 1).cases.empty());
+}
+
+// The timer holds back as many launches as the driver queues.
+TEST(OverlapCases, AnArmLaunchesWhatItsOperationDoes) {
+  class Groups final : public FakeOperation {
+   public:
+    using FakeOperation::FakeOperation;
+    [[nodiscard]] int launches() const override { return 32; }
+  };
+  FakeTime time;
+  Groups groups(time, [](std::int64_t) { return 1.0; });
+  EXPECT_EQ(Arm(&groups, Beside::traffic, 0).launches(), 32);
+  EXPECT_EQ(Arm(nullptr, Beside::traffic, 0).launches(), 0);
 }
 
 // On a CPU a rank on each core of its share, but two on one; between GPUs only, where that is

@@ -192,8 +192,8 @@ TEST(GpuAllReduce, BetweenGpusIsRight) {
   expect_all_counted(*world, world->ranks());
 }
 
-// Two processes that map each other's memory, on one GPU, which takes them in turn: so only a few
-// small calls. Each of them is this program again, in the test after this one.
+// Two processes that map each other's memory, on a GPU each where there are two; on one they take
+// turns: so only a few small calls. Each of them is this program again, in the test after this one.
 constexpr const char* kPort = "TRAINMETER_PORT";
 
 TEST(GpuAllReduce, BetweenProcessesIsRight) {
@@ -218,8 +218,10 @@ TEST(GpuAllReduce, AProcessOfTwo) {
     GTEST_SKIP() << "skipped: GpuAllReduce.BetweenProcesses* starts two";
   const auto world = make_bootstrap_world();
   const Gather gather = [&](const std::string& text) { return world->gather(text); };
+  const auto devices = static_cast<int>(gpus().devices.size());
+  const OnDevice here(world->rank() % devices);
   std::vector<GpuRank> mine;
-  mine.push_back({.device = 0, .group = world->group(), .stream = {}});
+  mine.push_back({.device = world->rank() % devices, .group = world->group(), .stream = {}});
   const auto peer = make_peer_ranks(mine, world->hosts(), gather);
   ASSERT_NE(peer, nullptr);
   for (const char* plan : {"one_shot,2", "two_shot,2"}) {
@@ -234,6 +236,13 @@ TEST(GpuAllReduce, AProcessOfTwo) {
       }
     }
   }
+}
+
+TEST(GpuAllReduce, WhatOthersMapIsWholeBlocks) {
+  NEEDS_GPU();
+  EXPECT_EQ(DeviceBuffer(1, kIpcBlock).bytes(), kIpcBlock);
+  EXPECT_EQ(DeviceBuffer(kIpcBlock + 1, kIpcBlock).bytes(), 2 * kIpcBlock);
+  EXPECT_EQ(DeviceBuffer(5).bytes(), 5);
 }
 
 TEST(GpuAllReduce, ArgumentsAreCheckedFirst) {

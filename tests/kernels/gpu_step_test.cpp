@@ -28,6 +28,9 @@ void expect_right(const StepProblem& problem) {
     described += " " + name + ":" + std::to_string(size);
   for (const std::int64_t rotate : {0, 1 << 20}) {
     const auto operation = cuda.make(problem, {.rotate_bytes = rotate});
+    EXPECT_EQ(operation->launches(), problem.kernel == StepKernel::layernorm_backward ? 3
+                                     : problem.kernel == StepKernel::rmsnorm_backward ? 2
+                                                                                      : 1);
     for (int round = 0; round < 2; ++round) {
       const Check check = operation->verify();
       EXPECT_TRUE(check.ok) << described << ": " << check.error << " of " << check.bound;

@@ -4,6 +4,8 @@
 that finds an error, and tests that hang and crash. gpu_suite.py SOURCE_FOLDER BIN"""
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,6 +46,18 @@ def suite(*words):
     return made.returncode, made.stderr
 
 
+def limits(seconds):
+    """Of each program of a suite that had so many: its own seconds, and those after which it is ended. They are the suite's, or fewer."""
+    found = []
+    for call in (folder / "limits").read_text().splitlines():
+        kill, term = map(int, re.match("-k ([0-9]+) ([0-9]+) ", call).groups())
+        assert kill > 0 and kill + term <= seconds + 1, call
+        if "--max_seconds=" in call:
+            found.append((int(call.split("--max_seconds=")[1].split()[0]), term))
+    (folder / "limits").unlink()
+    return found
+
+
 with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     binaries = folder / "bin"
@@ -54,7 +68,9 @@ with tempfile.TemporaryDirectory() as name:
         program(binaries / one, f'echo "{one} $*" >>{calls}\nexec {programs / one} "$@"\n')
     program(binaries / "trainmeter", """echo '{"compute_capability": "9.0"}'\n""")
     program(binaries / "kernels_gpu_test", f'echo "kernels_gpu_test $*" >>{calls}\n')
-    program(folder / "tools" / "compute-sanitizer", '[ "$2" != synccheck ] || exit 86\n[ "$2" != racecheck ] || exit 1\n')
+    program(folder / "tools" / "timeout", f'echo "$*" >>{folder}/limits\nexec {shutil.which("timeout")} "$@"\n')
+    program(folder / "tools" / "compute-sanitizer", 'echo "tile $TRAINMETER_GEMM_TILE, algorithm $TRAINMETER_CUBLASLT_ALGORITHM"\n'
+            '[ "$2" != synccheck ] || exit 86\n[ "$2" != racecheck ] || exit 1\n')
 
     code, said = suite("--only", "nosuch")
     assert code == 2 and "no section 'nosuch'" in said, said
@@ -67,21 +83,60 @@ with tempfile.TemporaryDirectory() as name:
     code, said = suite()
     assert "exit code" not in said.replace("racecheck: exit code 1", ""), said  # 2: a flag that a program doesn't know
     assert code == 1 and "memcheck: clean" in said and "synccheck: errors" in said, said
+    assert (folder / "out" / "memcheck.txt").read_text() == "tile 0, algorithm 0\n", "trials wait for the host"
     listed = calls.read_text().splitlines()
     assert "kernels_gpu_test" in listed[0] and "--benchmark_min_time=30" in listed[1], listed[:2]
     assert len(listed) > 25, listed
     for flag in ("--fp32_out", "--accumulate", "--groups=8", "--sms=112", "--regime=burst", "--regime=sustained", "--published=deepgemm"):
         assert any(flag in call for call in listed), flag
     budgets = [int(call.split("--max_seconds=")[1].split()[0]) for call in listed if "--max_seconds=" in call]
-    assert all(5 <= seconds <= 120 for seconds in budgets), budgets
+    assert all(5 <= seconds <= 150 for seconds in budgets), budgets
+    layers = [call for call in listed if call.startswith("layer_bench") and "deepseek-v3" in call]
+    assert [(("--co_sms=20" in call), call.split("--pass=")[1].split()[0]) for call in layers] == [
+        (held, which) for held in (False, True) for which in ("forward", "backward")], layers
+    assert all(left >= seconds for seconds, left in limits(440)), "less than the program's own seconds"
 
     calls.unlink()
     code, said = suite("--only", "gemm,decode")
     assert code == 0 and "nothing was measured" in said, said
     assert all(call.startswith("gemm_bench") for call in calls.read_text().splitlines()), calls.read_text()
     calls.unlink()
+    (folder / "limits").unlink()
+    code, said = suite("--only", "memory,sanitizer", "--seconds", "40")
+    assert limits(40) == [(30, 39)], "a quarter is for the case that it is at"
+    calls.unlink()
     code, said = suite("--seconds", "0")
     assert "left out, no time: kernels_gpu_test" in said and "left out, no time: gemm_bench" in said and not calls.exists(), said
+
+    # A node of two GPUs, on which rank 1 ends badly: a process for each of them, with the same flags, on the GPU that is theirs.
+    ranks = """[ "$RANK" != 1 ] || exit 4\nexit 3\n"""
+    program(binaries / "collective_bench", f'echo "collective_bench $* rank:$RANK of:$WORLD_SIZE at:$MASTER_ADDR" >>{calls}\n{ranks}')
+    program(binaries / "trainmeter", """printf '"compute_capability": "9.0"\\n%.0s' 1 2\n""")
+    code, said = suite("--only", "collectives,interference")
+    assert code == 4 and said.count("exit code 4: collective_bench") == 1, said
+    node = [call for call in calls.read_text().splitlines() if not call.startswith("gemm_bench")]
+    collectives = [call.split(" rank:") for call in node if call.startswith("collective_bench")]
+    assert [place for _, place in collectives[:1]] == [" of: at:"], collectives
+    assert sorted(place for _, place in collectives[1:]) == ["0 of:2 at:127.0.0.1", "1 of:2 at:127.0.0.1"], collectives
+    assert collectives[1][0] == collectives[2][0], "other flags than rank 0's are refused"
+    assert all("--bytes=8192,268435456," in flags for flags, _ in collectives), "the least and the largest come first"
+    beside = [call.split("--beside=")[1].split()[0] for call in node if call.startswith("overlap_bench")]
+    assert beside == ["memory_mover,cache_mover,poller", "allreduce,peer_allreduce"], beside
+    calls.unlink()
+
+    # PyTorch's GEMMs, which don't end by themselves, beside what another program has measured.
+    program(binaries / "trainmeter", """[ "$1" != report ] || exec touch "$4"\necho '"compute_capability": "9.0"'\n""")
+    program(binaries / "gemm_bench", """for flag in "$@"; do case $flag in --out=*) echo row >>"${flag#*=}" ;; esac; done\n""")
+    program(folder / "tools" / "python3", f'[ "$1" != -c ] || exit 0\necho "$*" >>{calls}\nexec sleep 100\n')
+    program(folder / "tools" / "timeout", f"""echo "$*" >>{folder}/limits
+[ "$4" != python3 ] || exec {shutil.which("timeout")} 1 "${{@:4}}"
+exec {shutil.which("timeout")} "$@"\n""")
+    (folder / "limits").unlink()
+    code, said = suite("--only", "ladder,peer", "--seconds", "40")
+    assert code == 124 and "exit code 124: peer_gemm.py" in said, said
+    (peer,) = [pair for pair in limits(40) if pair[1] <= 20]
+    assert peer[0] <= 15 and "peer_gemm.py" in calls.read_text(), peer
+    calls.unlink()
 
     program(binaries / "kernels_gpu_test", HALF_BAD_TESTS.replace("CALLS", str(calls)))
     program(binaries / "bench_gpu_test", f'echo "bench_gpu_test $*" >>{calls}\necho no library >&2; exit 127\n')

@@ -29,7 +29,7 @@ with tempfile.TemporaryDirectory() as folder:
     ours = [json.loads(line) for line in record.read_text().splitlines()]
     for number, text in enumerate(("", "{}\n", "no record\n", json.dumps(ours[0]) + "\n")):
         (pathlib.Path(folder) / f"bad{number}.jsonl").write_text(text)
-    # One process, for PyTorch takes long to start: bad files, the record, then the record by a product that is wrong.
+    # One process, for PyTorch takes long to start: bad files, the record, a run that is ended in its second product, one that is wrong.
     done = run(python, "-B", "-c", f"""
 import glob, sys
 sys.path.insert(0, {str(script.parent)!r})
@@ -43,6 +43,17 @@ for bad in [*sorted(glob.glob({folder!r} + "/bad*")), "/nowhere"]:
         assert False, bad
 sys.argv = ["peer_gemm.py", {str(record)!r}, "--seconds=0.02"]
 assert peer_gemm.main() == 0
+class Ended(peer_gemm.Plain):
+    def run(self, sets):
+        if self.layout == "nn":
+            raise KeyboardInterrupt
+        return super().run(sets)
+right, peer_gemm.Plain = peer_gemm.Plain, Ended
+try:
+    peer_gemm.main()
+except KeyboardInterrupt:
+    pass
+peer_gemm.Plain = right
 class Wrong(peer_gemm.Plain):
     def run(self, sets):
         return super().run(sets) * 1.02
@@ -54,8 +65,9 @@ sys.exit(peer_gemm.main())""")
 
     header, *rows = [json.loads(line) for line in record.read_text().splitlines()][len(ours):]
     assert header["program"] == "peer_gemm" and header["device"] == ours[0]["device"] and "PyTorch" in header["software"], header
-    right, (second, *wrong) = rows[:3], rows[3:]
-    assert second["kind"] == "header" and [row["layout"] for row in right] == ["nt", "nn", "tn"], rows
+    right, (second, finished, third, *wrong) = rows[:3], rows[3:]
+    assert finished["verified"] and finished["layout"] == "nt", "what was finished is kept"
+    assert second["kind"] == third["kind"] == "header" and [row["layout"] for row in right] == ["nt", "nn", "tn"], rows
     for row, beside in zip(right, ours[1:]):
         assert row["backend"] == "pytorch" and row["name"] == beside["name"].replace("onednn", "pytorch"), row["name"]
         assert row["verified"] and row["error"] < 1e-6 and len(row["time_s"]) >= 10 and row["flops"] == beside["flops"], row
