@@ -31,7 +31,7 @@ struct StoryCommand : Command {
 
   void story_options(CLI::App& app) {
     app.add_option("RECORD", records,
-                   "records, or folders (the newest record in each); default results/measured");
+                   "records, or folders (the newest in each, by its header); default results/measured");
     app.add_flag("--published", published, "no record: what others published, alone");
     app.add_option("--run", run_id,
                    "the run that is carried to the measured machine: id or file; default "

@@ -4,11 +4,10 @@
 #include "report/doctor.hpp"
 
 #include "fixtures.hpp"
+#include "program_runs.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <functional>
 #include <set>
 
@@ -16,31 +15,6 @@ using namespace trainmeter;
 using testing::HasSubstr;
 
 namespace {
-
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-// `before`: assignments of the environment.
-Outcome run_program(const std::string& arguments, const std::string& before = "") {
-  const auto stem =
-      (std::filesystem::path(testing::TempDir()) /
-       (std::string("program_") + testing::UnitTest::GetInstance()->current_test_info()->name()))
-          .string();
-  const std::string command = fmt::format("{} '{}/trainmeter' {} >'{}.out' 2>'{}.err'", before,
-                                          TRAINMETER_BIN_DIR, arguments, stem, stem);
-  const int status = std::system(command.c_str());
-  return {WEXITSTATUS(status), slurp(stem + ".out"), slurp(stem + ".err")};
-}
-
-void expect_refused(const std::string& arguments, const std::string& message) {
-  const Outcome o = run_program(arguments);
-  EXPECT_EQ(o.code, 2) << arguments << "\n" << o.err;
-  EXPECT_THAT(o.err, HasSubstr(message)) << arguments;
-  EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
-  EXPECT_EQ(o.out, "");
-}
 
 Record gpu_record() {
   Record record = small_cpu();
