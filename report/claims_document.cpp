@@ -226,13 +226,13 @@ nlohmann::ordered_json to_json(const Verdict& v) {
 Document claims_table(const std::vector<Verdict>& verdicts) {
   Document out;
   out.emplace_back(Heading{2, "Published claims"});
-  Table table{{"claim", ">GPU-hours", ">cost", "verdict"}, {}};
+  Table table{{"claim", ">GPU-hours", ">cost", "verdict", "id"}, {}};
   for (const Verdict& v : verdicts) {
     table.rows.push_back(
         {v.title,
          v.gpu_hours ? numbered(format_count(*v.gpu_hours), v.id + ":gpu_hours") : Text("-"),
-         v.cost_usd ? numbered(format_usd(*v.cost_usd), v.id + ":cost_usd") : Text("-"),
-         v.verdict});
+         v.cost_usd ? numbered(format_usd(*v.cost_usd), v.id + ":cost_usd") : Text("-"), v.verdict,
+         v.id});
   }
   out.emplace_back(std::move(table));
   return out;

@@ -70,10 +70,13 @@ TEST(Program, ClaimsAtAPriceAndBeyondTheFinalRun) {
 }
 
 TEST(Program, ReportFromARecordAlone) {
-  for (const char* format : {"text", "md", "json"}) {
+  for (const char* format : {"text", "md", "json", "html"}) {
     const Outcome o = run_program(fmt::format("report '{}' --format {}", record_file(), format));
     EXPECT_EQ(o.code, 0) << o.err;
-    EXPECT_THAT(o.out, HasSubstr("$81,920"));
+    const std::string f = format;
+    const bool in_full = f == "json" || f == "html";
+    EXPECT_THAT(o.out, HasSubstr("512 H800 80 hours and cost $294,000"));
+    EXPECT_EQ(o.out.find("$81,920") != std::string::npos, in_full) << format;
   }
   const std::string target = testing::TempDir() + "/story.md";
   EXPECT_EQ(run_program(fmt::format("report '{}' --format md -o '{}'", record_file(), target)).code,
