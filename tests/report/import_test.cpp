@@ -150,6 +150,7 @@ TEST(Import, NcclTestsJson) {
 TEST(Import, Nvbandwidth) {
   const Imported found = imported("nvbandwidth.json");
   EXPECT_EQ(found.header.version, "v0.8");
+  EXPECT_EQ(found.header.device.name, "NVIDIA H100 80GB HBM3");
   EXPECT_EQ(found.header.device.count, 2);
   ASSERT_EQ(found.rows.size(), 6U);
   EXPECT_DOUBLE_EQ(row(found, "host_to_device/unknown/copy_engine/to:1").bytes, 55.31e9);
