@@ -48,8 +48,8 @@ double stream_bytes(std::string_view kernel, double array_bytes);
 // unpermute           r c e (1 + top_k) + 8 r top_k  x, y, and for each copy its place and weight
 // unpermute_backward  r c e (1 + 2 top_k) + 12 r top_k    dy, x and dx; place, weight, gradient
 // topk_softmax        r experts e + 8 r top_k        logits; for each chosen one expert and gate
-// topk_softmax_backward   r experts e + 12 r top_k   the logits' gradient; expert, gate, its
-// gradient topk_sigmoid        r experts e + 4 experts + 12 r top_k   and biases and affinities
+// topk_softmax_backward   r experts e + 12 r top_k   the logits' gradient; expert, gate, gradient
+// topk_sigmoid        r experts e + 4 experts + 12 r top_k   and biases and affinities
 // topk_sigmoid_backward   r experts e + 12 r top_k   with affinities for gates
 // std::invalid_argument for another kernel, std::out_of_range where a size is missing.
 double step_kernel_bytes(std::string_view kernel, const std::map<std::string, std::int64_t>& shape,

@@ -67,6 +67,32 @@ std::string much_idle(const Implied& implied) {
       format_percent(share));
 }
 
+bool is_within(const Verdict& claim, const Implied& implied) {
+  const Ceiling* ceiling = ceiling_of(claim, implied);
+  return ceiling != nullptr && rate_of(implied) <= rate_of(*ceiling);
+}
+
+// Of a run in stages that isn't tested as a whole.
+std::string stages_tested(const Verdict& claim, const Run& run) {
+  std::int64_t tested = 0;
+  double hours = 0;
+  for (const Implied& implied : claim.implied) {
+    if (!is_within(claim, implied)) continue;
+    if (implied.stage == run.id) return "";
+    for (const Stage& stage : run.stages) {
+      if (!stage.run || stage.run->id != implied.stage) continue;
+      ++tested;
+      hours += stage.gpu_hours.value_or(0);
+    }
+  }
+  if (run.stages.size() < 2) return "";
+  const auto all = claim.gpu_hours;
+  return fmt::format("; tested so: {} of {} stages{}", tested, run.stages.size(),
+                     all && hours > 0 ? fmt::format(", {} of {} GPU-hours", format_count(hours),
+                                                    format_count(*all))
+                                      : "");
+}
+
 }  // namespace
 
 std::optional<Finding> contradiction(const Verdict& claim) {
@@ -93,14 +119,14 @@ std::optional<Finding> above_measured(const Verdict& claim) {
   return std::nullopt;
 }
 
-std::optional<Finding> within_measured(const Verdict& claim) {
+std::optional<Finding> within_measured(const Verdict& claim, const Run& run) {
   for (const Implied& implied : claim.implied) {
+    if (!is_within(claim, implied)) continue;
     const Ceiling* ceiling = ceiling_of(claim, implied);
-    if (ceiling == nullptr || !(rate_of(implied) <= rate_of(*ceiling))) continue;
     return Finding{
         "consistent", "within_measured",
         (claim.arithmetic.empty() ? "" : "the arithmetic agrees within rounding; ") +
-            both(implied, *ceiling) + much_idle(implied),
+            both(implied, *ceiling) + much_idle(implied) + stages_tested(claim, run),
         fmt::format("{:.3g} times the work in the same hours would be more than anybody measured",
                     rate_of(*ceiling) / rate_of(implied))};
   }

@@ -22,8 +22,9 @@ std::optional<Finding> contradiction(const Verdict& claim);
 // proves nothing and is passed over. exceeds_measured.
 std::optional<Finding> above_measured(const Verdict& claim);
 
-// At least one figure was held against a measurement, and lies within it. consistent.
-std::optional<Finding> within_measured(const Verdict& claim);
+// At least one figure was held against a measurement, and lies within it. consistent; the reason
+// says how many of the stages that was.
+std::optional<Finding> within_measured(const Verdict& claim, const Run& run);
 
 // Nothing could be held against anything: what is missing. untestable.
 Finding nothing_to_test(const Verdict& claim, const Run& run);

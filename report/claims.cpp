@@ -4,6 +4,7 @@
 #include "report/claims.hpp"
 
 #include "record/error.hpp"
+#include "record/names.hpp"
 #include "record/statistics.hpp"
 #include "report/claim_arithmetic.hpp"
 #include "report/claim_rates.hpp"
@@ -58,7 +59,12 @@ void add_work(Verdict& out, const Run& run, std::optional<double> hours, const R
   try {
     out.predicted.push_back({run.id, predict_run(run, system, book, knowledge, {}), hours});
   } catch (const BadInput& error) {
-    out.not_predicted.emplace_back(error.what());
+    std::string why = error.what();
+    const std::string place = run.place.file + ": ";
+    if (why.starts_with(place)) why.erase(0, place.size());
+    out.not_predicted.push_back(
+        fmt::format("{}{}: {}", run.id,
+                    hours ? fmt::format(" ({} GPU-hours)", format_count(*hours)) : "", why));
   }
 }
 
@@ -152,7 +158,7 @@ Claim original_of(const Claim& claim, const Library& library) {
 void decide(Verdict& out, const Run& run) {
   std::optional<Finding> finding = contradiction(out);
   if (!finding) finding = above_measured(out);
-  if (!finding) finding = within_measured(out);
+  if (!finding) finding = within_measured(out, run);
   if (!finding) finding = nothing_to_test(out, run);
   out.verdict = finding->verdict;
   out.rule = finding->rule;

@@ -87,7 +87,7 @@ struct Verdict {
   std::vector<Implied> implied;
   std::vector<Ceiling> ceilings;  // by precision, the run's first
   std::vector<ClaimPrediction> predicted;
-  std::vector<std::string> not_predicted;     // stages, with the reason
+  std::vector<std::string> not_predicted;     // runs and stages: id, hours claimed, why
   std::optional<double> gpu_hours, cost_usd;  // as the source prints them
   std::optional<Cost> cost;                   // of the GPU-hours, printed or computed
   std::string sentence, who, said_on;
@@ -109,5 +109,6 @@ Verdict judge(const Claim& claim, const Library& library, const JudgeOptions& op
 
 nlohmann::ordered_json to_json(const Verdict& verdict);
 Document to_document(const std::vector<Verdict>& verdicts);
+Document claims_table(const std::vector<Verdict>& verdicts);  // the verdicts alone
 
 }  // namespace trainmeter

@@ -154,14 +154,16 @@ void add_work_lines(std::vector<std::string>& notes, const Verdict& v) {
       continue;
     }
     const Estimate& h = *e.gpu_hours;
-    notes.push_back(fmt::format("{} predicted: {} GPU-hours, {} to {} (null model {})", p.run,
+    const std::string place = p.place();
+    notes.push_back(fmt::format("{} predicted: {} GPU-hours, {} to {} (null model {}){}", p.run,
                                 format_count(h.p50), format_count(h.p05), format_count(h.p95),
-                                format_count(p.prediction.null_model.gpu_hours->p50)));
-    if (const std::string place = p.place(); !place.empty() && place != "within") {
-      notes.push_back(fmt::format("{}: its {} GPU-hours are outside the predicted range, {} it",
-                                  p.run, format_count(*p.claimed_gpu_hours), place));
-    }
+                                format_count(p.prediction.null_model.gpu_hours->p50),
+                                place.empty()
+                                    ? ""
+                                    : fmt::format("; claimed: {}, {} that range",
+                                                  format_count(*p.claimed_gpu_hours), place)));
   }
+  for (const std::string& stage : v.not_predicted) notes.push_back("not predicted: " + stage);
 }
 
 std::vector<std::string> notes_of(const Verdict& v) {
@@ -221,18 +223,23 @@ nlohmann::ordered_json to_json(const Verdict& v) {
   return json;
 }
 
-Document to_document(const std::vector<Verdict>& verdicts) {
+Document claims_table(const std::vector<Verdict>& verdicts) {
   Document out;
   out.emplace_back(Heading{2, "Published claims"});
-  Table table{{"claim", ">GPU-hours", ">cost", "verdict"}, {}};
+  Table table{{"claim", ">GPU-hours", ">cost", "verdict", "id"}, {}};
   for (const Verdict& v : verdicts) {
     table.rows.push_back(
         {v.title,
          v.gpu_hours ? numbered(format_count(*v.gpu_hours), v.id + ":gpu_hours") : Text("-"),
-         v.cost_usd ? numbered(format_usd(*v.cost_usd), v.id + ":cost_usd") : Text("-"),
-         v.verdict});
+         v.cost_usd ? numbered(format_usd(*v.cost_usd), v.id + ":cost_usd") : Text("-"), v.verdict,
+         v.id});
   }
   out.emplace_back(std::move(table));
+  return out;
+}
+
+Document to_document(const std::vector<Verdict>& verdicts) {
+  Document out = claims_table(verdicts);
   for (const Verdict& v : verdicts) {
     out.emplace_back(Heading{3, v.id + ": " + v.verdict});
     if (!v.plainly.empty()) out.emplace_back(Paragraph{v.plainly});

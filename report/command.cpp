@@ -5,6 +5,7 @@
 
 #include "record/error.hpp"
 #include "report/cases.hpp"
+#include "report/import.hpp"
 #include "workload/limits.hpp"
 
 #include <fmt/format.h>
@@ -21,6 +22,8 @@
 namespace trainmeter {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kLongestHeader = std::size_t{1} << 20;  // that is read to find the newest
 
 void write_file(const std::string& file, const std::string& text) {
   std::ofstream out(file, std::ios::binary);
@@ -66,21 +69,43 @@ void Output::write(const Document& document,
   }
 }
 
+namespace {
+
+// By the file's first header, without reading on; "" where it says none, as imports do.
+std::string started_at(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::string line;
+  for (char c = 0; in.get(c) && c != '\n' && line.size() < kLongestHeader;) line += c;
+  const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+  if (!json.is_object() || !json.contains("started_at")) return "";
+  const nlohmann::json& started = json.at("started_at");
+  return started.is_string() && started != kUnknown ? started.get<std::string>() : "";
+}
+
+// Not by the file's time, which is another in each clone.
+fs::path newest_in(const std::string& folder) {
+  std::vector<std::pair<std::string, fs::path>> found;
+  for (const auto& entry :
+       fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied)) {
+    if (entry.path().extension() == ".jsonl")
+      found.emplace_back(started_at(entry.path()), entry.path());
+  }
+  if (found.empty()) throw BadInput(folder + ": no record (*.jsonl) in this folder");
+  const fs::path newest = std::ranges::max(found).second;
+  if (found.size() > 1) {
+    fmt::print(stderr, "{}: the newest record there is {}; others left out: {}\n", folder,
+               newest.string(), found.size() - 1);
+  }
+  return newest;
+}
+
+}  // namespace
+
 std::vector<Record> read_records(const std::vector<std::string>& names) {
   std::vector<Record> out;
   for (const std::string& name : names) {
-    fs::path file = name;
-    if (std::error_code error; fs::is_directory(file, error)) {
-      std::vector<fs::path> found;
-      for (const auto& entry :
-           fs::recursive_directory_iterator(file, fs::directory_options::skip_permission_denied)) {
-        if (entry.path().extension() == ".jsonl") found.push_back(entry.path());
-      }
-      if (found.empty()) throw BadInput(name + ": no record (*.jsonl) in this folder");
-      file = *std::ranges::max_element(found, {},
-                                       [](const fs::path& f) { return fs::last_write_time(f); });
-    }
-    out.push_back(read_record(file));
+    std::error_code ignored;
+    out.push_back(read_record(fs::is_directory(name, ignored) ? newest_in(name) : fs::path(name)));
     warn(out.back().warnings);
   }
   return out;

@@ -56,7 +56,8 @@ struct Output {
   void write(const Document& document, const std::function<nlohmann::ordered_json()>& json) const;
 };
 
-// Records as named; a folder stands for the newest record in it. Their warnings go to stderr.
+// Records as named; a folder stands for the newest record in it, by its header's `started_at`, then
+// by name; which that is, and their warnings, go to stderr.
 std::vector<Record> read_records(const std::vector<std::string>& names);
 // --rates: one record, or several with commas between, for each time that it is given.
 void add_rates_option(CLI::App& app, std::vector<std::string>& rates, const std::string& about);

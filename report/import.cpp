@@ -85,18 +85,20 @@ bool is_record(std::string_view text) {
          line.find(R"("schema":)") != std::string::npos;
 }
 
-void import_any(const std::string& where, Imported& out) {
+void import_any(const std::string& where, const std::string& operation, Imported& out) {
   if (is_record(out.original)) {
     throw BadInput(where + ": is a record already: expected another tool's output");
   }
   const std::string_view object = object_in(out.original);
   if (!object.empty()) {
+    if (!operation.empty())
+      throw BadInput(where + ": --operation: expected nccl-tests' text, which may not say it");
     const nlohmann::json json = parsed(object, where);
     if (json.contains("nvbandwidth")) return import_nvbandwidth(json, where, out);
     if (json.contains("benchmarks")) return import_google(json, where, out);
     if (json.contains("results")) return import_nccl_json(json, where, out);
   } else if (out.original.find("busbw") != std::string::npos) {
-    return import_nccl_text(plain(out.original), where, out);
+    return import_nccl_text(plain(out.original), where, operation, out);
   }
   throw BadInput(where +
                  ": expected nccl-tests' text or JSON, nvbandwidth's JSON or Google Benchmark's");
@@ -104,12 +106,12 @@ void import_any(const std::string& where, Imported& out) {
 
 }  // namespace
 
-Imported import_file(const std::filesystem::path& file) {
+Imported import_file(const std::filesystem::path& file, const std::string& operation) {
   Imported out;
   out.original = read_text(file, "a file");
   out.hash = sha256(out.original);
   out.header = blank_header(file, out.hash);
-  import_any(file.string(), out);
+  import_any(file.string(), operation, out);
   if (out.rows.empty()) throw BadInput(file.string() + ": there is no measurement in it");
   for (Measurement& row : out.rows) {
     row.session = out.header.session;

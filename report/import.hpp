@@ -23,14 +23,19 @@ struct Imported {
   std::string hash;                   // its SHA-256
 };
 
-// BadInput where the file is none of these, or has no measurement.
-Imported import_file(const std::filesystem::path& file);
+// BadInput where the file is none of these, or has no measurement. `operation` is that of
+// nccl-tests' text that doesn't say its own ("": none is given); BadInput where the file says
+// another, or is of another kind.
+Imported import_file(const std::filesystem::path& file, const std::string& operation = "");
+// "all_reduce", "all_reduce_perf" and "allreduce" are allreduce; empty for what nccl-tests lacks.
+std::string operation_named(const std::string& word);
 
 inline const std::string kUnknown = "unknown";
 
 // The parts of import_file(). Each fills header (its program, device, what it says of method), rows
 // and left_out; `where` is the file's name, for messages.
-void import_nccl_text(std::string_view text, const std::string& where, Imported& to);
+void import_nccl_text(std::string_view text, const std::string& where, const std::string& operation,
+                      Imported& to);
 void import_nccl_json(const nlohmann::json& json, const std::string& where, Imported& to);
 void import_nvbandwidth(const nlohmann::json& json, const std::string& where, Imported& to);
 void import_google(const nlohmann::json& json, const std::string& where, Imported& to);

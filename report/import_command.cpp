@@ -15,7 +15,7 @@ namespace {
 
 struct ImportCommand : Command {
   std::vector<std::string> files;
-  std::string record;
+  std::string record, operation;
 
   ImportCommand()
       : Command("import", "outputs of nccl-tests, nvbandwidth and Google Benchmark as a record") {}
@@ -23,6 +23,15 @@ struct ImportCommand : Command {
   void options(CLI::App& app) override {
     app.add_option("FILE", files, "nccl-tests' text or JSON, nvbandwidth's or Google Benchmark's")
         ->required();
+    app.add_option("--operation", operation,
+                   "of nccl-tests' text that doesn't say its test, as older versions' doesn't: "
+                   "all_reduce, all_gather, ...")
+        ->check([](const std::string& word) {
+          return operation_named(word).empty()
+                     ? fmt::format("expected a test of nccl-tests, such as all_reduce, found '{}'",
+                                   word)
+                     : std::string();
+        });
     app.add_option("-o,--output", record,
                    "write here instead of to stdout; the originals go to the folder "
                    "RECORD.originals, named by their SHA-256");
@@ -32,7 +41,7 @@ struct ImportCommand : Command {
     std::vector<Imported> all;
     std::set<std::string> seen;
     for (const std::string& file : files) {
-      all.push_back(import_file(file));
+      all.push_back(import_file(file, operation_named(operation)));
       if (!seen.insert(all.back().hash).second) {
         throw BadInput(file + ": the same content as a file before it");
       }

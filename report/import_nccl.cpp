@@ -66,9 +66,16 @@ void read_device(const std::vector<std::string>& words, Run& run, Header& header
   header.device.name = fmt::format("{}", fmt::join(address + 1, words.end(), " "));
 }
 
+std::string base_name(const std::string& path) {
+  return path.substr(path.find_last_of('/') + 1);
+}
+
 class Text {
  public:
-  Text(const std::string& where, Imported& to) : where_(where), to_(to) {}
+  Text(const std::string& where, const std::string& operation, Imported& to)
+      : where_(where), given_(operation), to_(to) {
+    run_.operation = operation;
+  }
 
   void line(std::string_view text, std::size_t number_of_line) {
     const std::vector<std::string> words = words_of(text);
@@ -77,7 +84,13 @@ class Text {
       comment(text, words);
     } else if (number<std::int64_t>(words[0])) {
       row(words, number_of_line);
-    }  // else a warning, or what a launcher printed
+    } else if (run_.operation.empty()) {  // a warning, or what a launcher printed: its command
+      for (const std::string& word : words) {
+        const std::string program = base_name(word);
+        if (program.ends_with("_perf")) run_.operation = operation_of_nccl(program);
+        if (!run_.operation.empty()) break;
+      }
+    }
   }
 
  private:
@@ -94,9 +107,13 @@ class Text {
     }
     if (text.starts_with("# Collective test starting: ") && words.size() > 4) {
       run_.operation = operation_of_nccl(words[4]);
+      if (!given_.empty() && given_ != run_.operation) {
+        throw BadInput(fmt::format("{}: --operation: expected {}, as the file says", where_,
+                                   run_.operation.empty() ? words[4] : run_.operation));
+      }
     }
     if (text.starts_with("# nThread ")) read_method(words);
-    if (text.starts_with("#  Rank ")) read_device(words, run_, header);
+    if (words.size() > 1 && words[1] == "Rank") read_device(words, run_, header);
     if (std::ranges::find(words, "busbw") != words.end()) read_columns(words);
   }
 
@@ -126,7 +143,8 @@ class Text {
     if (run_.operation.empty()) {
       throw BadInput(
           fmt::format("{}:{}: expected the line '# Collective test starting: "
-                      "all_reduce_perf', or another test's, above",
+                      "all_reduce_perf', or another test's, above, which older versions don't "
+                      "print: say which test it was with --operation=all_reduce",
                       where_, line));
     }
     if (run_.ranks.empty()) {
@@ -185,6 +203,7 @@ class Text {
   }
 
   const std::string& where_;
+  const std::string& given_;
   Imported& to_;
   Run run_;
   std::vector<std::string> columns_;
@@ -209,10 +228,6 @@ std::vector<double> times_of(StrictObject& half, StrictObject& result, const cha
   if (!half.has(key) || !half.raw(key).is_number()) return {};  // "nan"
   const double us = half.number(key);
   return is_time(us) ? std::vector<double>{us * 1e-6} : std::vector<double>{};
-}
-
-std::string base_name(const std::string& path) {
-  return path.substr(path.find_last_of('/') + 1);
 }
 
 std::int64_t size_or_zero(StrictObject& object, const char* key) {
@@ -255,9 +270,16 @@ Measurement to_measurement(const NcclRow& row) {
   return m;
 }
 
-void import_nccl_text(std::string_view text, const std::string& where, Imported& to) {
+std::string operation_named(const std::string& word) {
+  const std::string program = word.ends_with("_perf") ? word : word + "_perf";
+  if (const std::string known = operation_of_nccl(program); !known.empty()) return known;
+  return nccl_program(word).empty() ? "" : word;
+}
+
+void import_nccl_text(std::string_view text, const std::string& where, const std::string& operation,
+                      Imported& to) {
   to.header.program = "nccl-tests";
-  Text reader(where, to);
+  Text reader(where, operation, to);
   std::size_t number_of_line = 0;
   while (!text.empty()) {
     const std::size_t end = text.find('\n');

@@ -90,6 +90,17 @@ Measurement transfer(const Direction& direction, bool by_sms, std::size_t row, s
   return m;
 }
 
+// "0: NVIDIA H100 80GB HBM3 (00000000:04:00)": the name alone, as drivers have it.
+std::string without_place(const std::string& device) {
+  const std::size_t digits = device.find_first_not_of("0123456789");
+  const std::size_t bus = device.rfind(" (");
+  if (digits == 0 || digits == std::string::npos || device.compare(digits, 2, ": ") != 0 ||
+      bus == std::string::npos || bus <= digits + 2 || !device.ends_with(')')) {
+    return device;
+  }
+  return device.substr(digits + 2, bus - digits - 2);
+}
+
 void import_matrix(StrictObject& test, const std::string& where, Imported& to) {
   const std::string name = test.text("name");
   const auto leave_out = [&](const std::string& why) {
@@ -170,7 +181,7 @@ void import_nvbandwidth(const nlohmann::json& json, const std::string& where, Im
   }
   if (top.has("GPU Device list")) {
     const std::vector<std::string> devices = top.texts("GPU Device list");
-    if (!devices.empty()) header.device.name = devices.front();
+    if (!devices.empty()) header.device.name = without_place(devices.front());
     header.device.count = std::max<std::int64_t>(1, static_cast<std::int64_t>(devices.size()));
   }
   for (StrictObject& test : top.objects("testcases")) import_matrix(test, where, to);

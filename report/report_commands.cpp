@@ -30,8 +30,9 @@ struct StoryCommand : Command {
   std::optional<double> price;
 
   void story_options(CLI::App& app) {
-    app.add_option("RECORD", records,
-                   "records, or folders (the newest record in each); default results/measured");
+    app.add_option(
+        "RECORD", records,
+        "records, or folders (the newest in each, by its header); default results/measured");
     app.add_flag("--published", published, "no record: what others published, alone");
     app.add_option("--run", run_id,
                    "the run that is carried to the measured machine: id or file; default "
@@ -107,8 +108,9 @@ struct ReportCommand : StoryCommand {
 
   int run() override {
     const Story told = story(output.format != "text");
-    const Document document = to_document(told);
-    if (output.format == "html") {
+    const bool page = output.format == "html";
+    const Document document = to_document(told, page ? Claims::in_full : Claims::table);
+    if (page) {
       put(output.file, to_html(document, numbers_of(told), chart_library()));
     } else if (output.format == "md" && !output.file.empty()) {
       const fs::path file = output.file;

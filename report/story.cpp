@@ -8,16 +8,15 @@
 #include "record/names.hpp"
 #include "record/overlap.hpp"
 #include "record/samples.hpp"
-#include "report/in_turn.hpp"
-#include "report/interference.hpp"
-#include "report/layer_beside.hpp"
 #include "report/stages.hpp"
+#include "report/story_device.hpp"
 #include "report/transfer.hpp"
-#include "report/with_casts.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <tuple>
 
@@ -57,24 +56,34 @@ Achieved achieved_of(const Measurement& m, const Header& header, const RatePoint
   return out;
 }
 
-void collect_achieved(Story& story, const std::string& kind) {
-  std::map<std::tuple<std::string, std::string, std::string>, Achieved> best;
-  for (const Record& all : story.records) {
-    for (const Line& line : all.lines) {
-      const Measurement& m = line.measurement;
-      if (!m.usable()) {
-        story.failures.push_back(fmt::format("{}:{}: {}: {}", all.file.string(), line.line, m.name,
-                                             m.failure.empty() ? "not verified" : m.failure));
-      }
-    }
-    const Record record = of_kind({all}, kind).front();
+void add_unusable(Story& story, const Record& record, const Line& line) {
+  const Measurement& m = line.measurement;
+  const std::string what = fmt::format("{}:{}: {}: ", record.file.string(), line.line, m.name);
+  if (!m.failure.empty() || m.time_s.empty()) {
+    story.failures.push_back(what + (m.failure.empty() ? "no samples" : m.failure));
+    return;
+  }
+  const Header& header = record.header_of(line);
+  const RatePoint point = point_of(record, line);
+  story.unverified.push_back(fmt::format("{}{}, not verified{}", what,
+                                         shown_rate(point, point.value),
+                                         imported(header) ? ", imported" : ""));
+}
+
+void collect_achieved(Story& story) {
+  std::map<std::tuple<std::string, std::string, std::string, bool>, Achieved> best;
+  for (const Record& record : story.records) {
     for (const Line& line : record.lines) {
       const Measurement& m = line.measurement;
-      if (!gives_rate(m, record.header_of(line))) continue;
+      const Header& header = record.header_of(line);
+      if (!m.usable()) add_unusable(story, record, line);
+      const bool others = imported(header) && m.usable();
+      if (!others && !gives_rate(m, header)) continue;
       const RatePoint point = point_of(record, line);
-      Achieved a = achieved_of(m, record.header_of(line), point);
+      Achieved a = achieved_of(m, header, point);
+      a.imported = others;
       find_possible(a, story);
-      const auto key = std::tuple(point.operation, point.dtype, point.backend);
+      const auto key = std::tuple(point.operation, point.dtype, point.backend, others);
       const auto found = best.find(key);
       if (found == best.end() || found->second.point.value < point.value)
         best.insert_or_assign(key, a);
@@ -99,18 +108,53 @@ void collect_achieved(Story& story, const std::string& kind) {
                            [](const Achieved& a) { return a.point.bytes; });
 }
 
+// Whether the run's file has the key.
+bool says(const Run& run, const std::string& key) {
+  return std::ranges::find(run.left_out, key) == run.left_out.end();
+}
+
 // As many tokens as gemm_bench --models measures its shapes with.
 std::int64_t micro_batch_tokens(const System& machine) {
   return machine.kind == "gpu" ? 8192 : 1024;
 }
 
-// The dtype that a run on this machine would train in, by the GEMMs that were measured; empty
-// where none was. A datasheet is no measurement of this machine.
-std::string training_dtype(const RateBook& rates) {
+// The dtype that a run on this machine would train in, by the GEMMs that were measured: the run
+// file's own where it names one of them. A datasheet is no measurement of this machine. BadInput
+// where none will do.
+std::string training_dtype(const Run& run, const RateBook& rates) {
+  if (says(run, "precision") && rates.best_gemm(run.precision)) return run.precision;
   for (const char* dtype : {"bf16", "fp16", "fp32"}) {
     if (rates.best_gemm(dtype)) return dtype;
   }
-  return "";
+  std::vector<std::string> measured;
+  for (const std::string& dtype : dtype_names()) {
+    if (rates.best_gemm(dtype)) measured.push_back(dtype);
+  }
+  if (measured.empty())
+    throw BadInput("no GEMM of this machine was measured (gemm_bench), so no rate is known");
+  throw BadInput(
+      fmt::format("GEMMs were measured in {} alone, and a step of {} needs them in bf16, fp16 or "
+                  "fp32 (gemm_bench --dtype=bf16)",
+                  fmt::join(measured, " and "), run.id));
+}
+
+// What of the user's own choices `here` leaves out.
+std::vector<std::string> choices_left_out(const Run& file, const Run& run) {
+  std::vector<std::string> out;
+  if (says(file, "precision") && file.precision != run.precision) {
+    out.push_back(
+        fmt::format("precision: {} in place of the run's {}, of which no GEMM was "
+                    "measured",
+                    run.precision, file.precision));
+  }
+  if (file.parallel) {
+    const std::int64_t batch = run.parallel->microbatch_sequences.value_or(1);
+    out.push_back(
+        fmt::format("parallel: the run's own layout is left out; as on this machine, dp {}, {} "
+                    "sequence{} a micro-batch, no recomputation",
+                    run.gpus, batch, batch == 1 ? "" : "s"));
+  }
+  return out;
 }
 
 // The run carried to the measured machine, as predict has it there, but in a layout of this
@@ -174,7 +218,13 @@ void add_published_parts(Story& story, const Library& library, const StoryOption
 
 System measured_system(const std::vector<Record>& records, const RateBook& rates,
                        const Library& library, std::vector<std::string>& notes) {
-  const std::string kind = device_kind(records);
+  // Where no row is usable the headers say what it is.
+  const auto on_gpu = [](const Record& record) {
+    return std::ranges::all_of(record.headers,
+                               [](const Header& h) { return h.device.kind == "gpu"; });
+  };
+  const bool gpus = !records.empty() && std::ranges::all_of(records, on_gpu);
+  const std::string kind = gpus ? "gpu" : device_kind(records);
   System out;
   out.id = "this machine";
   out.kind = kind;
@@ -186,7 +236,8 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
       out.sms = std::max(out.sms, header.device.sms);  // a rank's share is not the machine
       out.memory_bytes = static_cast<double>(header.device.memory_bytes);
       out.gpus_per_node = std::max(out.gpus_per_node, header.device.count);
-      if (!published) published = system_of_device(header.device, library);
+      // A name alone is no device: an import says neither SMs nor memory.
+      if (!published && header.device.sms > 0) published = system_of_device(header.device, library);
     }
   }
   // On a CPU a process is a device: as many of them as a collective had ranks.
@@ -208,8 +259,8 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
   }
   for (const std::string& id : library.ids("systems")) {
     const System known = library.system(id);
-    if (kind == "cpu" && known.kind == "cpu" && known.price_usd_per_gpu_hour && known.sms > 0 &&
-        !out.price_usd_per_gpu_hour) {
+    if (kind == "cpu" && out.sms > 0 && known.kind == "cpu" && known.price_usd_per_gpu_hour &&
+        known.sms > 0 && !out.price_usd_per_gpu_hour) {
       out.price_usd_per_gpu_hour = *known.price_usd_per_gpu_hour * static_cast<double>(out.sms) /
                                    static_cast<double>(known.sms);
       out.price_place = known.price_place;
@@ -222,7 +273,7 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
   for (const std::string& dtype : dtype_names()) {
     if (const auto peak = rates.register_peak(dtype)) out.peak_flops[dtype] = peak->value;
   }
-  if (kind == "cpu")
+  if (kind == "cpu" && !out.peak_flops.empty())
     notes.emplace_back("peaks: a loop of multiply-adds on registers, measured here on every core");
   return out;
 }
@@ -301,13 +352,14 @@ Story tell_published(const Library& library, const StoryOptions& options) {
 Story tell(std::vector<Record> records, const Library& library, const StoryOptions& options) {
   Story story;
   story.title = "What this machine delivers, and what that means";
-  story.records = std::move(records);
   story.published = library.root();
-  for (const Record& record : story.records) {
+  for (const Record& record : records) {
     story.warnings.insert(story.warnings.end(), record.warnings.begin(), record.warnings.end());
   }
-  const std::string kind = device_kind(story.records);
-  const std::vector<Record> own = of_kind(story.records, kind);
+  OfOneDevice one = of_one_device(std::move(records));
+  std::ranges::move(one.left_out, std::back_inserter(story.warnings));
+  story.records = std::move(one.records);
+  const std::vector<Record>& own = story.records;
   story.rates.add(own);
   story.points = story.rates.points();
   story.rates.set_in_place(measured_in_place(own));
@@ -315,7 +367,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   story.rates.set_layers_beside(layers_beside_communication(own));
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
-  collect_achieved(story, kind);
+  collect_achieved(story);
   story.beside_published = beside_published(own, story.machine, library);
   story.steps = steps_of(own, library);
   const Knowledge knowledge = load_knowledge(library);
@@ -325,11 +377,8 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   try {
     if (!run.seq_len || !run.global_batch_sequences)
       throw BadInput("run " + run.id + ": seq_len and global_batch_sequences: expected both");
-    const std::string dtype = training_dtype(story.rates);
-    if (dtype.empty())
-      throw BadInput("no GEMM of this machine was measured (gemm_bench), so no rate is known");
-    story.prediction =
-        predict(here(run, story, dtype), story.machine, story.rates, knowledge, options.predict);
+    const Run carried = here(run, story, training_dtype(run, story.rates));
+    story.prediction = predict(carried, story.machine, story.rates, knowledge, options.predict);
     say_whose_gpus(*story.prediction, story);
     const Prediction& p = *story.prediction;
     story.prediction_title = fmt::format("{} on this machine, {} device{}, GEMMs in {}", run.title,
@@ -338,60 +387,14 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
     if (left_out.empty() && !printed_figures(run.published).empty())
       left_out = "the run in a layout of this machine: its published figures are left out";
     if (!left_out.empty()) story.prediction->assumptions.push_back(left_out);
+    for (std::string& text : choices_left_out(run, carried))
+      story.prediction->assumptions.push_back(std::move(text));
   } catch (const BadInput& error) {  // such as a record without memory bandwidth: the rest of the
                                      // story still holds
     story.why_no_prediction = error.what();
   }
   add_published_parts(story, library, options);
   return story;
-}
-
-nlohmann::ordered_json to_json(const Story& story) {
-  using Json = nlohmann::ordered_json;
-  const auto one = [](const Achieved& a) {
-    Json json = {{"name", a.point.name},
-                 {"operation", a.point.operation},
-                 {"dtype", a.point.dtype},
-                 {"backend", a.point.backend}};
-    json["unit"] = is_compute(a.point.operation) ? "flop_per_s" : "bytes_per_s";
-    json["value"] = a.point.value;
-    json["low"] = a.interval ? nlohmann::ordered_json(a.interval->low) : nullptr;
-    json["high"] = a.interval ? nlohmann::ordered_json(a.interval->high) : nullptr;
-    json["samples"] = a.samples;
-    if (a.per_joule) json["per_joule"] = *a.per_joule;
-    json["possible"] = a.possible ? Json(*a.possible) : Json(nullptr);
-    json["possible_how"] = a.possible_how;
-    json["origin"] = a.point.origin;
-    return json;
-  };
-  Json json;
-  json["records"] = Json::array();
-  for (const Record& record : story.records) json["records"].push_back(record.file.string());
-  json["machine"] = {{"id", story.machine.id},
-                     {"kind", story.machine.kind},
-                     {"name", story.machine.gpu},
-                     {"sms", story.machine.sms}};
-  json["achieved"] = Json::array();
-  for (const Achieved& a : story.achieved) json["achieved"].push_back(one(a));
-  json["collectives"] = Json::array();
-  for (const Achieved& a : story.collectives) json["collectives"].push_back(one(a));
-  json["beside_published"] = Json::array();
-  for (const BesidePublished& row : story.beside_published)
-    json["beside_published"].push_back(to_json(row));
-  json["step_gemms"] = Json::array();
-  for (const StepGemms& step : story.steps) json["step_gemms"].push_back(to_json(step));
-  json["in_turn"] = in_turn_json(story.records);
-  json["with_casts"] = with_casts_json(story.records);
-  json["interference"] = interference_json(story.records);
-  json["layers_beside"] = layers_beside_json(story.records);
-  json["failures"] = story.failures;
-  json["prediction"] = story.prediction ? to_json(*story.prediction) : Json(nullptr);
-  json["why_no_prediction"] = story.why_no_prediction;
-  json["claims"] = Json::array();
-  for (const Verdict& verdict : story.verdicts) json["claims"].push_back(to_json(verdict));
-  json["notes"] = story.notes;
-  json["warnings"] = story.warnings;
-  return json;
 }
 
 }  // namespace trainmeter

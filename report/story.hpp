@@ -30,6 +30,7 @@ struct Achieved {
   std::optional<Interval> interval;  // 95 %, of the median's rate; none where samples can't tell
   std::size_t samples = 0;
   std::optional<double> per_joule;  // FLOP/J or bytes/J
+  bool imported = false;            // another program's figure, which no prediction takes
 };
 
 struct Story {
@@ -44,8 +45,9 @@ struct Story {
   std::vector<Achieved> collectives;  // every payload, in order
   std::vector<BesidePublished> beside_published;
   std::vector<StepGemms> steps;
-  FactorTable assumed;                // what predictions take, before they look at a run
-  std::vector<std::string> failures;  // error rows
+  FactorTable assumed;                  // what predictions take, before they look at a run
+  std::vector<std::string> failures;    // error rows
+  std::vector<std::string> unverified;  // rows that nobody checked, with their rates
   std::vector<std::string> warnings;
   std::optional<Prediction> prediction;
   std::string prediction_title;
@@ -82,7 +84,8 @@ std::string number_id(const Prediction& prediction, const InPlaceLink& link);
 System measured_system(const std::vector<Record>& records, const RateBook& rates,
                        const Library& library, std::vector<std::string>& notes);
 
-Document to_document(const Story& story);
+enum class Claims { table, in_full };
+Document to_document(const Story& story, Claims claims = Claims::table);
 std::string devices_of(const Prediction& prediction);  // "64 x h100, GEMMs in bf16"
 Document to_document(const Prediction& prediction, const std::string& title);
 nlohmann::ordered_json to_json(const Story& story);

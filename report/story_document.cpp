@@ -7,6 +7,7 @@
 #include "report/in_turn.hpp"
 #include "report/interference.hpp"
 #include "report/layer_beside.hpp"
+#include "report/story_device.hpp"
 #include "report/story_parts.hpp"
 #include "report/with_casts.hpp"
 
@@ -72,14 +73,21 @@ void add_machine(Document& out, const Story& story) {
   if (header != nullptr) {
     table.rows.push_back(
         {"device",
-         fmt::format("{}{}, {} {}, {}",
-                     header->device.count > 1 ? fmt::format("{} x ", header->device.count) : "",
-                     header->device.name, header->device.sms,
-                     story.machine.kind == "gpu" ? "SMs" : "cores",
-                     format_bytes(static_cast<double>(header->device.memory_bytes)))});
+         fmt::format(
+             "{}{}{}{}", header->device.count > 1 ? fmt::format("{} x ", header->device.count) : "",
+             header->device.name,
+             header->device.sms > 0 ? fmt::format(", {} {}", header->device.sms,
+                                                  story.machine.kind == "gpu" ? "SMs" : "cores")
+                                    : "",
+             header->device.memory_bytes > 0
+                 ? ", " + format_bytes(static_cast<double>(header->device.memory_bytes))
+                 : "")});
     table.rows.push_back(
-        {"measured", fmt::format("{} on {}, trainmeter {} ({})", header->started_at, header->host,
-                                 header->version, header->git_revision)});
+        {"measured",
+         imported(*header)
+             ? fmt::format("by {} {} on {}", header->program, header->version, header->host)
+             : fmt::format("{} on {}, trainmeter {} ({})", header->started_at, header->host,
+                           header->version, header->git_revision)});
   }
   out.emplace_back(std::move(table));
 }
@@ -107,7 +115,8 @@ void add_achieved(Document& out, const Story& story) {
       story.achieved, [](const Achieved& a) { return a.per_joule.has_value(); });
   if (energy) table.columns.emplace_back(">per joule");
   for (const Achieved& a : story.achieved) {
-    table.rows.push_back({a.point.operation, a.point.dtype, a.point.backend, shown_shape(a.point),
+    table.rows.push_back({a.point.operation, a.point.dtype,
+                          a.point.backend + (a.imported ? ", imported" : ""), shown_shape(a.point),
                           numbered(shown_rate(a.point, a.point.value), a.point.name + ":rate"),
                           a.possible ? shown_rate(a.point, *a.possible) : "-",
                           a.possible ? format_percent(a.point.value / *a.possible) : "-",
@@ -121,7 +130,7 @@ void add_achieved(Document& out, const Story& story) {
   if (story.records.empty()) {
     notes.emplace_back(
         "as their sources print them: explain, or a click on the number, says which");
-  } else {
+  } else if (!std::ranges::all_of(story.achieved, &Achieved::imported)) {
     notes.emplace_back(
         "95 %: interval of the median, by batches of ten autocorrelation times; n/a: fewer than 50 "
         "samples, a drift, or samples too alike in time; all-reduce as bus bandwidth, "
@@ -132,6 +141,10 @@ void add_achieved(Document& out, const Story& story) {
           "the power cap held the clock of some of these, GEMMs above all: a few runs after a rest "
           "(--regime=burst) can be faster");
   }
+  if (std::ranges::any_of(story.achieved, &Achieved::imported))
+    notes.emplace_back(
+        "imported: another program's figure, with data and caches that it doesn't tell; no "
+        "prediction takes it");
   for (const Achieved& a : story.achieved) {
     if (a.possible && a.point.value > (1 + kCeilingNoise) * *a.possible)
       notes.push_back(fmt::format("{} {} {} exceeds what is given as possible ({}): {}",
@@ -143,6 +156,10 @@ void add_achieved(Document& out, const Story& story) {
   if (!story.failures.empty()) {
     out.emplace_back(Heading{2, "Failed, and counted nowhere"});
     out.emplace_back(Bullets{{story.failures.begin(), story.failures.end()}});
+  }
+  if (!story.unverified.empty()) {
+    out.emplace_back(Heading{2, "Not verified, and counted nowhere"});
+    out.emplace_back(Bullets{{story.unverified.begin(), story.unverified.end()}});
   }
 }
 
@@ -238,7 +255,7 @@ Document to_document(const Prediction& p, const std::string& title) {
   return out;
 }
 
-Document to_document(const Story& story) {
+Document to_document(const Story& story, Claims claims) {
   Document out;
   out.emplace_back(Heading{1, "trainmeter: " + story.title});
   out.emplace_back(answer(story));
@@ -267,7 +284,13 @@ Document to_document(const Story& story) {
     out.emplace_back(Heading{2, "How well such predictions hold"});
     out.emplace_back(validation_chart(*story.validation));
   }
-  append(out, to_document(story.verdicts));
+  if (claims == Claims::in_full) {
+    append(out, to_document(story.verdicts));
+  } else {
+    append(out, claims_table(story.verdicts));
+    out.emplace_back(Paragraph{
+        "One of them in full, with its arithmetic and its source: trainmeter claims ID."});
+  }
   append(out, method(story));
   return out;
 }

@@ -41,7 +41,15 @@ Text about_kernels(const Story& story) {
     return numbered(fmt::format("{}: the best {} GEMM {}.", story.machine.gpu, dtype, text),
                     best->name + ":rate");
   }
-  return fmt::format("{}: no GEMM was measured.", story.machine.gpu);
+  for (const std::string& dtype : dtype_names()) {
+    const auto best = story.rates.best_known_gemm(dtype);
+    if (best)
+      return numbered(fmt::format("{}: the best {} GEMM measured reaches {}.", story.machine.gpu,
+                                  dtype, shown_rate(*best, best->value)),
+                      best->name + ":rate");
+  }
+  return fmt::format("{}: no GEMM was measured.",
+                     story.machine.gpu.empty() ? "This machine" : story.machine.gpu);
 }
 
 Text about_training(const Story& story) {

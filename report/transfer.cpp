@@ -36,8 +36,10 @@ constexpr double kOtherArchitectureAttention = 0.40;
 constexpr double kLinkSpread = 0.10;
 constexpr double kOtherArchitectureLinkSpread = 0.25;
 
-constexpr double kAtCap = 0.05;          // this near to its cap, power is at it
-constexpr double kHopperBoost = 1980e6;  // Hz, SXM cards (shared reference kernels.md 4)
+constexpr double kAtCap = 0.05;  // this near to its cap, power is at it
+// Hz, SXM cards: stas00/ml-engineering, compute/accelerator; the H200's in
+// results/measured/h200-burst.
+constexpr double kHopperBoost = 1980e6;
 constexpr double kSamePeak = 0.01;       // datasheets round: 312 and 311.8
 constexpr double kNinetyPercent = 3.29;  // standard deviations in the middle 90 % of a normal
 

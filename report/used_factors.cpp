@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace trainmeter {
 namespace {
@@ -57,9 +58,15 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
     used.why = here->is.how + (used.projected ? "; on another chip: taken as it is" : "");
     used.place = {};
   }
-  std::ranges::stable_sort(out, std::ranges::greater{},
-                           [](const UsedFactor& u) { return std::abs(u.elasticity); });
+  sort_by_effect(out);
   return out;
+}
+
+void sort_by_effect(std::vector<UsedFactor>& factors) {
+  constexpr double kAlike = 1e6;  // differences below 1 / this are rounding
+  std::ranges::sort(factors, std::ranges::less{}, [](const UsedFactor& u) {
+    return std::pair(-std::round(std::abs(u.elasticity) * kAlike), to_string(u.factor));
+  });
 }
 
 std::vector<InPlaceLink> in_place_links(const Bill& bill, const std::vector<UsedFactor>& used) {

@@ -35,6 +35,9 @@ std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors
                                      const Belief& belief,
                                      const std::vector<MeasuredFactor>& measured = {});
 
+// The strongest first; those that move the step alike by name.
+void sort_by_effect(std::vector<UsedFactor>& factors);
+
 nlohmann::ordered_json to_json(const UsedFactor& used);
 
 // How much slower a GEMM is between a step's other kernels than alone: the link between its rate

@@ -37,6 +37,24 @@ T checked(T value, const fs::path& file, const fs::path& root, const std::string
   return value;
 }
 
+// "; deepseek-v3 is a claim: trainmeter claims deepseek-v3", where an id of another kind is meant.
+std::string where_else(const Library& library, const std::string& kind, const std::string& id) {
+  struct Place {
+    const char *kind, *is, *used;
+  };
+  constexpr Place kPlaces[] = {{"claims", "a claim", ": trainmeter claims {}"},
+                               {"runs", "a run", ": trainmeter predict --run {}"},
+                               {"models", "a model, which runs name", ""},
+                               {"systems", "a system", ": trainmeter predict --system {}"}};
+  std::string out;
+  for (const Place& place : kPlaces) {
+    const std::vector<std::string> ids = library.ids(place.kind);
+    if (kind == place.kind || std::ranges::find(ids, id) == ids.end()) continue;
+    out += fmt::format("; {} is {}{}", id, place.is, fmt::format(fmt::runtime(place.used), id));
+  }
+  return out;
+}
+
 }  // namespace
 
 struct Library::Read {
@@ -84,14 +102,18 @@ std::filesystem::path Library::file(const std::string& kind, const std::string& 
     for (const std::string& id : known) {
       if (small(id) == wanted) return root_ / kind / (id + ".json");
     }
-    const std::string near = nearest(wanted, known);
+    std::vector<std::string> likely = known;
+    std::erase_if(likely, [&](const std::string& id) { return !id.starts_with(wanted); });
+    if (likely.empty()) likely = known;
+    const std::string near = nearest(wanted, likely);
     constexpr std::size_t kFew = 4;
     throw BadInput(
-        fmt::format("'{}': no such file, and no such id in {} ({})", shortened(id_or_file), kind,
+        fmt::format("'{}': no such file, and no such id in {} ({}){}", shortened(id_or_file), kind,
                     near.empty() ? fmt::format("nearest: {}; all {}: ls {}",
-                                               fmt::join(nearest_few(wanted, known, kFew), ", "),
+                                               fmt::join(nearest_few(wanted, likely, kFew), ", "),
                                                known.size(), (root_ / kind).string())
-                                 : fmt::format("did you mean '{}'?", near)));
+                                 : fmt::format("did you mean '{}'?", near),
+                    where_else(*this, kind, wanted)));
   }
   return root_ / kind / (id_or_file + ".json");
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Claims that print several figures of their speed: each is judged, and those that go together.
 #include "report/claims.hpp"
+#include "report/page.hpp"
 
 #include "fixtures.hpp"
 #include <gmock/gmock.h>
@@ -92,6 +93,20 @@ TEST(ClaimRates, HoursOutsideTheirPredictionAreSaid) {
   EXPECT_EQ(place(short_one), "below");
   EXPECT_THAT(to_json(short_one).at("predicted").at(0).at("claimed_is"), "below");
   EXPECT_THAT(to_text(to_document({short_one}), {.width = 500}),
-              HasSubstr("its 12 GPU-hours are outside the predicted range, below it"));
+              HasSubstr("; claimed: 12, below that range"));
   EXPECT_EQ(place(judged("deepseek-v3-step")), "");
+}
+
+// Of three stages one says what it did.
+TEST(ClaimRates, StagesThatNobodyCouldTestAreSaid) {
+  const Verdict r1 = judged("deepseek-r1");
+  EXPECT_THAT(r1.reason, HasSubstr("; tested so: 1 of 3 stages, 101,000 of 147,000 GPU-hours"));
+  EXPECT_THAT(judged("deepseek-r1-zero").reason, testing::Not(HasSubstr("stages")));
+  const Document document = to_document({r1});
+  for (const std::string& text :
+       {to_text(document, {.width = 500}), to_markdown(document), to_html(document, {}, "")}) {
+    EXPECT_THAT(text, HasSubstr("; claimed: 101,000, within that range"));
+    EXPECT_THAT(text, HasSubstr("not predicted: deepseek-r1-sft-data (5,000 GPU-hours): seq_len"));
+    EXPECT_THAT(text, HasSubstr("not predicted: deepseek-r1-rl (41,000 GPU-hours): rl.phases"));
+  }
 }

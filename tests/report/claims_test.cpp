@@ -220,19 +220,19 @@ TEST(ClaimRules, TheDenominatorIsADensePeak) {
 
 TEST(ClaimRules, AboveAndWithinTheMeasured) {
   EXPECT_FALSE(above_measured(with(800e12, 800e12)));
-  EXPECT_TRUE(within_measured(with(800e12, 800e12)));
+  EXPECT_TRUE(within_measured(with(800e12, 800e12), {}));
   const auto above = above_measured(with(808e12, 800e12));
   ASSERT_TRUE(above);
   EXPECT_EQ(above->verdict, "exceeds_measured");
   EXPECT_THAT(above->reason, HasSubstr("1.0 % above it"));
-  EXPECT_FALSE(within_measured(with(808e12, 800e12)));
+  EXPECT_FALSE(within_measured(with(808e12, 800e12), {}));
   EXPECT_FALSE(above_measured(with(808e12, 0)));
 }
 
 TEST(ClaimRules, ABoundBeyondTheCeilingProvesNothing) {
   EXPECT_FALSE(above_measured(with(900e12, 800e12, true)));
   EXPECT_EQ(nothing_to_test(with(900e12, 800e12, true), {}).rule, "bound_too_wide");
-  EXPECT_TRUE(within_measured(with(700e12, 800e12, true)));
+  EXPECT_TRUE(within_measured(with(700e12, 800e12, true), {}));
   EXPECT_EQ(nothing_to_test(with(900e12, 0), {}).rule, "no_measurement");
 }
 

@@ -25,16 +25,16 @@ Imported imported(const std::string& name) {
 }
 
 // `text` as a file of this test.
-Imported imported_text(const std::string& text) {
+Imported imported_text(const std::string& text, const std::string& operation = "") {
   const auto* test = testing::UnitTest::GetInstance()->current_test_info();
   const fs::path file = fs::path(testing::TempDir()) / (std::string("import_") + test->name());
   std::ofstream(file, std::ios::binary) << text;
-  return import_file(file);
+  return import_file(file, operation);
 }
 
-std::string refusal(const std::string& text) {
+std::string refusal(const std::string& text, const std::string& operation = "") {
   try {
-    (void)imported_text(text);
+    (void)imported_text(text, operation);
   } catch (const BadInput& error) {
     return error.what();
   }
@@ -106,6 +106,32 @@ TEST(Import, NcclTestsTextOfWrongResultsGroupsAndOldColumns) {
   EXPECT_EQ(old.rows[0].dtype, "unknown");
 }
 
+// As its version 2.0 prints it: the test isn't named, the ranks are without groups.
+TEST(Import, NcclTestsTextThatDoesNotNameItsTest) {
+  const std::string text =
+      "# nThread 1 nGpus 2 minBytes 8 maxBytes 8 step: 2(factor) warmup iters: 5 iters: 20\n"
+      "#\n# Using devices\n"
+      "#   Rank  0 Pid  26235 on       box device  0 [0x10] Tesla V100-SXM2-16GB\n"
+      "#   Rank  1 Pid  26235 on       box device  1 [0x16] Tesla V100-SXM2-16GB\n"
+      "# size count type redop time algbw busbw error time algbw busbw error\n"
+      "1024 256 float sum 10.0 0.10 0.10 0e+00 9.5 0.10 0.10 0e+00\n";
+  EXPECT_THAT(refusal(text), HasSubstr("say which test it was with --operation=all_reduce"));
+  const Imported told = imported_text(text, operation_named("all_reduce"));
+  ASSERT_EQ(told.rows.size(), 2U);
+  EXPECT_EQ(told.rows[0].name, "allreduce/fp32/nccl/bytes:1024");
+  EXPECT_EQ(told.rows[0].ranks, 2);
+  EXPECT_EQ(told.header.device.name, "Tesla V100-SXM2-16GB");
+  const Imported launched = imported_text("+ mpirun -np 1 ./build/all_gather_perf -g 2\n" + text);
+  EXPECT_EQ(launched.rows.at(0).operation, "allgather");
+  EXPECT_THAT(refusal("# Collective test starting: all_gather_perf\n" + text, "allreduce"),
+              HasSubstr("--operation: expected allgather, as the file says"));
+  EXPECT_THAT(refusal("{\"results\": []}", "allreduce"), HasSubstr("expected nccl-tests' text"));
+  for (const char* word : {"allreduce", "all_reduce", "all_reduce_perf"})
+    EXPECT_EQ(operation_named(word), "allreduce");
+  EXPECT_EQ(operation_named("reduce_scatter"), "reducescatter");
+  EXPECT_EQ(operation_named("gemm"), "");
+}
+
 TEST(Import, NcclTestsJson) {
   const Imported found = imported("nccl_tests.json");
   EXPECT_EQ(found.header.device.name, "NVIDIA H200");
@@ -124,6 +150,7 @@ TEST(Import, NcclTestsJson) {
 TEST(Import, Nvbandwidth) {
   const Imported found = imported("nvbandwidth.json");
   EXPECT_EQ(found.header.version, "v0.8");
+  EXPECT_EQ(found.header.device.name, "NVIDIA H100 80GB HBM3");
   EXPECT_EQ(found.header.device.count, 2);
   ASSERT_EQ(found.rows.size(), 6U);
   EXPECT_DOUBLE_EQ(row(found, "host_to_device/unknown/copy_engine/to:1").bytes, 55.31e9);

@@ -39,7 +39,7 @@ std::vector<Text> linked(const Document& document) {
 void expect_agreement(const Story& story) {
   const Numbers numbers = numbers_of(story);
   const auto json = to_json(numbers);
-  const Document document = to_document(story);
+  const Document document = to_document(story, Claims::in_full);
   const std::string page = to_html(document, numbers, "");
   const std::string markdown = to_markdown(document);
   const auto cells = linked(document);

@@ -32,10 +32,12 @@ TEST(Story, TellsWhatWasAchievedBesideWhatIsPossible) {
   EXPECT_EQ(story.collectives.size(), 1U);
   EXPECT_GE(story.verdicts.size(), 3U);
   const std::string text = to_text(to_document(story), {});
-  for (const char* expected : {"1.00 TFLOP/s", "49.6 %", "step time", "null model",
-                               "$81,920, not $294,000", "contradictory"}) {
+  for (const char* expected : {"1.00 TFLOP/s", "49.6 %", "step time", "null model", "contradictory",
+                               "in full, with its arithmetic"}) {
     EXPECT_THAT(text, HasSubstr(expected));
   }
+  EXPECT_THAT(text, Not(HasSubstr("$81,920")));  // a claim's details
+  EXPECT_THAT(to_text(to_document(story, Claims::in_full), {}), HasSubstr("$81,920, not $294,000"));
   for (const char c : {'\033', '\t'}) EXPECT_EQ(text.find(c), std::string::npos);
 }
 

@@ -11,7 +11,7 @@
 
 using namespace trainmeter;
 
-TEST(DeepSeekV3, GemmsOfALayerAsItsReportHasThem) {  // shared/reference/extrapolation.md, 2
+TEST(DeepSeekV3, GemmsOfALayerAsItsReportHasThem) {  // arXiv 2412.19437, 4.2
   const Model m = published("deepseek-v3");
   const LayerWork w = layer_work(m, LayerKind::moe, deepseek_layout(), kDeepSeek);
   const LayerWork dense = layer_work(m, LayerKind::dense, deepseek_layout(), kDeepSeek);

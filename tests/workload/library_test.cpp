@@ -254,3 +254,15 @@ TEST(Library, AnUnknownIdIsAnsweredWithTheNearestFew) {
   EXPECT_THAT(refusal([] { (void)library().run("deepseek-v3-stp"); }),
               HasSubstr("did you mean 'deepseek-v3-step'?"));
 }
+
+// Not one that is nearer by its letters, as deepseek-r1-rl is.
+TEST(Library, AnUnknownIdIsAnsweredWithThoseThatBeginSo) {
+  const std::string message = refusal([] { (void)library().run("deepseek-v3"); });
+  EXPECT_THAT(message, HasSubstr("(did you mean 'deepseek-v3-step'?)"));
+  EXPECT_THAT(message, testing::Not(HasSubstr("deepseek-r1")));
+  EXPECT_THAT(message, HasSubstr("; deepseek-v3 is a claim: trainmeter claims deepseek-v3; "
+                                 "deepseek-v3 is a model, which runs name"));
+  EXPECT_THAT(refusal([] { (void)library().claim("GPT2-124m-10b"); }),
+              HasSubstr("gpt2-124m-10b is a run: trainmeter predict --run gpt2-124m-10b"));
+  EXPECT_THAT(refusal([] { (void)library().run("nope"); }), testing::Not(HasSubstr(" is a ")));
+}
