@@ -263,9 +263,11 @@ Acceptance accept(const FleetFacts& facts) {
   Findings findings;
   findings.nodes.resize(facts.nodes.size());
   findings.node_judged.resize(facts.nodes.size());
-  for (const FleetFacts::Part& part : facts.parts) {
-    findings.parts.push_back(part.reasons);
-    findings.part_judged.push_back(part.has_floor);
+  for (const FleetFacts::Part& part : facts.parts) findings.parts.push_back(part.reasons);
+  findings.part_judged.resize(facts.parts.size());
+  for (const auto& [part, reasons] : held_against_floors(facts)) {
+    findings.parts[part].insert(findings.parts[part].end(), reasons.begin(), reasons.end());
+    findings.part_judged[part] = true;
   }
   Acceptance out;
   out.rules = facts.rules;

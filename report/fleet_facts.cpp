@@ -102,17 +102,14 @@ void FleetFacts::add(const Record& record) {
       const auto least = least_rate(rules.floors[i], rules, m);
       if (!least) continue;
       ++floor_uses[i];
-      part.has_floor = true;
-      if (!(rate >= *least)) {
-        const auto shown = is_compute(m.operation) ? format_flops : format_bandwidth;
-        say("below_floor",
-            fmt::format("{}: {} of a floor of {}", m.name, shown(rate), shown(*least)));
-      }
+      under_floors[{number, i, problem_key(m, header)}][m.backend].push_back(
+          {m.name, m.operation, rate, *least});
     }
     if (!(rate > 0)) continue;  // no work was counted
     const std::size_t which = numbered(case_numbers_, case_key(m, header));
     if (which == cases.size())
-      cases.push_back({case_title(m, header), group_of(m), m.operation, m.dtype, m.shape, {}});
+      cases.push_back(
+          {case_title(m, header), group_of(m), m.operation, m.dtype, m.backend, m.shape, {}});
     cases[which].log_rates[number].push_back(std::log(rate));
   }
 }
