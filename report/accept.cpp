@@ -241,9 +241,15 @@ void add_links(Acceptance& out, const FleetFacts& facts, const Findings& finding
 
 std::vector<std::string> notes_on(const FleetFacts& facts, const Acceptance& out) {
   std::vector<std::string> notes;
+  std::size_t most = 0;
+  for (const FleetFacts::Case& c : facts.cases) most = std::max(most, c.log_rates.size());
   if (out.kinds.empty()) {
+    notes.push_back(
+        fmt::format("to compare a case, {} parts needed, {} there: floors and failures alone count",
+                    kLeastParts, most));
+  } else if (!out.judged_all()) {
     notes.push_back(fmt::format(
-        "no case was measured on {} parts: nothing is compared, floors and failures alone count",
+        "who can't be judged measured nothing that {} parts did, and no floor is about it",
         kLeastParts));
   }
   if (facts.rules.floors.empty()) notes.emplace_back("no floors: what all nodes lose isn't seen");
@@ -255,6 +261,11 @@ std::vector<std::string> notes_on(const FleetFacts& facts, const Acceptance& out
 bool Acceptance::failed() const {
   const auto fails = [](const Judged& j) { return j.verdict == "fail"; };
   return std::ranges::any_of(nodes, fails) || std::ranges::any_of(links, fails);
+}
+
+bool Acceptance::judged_all() const {
+  const auto is = [](const Judged& j) { return j.verdict != "cannot_tell"; };
+  return std::ranges::all_of(nodes, is) && std::ranges::all_of(links, is);
 }
 
 Acceptance accept(const FleetFacts& facts) {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -76,7 +77,15 @@ struct Acceptance {
   std::vector<ComparedKind> kinds;
   std::vector<std::string> notes;
   [[nodiscard]] bool failed() const;
+  [[nodiscard]] bool judged_all() const;  // nobody is cannot_tell
 };
+
+// The models of devices that were found, by host and kind of device ("cpu", "gpu").
+using DevicesByHost = std::map<std::pair<std::string, std::string>, std::set<std::string>>;
+void add_devices(DevicesByHost& devices, const Record& record);
+// What to warn of: a host with several models is most likely several machines of one name, and they
+// are judged as one node.
+std::vector<std::string> mixed_hosts(const DevicesByHost& devices);
 
 // What is kept of a fleet's records: a rate for each part and case, not the samples.
 struct FleetFacts {

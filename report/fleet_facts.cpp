@@ -7,6 +7,7 @@
 #include "report/rates.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -57,6 +58,23 @@ std::size_t numbered(std::unordered_map<std::string, std::size_t>& numbers,
 }
 
 }  // namespace
+
+void add_devices(DevicesByHost& devices, const Record& record) {
+  for (const Header& header : record.headers)
+    devices[{header.host, header.device.kind}].insert(header.device.name);
+}
+
+std::vector<std::string> mixed_hosts(const DevicesByHost& devices) {
+  std::vector<std::string> out;
+  for (const auto& [where, names] : devices) {
+    if (names.size() < 2) continue;
+    out.push_back(
+        fmt::format("host '{}' is taken for one node, but has {} models of its {}: {}; records of "
+                    "several machines of one name aren't told apart",
+                    where.first, names.size(), where.second, fmt::join(names, ", ")));
+  }
+  return out;
+}
 
 std::size_t FleetFacts::node(const std::string& name) {
   const std::size_t number = numbered(node_numbers_, name);

@@ -105,7 +105,7 @@ struct SubmitCommand : Command {
                    "network between nodes)")
         ->check(CLI::IsMember({"node", "fleet", "fabric"}))
         ->capture_default_str();
-    app.add_option("--nodes", request.nodes, "of a fleet or a fabric")
+    app.add_option("--nodes", request.nodes, "of a fleet or a fabric, which need at least 2")
         ->check(whole_number(1, 100'000));
     app.add_option("--partition", partition, "of Slurm; before the site file's");
     app.add_option("--account", account, "the same");
@@ -169,8 +169,8 @@ struct SubmitCommand : Command {
     if (qos) request.site.qos = *qos;
     if (request.kind == "node" && request.nodes != 1)
       throw BadInput("--nodes: a node job has one; expected fleet or fabric before it");
-    if (request.kind == "fabric" && request.nodes < 2)
-      throw BadInput("--nodes: expected at least 2 for a fabric");
+    if (request.kind != "node" && request.nodes < 2)
+      throw BadInput(fmt::format("--nodes: expected at least 2 for a {}", request.kind));
     if (request.kind != "node" && !request.array.empty())
       throw BadInput("--array: is of node jobs");
     request.scripts = script_folder();

@@ -145,7 +145,15 @@ TEST(Accept, AFleetTooSmallToCompareCannotTell) {
   const Acceptance acceptance = accepted(fleet);
   EXPECT_EQ(acceptance.nodes.front().verdict, "cannot_tell");
   EXPECT_FALSE(acceptance.failed());
+  EXPECT_FALSE(acceptance.judged_all());
   EXPECT_TRUE(acceptance.kinds.empty());
+  EXPECT_THAT(acceptance.notes.front(), HasSubstr("16 parts needed, 4 there"));
+  const std::string text = to_text(to_document(acceptance), TextStyle{});
+  EXPECT_THAT(text, HasSubstr("1 node: 0 pass, 0 fail, 1 can't tell."));
+  const auto counts = to_json(acceptance).at("counts");
+  EXPECT_EQ(counts.at("nodes").dump(), R"({"pass":0,"fail":0,"cannot_tell":1})");
+  EXPECT_EQ(counts.at("links").dump(), R"({"pass":0,"fail":0,"cannot_tell":0})");
+  EXPECT_TRUE(accepted(small_fleet()).judged_all());
 }
 
 TEST(Accept, FloorsJudgeOneNodeAlone) {

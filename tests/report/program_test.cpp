@@ -294,6 +294,37 @@ TEST(Program, AFloorThatIsAboutNothingGivesNoVerdictInAnyFormat) {
   EXPECT_FALSE(std::filesystem::exists(testing::TempDir() + "/no_drain"));
 }
 
+TEST(Program, AcceptIsStrictOnRequest) {
+  EXPECT_EQ(run_program(fmt::format("accept '{}'", record_file())).code, 0);
+  const Outcome o = run_program(fmt::format("accept '{}' --strict", record_file()));
+  EXPECT_EQ(o.code, 1) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("16 parts needed, 1 there"));
+  expect_refused(fmt::format("accept '{}' --strict --trend", record_file()), "no --strict");
+}
+
+TEST(Program, AcceptWarnsOfTwoMachinesOfOneName) {
+  Record other = small_cpu();
+  other.headers.front().device.name = "Other CPU";
+  const std::string both =
+      fmt::format("'{}' '{}'", record_file(), write_record(other, "other.jsonl").string());
+  for (const char* mode : {"", "--trend"}) {
+    const Outcome o = run_program(fmt::format("accept {} {}", both, mode));
+    EXPECT_EQ(o.code, 0) << o.err;
+    EXPECT_THAT(o.err, HasSubstr("2 models of its cpu: Other CPU, Some CPU")) << mode;
+    EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
+  }
+  const Outcome gpu_beside = run_program(fmt::format(
+      "accept '{}' '{}'", record_file(), write_record(gpu_record(), "gpu.jsonl").string()));
+  EXPECT_EQ(gpu_beside.err, "");
+}
+
+TEST(Program, AFleetOfOneNodeIsRefused) {
+  for (const char* kind : {"fleet", "fabric"}) {
+    expect_refused(fmt::format("submit {} --dry-run", kind),
+                   fmt::format("--nodes: expected at least 2 for a {}", kind));
+  }
+}
+
 TEST(Program, DoctorSaysWhatIsThere) {
   const Outcome o = run_program("doctor --format json");
   ASSERT_EQ(o.code, 0) << o.err;
