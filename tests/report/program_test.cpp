@@ -360,6 +360,9 @@ TEST(Program, DoctorKnowsAGpuWithoutADriverByThePciBus) {
 
 TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("", "expected a command");
+  expect_refused("nonsense", "unknown argument 'nonsense' (try --help)");
+  expect_refused("--nosuch", "unknown argument '--nosuch' (try --help)");
+  expect_refused("claims -z", "unknown argument '-z' (try --help)");
   expect_refused("reprot", "unknown argument 'reprot' (did you mean 'report'?)");
   expect_refused("reprot --help", "unknown argument 'reprot' (did you mean 'report'?)");
   expect_refused("claims --fromat json", "unknown argument '--fromat' (did you mean '--format'?)");
@@ -442,6 +445,10 @@ TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
       const Outcome o = run_program(arguments + jobs, "SLURMD_NODENAME=n1 PATH='" + path + "'");
       EXPECT_EQ(o.code, code) << arguments << "\n" << o.err;
       EXPECT_THAT(o.err, HasSubstr(why)) << arguments;
+      if (code == 3) {
+        EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
+      }
+      EXPECT_FALSE(std::filesystem::exists(none / "jobs")) << arguments;
     }
   };
   expect(fake(none, ""), 3, "cannot be started");
@@ -454,6 +461,10 @@ TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
   }
   const auto folder = std::filesystem::path(testing::TempDir()) / "strict_slurm";
   expect(fake(folder, "error: invalid partition specified: gpu") + ":/bin", 2, "");
+  const Outcome o =
+      run_program("submit --device cpu" + jobs,
+                  "PATH='" + fake(folder, "sbatch: error: one\nsbatch: error: two") + ":/bin'");
+  EXPECT_THAT(o.err, HasSubstr("trainmeter: sbatch: error: one; error: two\n"));
 }
 
 TEST(Program, AFileNeedsNoExtension) {
