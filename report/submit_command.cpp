@@ -53,6 +53,7 @@ class NoSlurm : public std::runtime_error {
 bool silent(const ChildOutput& said) {
   constexpr std::array kSaid = {"Unable to contact",
                                 "establish a configuration source",
+                                "Unable to process configuration file",
                                 "Communication connection",
                                 "Connection refused",
                                 "Socket timed out",

@@ -455,7 +455,8 @@ TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
   for (const std::string said :
        {"error: Unable to contact slurm controller (connect failure)",
         "error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host\nerror: fetch_config: "
-        "DNS SRV lookup failed\nfatal: Could not establish a configuration source"}) {
+        "DNS SRV lookup failed\nfatal: Could not establish a configuration source",
+        "error: ClusterName needs to be specified\nfatal: Unable to process configuration file"}) {
     const auto folder = std::filesystem::path(testing::TempDir()) / "silent_slurm";
     expect(fake(folder, said) + ":/bin", 3, said.substr(said.rfind('\n') + 1));
   }
