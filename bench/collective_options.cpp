@@ -24,6 +24,7 @@ constexpr std::int64_t kMost = std::int64_t{1} << 52;
 constexpr std::int64_t kMostCount = 1 << 24;
 constexpr std::int64_t kNcclDefault = 32 << 20;  // -b and -e
 constexpr std::int64_t kNcclStep = 1 << 20;      // -i
+constexpr std::int64_t kOwnFactor = 4;  // without their table, where neither -i nor -f is given
 constexpr std::int64_t kNcclIterations = 20, kNcclWarmup = 1;
 
 void require_known(const char* flag, const std::string& word,
@@ -112,15 +113,16 @@ void CollectiveFlags::add(CLI::App& app) {
   app.add_option("--format", format, "google|nccl-tests: what stdout gets");
   app.add_option("-b,--minbytes", least, "nccl-tests: least size, as 8 or 32M (32M)");
   app.add_option("-e,--maxbytes", most, "nccl-tests: most (32M)");
-  app.add_option("-i,--stepbytes", step, "nccl-tests: from one to the next (1M)");
+  app.add_option("-i,--stepbytes", step, "nccl-tests: from one to the next (with its --format 1M)");
   app.add_option("-f,--stepfactor", factor,
-                 "nccl-tests: instead, how many times as much, from 2 on (1: -i counts)");
+                 "nccl-tests: instead, how many times as much, from 2 on (4; with its --format 1: "
+                 "-i counts)");
   app.add_option("-n,--iters", iterations, "nccl-tests: samples of a case, exactly (20)");
   app.add_option("-w,--warmup_iters", warmup, "nccl-tests: and runs before them (1)");
   app.add_option("-c,--check", check, "nccl-tests: 0: don't check results (1)");
   app.add_option("-g,--ngpus", gpus, "nccl-tests: GPUs of this process (all; on a CPU 1)");
-  app.add_option("-o,--op", reduction, "nccl-tests: sum");
-  app.add_option("-d,--datatype", type, "nccl-tests: float, half, bfloat16, ... (float)");
+  app.add_option("-o,--op", reduction, "OP: nccl-tests: sum");
+  app.add_option("-d,--datatype", type, "TYPE: nccl-tests: float, half, bfloat16, ... (float)");
 }
 
 CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
@@ -187,6 +189,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   out.most_bytes = most.empty() ? std::max(kNcclDefault, out.least_bytes) : size("-e", most);
   out.step_bytes = step.empty() ? kNcclStep : size("-i", step);
   if (!factor.empty()) out.factor = parse_count("-f", factor, kMostCount);
+  if (factor.empty() && step.empty() && !out.nccl_tests) out.factor = kOwnFactor;
   if (out.least_bytes > out.most_bytes) {
     throw BadInput(fmt::format("-b and -e: expected the least before the most, not {} and {}",
                                out.least_bytes, out.most_bytes));

@@ -9,8 +9,11 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <iostream>
 #include <new>
 #include <stdexcept>
 
@@ -36,9 +39,25 @@ void throw_failure(const Failure& failure) {
   throw EnvironmentFailed(failure.text);
 }
 
+namespace {
+
+// What was printed last may still lie in a buffer, and earlier failures are remembered by it.
+void require_printed() {
+  errno = 0;
+  std::cout.flush();
+  const bool flushed = std::fflush(stdout) == 0;
+  const std::string why = errno == 0 ? "" : std::string(": ") + std::strerror(errno);
+  if (!flushed || std::ferror(stdout) != 0 || !std::cout)
+    throw EnvironmentFailed("stdout: writing failed" + why);
+}
+
+}  // namespace
+
 int run_program(const std::string& program, const std::function<int()>& body) {
   try {
-    return body();
+    const int code = body();
+    require_printed();
+    return code;
   } catch (...) {
     const Failure failure = failure_in_flight();
     const Launch launch = launched();  // a rank that is none has nobody to speak for it

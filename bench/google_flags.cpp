@@ -72,9 +72,8 @@ const Flag& find(const std::string& name) {
   for (const Flag& flag : flags_known()) {
     if (flag.name == name) return flag;
   }
-  const std::string near = nearest("--" + name, google_flag_names());
-  throw BadInput(fmt::format("unknown flag '--{}'{}", name,
-                             near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near)));
+  throw BadInput(
+      fmt::format("unknown flag '--{}'{}", name, suggestion("--" + name, google_flag_names())));
 }
 
 }  // namespace

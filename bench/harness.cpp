@@ -90,7 +90,12 @@ class Leader {
     measure_under_google(chosen, header);
     if (error_) std::rethrow_exception(error_);
     if (options_.google.list_tests) return kFine;
-    return summary();
+    const int code = summary();
+    if (google_file_failed_) {
+      throw EnvironmentFailed(
+          fmt::format("--benchmark_out: {}: writing failed", options_.google.out));
+    }
+    return code;
   }
 
  private:
@@ -173,6 +178,7 @@ class Leader {
     const auto file =
         options_.google.out.empty() ? nullptr : file_reporter(options_.google, progress);
     benchmark::RunSpecifiedBenchmarks(display.get(), file.get());
+    google_file_failed_ = file != nullptr && file->failed();
     benchmark::ClearRegisteredBenchmarks();
     progress_ = nullptr;
   }
@@ -348,6 +354,7 @@ class Leader {
   std::map<std::size_t, std::int64_t> repetitions_;
   std::vector<Slowest> slowest_;  // one a case
   std::exception_ptr error_;
+  bool google_file_failed_ = false;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   int worst_ = kFine;
   std::size_t measured_ = 0, failed_ = 0, unsettled_ = 0, open_ = 0, shared_ = 0, left_out_ = 0,

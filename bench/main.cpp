@@ -4,13 +4,17 @@
 #include "bench/main.hpp"
 
 #include "bench/concurrent.hpp"
+#include "bench/copies.hpp"
 #include "bench/exclusive.hpp"
 #include "bench/exit_code.hpp"
 #include "bench/expected.hpp"
 #include "bench/harness.hpp"
 #include "bench/interrupt.hpp"
+#include "bench/numbers.hpp"
 #include "bench/sentinel.hpp"
+#include "kernels/allreduce_plan.hpp"
 #include "kernels/cache_flush.hpp"
+#include "kernels/collective.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/telemetry.hpp"
@@ -63,6 +67,11 @@ Around around_for(const Options& options, const Target& target) {
   std::_Exit(kEnvironmentFailed);
 }
 
+// Of the environment, which is as wrong on every machine.
+void refuse(const std::string& mistake) {
+  if (!mistake.empty()) throw BadInput(mistake);
+}
+
 using Cases = CaseList (*)(const Options&, const Target&);
 
 // One of the processes of --concurrent.
@@ -96,6 +105,7 @@ class OnOneDevice {
  private:
   void prepare(Cases cases) {
     Target& target = job_.target = choose_target(job_.options.device);
+    note_copies(target.device);
     require_alone(job_.options, target);
     if (target.kind == DeviceKind::cpu) target.memory_available_bytes /= world_.ranks();
     std::string& all = target.device.details["concurrent"];
@@ -151,6 +161,9 @@ int device_program(Program program, const std::vector<std::string>& command, Cas
     fmt::print("{}", job.options.help_text);
     return kFine;
   }
+  refuse(timeout_mistake());
+  if (const std::string copies = warning_of_copies(job.options); !copies.empty())
+    fmt::print(stderr, "{}\n", copies);
   catch_interrupts();
   if (job.options.concurrent && !job.options.google.list_tests) {
     return on_each_device(job.options, [&](const DeviceProcess& process) {
@@ -159,6 +172,7 @@ int device_program(Program program, const std::vector<std::string>& command, Cas
   }
   job.interrupted_by = interrupted_by;
   job.target = choose_target(job.options.device);
+  note_copies(job.target.device);
   require_alone(job.options, job.target);
   if (job.options.search_s) {
     job.search = gemm_search(job.options, job.target);
@@ -181,7 +195,7 @@ constexpr const char* kAlone =  // wrong on every machine, but where its GPUs co
 // The ranks of this run: null where cases are only listed. Before anything looks at the cores,
 // which ranks of one host divide up.
 std::unique_ptr<World> collective_world(const Options& options) {
-  if (const std::string mistake = launch_mistake(); !mistake.empty()) throw BadInput(mistake);
+  refuse(launch_mistake());
   const Launch launch = launched();
   const bool several = launch.ranks > 1;
   const int virtual_ranks = options.collective.virtual_ranks;
@@ -189,6 +203,7 @@ std::unique_ptr<World> collective_world(const Options& options) {
     throw BadInput("--virtual_ranks: expected one process with a GPU");
   }
   if (options.google.list_tests) return nullptr;
+  refuse(plan_mistake(virtual_ranks > 0 || on_gpus(options)));
   if (virtual_ranks > 0) return make_virtual_world(virtual_ranks);
   const Split& split = options.collective.split;
   if (several) {
@@ -244,6 +259,14 @@ std::vector<std::string> device_lines(World& world, const Target& target) {
   return world.gather(mine);
 }
 
+// GB/s of the bus that the mean must reach (nine tenths of it, as there); below 0: none was asked
+// for.
+double least_bandwidth() {
+  constexpr const char* kVariable = "NCCL_TESTS_MIN_BW";
+  const char* const text = std::getenv(kVariable);
+  return text == nullptr || *text == '\0' ? -1 : parse_non_negative(kVariable, text);
+}
+
 // The job with nccl-tests' text around it.
 int run_as_nccl_tests(Job job) {
   if (job.list.cases.empty()) return run_job(std::move(job));  // which says why
@@ -259,8 +282,7 @@ int run_as_nccl_tests(Job job) {
   table.begin(devices);
   job.table = &table;
   const int code = run_job(std::move(job));
-  const char* least = std::getenv("NCCL_TESTS_MIN_BW");
-  const bool good = table.end(least == nullptr ? -1 : std::atof(least));
+  const bool good = table.end(least_bandwidth());
   return code == kFine && !good ? kCheckFailed : code;
 }
 
@@ -292,6 +314,8 @@ int collective_program(const std::vector<std::string>& command) {
     if (launched_rank() == 0) fmt::print("{}", job.options.help_text);
     return kFine;
   }
+  refuse(timeout_mistake());
+  if (job.options.collective.nccl_tests) (void)least_bandwidth();
   require_known_system(job.options.collective.system);
   catch_interrupts();
   job.interrupted_by = interrupted_by;

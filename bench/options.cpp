@@ -14,6 +14,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <memory>
 
 namespace trainmeter {
 namespace {
@@ -77,7 +78,7 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                      : "rotate|cold|hot: operands beyond the caches, caches emptied before each "
                        "run, or one set of operands again and again");
   app.add_option("--regime", options.regime,
-                 "burst: some runs after a rest; sustained: for 10 s after 30 s of warm-up");
+                 "burst|sustained: some runs after a rest; for 10 s after 30 s of warm-up");
   app.add_flag("!--no_sentinel", options.sentinel,
                "don't look at the machine's state between samples");
   app.add_flag("--exclusive", options.exclusive,
@@ -107,8 +108,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--tokens", raw.tokens,
                    "of a micro-batch for --models (256 on a CPU, 4096 on a GPU)");
     app.add_option("--m", raw.m, "with --n and --k: this GEMM, and a cast of m x k, instead");
-    app.add_option("--n", raw.n, "");
-    app.add_option("--k", raw.k, "");
+    app.add_option("--n", raw.n, "with --m and --k");
+    app.add_option("--k", raw.k, "with --m and --n");
     app.add_option(
         "--beside", raw.beside,
         "LIST of memory_mover, cache_mover, poller, allreduce, peer_allreduce (all; the last "
@@ -129,8 +130,8 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
                    "ID,...: the shapes of published figures whose ids begin so (deepgemm), instead "
                    "of the default");
     app.add_option("--m", raw.m, "LIST; with --n and --k: these shapes instead of the default");
-    app.add_option("--n", raw.n, "LIST");
-    app.add_option("--k", raw.k, "LIST");
+    app.add_option("--n", raw.n, "LIST: with --m and --k");
+    app.add_option("--k", raw.k, "LIST: with --m and --n");
     app.add_option("--layout", raw.layouts, "LIST of nt, nn, tn, for --m --n --k or --search (nt)");
     app.add_option("--scaling", raw.scalings,
                    "LIST of block128, tensor: what fp8 operands are scaled by (both)");
@@ -146,7 +147,7 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
     app.add_option("--batch", raw.batch,
                    "LIST: so many products side by side, for --m --n --k or --search (1)");
     app.add_flag("--search{60}", raw.search,
-                 "SECONDS: look for the shapes of the highest rates this long (60), instead");
+                 "look for the shapes of the highest rates for a minute, or =N seconds, instead");
   } else if (options.program == Program::layer) {
     app.add_option(
         "--models", raw.models,
@@ -206,18 +207,73 @@ void add_flags(CLI::App& app, Options& options, Raw& raw) {
   }
 }
 
+// What an option takes is the first word of its description where that names a value (LIST, ID,...,
+// a|b|c), else N, a number.
+class HelpText : public CLI::Formatter {
+ public:
+  HelpText() { column_width(30); }
+  std::string make_option_name(const CLI::Option* option, bool positional) const override {
+    const std::string name = CLI::Formatter::make_option_name(option, positional);
+    return name.substr(0, name.find('{'));  // a flag's value where it is given alone
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_expected_min() == 0) return "";  // a flag
+    const std::string value = value_of(*option);
+    return "=" + (value.empty() ? "N" : value);
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    const std::string& text = option->get_description();
+    const std::size_t begin = value_of(*option).size();
+    if (option->get_expected_min() == 0 || begin == 0) return text;
+    return text.substr(std::min(text.find_first_not_of(":; ", begin), text.size()));
+  }
+
+ private:
+  static std::string value_of(const CLI::Option& option) {
+    const std::string& text = option.get_description();
+    const std::string word = text.substr(0, text.find_first_of(":; "));
+    const bool choice = word.find('|') != std::string::npos;
+    for (const char* value : {"LIST", "ID", "ID,...", "FILE.jsonl", "BACKEND", "OP", "TYPE"}) {
+      if (word == value) return word;
+    }
+    return choice ? word : "";
+  }
+};
+
+std::string page(Program program) {
+  switch (program) {
+    case Program::collective:
+    case Program::overlap:
+      return "docs/collectives.md";
+    case Program::layer:
+      return "docs/own-machine.md";
+    case Program::gemm:
+    case Program::memory:
+    case Program::attention:
+      break;
+  }
+  return "docs/kernels.md";
+}
+
+std::string help_of(const CLI::App& app, Program program) {
+  return app.help() + "\nGoogle Benchmark's flags:\n" + google_help() +
+         fmt::format(
+             "\nExit codes: 0 fine; 1 a wrong result; 2 bad usage; 3 this machine lacks what was "
+             "asked for;\n4 the environment failed (disk full, dead rank); 130, 143 interrupted. "
+             "More: docs/how-it-is-measured.md, {}\n",
+             page(program));
+}
+
 void refuse_unknown(const CLI::App& app) {
   const std::vector<std::string> extra = app.remaining();
   if (extra.empty()) return;
   std::string word = extra.front();
-  if (!word.starts_with("-")) throw BadInput(fmt::format("unexpected argument '{}'", word));
+  if (!word.starts_with("-"))
+    throw BadInput(fmt::format("unexpected argument '{}' (try --help)", word));
   word = word.substr(0, word.find('='));
   std::vector<std::string> known = google_flag_names();
   for (const CLI::Option* option : app.get_options()) known.push_back(option->get_name());
-  const std::string near = nearest(word, known);
-  throw BadInput(
-      fmt::format("unknown flag '{}'{}", word,
-                  near.empty() ? " (try --help)" : fmt::format(" (did you mean '{}'?)", near)));
+  throw BadInput(fmt::format("unknown flag '{}'{}", word, suggestion(word, known)));
 }
 
 void interpret(const Raw& raw, Options& options) {
@@ -306,6 +362,7 @@ Options read_options(Program program, const std::vector<std::string>& command) {
     }
   }
   CLI::App app(description(program), program_name(program));
+  app.formatter(std::make_shared<HelpText>());
   app.allow_extras();
   Raw raw;
   add_flags(app, options, raw);
@@ -317,7 +374,7 @@ Options read_options(Program program, const std::vector<std::string>& command) {
   }
   refuse_unknown(app);
   if (options.help) {
-    options.help_text = app.help() + "\nGoogle Benchmark's flags:\n" + google_help();
+    options.help_text = help_of(app, program);
     return options;
   }
   interpret(raw, options);

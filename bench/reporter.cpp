@@ -91,6 +91,7 @@ void Reporter::Finalize() {
   progress_.clear();
   if (!held_.empty()) inner_->ReportRuns(held_);
   inner_->Finalize();
+  failed_ = !GetOutputStream().flush();
 }
 
 std::unique_ptr<benchmark::BenchmarkReporter> silent_reporter() {

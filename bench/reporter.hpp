@@ -28,6 +28,7 @@ class Reporter : public benchmark::BenchmarkReporter {
   bool ReportContext(const Context& context) override;
   void ReportRuns(const std::vector<Run>& runs) override;
   void Finalize() override;
+  [[nodiscard]] bool failed() const { return failed_; }  // what was written didn't get there
 
  private:
   std::shared_ptr<benchmark::BenchmarkReporter> inner_;
@@ -35,6 +36,7 @@ class Reporter : public benchmark::BenchmarkReporter {
   bool for_people_;  // console
   bool hold_;        // csv, whose columns are those of the first rows reported, until all are known
   std::vector<Run> held_;
+  bool failed_ = false;
 };
 
 // After benchmark::Initialize(), whose flags they follow.

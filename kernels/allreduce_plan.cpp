@@ -7,11 +7,15 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <limits>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <vector>
 
 namespace trainmeter {
 namespace {
@@ -54,6 +58,55 @@ auto plan_of(const Rows& rows, int ranks, std::int64_t bytes) {
       ->plan;
 }
 
+std::string plan_of_environment() {
+  const char* const text = std::getenv(kPlanVariable);
+  return text == nullptr ? "" : text;
+}
+
+// The words between commas, of which the first is an algorithm and the second a number.
+struct PlanWords {
+  AllReduceAlgorithm algorithm = one_shot;
+  std::int64_t number = 0;
+  std::vector<std::string> more;
+};
+
+std::optional<PlanWords> words_of(const std::string& text) {
+  std::istringstream words(text);
+  std::string word;
+  PlanWords out;
+  if (!std::getline(words, word, ',') || (word != "one_shot" && word != "two_shot"))
+    return std::nullopt;
+  if (word == "two_shot") out.algorithm = two_shot;
+  if (!std::getline(words, word, ',')) return std::nullopt;
+  const char* const end = word.data() + word.size();
+  const auto [stop, failed] = std::from_chars(word.data(), end, out.number);
+  if (failed != std::errc{} || stop != end) return std::nullopt;
+  while (std::getline(words, word, ',')) out.more.push_back(word);
+  return out;
+}
+
+std::optional<AllReducePlan> parsed_plan(const std::string& text) {
+  constexpr std::int64_t kLine = 64;
+  const auto words = words_of(text);
+  if (!words || words->number < kLine || words->number > kMostBlockBytes ||
+      words->number % kLine != 0) {
+    return std::nullopt;
+  }
+  AllReducePlan plan = {.algorithm = words->algorithm, .block_bytes = words->number};
+  for (const std::string& word : words->more) {
+    if (word != "ahead" && word != "streaming") return std::nullopt;
+    (word == "ahead" ? plan.ahead : plan.streaming) = true;
+  }
+  return plan;
+}
+
+std::optional<PeerPlan> parsed_peer_plan(const std::string& text) {
+  const auto words = words_of(text);
+  if (!words || words->number < 1 || words->number > kMostPeerBlocks || !words->more.empty())
+    return std::nullopt;
+  return PeerPlan{.algorithm = words->algorithm, .blocks = static_cast<int>(words->number)};
+}
+
 }  // namespace
 
 std::string_view to_string(AllReduceAlgorithm algorithm) {
@@ -79,22 +132,27 @@ PeerPlan plan_peer_all_reduce(int ranks, std::int64_t bytes) {
   return plan_of(kPeerSwitchPoints, ranks, bytes);
 }
 
+AllReducePlan chosen_plan(int ranks, std::int64_t bytes) {
+  if (plan_of_environment().empty()) return plan_all_reduce(ranks, bytes);
+  if (const auto plan = parsed_plan(plan_of_environment())) return *plan;
+  throw Unavailable(plan_mistake(false));
+}
+
 PeerPlan chosen_peer_plan(int ranks, std::int64_t bytes) {
-  const char* const text = std::getenv(kPlanVariable);
-  if (text == nullptr || *text == '\0') return plan_peer_all_reduce(ranks, bytes);
-  std::istringstream words{std::string(text)};
-  std::string word;
-  std::getline(words, word, ',');
-  PeerPlan plan;
-  const bool known = word == "one_shot" || word == "two_shot";
-  if (word == "two_shot") plan.algorithm = two_shot;
-  if (!known || !(words >> plan.blocks) || !words.eof() || plan.blocks < 1 ||
-      plan.blocks > kMostPeerBlocks) {
-    throw Unavailable(std::string(kPlanVariable) + "='" + text +
-                      "': expected one_shot or two_shot, a comma and thread blocks (1 to " +
-                      std::to_string(kMostPeerBlocks) + ")");
-  }
-  return plan;
+  if (plan_of_environment().empty()) return plan_peer_all_reduce(ranks, bytes);
+  if (const auto plan = parsed_peer_plan(plan_of_environment())) return *plan;
+  throw Unavailable(plan_mistake(true));
+}
+
+std::string plan_mistake(bool between_gpus) {
+  const std::string text = plan_of_environment();
+  if (text.empty() ||
+      (between_gpus ? parsed_peer_plan(text).has_value() : parsed_plan(text).has_value()))
+    return "";
+  return std::string(kPlanVariable) + ": '" + text + "': expected one_shot or two_shot, " +
+         (between_gpus ? "thread blocks (1 to " + std::to_string(kMostPeerBlocks) + ")"
+                       : "bytes of a block (64 to " + std::to_string(kMostBlockBytes) +
+                             ", whole lines of 64), ahead, streaming");
 }
 
 int peer_blocks(const PeerPlan& plan, int ranks, std::int64_t bytes, int resident) {

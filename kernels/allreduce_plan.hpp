@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace trainmeter {
@@ -37,6 +38,10 @@ std::span<const SwitchPoint> switch_points();
 inline constexpr std::int64_t kMostBlockBytes = std::int64_t{256} << 10;
 
 AllReducePlan plan_all_reduce(int ranks, std::int64_t bytes);
+// The same, or that of the environment, TRAINMETER_ALLREDUCE_PLAN=two_shot,262144,ahead,streaming,
+// for the search that fills the table (scripts/allreduce_sweep.py); the last two as wanted.
+// Unavailable where it says something else.
+AllReducePlan chosen_plan(int ranks, std::int64_t bytes);
 
 // The same for GPUs that reach each other's memory (allreduce_peer_kernel.hpp).
 inline constexpr int kMostPeers = 8;        // ranks
@@ -56,9 +61,11 @@ struct PeerSwitchPoint {
 std::span<const PeerSwitchPoint> peer_switch_points();
 
 PeerPlan plan_peer_all_reduce(int ranks, std::int64_t bytes);
-// The same, or that of the environment, TRAINMETER_ALLREDUCE_PLAN=two_shot,24, for the search that
-// fills the table (scripts/allreduce_sweep.py). Unavailable where it says something else.
+// The same, or that of the environment, TRAINMETER_ALLREDUCE_PLAN=two_shot,24.
 PeerPlan chosen_peer_plan(int ranks, std::int64_t bytes);
+// What is wrong with that variable, in one line, between CPUs' ranks or GPUs; empty where nothing
+// is.
+std::string plan_mistake(bool between_gpus);
 
 // Thread blocks of each rank: no more than the plan's, than `resident` (what a GPU runs at once of
 // each), or than have 16 bytes for each of their threads; at least 1.

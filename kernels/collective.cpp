@@ -4,7 +4,11 @@
 #include "kernels/collective.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
+#include <optional>
+#include <string>
+#include <system_error>
 
 namespace trainmeter {
 
@@ -12,10 +16,34 @@ double World::slowest(double seconds) {
   return std::ranges::max(each(seconds));
 }
 
-double rank_timeout_s() {
+namespace {
+
+constexpr double kTimeout = 60, kMostTimeout = 1e6;  // seconds
+
+std::string timeout_text() {
   const char* text = std::getenv("TRAINMETER_TIMEOUT");
-  const double seconds = text == nullptr ? 0 : std::atof(text);
-  return seconds > 0 ? seconds : 60;
+  return text == nullptr ? "" : text;
+}
+
+// Nothing where the text is no number of seconds.
+std::optional<double> parsed_timeout(const std::string& text) {
+  double seconds = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, failed] = std::from_chars(text.data(), end, seconds);
+  const bool good = failed == std::errc{} && stop == end && seconds > 0 && seconds <= kMostTimeout;
+  return good ? std::optional(seconds) : std::nullopt;
+}
+
+}  // namespace
+
+double rank_timeout_s() {
+  return parsed_timeout(timeout_text()).value_or(kTimeout);
+}
+
+std::string timeout_mistake() {
+  const std::string text = timeout_text();
+  if (text.empty() || parsed_timeout(text)) return "";
+  return "TRAINMETER_TIMEOUT: '" + text + "': expected seconds, above 0, at most 1000000";
 }
 
 }  // namespace trainmeter

@@ -83,5 +83,7 @@ std::unique_ptr<World> make_virtual_world(int ranks);
 
 // How long ranks wait for each other: TRAINMETER_TIMEOUT in seconds, 60 by default.
 double rank_timeout_s();
+// What is wrong with that variable, in one line; empty where nothing is.
+std::string timeout_mistake();
 
 }  // namespace trainmeter

@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <iomanip>
@@ -61,35 +60,6 @@ std::shared_ptr<void> attach(const std::string& name, std::int64_t bytes) {
   void* const at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, segment.number(), 0);
   if (at == MAP_FAILED) refuse("mmap", errno);
   return {at, [length](void* mapped) { ::munmap(mapped, length); }};
-}
-
-constexpr const char* kPlanVariable = "TRAINMETER_ALLREDUCE_PLAN";
-
-// The table's plan; or, for the search that fills the table (scripts/allreduce_sweep.py), that of
-// the environment: "two_shot,262144,ahead,streaming", the last two as wanted.
-AllReducePlan chosen_plan(int ranks, std::int64_t bytes) {
-  const char* const text = std::getenv(kPlanVariable);
-  if (text == nullptr || *text == '\0') return plan_all_reduce(ranks, bytes);
-  AllReducePlan plan;
-  std::istringstream words{std::string(text)};
-  std::string word;
-  bool known = std::getline(words, word, ',') && (word == "one_shot" || word == "two_shot");
-  if (word == "two_shot") plan.algorithm = AllReduceAlgorithm::two_shot;
-  known = known && std::getline(words, word, ',');
-  plan.block_bytes = known ? std::atoll(word.c_str()) : 0;
-  while (known && std::getline(words, word, ',')) {
-    known = word == "ahead" || word == "streaming";
-    if (word == "ahead") plan.ahead = true;
-    if (word == "streaming") plan.streaming = true;
-  }
-  constexpr std::int64_t kLine = 64;
-  if (!known || plan.block_bytes < kLine || plan.block_bytes > kMostBlockBytes ||
-      plan.block_bytes % kLine != 0) {
-    throw Unavailable(std::string(kPlanVariable) + "='" + text +
-                      "': expected one_shot or two_shot, bytes of a block (64 to " +
-                      std::to_string(kMostBlockBytes) + ", whole lines of 64), ahead, streaming");
-  }
-  return plan;
 }
 
 std::string described(const AllReducePlan& plan) {

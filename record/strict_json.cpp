@@ -78,10 +78,13 @@ nlohmann::json read_json_file(const std::filesystem::path& file) {
   }
 }
 
-std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+namespace {
+
+std::string nearest_within(std::string_view word, const std::vector<std::string>& known,
+                           std::size_t most) {
   std::string best;
   if (word.size() > kLongestWord) return best;
-  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 2) + 1;
+  std::size_t best_distance = most + 1;
   for (const std::string& candidate : known) {
     if (candidate.size() > kLongestWord) continue;
     const std::size_t distance = edit_distance(word, candidate);
@@ -91,6 +94,18 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
     }
   }
   return best;
+}
+
+}  // namespace
+
+std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+  return nearest_within(word, known, std::max<std::size_t>(2, word.size() / 2));
+}
+
+std::string suggestion(std::string_view word, const std::vector<std::string>& known) {
+  const std::size_t dashes = std::min(word.find_first_not_of('-'), word.size());
+  const std::string near = nearest_within(word, known, (word.size() - dashes) / 3);
+  return near.empty() ? " (try --help)" : fmt::format(" (did you mean '{}'?)", near);
 }
 
 std::vector<std::string> nearest_few(std::string_view word, std::vector<std::string> known,

@@ -22,9 +22,12 @@ namespace trainmeter {
 // Parses a whole file. BadInput if it can't be read or isn't JSON ("FILE:LINE: ...").
 nlohmann::json read_json_file(const std::filesystem::path& file);
 
-// The known word nearest to `word` by edit distance; empty where none is near (distance > a third
+// The known word nearest to `word` by edit distance; empty where none is near (distance > half
 // of its length, at least 2).
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
+// Behind an unknown word of a command line: " (did you mean '--out'?)", or " (try --help)" where
+// none is within a third of its letters.
+std::string suggestion(std::string_view word, const std::vector<std::string>& known);
 
 // The `count` known words that are nearest to `word`: those that it is a part of, then by edit
 // distance.

@@ -241,9 +241,15 @@ void add_links(Acceptance& out, const FleetFacts& facts, const Findings& finding
 
 std::vector<std::string> notes_on(const FleetFacts& facts, const Acceptance& out) {
   std::vector<std::string> notes;
+  std::size_t most = 0;
+  for (const FleetFacts::Case& c : facts.cases) most = std::max(most, c.log_rates.size());
   if (out.kinds.empty()) {
+    notes.push_back(
+        fmt::format("to compare a case, {} parts needed, {} there: floors and failures alone count",
+                    kLeastParts, most));
+  } else if (!out.judged_all()) {
     notes.push_back(fmt::format(
-        "no case was measured on {} parts: nothing is compared, floors and failures alone count",
+        "who can't be judged measured nothing that {} parts did, and no floor is about it",
         kLeastParts));
   }
   if (facts.rules.floors.empty()) notes.emplace_back("no floors: what all nodes lose isn't seen");
@@ -257,15 +263,22 @@ bool Acceptance::failed() const {
   return std::ranges::any_of(nodes, fails) || std::ranges::any_of(links, fails);
 }
 
+bool Acceptance::judged_all() const {
+  const auto is = [](const Judged& j) { return j.verdict != "cannot_tell"; };
+  return std::ranges::all_of(nodes, is) && std::ranges::all_of(links, is);
+}
+
 Acceptance accept(const FleetFacts& facts) {
   if (facts.parts.empty()) throw BadInput("no record has a measurement");
   check_floors_are_used(facts);
   Findings findings;
   findings.nodes.resize(facts.nodes.size());
   findings.node_judged.resize(facts.nodes.size());
-  for (const FleetFacts::Part& part : facts.parts) {
-    findings.parts.push_back(part.reasons);
-    findings.part_judged.push_back(part.has_floor);
+  for (const FleetFacts::Part& part : facts.parts) findings.parts.push_back(part.reasons);
+  findings.part_judged.resize(facts.parts.size());
+  for (const auto& [part, reasons] : held_against_floors(facts)) {
+    findings.parts[part].insert(findings.parts[part].end(), reasons.begin(), reasons.end());
+    findings.part_judged[part] = true;
   }
   Acceptance out;
   out.rules = facts.rules;

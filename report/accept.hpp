@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -21,9 +22,10 @@
 
 namespace trainmeter {
 
-// The least rate of a measurement: a share of the system's figure, or a rate per device.
+// The least rate of a problem on each part: a share of the system's figure, or a rate per device.
+// It is held against the part's fastest backend, or against the named one.
 struct Floor {
-  std::string operation, dtype;                           // dtype "": any
+  std::string operation, dtype, backend;                  // dtype, backend "": any
   std::map<std::string, std::int64_t> shape;              // those of its keys that must agree
   std::optional<double> share, flops_per_s, bytes_per_s;  // one of them
 };
@@ -75,21 +77,40 @@ struct Acceptance {
   std::vector<ComparedKind> kinds;
   std::vector<std::string> notes;
   [[nodiscard]] bool failed() const;
+  [[nodiscard]] bool judged_all() const;  // nobody is cannot_tell
 };
+
+// The models of devices that were found, by host and kind of device ("cpu", "gpu").
+using DevicesByHost = std::map<std::pair<std::string, std::string>, std::set<std::string>>;
+void add_devices(DevicesByHost& devices, const Record& record);
+// What to warn of: a host with several models is most likely several machines of one name, and they
+// are judged as one node.
+std::vector<std::string> mixed_hosts(const DevicesByHost& devices);
 
 // What is kept of a fleet's records: a rate for each part and case, not the samples.
 struct FleetFacts {
   struct Part {
     std::size_t node = 0, partner = 0;  // the two of a pair; else the same
     std::string name;
-    bool has_floor = false;
     std::vector<Reason> reasons;  // to fail, whatever the others show
   };
   struct Case {
     std::string title, group;  // compute memory transfer link collective network
-    std::string operation, dtype;
+    std::string operation, dtype, backend;
     std::map<std::string, std::int64_t> shape;
     std::map<std::size_t, std::vector<double>> log_rates;  // by part
+  };
+  // A measurement that a floor is about.
+  struct UnderFloor {
+    std::string name, operation;
+    double rate = 0, least = 0;
+  };
+  // Those of one part, floor and problem, by backend.
+  using ByBackend = std::map<std::string, std::vector<UnderFloor>>;
+  struct FloorProblem {
+    std::size_t part = 0, floor = 0;
+    std::string problem;  // problem_key()
+    auto operator<=>(const FloorProblem&) const = default;
   };
 
   AcceptRules rules;
@@ -98,6 +119,7 @@ struct FleetFacts {
   std::vector<Case> cases;
 
   std::vector<std::size_t> floor_uses;  // by floor: rows that it was about, failed ones too
+  std::map<FloorProblem, ByBackend> under_floors;
 
   explicit FleetFacts(AcceptRules its_rules)
       : rules(std::move(its_rules)), floor_uses(rules.floors.size(), 0) {}
@@ -128,5 +150,8 @@ std::optional<double> least_rate(const Floor& floor, const AcceptRules& rules,
                                  const Measurement& measurement);
 // BadInput, with the nearest case that was measured, where a floor is about none.
 void check_floors_are_used(const FleetFacts& facts);
+// What each part's fastest backend lacks of the floors, by part; nothing at all for a part that no
+// floor is about.
+std::map<std::size_t, std::vector<Reason>> held_against_floors(const FleetFacts& facts);
 
 }  // namespace trainmeter

@@ -21,7 +21,7 @@ namespace {
 struct AcceptCommand : Command {
   std::vector<std::string> lists;
   std::string rules, drain;
-  bool trend = false;
+  bool trend = false, strict = false;
   Output output;
 
   AcceptCommand()
@@ -35,6 +35,7 @@ struct AcceptCommand : Command {
     app.add_option("--rules", rules, "rules file: floors, tolerance, false alarms");
     app.add_option("--drain", drain, "write failed nodes here, a line each: name and reasons");
     app.add_flag("--trend", trend, "each record is a date: what became slower, and since when");
+    app.add_flag("--strict", strict, "exit 1 also where a node or a pair can't be judged");
     app.add_option("--format", output.format, "text, md, json or junit (JUnit XML)")
         ->check(CLI::IsMember({"text", "md", "json", "junit"}));
     app.add_option("-o,--output", output.file, "write here instead of to stdout");
@@ -72,10 +73,15 @@ struct AcceptCommand : Command {
   }
 
   int judge_history(const AcceptRules& its_rules) const {
-    if (!drain.empty() || output.format == "junit")
-      throw BadInput("--trend: expected no --drain, and text, md or json");
+    if (!drain.empty() || strict || output.format == "junit")
+      throw BadInput("--trend: expected no --drain, no --strict, and text, md or json");
     History history(its_rules);
-    for_each_record([&](const Record& record) { history.add(record); });
+    DevicesByHost devices;
+    for_each_record([&](const Record& record) {
+      history.add(record);
+      add_devices(devices, record);
+    });
+    warn(mixed_hosts(devices));
     const Trend found = history.judge();
     output.write(to_document(found), [&] { return to_json(found); });
     return found.slower() ? kCheckFailed : kFine;
@@ -83,7 +89,12 @@ struct AcceptCommand : Command {
 
   int judge_fleet(const AcceptRules& its_rules) const {
     FleetFacts facts(its_rules);
-    for_each_record([&](const Record& record) { facts.add(record); });
+    DevicesByHost devices;
+    for_each_record([&](const Record& record) {
+      facts.add(record);
+      add_devices(devices, record);
+    });
+    warn(mixed_hosts(devices));
     const Acceptance acceptance = accept(facts);
     if (!drain.empty()) write_file(drain, to_drain_list(acceptance));
     if (output.format == "junit") {
@@ -91,7 +102,8 @@ struct AcceptCommand : Command {
     } else {
       output.write(to_document(acceptance), [&] { return to_json(acceptance); });
     }
-    return acceptance.failed() ? kCheckFailed : kFine;
+    const bool fails = acceptance.failed() || (strict && !acceptance.judged_all());
+    return fails ? kCheckFailed : kFine;
   }
 };
 

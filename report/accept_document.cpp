@@ -27,12 +27,20 @@ std::string in_short(const std::vector<Reason>& reasons) {
   return out;
 }
 
-std::string counts(const std::vector<Judged>& judged, const char* what) {
-  const auto of = [&](const char* verdict) {
-    return std::ranges::count(judged, verdict, &Judged::verdict);
-  };
-  return fmt::format("{} {}: {} pass, {} fail, {} can't tell.", judged.size(), what, of("pass"),
-                     of("fail"), of("cannot_tell"));
+std::int64_t count(const std::vector<Judged>& judged, const char* verdict) {
+  return std::ranges::count(judged, verdict, &Judged::verdict);
+}
+
+std::string counts(const std::vector<Judged>& judged, const char* one, const char* more) {
+  return fmt::format("{} {}: {} pass, {} fail, {} can't tell.", judged.size(),
+                     judged.size() == 1 ? one : more, count(judged, "pass"), count(judged, "fail"),
+                     count(judged, "cannot_tell"));
+}
+
+nlohmann::ordered_json counts_json(const std::vector<Judged>& judged) {
+  nlohmann::ordered_json out;
+  for (const char* verdict : {"pass", "fail", "cannot_tell"}) out[verdict] = count(judged, verdict);
+  return out;
 }
 
 void add_failed(Document& out, const char* title, const std::vector<Judged>& judged) {
@@ -57,11 +65,8 @@ nlohmann::ordered_json json_of(const std::vector<Judged>& judged) {
 }
 
 void add_junit(std::string& out, const char* suite, const std::vector<Judged>& judged) {
-  const auto of = [&](const char* verdict) {
-    return std::ranges::count(judged, verdict, &Judged::verdict);
-  };
   out += fmt::format("  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
-                     suite, judged.size(), of("fail"), of("cannot_tell"));
+                     suite, judged.size(), count(judged, "fail"), count(judged, "cannot_tell"));
   for (const Judged& j : judged) {
     out += fmt::format("    <testcase classname=\"{}\" name=\"{}\"", suite, escaped_markup(j.name));
     if (j.verdict == "pass") {
@@ -108,9 +113,9 @@ std::string shortened(const std::string& text) {
 Document to_document(const Acceptance& acceptance) {
   Document out;
   out.emplace_back(Heading{1, "trainmeter: which nodes to take"});
-  out.emplace_back(Paragraph{counts(acceptance.nodes, "nodes")});
+  out.emplace_back(Paragraph{counts(acceptance.nodes, "node", "nodes")});
   if (!acceptance.links.empty())
-    out.emplace_back(Paragraph{counts(acceptance.links, "pairs of nodes")});
+    out.emplace_back(Paragraph{counts(acceptance.links, "pair of nodes", "pairs of nodes")});
   add_failed(out, "Nodes that fail", acceptance.nodes);
   add_failed(out, "Pairs that fail, though both nodes pass with others", acceptance.links);
   if (!acceptance.kinds.empty()) {
@@ -137,6 +142,8 @@ nlohmann::ordered_json to_json(const Acceptance& acceptance) {
                      {"limit", k.limit}});
   }
   return {{"failed", acceptance.failed()},
+          {"counts",
+           {{"nodes", counts_json(acceptance.nodes)}, {"links", counts_json(acceptance.links)}}},
           {"nodes", json_of(acceptance.nodes)},
           {"links", json_of(acceptance.links)},
           {"kinds", std::move(kinds)},

@@ -3,6 +3,7 @@
 // The rules of an acceptance: reading them, and what a floor asks of a measurement.
 #include "record/error.hpp"
 #include "record/names.hpp"
+#include "record/statistics.hpp"
 #include "report/accept.hpp"
 #include "report/rates.hpp"
 #include "workload/limits.hpp"
@@ -37,6 +38,7 @@ Floor read_floor(StrictObject object) {
   Floor floor;
   floor.operation = read_operation(object);
   if (object.has("dtype")) floor.dtype = object.one_of("dtype", dtype_names());
+  if (object.has("backend")) floor.backend = object.text("backend");
   if (object.has("shape")) {
     StrictObject shape = object.object("shape");
     const nlohmann::json keys = object.raw("shape");
@@ -75,7 +77,9 @@ std::optional<double> figure(const System& system, const Measurement& m) {
 
 std::string described(const Floor& floor) {
   std::string out = floor.operation;
-  if (!floor.dtype.empty()) out += " " + floor.dtype;
+  for (const std::string& word : {floor.dtype, floor.backend}) {
+    if (!word.empty()) out += " " + word;
+  }
   for (const auto& [key, value] : floor.shape) out += fmt::format(" {}:{}", key, value);
   return out;
 }
@@ -85,10 +89,11 @@ double log_size(std::int64_t size) {
 }
 
 // How far a case of the same operation is from what a floor asks for: another dtype is farther than
-// any shape, then the keys that it lacks, then the ratios of sizes.
+// another backend, that than any shape, then the keys that it lacks, then the ratios of sizes.
 double distance(const Floor& floor, const FleetFacts::Case& c) {
-  constexpr double kOtherDtype = 1e9, kNoSuchKey = 1e4;
+  constexpr double kOtherDtype = 1e9, kOtherBackend = 1e7, kNoSuchKey = 1e4;
   double out = !floor.dtype.empty() && floor.dtype != c.dtype ? kOtherDtype : 0;
+  if (!floor.backend.empty() && floor.backend != c.backend) out += kOtherBackend;
   for (const auto& [key, value] : floor.shape) {
     const auto found = c.shape.find(key);
     out +=
@@ -110,6 +115,16 @@ std::string nearest_measured(const Floor& floor, const std::vector<FleetFacts::C
   if (best != nullptr) return "the nearest is " + best->title;
   if (operations.empty()) return "there is none";
   return fmt::format("there are {}", fmt::join(operations, ", "));
+}
+
+// The backend of the highest median rate.
+const std::vector<FleetFacts::UnderFloor>& fastest(const FleetFacts::ByBackend& backends) {
+  const auto typical = [](const auto& one) {
+    std::vector<double> rates;
+    for (const FleetFacts::UnderFloor& row : one.second) rates.push_back(row.rate);
+    return median(rates);
+  };
+  return std::ranges::max_element(backends, {}, typical)->second;
 }
 
 }  // namespace
@@ -139,8 +154,10 @@ AcceptRules read_accept_rules(const std::string& file, const Library& library) {
 }
 
 bool is_about(const Floor& floor, const Measurement& m) {
-  if (floor.operation != m.operation || (!floor.dtype.empty() && floor.dtype != m.dtype))
+  if (floor.operation != m.operation || (!floor.dtype.empty() && floor.dtype != m.dtype) ||
+      (!floor.backend.empty() && floor.backend != m.backend)) {
     return false;
+  }
   return std::ranges::all_of(floor.shape, [&](const auto& asked) {
     const auto found = m.shape.find(asked.first);
     return found != m.shape.end() && found->second == asked.second;
@@ -168,6 +185,21 @@ void check_floors_are_used(const FleetFacts& facts) {
                     facts.rules.file.empty() ? "" : facts.rules.file + ": ", i, described(floor),
                     nearest_measured(floor, facts.cases)));
   }
+}
+
+std::map<std::size_t, std::vector<Reason>> held_against_floors(const FleetFacts& facts) {
+  std::map<std::size_t, std::vector<Reason>> out;
+  for (const auto& [which, backends] : facts.under_floors) {
+    std::vector<Reason>& reasons = out[which.part];
+    for (const FleetFacts::UnderFloor& row : fastest(backends)) {
+      if (row.rate >= row.least) continue;
+      const auto shown = is_compute(row.operation) ? format_flops : format_bandwidth;
+      reasons.push_back(
+          {facts.parts[which.part].name, "below_floor",
+           fmt::format("{}: {} of a floor of {}", row.name, shown(row.rate), shown(row.least))});
+    }
+  }
+  return out;
 }
 
 }  // namespace trainmeter

@@ -45,6 +45,15 @@ std::string case_key(const Measurement& m, const Header& header) {
                      whole_device(m, header) ? "all" : std::to_string(m.sms));
 }
 
+std::string problem_key(const Measurement& m, const Header& header) {
+  Measurement by_any = m;
+  by_any.backend.clear();
+  const std::string part = m.backend + "/";
+  if (const auto at = m.name.find("/" + part); at != std::string::npos)
+    by_any.name.erase(at + 1, part.size());
+  return case_key(by_any, header);
+}
+
 std::string case_title(const Measurement& m, const Header& header) {
   std::string title = m.name;
   if (m.ranks > 1) title += fmt::format("/ranks:{}", m.ranks);

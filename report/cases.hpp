@@ -17,6 +17,9 @@ namespace trainmeter {
 // that cases match between devices of different size.
 std::string case_key(const Measurement& measurement, const Header& header);
 
+// Equal for measurements of one problem by any backend.
+std::string problem_key(const Measurement& measurement, const Header& header);
+
 // The name, with what it leaves out: ".../ranks:8", ".../sms:66" on a part of the device,
 // ".../beside:gemm".
 std::string case_title(const Measurement& measurement, const Header& header);

@@ -93,6 +93,14 @@ void mark_own(Verdict& out, const Library& library) {
   }
 }
 
+// Files of the published data by their place in it, wherever that lies.
+std::string by_place_in(const std::filesystem::path& root, std::string text) {
+  const std::string folder = root.string() + "/";
+  for (std::size_t at = text.find(folder); at != std::string::npos; at = text.find(folder, at))
+    text.erase(at, folder.size());
+  return text;
+}
+
 // What the user's GEMMs drew, at the median, and on which devices; nothing where the records don't
 // say.
 void set_power(CostOptions& to, const RateBook& book, const System& system) {
@@ -195,6 +203,8 @@ Verdict judge(const Claim& claim, const Library& library, const JudgeOptions& op
     add_measured(out, claim, *system, library, options);
     mark_own(out, library);
   }
+  for (std::string& reason : out.not_predicted)
+    reason = by_place_in(library.root(), std::move(reason));
   if (!claim.about.empty()) out.plainly = mixed_up(claim, original_of(claim, library));
   decide(out, claim.run);
   return out;

@@ -7,6 +7,7 @@
 #include "report/rates.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -58,6 +59,23 @@ std::size_t numbered(std::unordered_map<std::string, std::size_t>& numbers,
 
 }  // namespace
 
+void add_devices(DevicesByHost& devices, const Record& record) {
+  for (const Header& header : record.headers)
+    devices[{header.host, header.device.kind}].insert(header.device.name);
+}
+
+std::vector<std::string> mixed_hosts(const DevicesByHost& devices) {
+  std::vector<std::string> out;
+  for (const auto& [where, names] : devices) {
+    if (names.size() < 2) continue;
+    out.push_back(
+        fmt::format("host '{}' is taken for one node, but has {} models of its {}: {}; records of "
+                    "several machines of one name aren't told apart",
+                    where.first, names.size(), where.second, fmt::join(names, ", ")));
+  }
+  return out;
+}
+
 std::size_t FleetFacts::node(const std::string& name) {
   const std::size_t number = numbered(node_numbers_, name);
   if (number == nodes.size()) nodes.push_back(name);
@@ -102,17 +120,14 @@ void FleetFacts::add(const Record& record) {
       const auto least = least_rate(rules.floors[i], rules, m);
       if (!least) continue;
       ++floor_uses[i];
-      part.has_floor = true;
-      if (!(rate >= *least)) {
-        const auto shown = is_compute(m.operation) ? format_flops : format_bandwidth;
-        say("below_floor",
-            fmt::format("{}: {} of a floor of {}", m.name, shown(rate), shown(*least)));
-      }
+      under_floors[{number, i, problem_key(m, header)}][m.backend].push_back(
+          {m.name, m.operation, rate, *least});
     }
     if (!(rate > 0)) continue;  // no work was counted
     const std::size_t which = numbered(case_numbers_, case_key(m, header));
     if (which == cases.size())
-      cases.push_back({case_title(m, header), group_of(m), m.operation, m.dtype, m.shape, {}});
+      cases.push_back(
+          {case_title(m, header), group_of(m), m.operation, m.dtype, m.backend, m.shape, {}});
     cases[which].log_rates[number].push_back(std::log(rate));
   }
 }

@@ -53,6 +53,7 @@ class NoSlurm : public std::runtime_error {
 bool silent(const ChildOutput& said) {
   constexpr std::array kSaid = {"Unable to contact",
                                 "establish a configuration source",
+                                "Unable to process configuration file",
                                 "Communication connection",
                                 "Connection refused",
                                 "Socket timed out",
@@ -63,6 +64,17 @@ bool silent(const ChildOutput& said) {
          });
 }
 
+// Its lines with "; " between, without the program's own name before each.
+std::string in_one_line(const std::string& text, const std::string& program) {
+  std::istringstream lines(text);
+  std::string out;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(program + ": ")) line.erase(0, program.size() + 2);
+    if (!line.empty()) out += (out.empty() ? "" : "; ") + line;
+  }
+  return out;
+}
+
 ChildOutput slurm(const std::vector<std::string>& command) {
   ChildOutput said;
   try {
@@ -70,11 +82,24 @@ ChildOutput slurm(const std::vector<std::string>& command) {
   } catch (const EnvironmentFailed& error) {
     throw NoSlurm(error.what());
   }
-  for (std::string* text : {&said.out, &said.err}) {
-    while (text->ends_with('\n')) text->pop_back();
-    std::ranges::replace(*text, '\n', ' ');
-  }
+  for (std::string* text : {&said.out, &said.err}) *text = in_one_line(*text, command.front());
   return said;
+}
+
+// Before anything is made: that sbatch is here, and that a controller answers.
+void require_slurm() {
+  (void)slurm({"sbatch", "--version"});
+  const ChildOutput said =
+      slurm({"squeue", "--noheader", fmt::format("--user={}", ::getuid()), "--format=%i"});
+  if (silent(said)) throw NoSlurm("no Slurm answers: " + said.err);
+}
+
+// The folders of `path` that aren't there yet, the deepest first.
+std::vector<fs::path> missing_folders(fs::path path) {
+  std::vector<fs::path> out;
+  for (; !fs::exists(path) && path.has_relative_path(); path = path.parent_path())
+    out.push_back(path);
+  return out;
 }
 
 // What the queue says of a job: "RUNNING", or "PENDING (Resources)"; of an array what most of its
@@ -105,7 +130,7 @@ struct SubmitCommand : Command {
                    "network between nodes)")
         ->check(CLI::IsMember({"node", "fleet", "fabric"}))
         ->capture_default_str();
-    app.add_option("--nodes", request.nodes, "of a fleet or a fabric")
+    app.add_option("--nodes", request.nodes, "of a fleet or a fabric, which need at least 2")
         ->check(whole_number(1, 100'000));
     app.add_option("--partition", partition, "of Slurm; before the site file's");
     app.add_option("--account", account, "the same");
@@ -145,6 +170,7 @@ struct SubmitCommand : Command {
       return follow(job);
     }
     prepare();
+    if (!dry_run) require_slurm();
     explain();
     const std::vector<std::string> command = sbatch_command(request);
     if (dry_run) {
@@ -152,9 +178,13 @@ struct SubmitCommand : Command {
       return kFine;
     }
     std::error_code failed;
+    const std::vector<fs::path> made = missing_folders(request.jobs);
     fs::create_directories(request.jobs, failed);
     if (failed) throw BadInput(fmt::format("--jobs: {}: {}", jobs, failed.message()));
     const ChildOutput said = slurm(command);
+    if (said.code != 0) {
+      for (const fs::path& folder : made) fs::remove(folder, failed);
+    }
     if (silent(said)) throw NoSlurm("sbatch: " + said.err);
     if (said.code != 0) throw BadInput("sbatch: " + said.err);
     return follow(job_number(said.out.substr(0, said.out.find(';'))));  // "12;cluster"
@@ -169,8 +199,8 @@ struct SubmitCommand : Command {
     if (qos) request.site.qos = *qos;
     if (request.kind == "node" && request.nodes != 1)
       throw BadInput("--nodes: a node job has one; expected fleet or fabric before it");
-    if (request.kind == "fabric" && request.nodes < 2)
-      throw BadInput("--nodes: expected at least 2 for a fabric");
+    if (request.kind != "node" && request.nodes < 2)
+      throw BadInput(fmt::format("--nodes: expected at least 2 for a {}", request.kind));
     if (request.kind != "node" && !request.array.empty())
       throw BadInput("--array: is of node jobs");
     request.scripts = script_folder();

@@ -26,9 +26,7 @@ std::string unknown_argument(const CLI::App& app, const std::string& what) {
     }
   }
   const std::string name = what.substr(0, what.find('='));
-  const std::string near = nearest(name, known);
-  return fmt::format("unknown argument '{}'{}", name,
-                     near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near));
+  return fmt::format("unknown argument '{}'{}", name, suggestion(name, known));
 }
 
 // What is wrong with the command line, in one line.
@@ -59,6 +57,10 @@ int run_program(int argc, char** argv) {
   for (const auto& command : all)
     command->options(*app.add_subcommand(command->name, command->about));
   app.add_subcommand("completion", "for bash: source <(trainmeter completion)");
+  app.footer(
+      "Exit codes: 0 fine; 1 a check failed (a regression, a bad node); 2 bad usage or input;\n"
+      "3 this machine lacks what was asked for; 4 the environment failed. COMMAND --help has its\n"
+      "options; docs/report.md, claims.md, comparing.md, accepting.md, operating.md its meaning.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {  // --help, --version

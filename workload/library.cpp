@@ -62,13 +62,21 @@ struct Library::Read {
   std::map<fs::path, Micro> micros;  // references stay valid
 };
 
+namespace {
+
+constexpr const char* kNoData =
+    "no published data here (expected folders models, systems, runs, claims, micro)";
+
+bool has_data(const fs::path& folder) {
+  std::error_code error;
+  return fs::is_directory(folder / "systems", error);
+}
+
+}  // namespace
+
 Library::Library(std::filesystem::path published)
     : root_(std::move(published)), read_(std::make_shared<Read>()) {
-  if (!fs::is_directory(root_ / "systems")) {
-    throw BadInput(fmt::format(
-        "{}: no published data here (expected folders models, systems, runs, claims, micro)",
-        root_.string()));
-  }
+  if (!has_data(root_)) throw BadInput(fmt::format("{}: {}", root_.string(), kNoData));
 }
 
 std::vector<std::string> Library::ids(const std::string& kind) const {
@@ -166,16 +174,18 @@ const Micro& Library::micro(const std::string& id_or_file) const {
 }
 
 std::filesystem::path published_data() {
-  if (const char* set = std::getenv("TRAINMETER_DATA"); set != nullptr && *set != '\0') return set;
   std::error_code error;
+  if (const char* set = std::getenv("TRAINMETER_DATA"); set != nullptr && *set != '\0') {
+    if (!has_data(set)) throw BadInput(fmt::format("TRAINMETER_DATA: {}: {}", set, kNoData));
+    return set;
+  }
   const fs::path self = fs::read_symlink("/proc/self/exe", error);
   if (!error) {
     const fs::path bin = self.parent_path();
     // Installed, beside the program in a carried folder, or in a build folder of the source tree.
     for (const char* place :
          {"../share/trainmeter/published", "../published", "../../results/published"}) {
-      if (fs::is_directory(bin / place / "systems", error))
-        return fs::weakly_canonical(bin / place, error);
+      if (has_data(bin / place)) return fs::weakly_canonical(bin / place, error);
     }
   }
   return TRAINMETER_PUBLISHED_DATA;

@@ -15,6 +15,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <new>
 #include <stdexcept>
 
@@ -135,6 +136,18 @@ TEST(Options, CollectivesTakeNcclTestsFlags) {
   const Options defaults = read({"--format=nccl-tests"}, Program::collective);
   EXPECT_THAT(defaults.bytes, ElementsAre(32 << 20));
   EXPECT_EQ(defaults.rules().max_samples, 20);
+  // Without its format, 4 times the last where neither a step nor a factor is given.
+  const auto sizes = [](const std::vector<std::string>& words) {
+    return read(words, Program::collective).bytes;
+  };
+  constexpr std::int64_t kMiB = 1 << 20;
+  EXPECT_THAT(sizes({"-b", "1K"}), ElementsAre(1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10,
+                                               kMiB, 4 * kMiB, 16 * kMiB));
+  EXPECT_THAT(sizes({"-e", "1G"}), ElementsAre(32 * kMiB, 128 * kMiB, 512 * kMiB));
+  EXPECT_EQ(sizes({"-b", "1K", "-i", "1M"}).size(), 32U);
+  EXPECT_EQ(sizes({"-b", "1K", "-f", "1"}).size(), 32U);
+  EXPECT_EQ(sizes({"-b", "1K", "--format=nccl-tests"}).size(), 32U);
+  EXPECT_THAT(sizes({"-n", "5"}), ::testing::IsEmpty());
   for (const auto& [words, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
            {{"-b", "x"}, "-b: 'x'"},
            {{"-b", "2M", "-e", "1M"}, "-b and -e: expected the least before the most"},
@@ -172,6 +185,9 @@ TEST(Options, ReadsGooglesFlags) {
 
 TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
   const std::vector<std::pair<std::string, std::string>> mistakes = {
+      {"--nosuch", "unknown flag '--nosuch' (try --help)"},
+      {"-z", "unknown flag '-z' (try --help)"},
+      {"nonsense", "unexpected argument 'nonsense' (try --help)"},
       {"--devcie=cpu", "unknown flag '--devcie' (did you mean '--device'?)"},
       {"--benchmark_filtr=x",
        "unknown flag '--benchmark_filtr' (did you mean '--benchmark_filter'?)"},
@@ -233,6 +249,24 @@ TEST(Options, HelpShowsOursAndGooglesFlags) {
   for (const char* flag : {"--device", "--models", "--versus", "--resume", "--benchmark_filter",
                            "--benchmark_out_format", "--benchmark_time_unit"}) {
     EXPECT_THAT(options.help_text, HasSubstr(flag));
+  }
+}
+
+TEST(Options, HelpIsInPlainWords) {
+  for (const Program program : {Program::gemm, Program::memory, Program::attention, Program::layer,
+                                Program::collective, Program::overlap}) {
+    const std::string text = read({"--help"}, program).help_text;
+    EXPECT_THAT(text, ::testing::Not(HasSubstr("TEXT")));
+    EXPECT_EQ(text.find('{'), std::string::npos) << text;
+    EXPECT_THAT(text, ::testing::ContainsRegex("--device=auto.gpu.cpu +auto is the GPU"));
+    EXPECT_THAT(text, ::testing::ContainsRegex("--dtype=LIST +of element types"));
+    EXPECT_THAT(text, ::testing::ContainsRegex("--max_seconds=N +start no case"));
+    EXPECT_THAT(text, ::testing::ContainsRegex("--no_sentinel +don't look"));
+    EXPECT_THAT(text, HasSubstr("Exit codes: 0 fine; 1 a wrong result"));
+    const std::size_t page = text.rfind("docs/");
+    const std::string file = text.substr(page, text.find('\n', page) - page);
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(TRAINMETER_SOURCE_DIR) / file))
+        << file;
   }
 }
 

@@ -137,6 +137,52 @@ TEST(Programs, RanksThatCannotMeetAreBadUsageAtOnce) {
   }
 }
 
+TEST(Programs, AnEnvironmentThatCannotBeMeantIsBadUsageBeforeTheFirstCase) {
+  const std::string ranks = "WORLD_SIZE=2 RANK=0 ";
+  for (const auto& [command, what] :
+       {std::pair(ranks + "TRAINMETER_ALLREDUCE_PLAN=foo collective_bench --device=cpu",
+                  "TRAINMETER_ALLREDUCE_PLAN: 'foo': expected one_shot or two_shot, bytes"),
+        std::pair(ranks + "TRAINMETER_ALLREDUCE_PLAN=one_shot,64x collective_bench --device=cpu",
+                  "TRAINMETER_ALLREDUCE_PLAN: 'one_shot,64x': expected"),
+        std::pair(ranks + "TRAINMETER_TIMEOUT=abc collective_bench --device=cpu",
+                  "TRAINMETER_TIMEOUT: 'abc': expected seconds, above 0"),
+        std::pair(ranks + "TRAINMETER_TIMEOUT=0 collective_bench --device=cpu", "'0': expected"),
+        std::pair("TRAINMETER_TIMEOUT=-3 " + kSmallGemm + kBrief, "'-3': expected"),
+        std::pair("TRAINMETER_TIMEOUT=nan " + kSmallGemm + kBrief, "'nan': expected"),
+        std::pair(ranks + "NCCL_TESTS_MIN_BW=abc collective_bench --device=cpu --format=nccl-tests",
+                  "NCCL_TESTS_MIN_BW: 'abc': expected a number of at least 0")}) {
+    const Said said = run(command);
+    EXPECT_EQ(said.code, 2) << command << "\n" << said.err;
+    EXPECT_EQ(lines_in(said.err), 1U) << said.err;
+    EXPECT_THAT(said.err, HasSubstr(what)) << command;
+    EXPECT_EQ(said.out, "");
+  }
+  EXPECT_EQ(run("TRAINMETER_TIMEOUT=0.5 " + kSmallGemm + kBrief).code, 0);
+  EXPECT_EQ(run("TRAINMETER_TIMEOUT= " + kSmallGemm + kBrief).code, 0);
+}
+
+TEST(Programs, CopiesThatALauncherStartedAreWarnedOfAndNoted) {
+  const auto measured = [](const std::string& variables, const std::string& command) {
+    const Folder folder;
+    const Said said = run(variables + " " + command + kBrief + "--out=" + (folder / "r.jsonl"));
+    EXPECT_EQ(said.code, 0) << said.err;
+    const Record record = read_record(folder / "r.jsonl");
+    const auto& details = record.headers.front().device.details;
+    return std::pair(said.err, details.contains("launched") ? details.at("launched") : "");
+  };
+  const std::string note = "one of 2 ranks that measured by themselves at the same time";
+  const auto [first, noted] = measured("WORLD_SIZE=2 RANK=0", kSmallGemm);
+  EXPECT_THAT(first, HasSubstr("gemm_bench: warning: 2 ranks were started, and each measures"));
+  EXPECT_THAT(first, HasSubstr("--concurrent"));
+  EXPECT_EQ(noted, note);
+  const auto [second, noted_too] = measured("SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=1", kSmallGemm);
+  EXPECT_THAT(second, Not(HasSubstr("warning")));  // rank 0 has said it
+  EXPECT_EQ(noted_too, note);
+  const auto [alone, nothing] = measured("SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0", kSmallGemm);
+  EXPECT_THAT(alone, Not(HasSubstr("warning")));  // as the batch scripts start it
+  EXPECT_EQ(nothing, "");
+}
+
 // Right where there is one: not the user's mistake.
 TEST(Programs, WhatOnlyAGpuHasIsExitCode3) {
   if (gpus().why_none.empty()) GTEST_SKIP() << "skipped: there is a GPU";
@@ -346,6 +392,25 @@ TEST(Programs, AnInterruptKeepsFinishedWork) {
 TEST(Programs, AFullDiskIsExitCode4) {
   const Said said = run(kSmallGemm + kBrief + "--out=/dev/full");
   EXPECT_EQ(said.code, 4) << said.err;
+}
+
+TEST(Programs, AFullDiskUnderAnyOutputIsExitCode4) {
+  const std::string small = kSmallGemm + kBrief;
+  for (const auto& [command, what] :
+       {std::pair(small + " >/dev/full", "stdout: writing failed"),
+        std::pair(small + "--benchmark_format=json >/dev/full", "stdout: writing failed"),
+        std::pair(small + "--benchmark_format=csv >/dev/full", "stdout: writing failed"),
+        std::pair(small + "--benchmark_list_tests >/dev/full", "stdout: writing failed"),
+        std::pair(small + "--concurrent=2 >/dev/full", "stdout: writing failed"),
+        std::pair(std::string("gemm_bench --help >/dev/full"), "No space left on device"),
+        std::pair(small + "--benchmark_out=/dev/full", "--benchmark_out: /dev/full: writing")}) {
+    const Said said = run(command);
+    EXPECT_EQ(said.code, 4) << command << "\n" << said.err;
+    EXPECT_THAT(said.err, HasSubstr(what)) << command;
+  }
+  const Folder folder;  // the record is whole
+  EXPECT_EQ(run(small + "--out=" + (folder / "r.jsonl") + " >/dev/full").code, 4);
+  EXPECT_FALSE(read_record(folder / "r.jsonl").lines.empty());
 }
 
 TEST(Programs, MemoryBenchMeasuresEveryKernel) {

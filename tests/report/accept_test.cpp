@@ -40,6 +40,40 @@ Acceptance failing_named(const std::string& host) {
   return accepted(fleet);
 }
 
+// A Hopper node's GEMM by three implementations, at rates (H200's, of the first two measured) that
+// only the generic tensor-core kernel is below the documented floor with, and a triad.
+Record three_backends() {
+  Record record = small_fleet().front();
+  record.headers.resize(1);
+  record.lines.clear();
+  const auto add = [&](const char* operation, const char* dtype, const char* backend, double rate) {
+    Measurement m = {.session = record.headers.front().session, .operation = operation};
+    m.name = fmt::format("{}/{}/{}/m:8192", operation, dtype, backend);
+    m.dtype = dtype;
+    m.backend = backend;
+    if (m.operation == "gemm") m.shape = {{"m", 8192}, {"n", 8192}, {"k", 8192}};
+    (m.operation == "gemm" ? m.flops : m.bytes) = rate;
+    m.sms = 132;
+    m.time_s = {1};
+    m.verified = true;
+    record.lines.push_back({m, 0, 0});
+  };
+  add("gemm", "bf16", "cublaslt", 700e12);
+  add("gemm", "bf16", "hopper", 690e12);
+  add("gemm", "bf16", "mma", 328e12);
+  add("triad", "fp64", "cuda", 2.9e12);
+  return record;
+}
+
+// The rules that docs/accepting.md shows.
+std::string documented_rules() {
+  const std::string page =
+      slurp(std::filesystem::path(TRAINMETER_SOURCE_DIR) / "docs" / "accepting.md");
+  const std::string fence = "```json\n";
+  const std::size_t from = page.find(fence) + fence.size();
+  return page.substr(from, page.find("```", from) - from);
+}
+
 AcceptRules rules_of(const std::string& text) {
   return read_accept_rules(write_text(text, "rules.json").string(), published_library());
 }
@@ -111,7 +145,15 @@ TEST(Accept, AFleetTooSmallToCompareCannotTell) {
   const Acceptance acceptance = accepted(fleet);
   EXPECT_EQ(acceptance.nodes.front().verdict, "cannot_tell");
   EXPECT_FALSE(acceptance.failed());
+  EXPECT_FALSE(acceptance.judged_all());
   EXPECT_TRUE(acceptance.kinds.empty());
+  EXPECT_THAT(acceptance.notes.front(), HasSubstr("16 parts needed, 4 there"));
+  const std::string text = to_text(to_document(acceptance), TextStyle{});
+  EXPECT_THAT(text, HasSubstr("1 node: 0 pass, 0 fail, 1 can't tell."));
+  const auto counts = to_json(acceptance).at("counts");
+  EXPECT_EQ(counts.at("nodes").dump(), R"({"pass":0,"fail":0,"cannot_tell":1})");
+  EXPECT_EQ(counts.at("links").dump(), R"({"pass":0,"fail":0,"cannot_tell":0})");
+  EXPECT_TRUE(accepted(small_fleet()).judged_all());
 }
 
 TEST(Accept, FloorsJudgeOneNodeAlone) {
@@ -126,6 +168,47 @@ TEST(Accept, FloorsJudgeOneNodeAlone) {
   const Acceptance bad = accepted(fleet, rules_of(missed));
   EXPECT_EQ(bad.nodes.front().reasons.front().kind, "below_floor");
   EXPECT_THAT(bad.nodes.front().reasons.front().text, HasSubstr(" TFLOP/s of a floor of 2.00 PF"));
+}
+
+TEST(Accept, AFloorIsHeldAgainstTheFastestBackend) {
+  const Record record = three_backends();
+  const Acceptance documented = accepted({record}, rules_of(documented_rules()));
+  EXPECT_EQ(documented.nodes.front().verdict, "pass");
+  const auto reasons = [&](const std::string& more) {
+    const std::string rules =
+        fmt::format(R"({{"floors": [{{"operation": "gemm", "flops_per_s": 6.95e14{}}}]}})", more);
+    const Acceptance acceptance = accepted({record}, rules_of(rules));
+    std::string names;
+    for (const Reason& reason : acceptance.nodes.front().reasons)
+      names += reason.text.substr(0, reason.text.find(':')) + " ";
+    return names;
+  };
+  EXPECT_EQ(reasons(""), "");
+  EXPECT_EQ(reasons(R"(, "backend": "cublaslt")"), "");
+  EXPECT_EQ(reasons(R"(, "backend": "hopper")"), "gemm/bf16/hopper/m ");
+  EXPECT_EQ(reasons(R"(, "backend": "mma")"), "gemm/bf16/mma/m ");
+  EXPECT_THAT(refusal([&] { (void)reasons(R"(, "backend": "onednn")"); }),
+              HasSubstr("found gemm onednn; the nearest is gemm/bf16/"));
+  EXPECT_THAT(
+      rules_refusal(R"({"floors": [{"operation": "gemm", "flops_per_s": 1, "backnd": "mma"}]})"),
+      HasSubstr("backend"));
+}
+
+// Each start, and each problem, has to reach it: a slow one isn't hidden by another's speed.
+TEST(Accept, AFloorIsHeldAgainstEveryStartAndEveryProblem) {
+  Record record = three_backends();
+  const auto failed = [&] {
+    return accepted({record}, rules_of(documented_rules())).nodes.front().reasons.size();
+  };
+  record.lines.push_back(record.lines.front());
+  EXPECT_EQ(failed(), 0U);
+  record.lines.back().measurement.flops = 500e12;  // its median stays below that of `hopper`
+  record.lines[1].measurement.flops = 500e12;      // which is slow now, and mma slower
+  EXPECT_EQ(failed(), 1U);
+  record.lines.back().measurement.layout = "tn";  // a problem of its own, by one backend
+  EXPECT_EQ(failed(), 1U);
+  record.lines.back().measurement.flops = 700e12;
+  EXPECT_EQ(failed(), 0U);
 }
 
 TEST(Accept, AFloorThatIsAboutNothingIsRefused) {

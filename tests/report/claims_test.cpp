@@ -437,6 +437,17 @@ TEST(Claims, AnotherCurrencyIsConvertedWithItsRounding) {
   EXPECT_EQ(at("14400").verdict, "contradictory");
 }
 
+TEST(Claims, FilesOfTheDataAreNamedByTheirPlaceInIt) {
+  const Verdict v3 = judged("deepseek-v3");
+  ASSERT_FALSE(v3.not_predicted.empty());
+  EXPECT_THAT(v3.not_predicted.front(),
+              testing::StartsWith("runs/deepseek-v3-context.json: seq_len: missing"));
+  for (const std::string& id : published_library().ids("claims")) {
+    for (const std::string& reason : judged(id).not_predicted)
+      EXPECT_THAT(reason, testing::Not(HasSubstr(TRAINMETER_SOURCE_DIR)));
+  }
+}
+
 TEST(Claims, JsonHasTheKeysThatOthersReadFor) {
   const auto value = to_json(judged("deepseek-r1"));
   for (const char* key :

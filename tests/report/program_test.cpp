@@ -271,6 +271,37 @@ TEST(Program, AFloorThatIsAboutNothingGivesNoVerdictInAnyFormat) {
   EXPECT_FALSE(std::filesystem::exists(testing::TempDir() + "/no_drain"));
 }
 
+TEST(Program, AcceptIsStrictOnRequest) {
+  EXPECT_EQ(run_program(fmt::format("accept '{}'", record_file())).code, 0);
+  const Outcome o = run_program(fmt::format("accept '{}' --strict", record_file()));
+  EXPECT_EQ(o.code, 1) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("16 parts needed, 1 there"));
+  expect_refused(fmt::format("accept '{}' --strict --trend", record_file()), "no --strict");
+}
+
+TEST(Program, AcceptWarnsOfTwoMachinesOfOneName) {
+  Record other = small_cpu();
+  other.headers.front().device.name = "Other CPU";
+  const std::string both =
+      fmt::format("'{}' '{}'", record_file(), write_record(other, "other.jsonl").string());
+  for (const char* mode : {"", "--trend"}) {
+    const Outcome o = run_program(fmt::format("accept {} {}", both, mode));
+    EXPECT_EQ(o.code, 0) << o.err;
+    EXPECT_THAT(o.err, HasSubstr("2 models of its cpu: Other CPU, Some CPU")) << mode;
+    EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
+  }
+  const Outcome gpu_beside = run_program(fmt::format(
+      "accept '{}' '{}'", record_file(), write_record(gpu_record(), "gpu.jsonl").string()));
+  EXPECT_EQ(gpu_beside.err, "");
+}
+
+TEST(Program, AFleetOfOneNodeIsRefused) {
+  for (const char* kind : {"fleet", "fabric"}) {
+    expect_refused(fmt::format("submit {} --dry-run", kind),
+                   fmt::format("--nodes: expected at least 2 for a {}", kind));
+  }
+}
+
 TEST(Program, DoctorSaysWhatIsThere) {
   const Outcome o = run_program("doctor --format json");
   ASSERT_EQ(o.code, 0) << o.err;
@@ -306,6 +337,9 @@ TEST(Program, DoctorKnowsAGpuWithoutADriverByThePciBus) {
 
 TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("", "expected a command");
+  expect_refused("nonsense", "unknown argument 'nonsense' (try --help)");
+  expect_refused("--nosuch", "unknown argument '--nosuch' (try --help)");
+  expect_refused("claims -z", "unknown argument '-z' (try --help)");
   expect_refused("reprot", "unknown argument 'reprot' (did you mean 'report'?)");
   expect_refused("reprot --help", "unknown argument 'reprot' (did you mean 'report'?)");
   expect_refused("claims --fromat json", "unknown argument '--fromat' (did you mean '--format'?)");
@@ -388,18 +422,27 @@ TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
       const Outcome o = run_program(arguments + jobs, "SLURMD_NODENAME=n1 PATH='" + path + "'");
       EXPECT_EQ(o.code, code) << arguments << "\n" << o.err;
       EXPECT_THAT(o.err, HasSubstr(why)) << arguments;
+      if (code == 3) {
+        EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
+      }
+      EXPECT_FALSE(std::filesystem::exists(none / "jobs")) << arguments;
     }
   };
   expect(fake(none, ""), 3, "cannot be started");
   for (const std::string said :
        {"error: Unable to contact slurm controller (connect failure)",
         "error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host\nerror: fetch_config: "
-        "DNS SRV lookup failed\nfatal: Could not establish a configuration source"}) {
+        "DNS SRV lookup failed\nfatal: Could not establish a configuration source",
+        "error: ClusterName needs to be specified\nfatal: Unable to process configuration file"}) {
     const auto folder = std::filesystem::path(testing::TempDir()) / "silent_slurm";
     expect(fake(folder, said) + ":/bin", 3, said.substr(said.rfind('\n') + 1));
   }
   const auto folder = std::filesystem::path(testing::TempDir()) / "strict_slurm";
   expect(fake(folder, "error: invalid partition specified: gpu") + ":/bin", 2, "");
+  const Outcome o =
+      run_program("submit --device cpu" + jobs,
+                  "PATH='" + fake(folder, "sbatch: error: one\nsbatch: error: two") + ":/bin'");
+  EXPECT_THAT(o.err, HasSubstr("trainmeter: sbatch: error: one; error: two\n"));
 }
 
 TEST(Program, AFileNeedsNoExtension) {

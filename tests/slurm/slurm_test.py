@@ -171,7 +171,7 @@ def case_refusals(c):
         site.write_text(text)
         done = c.submit("--dry-run", "--site", str(site), codes=(2,))
         assert done.stderr.count("\n") == 1, done.stderr
-    for arguments in (["--attach", "1;touch PWNED"], ["fabric", "--nodes", "1"], ["--nodes", "2"], ["fleet", "--array", "0-1"],
+    for arguments in (["--attach", "1;touch PWNED"], ["fabric", "--nodes", "1"], ["fleet"], ["--nodes", "2"], ["fleet", "--nodes", "2", "--array", "0-1"],
                       ["--attach", "99999"], ["tree"], ["--time", "soon; touch PWNED", "--device", "cpu"]):
         c.submit(*arguments, codes=(2,))
     assert not list(c.folder.rglob("PWNED"))

@@ -224,8 +224,13 @@ TEST(Published, UnknownIdsNameTheNearest) {
 }
 
 TEST(Published, TheEnvironmentNamesTheFolder) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / "data_of_mine";
+  std::filesystem::create_directories(folder / "systems");
+  ::setenv("TRAINMETER_DATA", folder.c_str(), 1);
+  EXPECT_EQ(published_data(), folder);
   ::setenv("TRAINMETER_DATA", "/somewhere", 1);
-  EXPECT_EQ(published_data(), "/somewhere");
+  EXPECT_THAT(refusal([] { (void)published_data(); }),
+              HasSubstr("TRAINMETER_DATA: /somewhere: no published data here (expected folders"));
   ::unsetenv("TRAINMETER_DATA");
   EXPECT_TRUE(std::filesystem::is_directory(published_data() / "models"));
 }
