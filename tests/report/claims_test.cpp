@@ -441,7 +441,7 @@ TEST(Claims, FilesOfTheDataAreNamedByTheirPlaceInIt) {
   const Verdict v3 = judged("deepseek-v3");
   ASSERT_FALSE(v3.not_predicted.empty());
   EXPECT_THAT(v3.not_predicted.front(),
-              testing::StartsWith("runs/deepseek-v3-context.json: seq_len: missing"));
+              testing::StartsWith("deepseek-v3-context (119,000 GPU-hours): seq_len: missing"));
   for (const std::string& id : published_library().ids("claims")) {
     for (const std::string& reason : judged(id).not_predicted)
       EXPECT_THAT(reason, testing::Not(HasSubstr(TRAINMETER_SOURCE_DIR)));
