@@ -79,6 +79,7 @@ struct RatePoint {
   std::string regime;         // burst, sustained; "": neither was asked for
   bool power_capped = false;  // the driver said that it throttled on power
   double cap_w = 0;           // projected to this power cap; 0: as it was measured
+  [[nodiscard]] bool of_weight_gradients() const { return pass_layout == "tn"; }
 };
 
 // The rate of a point, used for another shape with this error (0: the very shape); `fit` says so.
