@@ -12,7 +12,9 @@ work=$(mktemp -d)
 # A store of its own, and no more isolation than a test's sandbox allows.
 images=(buildah --root "$work/store" --runroot "$work/run" --storage-driver vfs)
 export BUILDAH_ISOLATION=chroot
-trap '"${images[@]}" rm --all >/dev/null 2>&1; rm -rf "$work"' EXIT
+trap '"${images[@]}" rm --all >/dev/null 2>&1
+  umount -l "$work"/debian/{proc,sys} 2>/dev/null  # which debootstrap leaves where it is interrupted
+  rm -rf --one-file-system "$work"' EXIT
 quietly() { "$@" >"$work/out" 2>&1 || { echo "exit code $?: $*"; tail -n 40 "$work/out"; exit 1; }; }
 
 mirror=$(apt-get indextargets --format '$(SITE)' | head -n 1)  # the one that this machine's packages come from
