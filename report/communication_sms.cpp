@@ -19,7 +19,6 @@ struct Times {
   double on_all = 0, on_fewer = 0, beside = 0;  // of a kind of parts, in the layer
 
   void add(const LayerFactor& sum) {
-    if (!(sum.places > 0)) return;
     on_all += sum.in_place_s;
     on_fewer += sum.in_place_s * sum.sms_in_place();
     beside += sum.beside_s();
@@ -30,16 +29,16 @@ SmsLoss in_proportion(double compute_sms) {
   return {.fewer = 1 / compute_sms};
 }
 
-SmsLoss loss_of(const Times& t, const SmsLoss& where_none) {
-  return t.on_all > 0 ? SmsLoss{t.on_fewer / t.on_all, t.beside / t.on_fewer} : where_none;
+SmsLoss loss_of(const Times& t) {
+  return {.fewer = t.on_fewer / t.on_all, .traffic = t.beside / t.on_fewer};
 }
 
 // With a pace of its own the co-runner stands for nobody's dispatch; in caches it meets none of the
-// layer's traffic.
-bool stands_for_dispatch(const Record& record, const Interference& layer) {
-  const Measurement& m = *layer.alone;
-  return m.sms > 0 && !m.shape.contains(kCoRate) &&
-         layer.co_together->notes.contains("co_layer_bytes") && !is_hot(record, layer);
+// layer's traffic; and a layer without its attention core would leave that to be assumed.
+bool counts(const Record& record, const LayerFactors& layer) {
+  const Measurement& m = *layer.whole.alone;
+  return m.sms > 0 && !m.shape.contains(kCoRate) && layer.sums().size() == 3 &&
+         layer.whole.co_together->notes.contains("co_layer_bytes") && !is_hot(record, layer.whole);
 }
 
 struct Pool {
@@ -72,12 +71,11 @@ std::vector<Named> named(const CommunicationSms& sms) {
 }
 
 LayersBeside summed(const Pool& pool) {
-  const SmsLoss linear = in_proportion(1 - pool.share);
   LayersBeside out{.dtype = pool.dtype, .share = pool.share, .loses = {}};
   CommunicationSms& loses = out.loses;
-  loses.gemms = loss_of(pool.gemms, linear);
-  loses.attention = loss_of(pool.attention, linear);
-  loses.others = loss_of(pool.others, {});
+  loses.gemms = loss_of(pool.gemms);
+  loses.attention = loss_of(pool.attention);
+  loses.others = loss_of(pool.others);
   loses.how = fmt::format("of {} layer{} in {} beside a co-runner on {:.3g} % of the SMs",
                           pool.layers.size(), pool.layers.size() == 1 ? "" : "s", pool.dtype,
                           pool.share * 100);
@@ -91,7 +89,7 @@ std::vector<LayersBeside> layers_beside_communication(const std::vector<Record>&
   std::vector<Pool> pools;
   for (const Record& record : records) {
     for (const LayerFactors& layer : layer_factors(record)) {
-      if (!stands_for_dispatch(record, layer.whole)) continue;
+      if (!counts(record, layer)) continue;
       const Measurement& m = *layer.whole.alone;
       const double share =
           static_cast<double>(layer.whole.co_alone->sms) / static_cast<double>(m.sms);

@@ -24,11 +24,12 @@ namespace {
 constexpr double kLeft = 112. / 132;
 
 // In the layer GEMMs take 1.2 times as long on 112 SMs and 1.1 times that beside traffic, other
-// kernels 1.05 and 1.25 times.
+// kernels 1.05 and 1.25 times, attention 1.3 times and no more beside it.
 LayerBeside layer_in(const std::string& dtype) {
   LayerBeside out(dtype);
   out.part("gemm", 2, {1, 1, 1.2, 1.1, 1.2 * 1.1, 1.2});
   out.part("rmsnorm", 1, {4, 4, 4.2, 4.1, 4.2 * 1.25, 5});
+  out.part("attention_forward", 1, {1, 1, 1.3, 1.2, 1.3, 1.2});
   out.whole({6, 7, 8, 0.1, 0.2});
   out.record.file = "layer.jsonl";
   out.record.headers.emplace_back();
@@ -44,9 +45,9 @@ TEST(CommunicationSms, AreMeasuredByLayersBesideACoRunner) {
   EXPECT_NEAR(sms.gemms.traffic, 1.1, 1e-12);
   EXPECT_NEAR(sms.others.fewer, 1.05, 1e-12);
   EXPECT_NEAR(sms.others.traffic, 1.25, 1e-12);
-  EXPECT_NEAR(sms.attention.fewer, 1 / kLeft, 1e-12);  // the layer has none
-  EXPECT_EQ(sms.origins.size(), 10U);
-  EXPECT_EQ(sms.origins.front(), "layer.jsonl:3");
+  EXPECT_NEAR(sms.attention.fewer, 1.3, 1e-12);
+  EXPECT_EQ(sms.origins.size(), 15U);
+  EXPECT_THAT(sms.origins, testing::Contains("layer.jsonl:3"));
   EXPECT_THAT(in_words(sms),
               HasSubstr("of 1 layer in fp8 beside a co-runner on 15.2 % of the SMs"));
   EXPECT_EQ(inputs_of(sms).size(), 5U);  // but attention beside traffic
@@ -84,7 +85,13 @@ TEST(CommunicationSms, WhatStandsForNoDispatchDoesNotCount) {
   hot.record.headers.front().discipline.cache = "hot";
   LayerBeside failed = layer_in("fp8");
   failed.record.lines.front().measurement.verified = false;
-  EXPECT_TRUE(layers_beside_communication({paced.record, hot.record, failed.record}).empty());
+  LayerBeside without("fp8");  // an attention core
+  without.part("gemm", 1, {1, 1, 1, 1, 1, 1});
+  without.part("rmsnorm", 1, {1, 1, 1, 1, 1, 1});
+  without.whole({2, 2, 2, 1, 1});
+  without.record.headers.emplace_back();
+  EXPECT_TRUE(layers_beside_communication({paced.record, hot.record, failed.record, without.record})
+                  .empty());
 }
 
 TEST(CommunicationSms, StandInAPredictionForTheProportion) {
@@ -113,6 +120,7 @@ TEST(CommunicationSms, StandInAPredictionForTheProportion) {
   LayerBeside same("fp8");
   same.part("gemm", 1, {1, 1, 1 / kLeft, 1, 1 / kLeft, 1});
   same.part("rmsnorm", 1, {1, 1, 1, 1, 1, 1});
+  same.part("attention_forward", 1, {1, 1, 1 / kLeft, 1, 1 / kLeft, 1});
   same.whole({2, 2, 2, 1, 1});
   same.record.headers.emplace_back();
   book.set_layers_beside(layers_beside_communication({same.record}));
