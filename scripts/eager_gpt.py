@@ -165,7 +165,7 @@ def operations(case):
             lambda: [matrix(groups, seq, seq)], lambda x: softmax(x, mask, 1 / math.sqrt(head_dim))),
         one("merge_heads", n, width, layers, 4 * size * n * width,
             lambda: [matrix(groups, seq, head_dim)], lambda y: merge_heads(y, heads)),
-        one("residual_add", n, width, 2 * layers, (8 + size) * n * width + 12 * n * width,
+        one("residual_add", n, width, 2 * layers, ((8 + size) + (6 if size == 2 else 0) + 12) * n * width,
             lambda: [matrix(batch, seq, width, dtype=f32), matrix(batch, seq, width)], residual_add),
         one("gelu", n, 4 * width, layers, 5 * size * 4 * n * width, lambda: [matrix(batch, seq, 4 * width)], gelu),
         one("cross_entropy", n, vocab, 1, 3 * size * n * vocab,
@@ -223,13 +223,14 @@ def run_of(case, one):
     sets = [one["make"]() for _ in range(max(2, min(8, int(128e6 / one["bytes"]))))]
     with autocast(case):
         gradients = [torch.randn_like(o) for o in outputs_of(one["function"], sets[0])]
+    other = gradients[0].clone() if one["function"] is residual_add else None  # a tensor of its own: autograd gives `gradients` itself
 
     def run(inputs):
         with autocast(case):
             out = outputs_of(one["function"], inputs)
         wanted = torch.autograd.grad(out, [v for v in inputs if v.requires_grad], gradients)
         if one["function"] is residual_add:
-            wanted[0].add(wanted[1].to(wanted[0].dtype))  # where the two paths meet again
+            torch.add(wanted[0], other)  # where the two paths meet again, both in fp32
     return run, sets
 
 

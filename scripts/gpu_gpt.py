@@ -279,13 +279,14 @@ def runs_of_piece(case, one, known):
     sets = [make(case["batch"]) for _ in range(max(2, min(8, int(128e6 / one["bytes"]))))]
     with autocast(case):
         gradients = [torch.randn_like(o) for o in outputs_of(function, sets[0])]
+    other = gradients[0].clone() if one["operation"] == "eager_residual_add" else None  # a tensor of its own: autograd gives `gradients` itself
 
     def run(inputs):
         with autocast(case):
             out = outputs_of(function, inputs)
         wanted = torch.autograd.grad(out, [v for v in inputs if v.requires_grad], gradients)
         if one["operation"] == "eager_residual_add":
-            torch.add(wanted[0], gradients[0])  # where the two paths meet again, both in fp32
+            torch.add(wanted[0], other)  # where the two paths meet again, both in fp32
     return run, sets
 
 
