@@ -8,10 +8,6 @@ import torch
 SLEEP_HZ = 1.98e9  # cycles of torch.cuda._sleep in a second at Hopper's highest clock: at a lower one it sleeps longer
 
 
-def autocast(case):
-    return torch.autocast(case["device"], torch.bfloat16)
-
-
 def on_gpu(case):
     return case["device"] == "cuda"
 

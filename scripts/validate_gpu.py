@@ -14,11 +14,11 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import tarfile
 import time
 import traceback
 
+import gpt_counts
 import gpu_cases
 import validate_step as common
 from validate_options import ROOT, die, say
@@ -145,7 +145,7 @@ class Judge:
 
     def batched_commands(self, case):
         """The same of an unfused attention's batched products."""
-        for layout, m, n, k in sorted({one[1:] for one in gpu_cases.attention_gemms(case)}):
+        for layout, m, n, k in sorted({one[1:] for one in gpt_counts.attention_gemms(case)}):
             yield [str(self.options.bin / "gemm_bench"), f"--device={self.named()}", *GEMM_RULES, "--dtype=bf16", f"--m={m}", f"--n={n}", f"--k={k}",
                    f"--layout={layout}", f"--batch={case['batch'] * case['heads']}", f"--benchmark_filter=/{self.backend()}/"]
 
@@ -269,7 +269,7 @@ class Judge:
 
     def drift(self, case):
         """The GEMMs of the first case's forward pass once more: how far this machine's rates moved meanwhile."""
-        roles = {f"{role}_fprop" for role in gpu_cases.linear_layers(case)}
+        roles = {f"{role}_fprop" for role in gpt_counts.linear_layers(case)}
         again = self.shared("gemm-again", [self.gemm_command(case, self.work, roles)], 20)
         before = medians(self.work / f"gemm-{gpu_cases.model_name(case)}-{gpu_cases.tokens(case)}.jsonl")
         ratios = [time_s / before[name] for name, time_s in medians(again).items() if name in before and name.startswith("gemm/")]
@@ -374,7 +374,7 @@ def listed(judge, cases):
     """What would be run, without running any of it."""
     lines, seen = [" ".join(judge.memory_command())], set()
     for case in cases:
-        lines.append(f"{gpu_cases.name_of(case)}: {gpu_cases.parameters(case) / 1e6:.0f} M parameters, {gpu_cases.tokens(case)} tokens, about "
+        lines.append(f"{gpu_cases.name_of(case)}: {gpt_counts.parameters(case) / 1e6:.0f} M parameters, {gpu_cases.tokens(case)} tokens, about "
                      f"{gpu_cases.memory_bytes(case) / 2**30:.0f} GiB, {len(gpu_cases.operations(case))} kinds of operations beside GEMMs")
         commands = [judge.gemm_command(case, judge.work)] + (list(judge.batched_commands(case)) if case["attention"] == "unfused" else [])
         lines += [f"  {' '.join(c)}" for c in commands if tuple(c) not in seen]

@@ -13,6 +13,7 @@ For each case: (1) gemm_bench at its shapes and PyTorch's other operations alone
 that record; (3) the step, timed; and after all cases (4) every step once more, which says how well such a time repeats. With several
 processes each has its share of the cores, and rates are taken while as many copies run. scripts/eager_gpt.py is the PyTorch side.
 """
+import collections
 import datetime
 import itertools
 import json
@@ -24,6 +25,7 @@ import statistics
 import subprocess
 import sys
 
+import gpt_counts
 import validate_options
 from validate_options import HELD_OUT, KEYS, ROOT, die, say
 from validate_work import Stage, cores, here, require_same
@@ -49,15 +51,11 @@ def shares(procs):
     return [cores()[i * each:(i + 1) * each] for i in range(procs)]
 
 
-def parameters(case):
-    return case["layers"] * 12 * case["width"] ** 2 + (2 * case["vocab"] + case["seq"]) * case["width"]
-
-
 def memory_bytes(case):
     """Weights, gradients and optimizer's states; activations that wait for the backward pass; logits."""
     e, tokens = (2 if case["dtype"] == "bf16" else 4), case["batch"] * case["seq"]
     activations = case["layers"] * tokens * (case["width"] * (24 + 16 * e) + 4 * case["heads"] * case["seq"] * e)
-    return 20 * parameters(case) * case["procs"] + activations + 4 * tokens * case["vocab"] * e + 3e8 * case["procs"]
+    return 20 * gpt_counts.parameters(case) * case["procs"] + activations + 4 * tokens * case["vocab"] * e + 3e8 * case["procs"]
 
 
 def available_bytes():
@@ -121,34 +119,20 @@ def bench(case, record, program, *arguments):
     run_all(commands, len(shares(case["procs"])[0]))
 
 
-def model_of(case):
-    return {"id": name_of(case), "layers": case["layers"], "hidden": case["width"], "heads": case["heads"], "kv_heads": case["heads"],
-            "head_dim": case["width"] // case["heads"], "attention": "mha", "ffn": 4 * case["width"], "ffn_kind": "gelu",
-            "vocab": case["vocab"], "tied_embeddings": False}
-
-
-def linear_layers(case):
-    """Outputs and inputs of each weight matrix."""
-    w = case["width"]
-    return [(3 * w, w), (w, w), (4 * w, w), (w, 4 * w), (case["vocab"], w)]
-
-
 def attention_gemms(case):
-    """Batched GEMMs of one layer, forward and backward: layout, m, n, k, how many."""
-    t, d = case["seq"], case["width"] // case["heads"]
-    return [("nt", t, t, d, 2), ("nn", t, d, t, 2), ("tn", t, d, t, 1), ("tn", d, t, t, 1)]
+    """Batched GEMMs of one layer, forward and backward, and how many of each: layout, m, n, k."""
+    return collections.Counter(tuple(key) for _, *key in gpt_counts.attention_gemms(case))
 
 
 def measure_gemms(case, folder, record):
     tokens, dtype = case["batch"] // case["procs"] * case["seq"], case["dtype"]
     groups = tokens // case["seq"] * case["heads"]
     model = folder / "model.json"
-    model.write_text(json.dumps(model_of(case)), encoding="utf-8")
-    sizes = [size for n, k in linear_layers(case) for size in ((tokens, n, k), (tokens, k, n), (n, k, tokens))]
-    shapes = "|".join(sorted({f"m:{m}/n:{n}/k:{k}" for m, n, k in sizes}))
+    model.write_text(json.dumps(gpt_counts.model_of(case, name_of(case))), encoding="utf-8")
+    shapes = "|".join(sorted({f"m:{m}/n:{n}/k:{k}" for three in gpt_counts.linear_gemms(case, tokens).values() for _, _, m, n, k, _ in three}))
     bench(case, record, "gemm_bench", f"--models={model}", f"--tokens={tokens}", f"--dtype={dtype}",
           f"--benchmark_filter=^(fma/.*|gemm/{dtype}/{BACKEND[dtype]}/({shapes})(/layout.*)?/iter.*)")
-    for layout, m, n, k, _ in attention_gemms(case):
+    for layout, m, n, k in attention_gemms(case):
         bench(case, record, "gemm_bench", f"--m={m}", f"--n={n}", f"--k={k}", f"--layout={layout}", f"--batch={groups}",
               f"--dtype={dtype}", f"--benchmark_filter=/{BACKEND[dtype]}/")
 
@@ -208,10 +192,10 @@ def run_file(case, operations, torch):
     groups = case["batch"] // case["procs"] * case["heads"]
     e = 2 if case["dtype"] == "bf16" else 4
     listed = [{"dtype": "fp32" if o["operation"] == "eager_adamw" else case["dtype"]} | o for o in operations]
-    for layout, m, n, k, count in attention_gemms(case):
+    for (layout, m, n, k), count in attention_gemms(case).items():
         listed.append({"operation": "gemm", "dtype": case["dtype"], "layout": layout, "shape": {"m": m, "n": n, "k": k, "groups": groups},
                        "bytes": e * groups * (m * k + k * n + m * n), "count": count * case["layers"]})
-    return {"id": name_of(case), "title": f"{name_of(case)} in PyTorch {torch['version']}", "model": model_of(case), "gpus": case["procs"],
+    return {"id": name_of(case), "title": f"{name_of(case)} in PyTorch {torch['version']}", "model": gpt_counts.model_of(case, name_of(case)), "gpus": case["procs"],
             "seq_len": case["seq"], "global_batch_sequences": case["batch"], "precision": case["dtype"], "stack": "other",
             "family": "pytorch-eager-cpu", "operations": listed,
             "parallel": {"dp": case["procs"], "microbatch_sequences": case["batch"] // case["procs"], "recompute": "none", "overlap": []}}

@@ -11,7 +11,7 @@ import socket
 from validate_options import PROGRAMS, die, say
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
-MEASURING = ("eager_gpt.py", "gpu_*.py")
+MEASURING = ("eager_gpt.py", "gpt_*.py", "gpu_*.py")
 MADE_BY = "made_by.json"
 
 
