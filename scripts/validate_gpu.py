@@ -9,9 +9,7 @@ others run. PyTorch's side is scripts/gpu_gpt.py, the cases and their counts are
 import json
 import os
 import pathlib
-import select
 import shutil
-import signal
 import statistics
 import subprocess
 import tarfile
@@ -20,69 +18,15 @@ import traceback
 
 import gpt_counts
 import gpu_cases
-import validate_step as common
+import validate_work
 from validate_options import ROOT, die, say
-from validate_work import Stage, here, require_same
+from validate_table import rows_of, table, write_runs
+from validate_work import Stage, here, require_pytorch, require_same
+from validate_worker import Failed, Worker
 
-SCRIPTS = pathlib.Path(__file__).resolve().parent
 GEMM_RULES = ["--target=0", "--benchmark_min_time=0.05"]  # ratios of times alone to times in place need no 1 %
 LEAST_SECONDS = {"eager": 14, "compiled": 50}  # that a case is begun with
 AGAIN_SECONDS = 3  # kept for each finished case's second timing
-
-
-class Failed(Exception):
-    """What one case needed went wrong; the others run."""
-
-
-class Worker:
-    """scripts/gpu_gpt.py, started again where it was lost. The programs' libraries aren't its own."""
-
-    def __init__(self, python, log):
-        self.python, self.log, self.process = python, log, None
-
-    def begin(self):
-        if not self.process:
-            self.process = subprocess.Popen([self.python, "-B", str(SCRIPTS / "gpu_gpt.py"), "serve"], stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, stderr=self.log, start_new_session=True)
-
-    def ask(self, what, case, seconds):
-        try:
-            self.begin()
-            self.process.stdin.write((json.dumps({"what": what, "case": case}) + "\n").encode())
-            self.process.stdin.flush()
-            answer = self.line(time.monotonic() + seconds)
-        except BrokenPipeError:
-            answer = self.ended()
-        except OSError as why:
-            answer = {"error": f"PyTorch's process: {why.strerror}", "lost": True}
-        if answer.get("lost"):
-            self.end()
-        if "result" not in answer:
-            raise Failed(f"{what}: {answer['error']}")
-        return answer["result"]
-
-    def ended(self):
-        return {"error": f"PyTorch's process ended with code {self.process.wait()} (its last words are in log.txt)", "lost": True}
-
-    def line(self, end):
-        pipe, text = self.process.stdout.fileno(), b""
-        while not text.endswith(b"\n"):
-            if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
-                return {"error": "no answer in time", "lost": True}
-            more = os.read(pipe, 1 << 20)
-            if not more:
-                return self.ended()
-            text += more
-        return json.loads(text)
-
-    def end(self):
-        if self.process:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)  # torch.compile's helpers too
-            except ProcessLookupError:
-                pass
-            self.process.wait()
-            self.process = None
 
 
 class Judge:
@@ -196,7 +140,7 @@ class Judge:
     def append(self, case, name, rows, records):
         record = self.work / gpu_cases.name_of(case) / f"{name}.jsonl"
         record.unlink(missing_ok=True)
-        common.append(record, case, rows, "pytorch", {"version": self.software}, machine=records[0])
+        validate_work.append(record, case, rows, "pytorch", {"version": self.software}, machine=records[0])
         return record
 
     def rates(self, case):
@@ -276,13 +220,12 @@ class Judge:
         return f"GEMMs measured again after all steps: {statistics.median(ratios) - 1:+.1%} in the median of {len(ratios)}" if ratios else None
 
     def done(self, cases):
-        """For the table: what common.rows_of reads, by this script's names."""
-        return common.rows_of(self.work, cases, gpu_cases.name_of, lambda case: tuple(case[k] for k in gpu_cases.KEYS) in gpu_cases.HELD_OUT)
+        return rows_of(self.work, cases, gpu_cases.name_of, lambda case: tuple(case[k] for k in gpu_cases.KEYS) in gpu_cases.HELD_OUT)
 
     def write(self, cases, note=None, last=False):
         """All of --out, from what is finished; the work folder itself only in the end."""
         rows = self.done(cases)
-        text = "\n".join(filter(None, [common.table(rows) if rows else "no case is finished", note, *self.reasons]))
+        text = "\n".join(filter(None, [table(rows) if rows else "no case is finished", note, *self.reasons]))
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "table.txt").write_text(text + "\n", encoding="utf-8")
         self.write_record(cases, rows)
@@ -306,8 +249,7 @@ class Judge:
                     if row["kind"] == "header" or key not in seen:
                         out.write(line + "\n")
                     seen.add(key)
-        with open(self.out / "rates.runs.json", "w", encoding="utf-8") as out:
-            json.dump([common.entry_of(self.work / row["name"], row) for row in rows], out, indent=1)
+        write_runs(self.work, rows, self.out / "rates.runs.json")
 
     def probe(self):
         found = self.ask("probe", {})
@@ -317,7 +259,7 @@ class Judge:
 
     def run(self, cases):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self.work / "cache"))
-        common.require_pytorch(self.options.python)
+        require_pytorch(self.options.python)
         machine = here(self.options.bin)
         require_same(self.options, gpu_cases.name_of, machine)
         self.worker.begin()  # importing PyTorch takes its time: meanwhile the first GEMMs
@@ -399,7 +341,7 @@ def main(options):
         rows = judge.done(cases)
         if not rows:
             die(2, f"--table: nothing of these cases is finished in {judge.work}")
-        print(common.table(rows))
+        print(table(rows))
         return
     try:
         print(judge.run(cases))
