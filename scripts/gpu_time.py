@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the trainmeter authors
 # SPDX-License-Identifier: Apache-2.0
-"""Times on a GPU for scripts/gpu_gpt.py, by CUDA events; on a CPU, to rehearse, by its clock."""
+"""Times on a GPU for scripts/gpu_gpt.py, by CUDA events; on a CPU, to rehearse, by its clock. For scripts/peer_gemm.py the length of a sleep."""
 import time
 
 import torch
