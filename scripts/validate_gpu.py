@@ -4,8 +4,8 @@
 from rates of this machine before it is timed; after all of them every step, and some GEMMs, once more.
 
 Everything is kept in --work, one folder a case; --out gets, after each case, table.txt, rates.jsonl (all rates), rates.runs.json (runs and
-times of steps) and log.txt, and in the end work.tar.gz, from which --table predicts again. A case that fails, or that --seconds leaves no time for, is named with its reason, and the
-others run. PyTorch's side is scripts/gpu_gpt.py, the cases and their counts are scripts/gpu_cases.py."""
+times of steps) and log.txt, and in the end work.tar.gz, from which --table predicts again. A case that fails, or that --seconds leaves no time for,
+is named with its reason, and the others run. PyTorch's side is scripts/gpu_gpt.py, the cases and their counts are scripts/gpu_cases.py."""
 import json
 import os
 import pathlib
