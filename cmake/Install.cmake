@@ -29,6 +29,7 @@ foreach(program IN LISTS portable_programs)
   target_link_options(${program} PRIVATE -Wl,--disable-new-dtags)
 endforeach()
 install(PROGRAMS scripts/gpu_suite.sh scripts/peer_gemm.py DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES scripts/gpu_time.py DESTINATION ${CMAKE_INSTALL_BINDIR})  # of which peer_gemm.py has a constant
 # What every Linux with a matching kernel brings itself stays out: the C library and the loader, and the driver's libraries.
 set(stays_out "^ld-linux" "^libc[.]so" "^libm[.]so" "^libdl[.]so" "^librt[.]so" "^libpthread[.]so" "^libcuda[.]so" "^libnvidia-ml[.]so")
 if(NOT TRAINMETER_PORTABLE_CUDA_LIBS)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cases of scripts/validate_step.py on a GPU, and what a training step of each consists of: operations with their counts and least bytes,
 GEMMs with their layouts. Without PyTorch, so that the counts can be looked at anywhere."""
-import collections
+import gpt_counts
+from gpt_counts import counted, counted_cast
 
 KEYS = ("layers", "width", "heads", "seq", "batch", "attention", "optimizer", "mode")
 ATTENTION, OPTIMIZERS, MODES = ("sdpa", "unfused"), ("fused", "foreach"), ("eager", "compiled")
@@ -36,79 +37,46 @@ def tokens(case):
     return case["batch"] * case["seq"]
 
 
-def parameters(case):
-    w = case["width"]
-    return case["layers"] * (12 * w * w + 4 * w) + (2 * case["vocab"] + case["seq"]) * w + 2 * w
-
-
 def memory_bytes(case):
     """Weights, gradients, optimizer's states and the weights' bf16 copies; activations that wait for the backward pass; the loss in fp32."""
     n, w = tokens(case), case["width"]
     scores = 7 * case["heads"] * case["seq"] if case["attention"] == "unfused" else 0  # bytes of each token and layer
-    return 18 * parameters(case) + case["layers"] * n * (40 * w + scores) + 14 * n * case["vocab"] + 2e9
+    return 18 * gpt_counts.parameters(case) + case["layers"] * n * (40 * w + scores) + 14 * n * case["vocab"] + 2e9
 
 
 def model_of(case):
-    return {"id": model_name(case), "layers": case["layers"], "hidden": case["width"], "heads": case["heads"], "kv_heads": case["heads"],
-            "head_dim": case["width"] // case["heads"], "attention": "mha", "ffn": 4 * case["width"], "ffn_kind": "gelu",
-            "vocab": case["vocab"], "tied_embeddings": False}
-
-
-def linear_layers(case):
-    """Outputs and inputs of each weight matrix."""
-    w = case["width"]
-    return {"qkv": (3 * w, w), "out": (w, w), "up": (4 * w, w), "down": (w, 4 * w), "head": (case["vocab"], w)}
-
-
-def attention_gemms(case):
-    """Batched GEMMs of one layer whose attention is unfused: role, layout, m, n, k."""
-    t, d = case["seq"], case["width"] // case["heads"]
-    return [("scores", "nt", t, t, d), ("values", "nn", t, d, t), ("values_wgrad", "tn", t, d, t), ("values_dgrad", "nt", t, t, d),
-            ("scores_wgrad", "tn", d, t, t), ("scores_dgrad", "nn", t, d, t)]
+    return gpt_counts.model_of(case, model_name(case))
 
 
 def layer_gemms(case):
     """GEMMs of one layer and the head: role, layout, m, n, k, groups."""
-    n, out = tokens(case), []
-    for role, (outputs, inputs) in linear_layers(case).items():
-        out += [(role + "_fprop", "nt", n, outputs, inputs, 1), (role + "_dgrad", "nn", n, inputs, outputs, 1),
-                (role + "_wgrad", "tn", outputs, inputs, n, 1)]
+    out = [one for three in gpt_counts.linear_gemms(case, tokens(case)).values() for one in three]
     if case["attention"] == "unfused":
-        out += [(*one, case["batch"] * case["heads"]) for one in attention_gemms(case)]
+        out += [(*one, case["batch"] * case["heads"]) for one in gpt_counts.attention_gemms(case)]
     return out
 
 
 def operations(case):
-    """What a step does beside GEMMs, in pieces of scripts/gpu_gpt.py, forward and backward of one together: operation, shape, how often a step,
-    least bytes. The residual stream, LayerNorm's output and weights are in fp32, as autocast leaves them; all else is in bf16."""
+    """What a step does beside GEMMs, in pieces of scripts/gpt_pieces.py, forward and backward of one together: operation, shape, how often a step,
+    least bytes."""
     n, w, layers, vocab = tokens(case), case["width"], case["layers"], case["vocab"]
-    groups, seq = case["batch"] * case["heads"], case["seq"]
-    compiled = case["mode"] == "compiled"
-
-    def one(operation, rows, cols, count, size, **more):
-        return {"operation": operation, "shape": {"rows": rows, "cols": cols} | more, "count": count, "bytes": float(size)}
-    out = [one("eager_embedding", n, w, 1, 4 * (4 * n + 2 * vocab) * w)]
+    known, compiled = gpt_counts.eager_operations(case), case["mode"] == "compiled"
+    out = [known["embedding"]]
     if case["attention"] == "sdpa":  # reads q, k, v, writes y; reads those and dy, writes dq, dk, dv
-        out.append(one("eager_attention", n, 3 * w, layers, 2 * (4 + 8) * n * w, seq_len=seq, heads=case["heads"]))
+        out.append(counted("eager_attention", n, 3 * w, layers, 2 * (4 + 8) * n * w, seq_len=case["seq"], heads=case["heads"]))
     else:
-        out += [one("eager_split_heads", n, 3 * w, layers, 2 * 4 * 3 * n * w), one("eager_softmax", groups * seq, seq, layers, 2 * 5 * groups * seq * seq),
-                one("eager_merge_heads", n, w, layers, 2 * 4 * n * w)]
+        out += [known["split_heads"], known["softmax"], known["merge_heads"]]
     if compiled:
-        out += [one("compiled_layernorm", n, w, layers + 1, (4 + 2 + 4 + 2 + 4) * n * w),
-                one("compiled_residual_layernorm", n, w, layers, (4 + 2 + 4 + 2 + 4 + 4 + 2 + 4 + 2) * n * w),
-                one("compiled_residual_add", n, w, layers, (4 + 2 + 4 + 4 + 2) * n * w), one("compiled_gelu", n, 4 * w, layers, 2 * 5 * 4 * n * w),
-                one("compiled_cross_entropy", n, vocab, 1, 2 * 3 * n * vocab)]
-    else:  # residual_add's backward pass casts for its branch and adds up where the two paths meet again
-        out += [one("eager_layernorm", n, w, 2 * layers + 1, 5 * 4 * n * w), one("eager_residual_add", n, w, 2 * layers, (4 + 2 + 4 + 4 + 2 + 12) * n * w),
-                one("eager_gelu", n, 4 * w, layers, 2 * 5 * 4 * n * w), one("eager_cross_entropy", n, vocab, 1, 2 * 3 * n * vocab)]
-    casts = collections.Counter()  # autocast's: weights, and where nothing fuses them, inputs of linear layers that come in fp32
-    for role, shape in linear_layers(case).items():
-        casts[shape] += 1 if role == "head" else layers
-    if not compiled:
+        out += [counted("compiled_layernorm", n, w, layers + 1, (4 + 2 + 4 + 2 + 4) * n * w),
+                counted("compiled_residual_layernorm", n, w, layers, (4 + 2 + 4 + 2 + 4 + 4 + 2 + 4 + 2) * n * w),
+                counted("compiled_residual_add", n, w, layers, (4 + 2 + 4 + 4 + 2) * n * w),
+                counted("compiled_gelu", n, 4 * w, layers, 2 * 5 * 4 * n * w), counted("compiled_cross_entropy", n, vocab, 1, 2 * 3 * n * vocab)]
+    else:
+        out += [known["layernorm"], known["residual_add"], known["gelu"], known["cross_entropy"]]
+    casts = gpt_counts.weight_casts(case)
+    if not compiled:  # which fuses those of the inputs of linear layers that come in fp32
         casts[(n, w)] += 2 * layers + 1
-    out += [one("eager_cast", rows, cols, count, 12 * rows * cols) for (rows, cols), count in casts.items()]
-    out.append({"operation": "eager_adamw", "shape": {"weights": parameters(case)}, "count": 1, "bytes": 28.0 * parameters(case)})
-    return out
+    return [*out, *(counted_cast(rows, cols, count) for (rows, cols), count in casts.items()), known["adamw"]]
 
 
 def dtype_of(operation):
@@ -120,7 +88,7 @@ def run_file(case, host_s, software):
     if case["attention"] == "unfused":
         groups = case["batch"] * case["heads"]
         listed += [{"operation": "gemm", "dtype": "bf16", "layout": layout, "shape": {"m": m, "n": n, "k": k, "groups": groups},
-                    "bytes": 2.0 * groups * (m * k + k * n + m * n), "count": case["layers"]} for _, layout, m, n, k in attention_gemms(case)]
+                    "bytes": 2.0 * groups * (m * k + k * n + m * n), "count": case["layers"]} for _, layout, m, n, k in gpt_counts.attention_gemms(case)]
     run = {"id": name_of(case), "title": f"{name_of(case)} in PyTorch {software}", "model": model_of(case), "gpus": 1, "seq_len": case["seq"],
            "global_batch_sequences": case["batch"], "precision": "bf16", "stack": "other", "family": "pytorch-one-gpu", "operations": listed,
            "parallel": {"dp": 1, "microbatch_sequences": case["batch"], "recompute": "none", "overlap": []},

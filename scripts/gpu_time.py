@@ -1,15 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the trainmeter authors
 # SPDX-License-Identifier: Apache-2.0
-"""Times on a GPU for scripts/gpu_gpt.py, by CUDA events; on a CPU, to rehearse, by its clock."""
+"""Times on a GPU for scripts/gpu_gpt.py, by CUDA events; on a CPU, to rehearse, by its clock. For scripts/peer_gemm.py the length of a sleep."""
 import time
 
 import torch
 
 SLEEP_HZ = 1.98e9  # cycles of torch.cuda._sleep in a second at Hopper's highest clock: at a lower one it sleeps longer
-
-
-def autocast(case):
-    return torch.autocast(case["device"], torch.bfloat16)
 
 
 def on_gpu(case):

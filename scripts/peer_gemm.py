@@ -23,6 +23,7 @@ try:
     import torch
 except ImportError:
     sys.exit(print("skipped: no PyTorch", file=sys.stderr) or 3)
+from gpu_time import SLEEP_HZ  # installed beside this script
 
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 FP8 = getattr(torch, "float8_e4m3fn", None)
@@ -30,7 +31,6 @@ FP8_MAX = 448.0
 BLOCK = 128  # of k that a scale is for; and rows of B
 ROWS = 64  # that are checked
 BOUND = 0.01  # relative error norm; rounding to bf16 alone gives 0.002
-SLEEP_HZ = 1.98e9  # of torch.cuda._sleep at Hopper's highest clock
 
 
 class Skipped(Exception):

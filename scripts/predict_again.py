@@ -18,7 +18,8 @@ import sys
 import tempfile
 
 import gpu_cases
-import validate_step
+from validate_options import BIN
+from validate_table import mean_error
 
 
 def record_of(runs):
@@ -100,7 +101,7 @@ def predicted(trainmeter, run, part, *more):
 
 
 def again(runs, trainmeter):
-    """The rows of validate_step.table, predicted anew."""
+    """The rows of validate_table.table, predicted anew."""
     entries, sessions = json.loads(runs.read_text(encoding="utf-8")), sessions_of(record_of(runs))
     in_order, out = parts_in_order(sessions), []
     for number, entry in enumerate(entries):
@@ -122,7 +123,7 @@ def table(then, now):
                      f"{new['step']['p95'] * scale:.4g} {unit} | {off(new['alone'])} |")
 
     def mean(rows, key):
-        return f"{validate_step.mean_error(rows, key):.1%}"
+        return f"{mean_error(rows, key):.1%}"
     inside = sum(row["step"]["p05"] <= row["measured"] <= row["step"]["p95"] for row in now)
     return "\n".join([*lines, "", f"mean absolute error over {len(now)} cases: {mean(then, lambda r: r['step']['p50'])} then, "
                       f"{mean(now, lambda r: r['step']['p50'])} now, {mean(now, lambda r: r['alone'])} without in-place ratio; "
@@ -164,7 +165,7 @@ def parts_table(entries, sessions):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=pathlib.Path, metavar="FILE.runs.json")
-    parser.add_argument("--bin", type=pathlib.Path, default=validate_step.BIN, help="folder of trainmeter")
+    parser.add_argument("--bin", type=pathlib.Path, default=BIN, help="folder of trainmeter")
     parser.add_argument("--parts", action="store_true", help="of a GPU's: GEMMs alone and in a layer")
     options = parser.parse_args()
     if options.parts:

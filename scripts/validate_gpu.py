@@ -4,85 +4,29 @@
 from rates of this machine before it is timed; after all of them every step, and some GEMMs, once more.
 
 Everything is kept in --work, one folder a case; --out gets, after each case, table.txt, rates.jsonl (all rates), rates.runs.json (runs and
-times of steps) and log.txt, and in the end work.tar.gz, from which --table predicts again. A case that fails, or that --seconds leaves no time for, is named with its reason, and the
-others run. PyTorch's side is scripts/gpu_gpt.py, the cases and their counts are scripts/gpu_cases.py."""
+times of steps) and log.txt, and in the end work.tar.gz, from which --table predicts again. A case that fails, or that --seconds leaves no time for,
+is named with its reason, and the others run. PyTorch's side is scripts/gpu_gpt.py, the cases and their counts are scripts/gpu_cases.py."""
 import json
 import os
 import pathlib
-import select
 import shutil
-import signal
 import statistics
 import subprocess
-import sys
 import tarfile
 import time
 import traceback
 
+import gpt_counts
 import gpu_cases
-import validate_step as common
+import validate_work
 from validate_options import ROOT, die, say
-from validate_work import Stage, here, require_same
+from validate_table import rows_of, table, write_runs
+from validate_work import Stage, here, require_pytorch, require_same
+from validate_worker import Failed, Worker
 
-SCRIPTS = pathlib.Path(__file__).resolve().parent
 GEMM_RULES = ["--target=0", "--benchmark_min_time=0.05"]  # ratios of times alone to times in place need no 1 %
 LEAST_SECONDS = {"eager": 14, "compiled": 50}  # that a case is begun with
 AGAIN_SECONDS = 3  # kept for each finished case's second timing
-
-
-class Failed(Exception):
-    """What one case needed went wrong; the others run."""
-
-
-class Worker:
-    """scripts/gpu_gpt.py, started again where it was lost. The programs' libraries aren't its own."""
-
-    def __init__(self, python, log):
-        self.python, self.log, self.process = python, log, None
-
-    def begin(self):
-        if not self.process:
-            self.process = subprocess.Popen([self.python, "-B", str(SCRIPTS / "gpu_gpt.py"), "serve"], stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, stderr=self.log, start_new_session=True)
-
-    def ask(self, what, case, seconds):
-        try:
-            self.begin()
-            self.process.stdin.write((json.dumps({"what": what, "case": case}) + "\n").encode())
-            self.process.stdin.flush()
-            answer = self.line(time.monotonic() + seconds)
-        except BrokenPipeError:
-            answer = self.ended()
-        except OSError as why:
-            answer = {"error": f"PyTorch's process: {why.strerror}", "lost": True}
-        if answer.get("lost"):
-            self.end()
-        if "result" not in answer:
-            raise Failed(f"{what}: {answer['error']}")
-        return answer["result"]
-
-    def ended(self):
-        return {"error": f"PyTorch's process ended with code {self.process.wait()} (its last words are in log.txt)", "lost": True}
-
-    def line(self, end):
-        pipe, text = self.process.stdout.fileno(), b""
-        while not text.endswith(b"\n"):
-            if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
-                return {"error": "no answer in time", "lost": True}
-            more = os.read(pipe, 1 << 20)
-            if not more:
-                return self.ended()
-            text += more
-        return json.loads(text)
-
-    def end(self):
-        if self.process:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)  # torch.compile's helpers too
-            except ProcessLookupError:
-                pass
-            self.process.wait()
-            self.process = None
 
 
 class Judge:
@@ -145,7 +89,7 @@ class Judge:
 
     def batched_commands(self, case):
         """The same of an unfused attention's batched products."""
-        for layout, m, n, k in sorted({one[1:] for one in gpu_cases.attention_gemms(case)}):
+        for layout, m, n, k in sorted({one[1:] for one in gpt_counts.attention_gemms(case)}):
             yield [str(self.options.bin / "gemm_bench"), f"--device={self.named()}", *GEMM_RULES, "--dtype=bf16", f"--m={m}", f"--n={n}", f"--k={k}",
                    f"--layout={layout}", f"--batch={case['batch'] * case['heads']}", f"--benchmark_filter=/{self.backend()}/"]
 
@@ -196,7 +140,7 @@ class Judge:
     def append(self, case, name, rows, records):
         record = self.work / gpu_cases.name_of(case) / f"{name}.jsonl"
         record.unlink(missing_ok=True)
-        common.append(record, case, rows, "pytorch", {"version": self.software}, machine=records[0])
+        validate_work.append(record, case, rows, "pytorch", {"version": self.software}, machine=records[0])
         return record
 
     def rates(self, case):
@@ -269,20 +213,19 @@ class Judge:
 
     def drift(self, case):
         """The GEMMs of the first case's forward pass once more: how far this machine's rates moved meanwhile."""
-        roles = {f"{role}_fprop" for role in gpu_cases.linear_layers(case)}
+        roles = {f"{role}_fprop" for role in gpt_counts.linear_layers(case)}
         again = self.shared("gemm-again", [self.gemm_command(case, self.work, roles)], 20)
         before = medians(self.work / f"gemm-{gpu_cases.model_name(case)}-{gpu_cases.tokens(case)}.jsonl")
         ratios = [time_s / before[name] for name, time_s in medians(again).items() if name in before and name.startswith("gemm/")]
         return f"GEMMs measured again after all steps: {statistics.median(ratios) - 1:+.1%} in the median of {len(ratios)}" if ratios else None
 
     def done(self, cases):
-        """For the table: what common.rows_of reads, by this script's names."""
-        return common.rows_of(self.work, cases, gpu_cases.name_of, lambda case: tuple(case[k] for k in gpu_cases.KEYS) in gpu_cases.HELD_OUT)
+        return rows_of(self.work, cases, gpu_cases.name_of, lambda case: tuple(case[k] for k in gpu_cases.KEYS) in gpu_cases.HELD_OUT)
 
     def write(self, cases, note=None, last=False):
         """All of --out, from what is finished; the work folder itself only in the end."""
         rows = self.done(cases)
-        text = "\n".join(filter(None, [common.table(rows) if rows else "no case is finished", note, *self.reasons]))
+        text = "\n".join(filter(None, [table(rows) if rows else "no case is finished", note, *self.reasons]))
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "table.txt").write_text(text + "\n", encoding="utf-8")
         self.write_record(cases, rows)
@@ -306,8 +249,7 @@ class Judge:
                     if row["kind"] == "header" or key not in seen:
                         out.write(line + "\n")
                     seen.add(key)
-        with open(self.out / "rates.runs.json", "w", encoding="utf-8") as out:
-            json.dump([common.entry_of(self.work / row["name"], row) for row in rows], out, indent=1)
+        write_runs(self.work, rows, self.out / "rates.runs.json")
 
     def probe(self):
         found = self.ask("probe", {})
@@ -317,7 +259,7 @@ class Judge:
 
     def run(self, cases):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self.work / "cache"))
-        common.require_pytorch(self.options.python)
+        require_pytorch(self.options.python)
         machine = here(self.options.bin)
         require_same(self.options, gpu_cases.name_of, machine)
         self.worker.begin()  # importing PyTorch takes its time: meanwhile the first GEMMs
@@ -374,7 +316,7 @@ def listed(judge, cases):
     """What would be run, without running any of it."""
     lines, seen = [" ".join(judge.memory_command())], set()
     for case in cases:
-        lines.append(f"{gpu_cases.name_of(case)}: {gpu_cases.parameters(case) / 1e6:.0f} M parameters, {gpu_cases.tokens(case)} tokens, about "
+        lines.append(f"{gpu_cases.name_of(case)}: {gpt_counts.parameters(case) / 1e6:.0f} M parameters, {gpu_cases.tokens(case)} tokens, about "
                      f"{gpu_cases.memory_bytes(case) / 2**30:.0f} GiB, {len(gpu_cases.operations(case))} kinds of operations beside GEMMs")
         commands = [judge.gemm_command(case, judge.work)] + (list(judge.batched_commands(case)) if case["attention"] == "unfused" else [])
         lines += [f"  {' '.join(c)}" for c in commands if tuple(c) not in seen]
@@ -399,7 +341,7 @@ def main(options):
         rows = judge.done(cases)
         if not rows:
             die(2, f"--table: nothing of these cases is finished in {judge.work}")
-        print(common.table(rows))
+        print(table(rows))
         return
     try:
         print(judge.run(cases))

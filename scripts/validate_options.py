@@ -13,6 +13,7 @@ import tempfile
 import gpu_cases
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = ROOT / "build" / "bin"
 PROGRAMS = ("gemm_bench", "memory_bench", "trainmeter")
 KEYS = ("layers", "width", "heads", "seq", "batch", "dtype", "procs")
 # Chosen before anything was measured. The last four are held out: nobody looked at them while the model of the step was made.
@@ -179,7 +180,7 @@ def read(description, words=None):
         die(2, "--list and --table: expected one of them")
     if not options.work:
         die(2, "--work: expected a folder that keeps what is finished")
-    for key, value in (("bin", ROOT / "build" / "bin"), ("python", sys.executable), ("seconds", 520.0),
+    for key, value in (("bin", BIN), ("python", sys.executable), ("seconds", 520.0),
                        ("vocab", gpu_cases.VOCAB if gpu else 8192), ("steps", 10 if gpu else 5)):
         if getattr(options, key) is None:
             setattr(options, key, value)

@@ -1,15 +1,16 @@
 # SPDX-FileCopyrightText: 2026 the trainmeter authors
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/peer_gemm.py on the CPU: PyTorch's GEMMs beside ours in one record that the report reads, in every layout; a wrong product; bad input.
-peer_gemm.py SOURCE_FOLDER BIN"""
+"""scripts/peer_gemm.py on the CPU, with nothing beside it but what a portable folder has: PyTorch's GEMMs beside ours in one record that the report
+reads, in every layout; a wrong product; bad input. peer_gemm.py SOURCE_FOLDER BIN"""
 import json
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 
 root, programs = map(pathlib.Path, sys.argv[1:])
-script = root / "scripts" / "peer_gemm.py"
 
 
 def run(*command):
@@ -22,7 +23,10 @@ if python is None:
     sys.exit(0)
 
 with tempfile.TemporaryDirectory() as folder:
-    record = pathlib.Path(folder) / "record.jsonl"
+    record, portable = pathlib.Path(folder) / "record.jsonl", pathlib.Path(folder) / "portable"
+    portable.mkdir()
+    for name in re.findall(r"scripts/(\w+\.py)", (root / "cmake" / "Install.cmake").read_text(encoding="utf-8")):
+        shutil.copy(root / "scripts" / name, portable)
     made = run(programs / "gemm_bench", "--device=cpu", "--dtype=fp32", "--m=96", "--n=72", "--k=160", "--layout=nt,nn,tn", "--case_seconds=0.02",
                "--benchmark_min_time=0.01", "--benchmark_filter=onednn", f"--out={record}")
     assert made.returncode == 0, made.stderr
@@ -32,7 +36,7 @@ with tempfile.TemporaryDirectory() as folder:
     # One process, for PyTorch takes long to start: bad files, the record, a run that is ended in its second product, one that is wrong.
     done = run(python, "-B", "-c", f"""
 import glob, sys
-sys.path.insert(0, {str(script.parent)!r})
+sys.path.insert(0, {str(portable)!r})
 import peer_gemm
 for bad in [*sorted(glob.glob({folder!r} + "/bad*")), "/nowhere"]:
     try:

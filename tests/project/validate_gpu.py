@@ -13,6 +13,7 @@ import tempfile
 root, bin_dir = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 sys.path.insert(0, str(root / "scripts"))
 sys.dont_write_bytecode = True
+import gpt_counts  # noqa: E402
 import gpu_cases  # noqa: E402
 
 problems = []
@@ -25,7 +26,7 @@ def expect(condition, what):
 
 # What a step is counted as, against figures worked out by hand: GPT-2 of 124 M (163 M with a head of its own) on 16 x 1024 tokens.
 case = gpu_cases.made((12, 768, 12, 1024, 16, "sdpa", "fused", "eager"))
-expect(gpu_cases.parameters(case) == 12 * (7077888 + 3072) + 77266944 + 786432 + 1536, "parameters")
+expect(gpt_counts.parameters(case) == 12 * (7077888 + 3072) + 77266944 + 786432 + 1536, "parameters")
 layer = [(m, n, k) for role, _, m, n, k, _ in gpu_cases.layer_gemms(case) if not role.startswith("head")]
 expect(len(layer) == 12 and sum(m * n * k for m, n, k in layer) == 3 * 7077888 * 16384, "three GEMMs of a layer's every weight and token")
 expect({layout for _, layout, *_ in gpu_cases.layer_gemms(case)} == {"nt", "nn", "tn"}, "layouts of the three passes")
@@ -43,7 +44,7 @@ expect(not any(o["operation"] == "eager_cast" and o["shape"]["rows"] == 16384 fo
 unfused = gpu_cases.operations(case | {"attention": "unfused"})
 expect(len(gpu_cases.layer_gemms(case | {"attention": "unfused"})) == 21 and "eager_attention" not in {o["operation"] for o in unfused}, "unfused")
 expect(len(set(gpu_cases.ORDER)) == 10 and set(gpu_cases.ORDER) == set(gpu_cases.DEVELOPED + gpu_cases.HELD_OUT), "every case once")
-expect(max(gpu_cases.parameters(gpu_cases.made(values)) for values in gpu_cases.ORDER) > 1.3e9, "up to 1.3 B")
+expect(max(gpt_counts.parameters(gpu_cases.made(values)) for values in gpu_cases.ORDER) > 1.3e9, "up to 1.3 B")
 
 RATE, BANDWIDTH, RATIO, OTHERS = 5e14, 4e12, 0.8, 0.9
 COOLER = 1.1  # a layer's clock / gemm_bench's

@@ -4,6 +4,7 @@ skipped, that a finished stage isn't done again, and what the table says of figu
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,9 @@ import tempfile
 root, bin_dir = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 sys.path.insert(0, str(root / "scripts"))
 sys.dont_write_bytecode = True
+import gpt_counts  # noqa: E402
 import validate_step as v  # noqa: E402
+import validate_work  # noqa: E402
 
 problems = []
 
@@ -53,9 +56,18 @@ for file in kept:
     again = subprocess.run([sys.executable, "-B", str(root / "scripts" / "predict_again.py"), str(file), "--bin", str(bin_dir)],
                            capture_output=True, text=True)
     expect(again.returncode == 0 and len(again.stdout.splitlines()) > 10, f"predict_again.py: {again}")
+    for entry in json.loads(file.read_text(encoding="utf-8")):
+        expect(gpt_counts.parameters(entry["row"]["case"]) == entry["measured"]["parameters"], f"weights as PyTorch counts them: {entry['row']['name']}")
     parts = subprocess.run([*again.args, "--parts"], capture_output=True, text=True).stdout if "h200" in str(file) else ""
     for line in (shown.stdout + again.stdout + parts).splitlines():
         expect(line in document, f"docs/own-machine.md lacks: {line}")
+
+# Whether measurements are the same way is known by a hash of scripts: it has whatever PyTorch's side is made of.
+hashed = {file.stem for pattern in validate_work.MEASURING for file in (root / "scripts").glob(pattern)}
+for stem in sorted(hashed):
+    text = (root / "scripts" / f"{stem}.py").read_text(encoding="utf-8")
+    ours = {one for one in re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE) if (root / "scripts" / f"{one}.py").exists()}
+    expect({"eager_gpt", "gpu_gpt"} < hashed and ours <= hashed, f"{stem}.py is of {ours}, not all hashed: {hashed}")
 
 with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
@@ -125,10 +137,10 @@ with tempfile.TemporaryDirectory() as name:
     place.mkdir(parents=True)
     operations = [{"operation": "eager_gelu", "shape": {"rows": 128, "cols": 256}, "bytes": 327680.0, "count": 2}]
     (place / "case.json").write_text(json.dumps(CASE), encoding="utf-8")
-    (folder / "e" / "made_by.json").write_text(json.dumps(v.here(binaries)), encoding="utf-8")
+    (folder / "e" / "made_by.json").write_text(json.dumps(validate_work.here(binaries)), encoding="utf-8")
     (place / "operations.json").write_text(json.dumps(operations), encoding="utf-8")
     header = {"schema": 1, "kind": "header", "session": "s", "program": "gemm_bench", "version": "0.1.0", "git_revision": "0",
-              "started_at": v.now(), "host": "h", "command": [], "software": {}, "environment": {},
+              "started_at": validate_work.now(), "host": "h", "command": [], "software": {}, "environment": {},
               "device": {"kind": "cpu", "name": "CPU", "count": 1, "sms": 2, "memory_bytes": 1 << 34, "last_level_cache_bytes": 1 << 20, "details": {}},
               "discipline": {"timer": "steady_clock", "data": "normal", "cache": "rotate", "warmup_s": 0.1, "min_time_s": 0.1, "min_samples": 3}}
     record = place / "rates.jsonl"
@@ -137,13 +149,13 @@ with tempfile.TemporaryDirectory() as name:
 
     def row(operation, shape, bytes_, seconds):
         return {"operation": operation, "shape": shape, "bytes": bytes_, "error": 0.0, "error_bound": 1e-3, "time_s": [seconds] * 7}
-    v.append(record, CASE, [row("triad", {"bytes": 1 << 26}, 3 * float(1 << 26), 0.02), row("eager_gelu", {"rows": 128, "cols": 256}, 327680.0, 0.25)],
-             "pytorch", torch)
+    rows = [row("triad", {"bytes": 1 << 26}, 3 * float(1 << 26), 0.02), row("eager_gelu", {"rows": 128, "cols": 256}, 327680.0, 0.25)]
+    validate_work.append(record, CASE, rows, "pytorch", torch)
     gemm = row("gemm", {"m": 128, "n": 256, "k": 64}, 1.0, 1e-3)
-    v.append(record, CASE, [gemm], "onednn", torch)
+    validate_work.append(record, CASE, [gemm], "onednn", torch)
     lines = record.read_text(encoding="utf-8").replace('"flops": 0.0', '"flops": 4194304.0')
     record.write_text(lines, encoding="utf-8")
-    v.append(record, CASE, [row("fma", {"cores": 2}, 0.0, 1e-3)], "registers", torch)
+    validate_work.append(record, CASE, [row("fma", {"cores": 2}, 0.0, 1e-3)], "registers", torch)
     record.write_text(record.read_text(encoding="utf-8").replace('"flops": 0.0', '"flops": 1e8'), encoding="utf-8")
     got = script(folder / "e", broken, *OWN, "--dtype", "bf16", "--vocab", "256", "--steps", "3")
     expect(got.returncode == 4 and "the step failed" in got.stderr and "finished work is in" in got.stderr, f"a step that fails: {got}")
