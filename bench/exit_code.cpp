@@ -23,7 +23,7 @@ Failure failure_in_flight() {
   try {
     throw;
   } catch (const BadInput& error) {
-    return {kBadUsage, error.what()};
+    return {kBadInput, error.what()};
   } catch (const Unavailable& error) {
     return {kUnavailable, error.what()};
   } catch (const std::bad_alloc&) {
@@ -34,7 +34,7 @@ Failure failure_in_flight() {
 }
 
 void throw_failure(const Failure& failure) {
-  if (failure.code == kBadUsage) throw BadInput(failure.text);
+  if (failure.code == kBadInput) throw BadInput(failure.text);
   if (failure.code == kUnavailable) throw Unavailable(failure.text);
   throw EnvironmentFailed(failure.text);
 }

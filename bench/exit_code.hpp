@@ -1,18 +1,14 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The exit codes of the benchmark programs, and the one place that makes them out of errors.
+// The one place where the benchmark programs make exit codes out of errors.
 #pragma once
+
+#include "record/exit_code.hpp"
 
 #include <functional>
 #include <string>
 
 namespace trainmeter {
-
-inline constexpr int kFine = 0;
-inline constexpr int kCheckFailed = 1;        // a wrong result
-inline constexpr int kBadUsage = 2;           // wrong on every machine
-inline constexpr int kUnavailable = 3;        // this machine lacks what was asked for
-inline constexpr int kEnvironmentFailed = 4;  // disk full, dead rank
 
 // The exit code of the error in flight, and its text. Call it in a catch block.
 struct Failure {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The errors of files and of the environment. main() alone turns them into exit codes
-// (docs/record.md).
+// (record/exit_code.hpp).
 #pragma once
 
 #include <stdexcept>

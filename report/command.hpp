@@ -4,6 +4,7 @@
 // options.
 #pragma once
 
+#include "record/exit_code.hpp"
 #include "record/record.hpp"
 #include "report/document.hpp"
 
@@ -13,13 +14,17 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace trainmeter {
 
-// Exit codes: docs/contributing.md.
-inline constexpr int kFine = 0, kCheckFailed = 1, kBadInput = 2, kEnvironmentFailed = 4;
+// This machine lacks what was asked for: kUnavailable.
+class MachineLacks : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 struct Command {
   std::string name, about;

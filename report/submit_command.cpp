@@ -26,7 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kUnavailable = 3;
 constexpr auto kLookAgain = std::chrono::seconds(1);
 constexpr int kStepS = 60;  // most a round of fabric.sbatch measures (its --max_seconds)
 
@@ -44,10 +43,9 @@ fs::path script_folder() {
 }
 
 // This machine has no Slurm, or none that answers.
-class NoSlurm : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+MachineLacks no_slurm(const std::string& why) {
+  return MachineLacks("submit: " + why);
+}
 
 // Not that it refused the job: no controller was found, or none answered.
 bool silent(const ChildOutput& said) {
@@ -80,7 +78,7 @@ ChildOutput slurm(const std::vector<std::string>& command) {
   try {
     said = run_child(command);
   } catch (const EnvironmentFailed& error) {
-    throw NoSlurm(error.what());
+    throw no_slurm(error.what());
   }
   for (std::string* text : {&said.out, &said.err}) *text = in_one_line(*text, command.front());
   return said;
@@ -91,7 +89,7 @@ void require_slurm() {
   (void)slurm({"sbatch", "--version"});
   const ChildOutput said =
       slurm({"squeue", "--noheader", fmt::format("--user={}", ::getuid()), "--format=%i"});
-  if (silent(said)) throw NoSlurm("no Slurm answers: " + said.err);
+  if (silent(said)) throw no_slurm("no Slurm answers: " + said.err);
 }
 
 // The folders of `path` that aren't there yet, the deepest first.
@@ -153,16 +151,6 @@ struct SubmitCommand : Command {
   }
 
   int run() override {
-    try {
-      return submit();
-    } catch (const NoSlurm& error) {
-      fmt::print(stderr, "trainmeter: submit: {}\n", error.what());
-      return kUnavailable;
-    }
-  }
-
- private:
-  int submit() {
     request.jobs = fs::absolute(jobs).lexically_normal();
     if (!attach.empty()) {
       const std::string job = job_number(attach);
@@ -185,11 +173,12 @@ struct SubmitCommand : Command {
     if (said.code != 0) {
       for (const fs::path& folder : made) fs::remove(folder, failed);
     }
-    if (silent(said)) throw NoSlurm("sbatch: " + said.err);
+    if (silent(said)) throw no_slurm("sbatch: " + said.err);
     if (said.code != 0) throw BadInput("sbatch: " + said.err);
     return follow(job_number(said.out.substr(0, said.out.find(';'))));  // "12;cluster"
   }
 
+ private:
   void prepare() {
     if (const char* set = std::getenv("TRAINMETER_SITE"); site_file.empty() && set != nullptr)
       site_file = set;
@@ -242,7 +231,7 @@ struct SubmitCommand : Command {
   void require_known(const std::string& job) const {
     const ChildOutput said = slurm({"squeue", "--noheader", "--jobs=" + job});
     if (said.code == 0 && !said.out.empty()) return;
-    if (silent(said)) throw NoSlurm("squeue: " + said.err);
+    if (silent(said)) throw no_slurm("squeue: " + said.err);
     throw BadInput(fmt::format("job {}: not in {} (--jobs), and not in the queue", job, jobs));
   }
 

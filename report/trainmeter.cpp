@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The program `trainmeter`: reads the command line and runs one command. Exit codes:
-// docs/contributing.md.
+// The program `trainmeter`: reads the command line and runs one command.
 #include "record/error.hpp"
 #include "record/strict_json.hpp"
 #include "report/command.hpp"
@@ -87,6 +86,9 @@ int main(int argc, char** argv) {
   } catch (const trainmeter::BadInput& error) {
     fmt::print(stderr, "trainmeter: {}\n", error.what());
     return trainmeter::kBadInput;
+  } catch (const trainmeter::MachineLacks& error) {
+    fmt::print(stderr, "trainmeter: {}\n", error.what());
+    return trainmeter::kUnavailable;
   } catch (const std::exception& error) {
     fmt::print(stderr, "trainmeter: {}\n", error.what());
     return trainmeter::kEnvironmentFailed;
