@@ -122,7 +122,8 @@ void CollectiveFlags::add(CLI::App& app) {
   app.add_option("-c,--check", check, "nccl-tests: 0: don't check results (1)");
   app.add_option("-g,--ngpus", gpus, "nccl-tests: GPUs of this process (all; on a CPU 1)");
   app.add_option("-o,--op", reduction, "OP: nccl-tests: sum");
-  app.add_option("-d,--datatype", type, "TYPE: nccl-tests: float, half, bfloat16, ... (float)");
+  app.add_option("-d,--datatype", type,
+                 "TYPE: nccl-tests: float, double, half, bfloat16, int8, f8e4m3, f8e5m2 (float)");
 }
 
 CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,

@@ -17,6 +17,8 @@
 
 #include <filesystem>
 #include <new>
+#include <regex>
+#include <sstream>
 #include <stdexcept>
 
 namespace trainmeter {
@@ -259,14 +261,45 @@ TEST(Options, HelpIsInPlainWords) {
     EXPECT_THAT(text, ::testing::Not(HasSubstr("TEXT")));
     EXPECT_EQ(text.find('{'), std::string::npos) << text;
     EXPECT_THAT(text, ::testing::ContainsRegex("--device=auto.gpu.cpu +auto is the GPU"));
-    EXPECT_THAT(text, ::testing::ContainsRegex("--dtype=LIST +of element types"));
-    EXPECT_THAT(text, ::testing::ContainsRegex("--max_seconds=N +start no case"));
-    EXPECT_THAT(text, ::testing::ContainsRegex("--no_sentinel +don't look"));
+    EXPECT_THAT(text, ::testing::ContainsRegex("--dtype=LIST +of fp64, fp32"));
+    EXPECT_THAT(text, ::testing::ContainsRegex("--max_seconds=N +start no further case"));
+    EXPECT_THAT(text, ::testing::ContainsRegex("--no_sentinel +don't check"));
     EXPECT_THAT(text, HasSubstr("Exit codes: 0 fine; 1 a wrong result"));
     const std::size_t page = text.rfind("docs/");
     const std::string file = text.substr(page, text.find('\n', page) - page);
     EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(TRAINMETER_SOURCE_DIR) / file))
         << file;
+  }
+}
+
+// What a flag takes is learnt from its own refusal: "expected one of a, b, c".
+TEST(Options, HelpNamesEveryWordThatAFlagTakes) {
+  const std::string expected_one_of = "expected one of ";
+  for (const Program program : {Program::gemm, Program::memory, Program::attention, Program::layer,
+                                Program::collective, Program::overlap}) {
+    const std::string help = read({"--help"}, program).help_text;
+    const std::regex with_value("(--[a-z_]+)=");
+    int choices = 0;
+    for (auto flag = std::sregex_iterator(help.begin(), help.end(), with_value);
+         flag != std::sregex_iterator(); ++flag) {
+      std::string refusal;
+      try {
+        read({(*flag)[1].str() + "=nosuch"}, program);
+        continue;
+      } catch (const BadInput& error) {
+        refusal = error.what();
+      }
+      const std::size_t words = refusal.find(expected_one_of);
+      if (words == std::string::npos) continue;
+      ++choices;
+      std::istringstream list(refusal.substr(words + expected_one_of.size()));
+      std::string word;
+      while (std::getline(list >> std::ws, word, ',')) {
+        EXPECT_TRUE(std::regex_search(help, std::regex("[ =|]" + word + "[ |,;:)\n]")))
+            << program_name(program) << " " << (*flag)[1] << ": --help doesn't name " << word;
+      }
+    }
+    EXPECT_GE(choices, 4) << program_name(program);
   }
 }
 

@@ -209,9 +209,9 @@ TEST(Programs, AskingForAGpuWithoutOneIsExitCode3) {
   }
 }
 
-TEST(Programs, HelpShowsAllFlags) {
-  for (const std::string program :
-       {"gemm_bench", "memory_bench", "collective_bench", "overlap_bench"}) {
+TEST(Programs, HelpIsPrintedAndIsNoMistake) {
+  for (const std::string program : {"gemm_bench", "memory_bench", "attention_bench", "layer_bench",
+                                    "collective_bench", "overlap_bench"}) {
     const Said said = run(program + " --help");
     EXPECT_EQ(said.code, 0);
     EXPECT_THAT(said.out, HasSubstr("--max_seconds"));
