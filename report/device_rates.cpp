@@ -81,7 +81,9 @@ std::string DeviceRates::dtype_known(const std::string& wanted) const {
 }
 
 Rate DeviceRates::gemm(const std::string& dtype, const char* layout, const GemmWork& work) const {
-  if (const auto known = book_.gemm(dtype, layout, work.m, work.n, work.k, work.groups)) {
+  // FSDP keeps a micro-batch's gradients in 16 bits until they are scattered; others add them up.
+  const bool adds = run_.stack != "fsdp";
+  if (const auto known = book_.gemm(dtype, layout, work.m, work.n, work.k, work.groups, adds)) {
     return *known;
   }
   const double peak = system_.peak_flops.at(dtype);

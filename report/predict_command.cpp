@@ -122,9 +122,18 @@ struct PredictCommand : Command {
       notes.insert(notes.end(), reasons.begin(), reasons.end());
     }
     const std::vector<Record> own = of_chip(records, on, library);
-    book.set_in_place(no_in_place ? InPlaceRatios::all_one() : measured_in_place(own));
+    const InPlaceRatios in_place = measured_in_place(own);
+    book.set_in_place(no_in_place ? InPlaceRatios::all_one() : in_place);
     book.set_slowdowns(measured_slowdowns(own));
     book.set_layers_beside(layers_beside_communication(own));
+    if (!records.empty() && book.points().empty()) {
+      if (in_place.empty() && book.slowdowns().empty() && book.layers_beside().empty())
+        throw BadInput(fmt::format("--rates: none of these records' rows gives a rate or a factor "
+                                   "on {} (verified, measured alone, on normal data)",
+                                   on.id));
+      notes.emplace_back("the records hold ratios of a step alone: the rates are published ones");
+      if (!on_measured) book.add_published(library, on);
+    }
     if (!price.empty() && price != kListings) predict.price_usd_per_gpu_hour = std::stod(price);
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
     if (price == kListings) price_by_listings(prediction, on, library);

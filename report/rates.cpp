@@ -89,6 +89,7 @@ RatePoint point_of(const Record& record, const Line& line) {
   out.backend = m.backend;
   out.layout = m.layout;
   out.pass_layout = pass_layout(m);
+  out.adds = m.shape.contains("accumulate");
   const auto skew = m.notes.find("skew");
   out.uneven = skew != m.notes.end() && skew->second != "balanced";
   out.ranks = m.ranks;

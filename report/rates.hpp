@@ -63,6 +63,7 @@ struct RatePoint {
   std::int64_t queries = 0;
   bool causal = true;
   bool uneven = false;  // of groups: their sizes differ
+  bool adds = false;    // of a GEMM: to what C holds, in fp32
   std::int64_t ranks = 1;
   bool one_node = true;  // no more ranks than a node had where it was measured, as far as is known
   double value = 0;
@@ -81,6 +82,10 @@ struct RatePoint {
   double cap_w = 0;           // projected to this power cap; 0: as it was measured
   [[nodiscard]] bool of_weight_gradients() const { return pass_layout == "tn"; }
 };
+
+// m, n, k of one group, and how many there are. A grouped GEMM's m, in a weight gradient its k, is
+// that of all groups.
+GemmSize size_of_a_group(const RatePoint& point);
 
 // The rate of a point, used for another shape with this error (0: the very shape); `fit` says so.
 Rate rate_at(const RatePoint& point, double shape, const std::string& fit);
@@ -118,11 +123,13 @@ class RateBook {
   [[nodiscard]] const std::vector<LayersBeside>& layers_beside() const { return layers_beside_; }
 
   // `groups` GEMMs of one shape, FLOP/s: the very shape where it is known, else the curve
-  // (report/gemm_curve.hpp) times what the shapes around it reach of it. The best backend. Nothing
-  // where no GEMM of this dtype is known.
+  // (report/gemm_curve.hpp) times what the shapes around it reach of it. The best backend. A weight
+  // gradient where none near by was measured: the rate of other passes times what those measured
+  // reach of it. `adds`: weight gradients are added up in fp32, so that such rows come first.
+  // Nothing where no GEMM of this dtype is known.
   [[nodiscard]] std::optional<Rate> gemm(const std::string& dtype, std::string_view layout,
                                          std::int64_t m, std::int64_t n, std::int64_t k,
-                                         std::int64_t groups = 1) const;
+                                         std::int64_t groups = 1, bool adds = true) const;
   // FLOP/s of the causal attention core, counted as its makers do (half the square; backward 2.5 x
   // forward): `backend`'s in `dtype` (fp16 and bf16 are one) at the nearest head widths and
   // grouping of heads, interpolated between sequence lengths.
@@ -164,7 +171,10 @@ class RateBook {
  private:
   struct Known;  // a shape with what it reaches of the curve
   [[nodiscard]] std::vector<Known> known_shapes(const std::string& dtype, std::string_view layout,
-                                                const GemmSize& near) const;
+                                                const GemmSize& near, bool adds) const;
+  [[nodiscard]] std::optional<double> weight_gradients_of_others(const std::string& dtype,
+                                                                 const GemmSize& near,
+                                                                 bool adds) const;
   static Known interpolated(const std::vector<Known>& known, double m, double n, double k,
                             const RatePoint* left_out);
   static double shape_error(const std::vector<Known>& known);

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <tuple>
 #include <utility>
 
 namespace trainmeter {
@@ -27,6 +28,10 @@ namespace {
 constexpr double kReach = 1.0;        // in log of a dimension: how far a shape speaks for others
 constexpr double kOtherLayout = 0.1;  // added to the distance of another layout
 constexpr double kOutside = 0.05;     // weight of all shapes together where none is near
+// Of a weight gradient at other passes' rate, corrected by weight gradients of other sizes: their
+// ratios in results/measured/h200 are 0.61 to 0.78.
+constexpr double kOfOthersError = 0.1;
+constexpr double kReachOfPass = 3;  // how far, as kReach, they speak for others
 
 double log_of(std::int64_t value) {
   return std::log(static_cast<double>(value));
@@ -36,13 +41,6 @@ bool serves(const RatePoint& p, std::string_view layout) {
   return p.pass_layout == "none" || p.pass_layout == layout_that_serves(p.dtype, layout);
 }
 
-// Of one group. A grouped GEMM's rows, in a weight gradient its k, are those of all.
-GemmSize size_of(const RatePoint& p) {
-  if (p.operation != "grouped_gemm") return {p.m, p.n, p.k, p.groups};
-  return p.of_weight_gradients() ? GemmSize{p.m, p.n, p.k / p.groups, p.groups}
-                                 : GemmSize{p.m / p.groups, p.n, p.k, p.groups};
-}
-
 double distance(const GemmSize& a, const GemmSize& b) {
   return std::hypot(log_of(a[0] * a[3]) - log_of(b[0] * b[3]), log_of(a[1]) - log_of(b[1]),
                     log_of(a[2]) - log_of(b[2]));
@@ -50,12 +48,18 @@ double distance(const GemmSize& a, const GemmSize& b) {
 
 }  // namespace
 
+GemmSize size_of_a_group(const RatePoint& p) {
+  if (p.operation != "grouped_gemm") return {p.m, p.n, p.k, p.groups};
+  return p.of_weight_gradients() ? GemmSize{p.m, p.n, p.k / p.groups, p.groups}
+                                 : GemmSize{p.m / p.groups, p.n, p.k, p.groups};
+}
+
 // One for each shape: the best backend, in the layout asked for where both were measured. Weight
 // gradients are kernels of their own: only theirs, where one near by was measured; and all others
 // by all others.
 std::vector<RateBook::Known> RateBook::known_shapes(const std::string& dtype,
-                                                    std::string_view layout,
-                                                    const GemmSize& near) const {
+                                                    std::string_view layout, const GemmSize& near,
+                                                    bool adds) const {
   std::vector<const RatePoint*> all;
   for (const RatePoint& p : points_) {
     const bool gemm = p.operation == "gemm" || (p.operation == "grouped_gemm" && !p.uneven);
@@ -71,7 +75,9 @@ std::vector<RateBook::Known> RateBook::known_shapes(const std::string& dtype,
   std::vector<const RatePoint*> those = keep(false);
   if (layout == "tn") {
     std::vector<const RatePoint*> own = keep(true);
-    const auto is_near = [&](const RatePoint* p) { return distance(size_of(*p), near) < kReach; };
+    const auto is_near = [&](const RatePoint* p) {
+      return distance(size_of_a_group(*p), near) < kReach;
+    };
     if (std::ranges::any_of(own, is_near)) those = std::move(own);
   }
   if (those.empty()) those = std::move(all);
@@ -80,7 +86,7 @@ std::vector<RateBook::Known> RateBook::known_shapes(const std::string& dtype,
   const double peak_flops = peak == device_.peak_flops.end() ? 0 : peak->second;
   std::vector<Known> out;
   for (const RatePoint* p : those) {
-    const GemmSize size = size_of(*p);
+    const GemmSize size = size_of_a_group(*p);
     const auto same = std::ranges::find(out, size, &Known::size);
     const auto [m, n, k, groups] = size;
     const double share = gemm_share(device_, dtype, m, n, k, groups, peak_flops);
@@ -90,10 +96,12 @@ std::vector<RateBook::Known> RateBook::known_shapes(const std::string& dtype,
                       .log_n = log_of(n),
                       .log_k = log_of(k),
                       .residual = std::log(p->value / share)};
+    const auto rank = [&](const RatePoint& of) {
+      return std::tuple(serves(of, layout), !of.of_weight_gradients() || of.adds == adds, of.value);
+    };
     if (same == out.end()) {
       out.push_back(known);
-    } else if (serves(*p, layout) != serves(*same->point, layout) ? serves(*p, layout)
-                                                                  : p->value > same->point->value) {
+    } else if (rank(*same->point) < rank(*p)) {
       *same = known;
     }
   }
@@ -138,11 +146,36 @@ double RateBook::shape_error(const std::vector<Known>& known) {
   return std::max(kLeastShapeError, std::sqrt(sum / static_cast<double>(known.size())));
 }
 
+// What the weight gradients that were measured not too far away reach of the rates that other
+// passes have at their sizes: geometric mean over shapes.
+std::optional<double> RateBook::weight_gradients_of_others(const std::string& dtype,
+                                                           const GemmSize& near, bool adds) const {
+  const bool both = std::ranges::any_of(points_, [&](const RatePoint& p) {
+    return p.operation == "gemm" && p.dtype == dtype && !p.of_weight_gradients() && p.m > 0;
+  });
+  if (!both) return std::nullopt;
+  double sum = 0;
+  double shapes = 0;
+  for (const RatePoint& p : points_) {
+    if (p.dtype != dtype || !p.of_weight_gradients() || p.uneven || p.m < 1) continue;
+    if (!(distance(size_of_a_group(p), near) < kReachOfPass)) continue;
+    const auto [m, n, k, groups] = size_of_a_group(p);
+    const auto here = gemm(dtype, "tn", m, n, k, groups, adds);
+    const auto others = gemm(dtype, "nn", m, n, k, groups, adds);
+    // Each shape once: by the point that stands for it.
+    if (!here || !others || here->origin != p.origin) continue;
+    sum += std::log(here->value / others->value);
+    ++shapes;
+  }
+  if (shapes < 1) return std::nullopt;
+  return std::exp(sum / shapes);
+}
+
 std::optional<Rate> RateBook::gemm(const std::string& dtype, std::string_view layout,
                                    std::int64_t m, std::int64_t n, std::int64_t k,
-                                   std::int64_t groups) const {
+                                   std::int64_t groups, bool adds) const {
   const GemmSize wanted = {m, n, k, groups};
-  const std::vector<Known> known = known_shapes(dtype, layout, wanted);
+  const std::vector<Known> known = known_shapes(dtype, layout, wanted, adds);
   if (known.empty()) {  // only figures without a shape: better than nothing, and said so
     const auto any = best_gemm(dtype);
     if (!any) return std::nullopt;
@@ -161,12 +194,20 @@ std::optional<Rate> RateBook::gemm(const std::string& dtype, std::string_view la
   const bool same = at.point->pass_layout == layout_that_serves(dtype, layout);
   const double apart = at.distance + (same ? 0 : kOtherLayout);
   const double far = 1 - std::exp(-0.5 * apart * apart / (kReach * kReach));
-  const auto [near_m, near_n, near_k, near_groups] = size_of(*at.point);
+  const auto [near_m, near_n, near_k, near_groups] = size_of_a_group(*at.point);
   Rate rate = rate_at(*at.point, shape_error(known) * (0.5 + 1.5 * far),
                       fmt::format("between shapes, nearest {}{}x{}x{}",
                                   near_groups > 1 ? fmt::format("{} x ", near_groups) : "", near_m,
                                   near_n, near_k));
   rate.value = share * std::exp(at.residual);
+  if (layout != "tn" || rate.of_weight_gradients) return rate;
+  if (const auto reach = weight_gradients_of_others(dtype, wanted, adds)) {
+    rate.value *= *reach;
+    rate.shape = std::hypot(rate.shape, kOfOthersError);
+    rate.how +=
+        fmt::format(" x {:.2f}, what the weight gradients that were measured reach", *reach);
+    rate.of_weight_gradients = true;
+  }
   return rate;
 }
 

@@ -203,11 +203,13 @@ class Projector {
                                           from_peak > 0 ? to_.id : from_.id));
       }
       if (near != Nearness::same_chip) roof = to_peak / from_peak;
-      if (options_.gemm_shapes && out.operation == "gemm" && from_.sms > 0 && to_.sms > 0 &&
+      const bool gemm = out.operation == "gemm" || out.operation == "grouped_gemm";
+      if (options_.gemm_shapes && gemm && from_.sms > 0 && to_.sms > 0 &&
           std::min({out.m, out.n, out.k}) > 0) {
         // The curve's share on each device: bounds by memory bandwidth, tiles that fill other SMs.
+        const auto [m, n, k, groups] = size_of_a_group(out);
         const auto share = [&](const System& s, double peak) {
-          return gemm_share(s, out.dtype, out.m, out.n, out.k, out.groups, peak);
+          return gemm_share(s, out.dtype, m, n, k, groups, peak);
         };
         roof *= share(to_, to_peak) / share(from_, from_peak);
         memory_bound = share(to_, to_peak) < share(to_, 0);

@@ -15,12 +15,17 @@
 namespace trainmeter {
 
 std::string device_kind(const std::vector<Record>& records) {
+  bool measured = false;
+  bool on_gpu = false;
   for (const Record& record : records) {
+    for (const Header& header : record.headers) on_gpu = on_gpu || header.device.kind == "gpu";
     for (const Line& line : record.lines) {
-      if (line.measurement.usable() && record.header_of(line).device.kind == "gpu") return "gpu";
+      if (!line.measurement.usable()) continue;
+      if (record.header_of(line).device.kind == "gpu") return "gpu";
+      measured = true;
     }
   }
-  return "cpu";
+  return on_gpu && !measured ? "gpu" : "cpu";
 }
 
 std::vector<Record> of_kind(std::vector<Record> records, const std::string& kind) {

@@ -93,6 +93,34 @@ TEST(GemmRates, AWeightGradientFarAwaySaysNothing) {
   EXPECT_TRUE(book.gemm("bf16", "tn", 64, 64, 96)->of_weight_gradients);
 }
 
+// Not near enough to interpolate, but what it loses to other passes holds.
+TEST(GemmRates, WeightGradientsOfOtherSizesSayWhatTheyReach) {
+  const RateBook book =
+      book_of({fp8(10e12, 4096, 7168, 2048, false), fp8(10e12, 4096, 4096, 4096, false),
+               fp8(7e12, 4096, 4096, 4096, true)});
+  const Rate forward = *book.gemm("fp8", "nn", 512, 4096, 16384);
+  const Rate weight = *book.gemm("fp8", "tn", 512, 4096, 16384);
+  EXPECT_NEAR(weight.value / forward.value, 0.7, 1e-9);
+  EXPECT_TRUE(weight.of_weight_gradients);  // weight_pass isn't taken on top
+  EXPECT_GT(weight.shape, forward.shape);
+  EXPECT_THAT(weight.how, HasSubstr("x 0.70, what the weight gradients"));
+}
+
+// Megatron adds weight gradients up in fp32; FSDP doesn't.
+TEST(GemmRates, AWeightGradientIsAddedUpOrNot) {
+  Measurement alone = gemm_at(10e12, 4096, 4096, 4096);
+  alone.layout = "tn";
+  Measurement added = gemm_at(8e12, 4096, 4096, 4096);
+  added.layout = "tn";
+  added.shape["accumulate"] = 1;
+  for (const auto& rows : {std::vector{alone, added}, std::vector{added, alone}}) {
+    const RateBook book = book_of(rows);
+    EXPECT_NEAR(book.gemm("bf16", "tn", 4096, 4096, 4096)->value, 8e12, 1);
+    EXPECT_NEAR(book.gemm("bf16", "tn", 4096, 4096, 4096, 1, false)->value, 10e12, 1);
+  }
+  EXPECT_NEAR(book_of({alone}).gemm("bf16", "tn", 4096, 4096, 4096)->value, 10e12, 1);
+}
+
 // m, in a weight gradient k, is of all groups.
 TEST(GemmRates, GroupsAreMeasuredAsOneLaunch) {
   Measurement weight = grouped(3e12, 2048, 7168, 16384, 4);

@@ -128,6 +128,11 @@ TEST(Transfer, GemmsBoundByMemoryGoWithItsBandwidth) {
       only(project({gemm(250e12, 64, 7168, 7168)}, published("h200"), published("h800")));
   EXPECT_NEAR(p.value, 250e12 * 3.36 / 4.8, 1e6);
   EXPECT_THAT(p.projection, HasSubstr("memory x 0.70"));
+  // Groups are bound by the bytes of each: 8 x 64 tokens.
+  RatePoint groups = gemm(250e12, 512, 7168, 7168);
+  groups.operation = "grouped_gemm";
+  groups.groups = 8;
+  EXPECT_NEAR(only(project({groups}, published("h200"), published("h800"))).value, p.value, 1e6);
   // Between the ridges of both it is bound by memory on one alone: neither ratio.
   const RatePoint between =
       only(project({gemm(600e12, 288, 7168, 7168)}, published("h200"), published("h800")));
@@ -428,6 +433,17 @@ TEST(Transfer, ACpusRatesAreNeverAGpus) {
   cpu.kind = "cpu";
   EXPECT_THAT(refusal([&] { (void)add_projected(book, {gpu}, cpu, library); }),
               HasSubstr("NVIDIA H100 80GB HBM3 are never carried to toy"));
+}
+
+TEST(Transfer, ARecordWithoutUsableRowsIsOfItsHeadersDevice) {
+  Record record = gpu_record(device("NVIDIA H200", 132, 141e9), 700e12, 690);
+  EXPECT_EQ(device_kind({record}), "gpu");
+  for (Line& line : record.lines) line.measurement.verified = false;
+  EXPECT_EQ(device_kind({record}), "gpu");
+  record.lines.clear();
+  EXPECT_EQ(device_kind({record}), "gpu");
+  const Record cpu = record_of({gemm_at(1e12, 512, 512, 512)});
+  EXPECT_EQ(device_kind({record, cpu}), "cpu");  // whose rows are all that was measured
 }
 
 TEST(Transfer, EveryRateSaysWhatItRestsOn) {
