@@ -149,14 +149,24 @@ class Biller {
       slot.at_other_passes[static_cast<std::size_t>(kind)] += seconds;
     (work.low_precision ? clock_ : clock_high_).add(rate, seconds * uses_);
     // Full recomputation runs the forward GEMMs again; FSDP's selective policy every other one.
+    const bool again = repeated(work);
+    if (again) out.backward_input.work[static_cast<std::size_t>(kind)] += seconds;
+    const double all = (again ? 2 : 1) * seconds;
     use(work.groups > 1 ? "grouped_gemm" : "gemm",
         fmt::format("{} {} {}{}x{}x{} {}", work.name, to_string(work.pass),
                     work.groups > 1 ? fmt::format("{} x ", work.groups) : "", work.m, work.n,
                     work.k, dtype),
-        rate, seconds);
-    noise_ += seconds * uses_ * std::hypot(rate.noise, here.sigma);
-    shape_ += seconds * uses_ * rate.shape;
-    gemm_s_ += seconds * uses_;
+        rate, all);
+    noise_ += all * uses_ * std::hypot(rate.noise, here.sigma);
+    shape_ += all * uses_ * rate.shape;
+    gemm_s_ += all * uses_;
+  }
+
+  // What MLA's projections up write isn't kept (DeepSeek-V3 report, 3.2.3; Megatron's recompute
+  // module mla_up_proj).
+  [[nodiscard]] bool repeated(const GemmWork& work) const {
+    return bill_.layout.recompute == "selective" && run_.model->mla && work.pass == Pass::fprop &&
+           (work.name == "q_b" || work.name == "kv_b");
   }
 
   void attention(LayerBill& out, const Core& core) {
@@ -224,8 +234,7 @@ class Biller {
     return out;
   }
 
-  // Norms and activation functions again; with FSDP every other GEMM too (torchtitan's policy);
-  // MLA's projections up in DeepSeek's stack are left to the margin.
+  // Norms and activation functions again; with FSDP every other GEMM too (torchtitan's policy).
   void selective(LayerBill& out) const {
     SlotBill& again = out.backward_input;
     const auto of = [](Work w) { return static_cast<std::size_t>(w); };
@@ -239,20 +248,22 @@ class Biller {
     for (std::int64_t rank = 0; rank < l.pp; ++rank) {  // the fullest rank sets the pace
       StageWeights held;
       for (std::size_t v = 0; v < bill_.stages.size(); ++v) {
-        if (static_cast<std::int64_t>(v) % l.pp != rank) continue;
+        // DualPipe's rank holds a stage from either end.
+        const auto stage = static_cast<std::int64_t>(v);
+        const bool mirrored = l.schedule == "dualpipe" && stage == l.pp - 1 - rank;
+        if (stage % l.pp != rank && !mirrored) continue;
         const StageWeights s = stage_weights(*run_.model, l, bill_.stages[v]);
         held.common += s.common;
         held.routed += s.routed;
       }
       if (held.common + held.routed > most.common + most.routed) most = held;
     }
-    const bool sharded_layers = l.zero == 3 || (l.zero == 2 && run_.stack == "fsdp");
     double owned = 0;
     for (const bool routed : {false, true}) {
       const double held = routed ? most.routed : most.common;
       const std::int64_t ranks = replicas(l, routed);
       owned += l.zero >= 1 ? held / real(ranks) : held;
-      if (sharded_layers || ranks < 2 || !(held > 0)) continue;
+      if (gathers_by_layer(l, run_.stack) || ranks < 2 || !(held > 0)) continue;
       const std::int64_t on_node = replicas_on_node(l, routed, system_.gpus_per_node);
       add_once(bill_.gradients, held * 4, ranks, on_node,
                l.zero >= 1 ? "reducescatter" : "allreduce");
@@ -328,11 +339,12 @@ class Biller {
                  .hidden = bill_.layout.overlap_dp};
     place_bytes(c);
     const CommBill one = links_.bill(c, "data_parallel");
+    const double channels_s = out.channels * out.network_s + one.channels * one.network_s;
     out.node_s += one.node_s;
     out.network_s += one.network_s;
+    if (out.network_s > 0) out.channels = channels_s / out.network_s;
     out.hops += one.hops;
     out.fixed_s += one.fixed_s;
-    out.channels = one.channels;
   }
 
   void finish_spread() {
@@ -344,6 +356,13 @@ class Biller {
     if (!run_.operations.empty()) {
       bill_.memory_noise = bill_.operations_s > 0 ? operation_noise_ / bill_.operations_s : 0;
       return;
+    }
+    const auto of_a_step = [](const RatePoint& p) {
+      return !p.published && is_step_kernel(p.operation);
+    };
+    if (std::ranges::any_of(book_.points(), of_a_step)) {
+      assume("memory-bound kernels: their least bytes at memory bandwidth times a fitted factor; "
+             "those of the records are left out, since stacks fuse other ones");
     }
     uses_ = 1;
     use("memory_bound", "memory-bound kernels, memory bandwidth", rates_.memory(), memory_s_);

@@ -13,8 +13,9 @@ namespace {
 
 struct Priced {  // one slot of one layer
   double compute = 0;
-  double hidden = 0;  // communication that runs under compute
-  double lost = 0;    // compute time that it costs
+  double hidden = 0;                               // communication that runs under compute
+  double lost = 0;                                 // compute time that it costs
+  double hidden_gathers = 0, lost_to_gathers = 0;  // of these, of sharded weights
   double exposed = 0;
   double host = 0;
   std::array<double, kWorks> work{};
@@ -23,6 +24,8 @@ struct Priced {  // one slot of one layer
     compute += other.compute * times;
     hidden += other.hidden * times;
     lost += other.lost * times;
+    hidden_gathers += other.hidden_gathers * times;
+    lost_to_gathers += other.lost_to_gathers * times;
     exposed += other.exposed * times;
     host += other.host * times;
     for (std::size_t i = 0; i < kWorks; ++i) work[i] += other.work[i] * times;
@@ -97,6 +100,10 @@ class Pricer {
       const PricedComm comm = price(c, f_);
       (c.hidden ? out.hidden : out.exposed) += comm.time;
       if (c.hidden && !own_sms) out.lost += comm.lost;
+      if (c.hidden && c.name == kGatheredWeights) {
+        out.hidden_gathers += comm.time;
+        if (!own_sms) out.lost_to_gathers += comm.lost;
+      }
     }
     if (own_sms && out.hidden > 0)
       for (std::size_t i = 0; i < kWorks; ++i) out.lost += out.work[i] * (beside_[i] - 1);
@@ -139,7 +146,8 @@ Priced3 price_chunks(const Bill& bill, const Pricer& pricer) {
       // Full recomputation repeats the forward pass of the layers before their backward pass.
       if (l.recompute == "full" && kind != LayerKind::head && kind != LayerKind::embedding) {
         Priced again = layer.forward;
-        again.hidden = again.lost = 0;  // gathered weights are used twice
+        again.hidden -= again.hidden_gathers;  // gathered weights are used twice
+        again.lost -= again.lost_to_gathers;
         chunk.backward_input.add(again, n);
       }
     };

@@ -264,4 +264,13 @@ std::vector<std::int64_t> layers_of_stages(std::int64_t layers, const Layout& la
   return out;
 }
 
+bool whole_for_a_step(const Layout& layout, std::string_view stack) {
+  return stack == "fsdp" && layout.pp > 1;
+}
+
+bool gathers_by_layer(const Layout& layout, std::string_view stack) {
+  const bool shards = layout.zero == 3 || (layout.zero == 2 && stack == "fsdp");
+  return shards && !whole_for_a_step(layout, stack);
+}
+
 }  // namespace trainmeter

@@ -47,4 +47,10 @@ std::vector<Choice> layouts(const Run& run);
 // Megatron Bridge's layout of DeepSeek-V3 (61 on 32: none on the last).
 std::vector<std::int64_t> layers_of_stages(std::int64_t layers, const Layout& layout);
 
+// FSDP under a pipeline gathers weights and scatters gradients once a step (PyTorch's
+// PipelineStage, as in torchtitan); without one, layer by layer for each micro-batch, as ZeRO-3 of
+// other stacks does.
+bool whole_for_a_step(const Layout& layout, std::string_view stack);
+bool gathers_by_layer(const Layout& layout, std::string_view stack);
+
 }  // namespace trainmeter

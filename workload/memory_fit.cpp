@@ -186,13 +186,10 @@ class RankNeed {
     const double gathered = sharded_of(shared, expert_weights_);
     if (l_.zero == 2) need_.weights = b.weights * sharded;
     if (l_.zero < 3 && b.compute < b.weights) need_.weights += b.compute * whole;
-    if (l_.zero == 3 && whole_for_a_step()) need_.weights += b.compute * gathered;
-    if (l_.zero >= 2 && whole_for_a_step()) need_.gradients += b.gradients * gathered;
+    if (l_.zero == 3 && whole_for_a_step(l_, options_.stack)) need_.weights += b.compute * gathered;
+    if (l_.zero >= 2 && whole_for_a_step(l_, options_.stack))
+      need_.gradients += b.gradients * gathered;
   }
-
-  // FSDP under a pipeline gathers weights and scatters gradients once a step, not once a
-  // micro-batch (PyTorch's PipelineStage, as in torchtitan).
-  [[nodiscard]] bool whole_for_a_step() const { return options_.stack == "fsdp" && l_.pp > 1; }
 
   void buffers() {
     need_.buffers = kCudaContextBytes + kWorkspaceBytes + (l_.gpus > 1 ? kNcclBytes : 0);
@@ -201,7 +198,7 @@ class RankNeed {
     if (l_.ep > 1 && m_.moe) {                                       // sent and received
       need_.buffers += 2 * tokens * real(m_.moe->experts_per_token) / real(l_.tp);
     }
-    if (l_.zero < 2 || whole_for_a_step()) return;
+    if (l_.zero < 2 || whole_for_a_step(l_, options_.stack)) return;
     // Whole layers for a moment: gradients until they are scattered, weights while they are used.
     // Embedding and head have no layer; they stay gathered (PyTorch's FSDP: the root's parameters).
     const double compute = state_bytes(options_).compute;

@@ -43,7 +43,7 @@ class Builder {
     if (work_.kind == LayerKind::embedding) traffic("embedding", 2 * h(), 2 * h(), tokens_);
     if (has_head) head();
     if (options_.precision == "fp8") casts();
-    if (layout_.zero == 3 || (layout_.zero == 2 && options_.stack == "fsdp")) sharded_weights();
+    if (gathers_by_layer(layout_, options_.stack)) sharded_weights();
     return work_;
   }
 
@@ -245,10 +245,10 @@ class Builder {
     for (const auto& [group, held] :
          {std::pair{"dp", weights.common}, std::pair{"expert_dp", weights.routed}}) {
       const double payload = held * element_bytes();
-      collective("dp_all_gather", "allgather", group, Half::forward, payload, 1,
+      collective(kGatheredWeights, "allgather", group, Half::forward, payload, 1,
                  layout_.overlap_dp);
       if (layout_.zero == 3) {
-        collective("dp_all_gather", "allgather", group, Half::backward, payload, 1,
+        collective(kGatheredWeights, "allgather", group, Half::backward, payload, 1,
                    layout_.overlap_dp);
       }
       collective("dp_reduce_scatter", "reducescatter", group, Half::backward, payload, 1,

@@ -51,6 +51,9 @@ struct Collective {
   bool hidden = false;       // runs under compute
 };
 
+// FSDP's gathering of a layer's weights, for each micro-batch.
+inline constexpr const char* kGatheredWeights = "dp_all_gather";
+
 // Fills in node_bytes and network_bytes from operation, payload, ranks and ranks_on_node.
 void place_bytes(Collective& collective);
 

@@ -285,6 +285,12 @@ TEST(StepTime, FullRecomputationAddsAForwardPassOfTheLayers) {
   EXPECT_NEAR(before, 4 * 7, 1e-12);
   bill.layout.recompute = "full";
   EXPECT_NEAR(total(bill) - before, 4 * 2, 1e-12);  // not embedding and head
+  // What runs under compute is repeated too, but for gathered weights, which are used twice.
+  const FactorValues factors = with(Factor::node_interference, 0.3);
+  dense(bill).forward.comm.push_back(over_node(0.5, true));
+  EXPECT_NEAR(total(bill, factors) - before, 4 * (2 + 2 * 0.5 * 0.3), 1e-12);
+  dense(bill).forward.comm.back().name = kGatheredWeights;
+  EXPECT_NEAR(total(bill, factors) - before, 4 * (2 + 0.5 * 0.3), 1e-12);
 }
 
 TEST(StepTime, CommunicationUnderComputeCostsItsInterferenceOnly) {

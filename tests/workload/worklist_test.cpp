@@ -314,6 +314,10 @@ TEST(Collectives, Zero2OfFsdpKeepsTheGatheredWeights) {
   EXPECT_EQ(count(w, "allgather", Half::forward, payload), 1);
   EXPECT_EQ(count(w, "allgather", Half::backward, payload), 0);
   EXPECT_EQ(count(w, "reducescatter", Half::backward, payload), 1);
+  // Under a pipeline all is gathered and scattered once a step.
+  l.pp = 2;
+  EXPECT_TRUE(layer_work(small_gpt(), LayerKind::dense, l, {.stack = "fsdp"}).collectives.empty());
+  l.pp = 1;
   // Megatron's holds whole weights: nothing a layer, all once a step.
   EXPECT_TRUE(layer_work(small_gpt(), LayerKind::dense, l, {}).collectives.empty());
 }
