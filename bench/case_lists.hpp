@@ -12,6 +12,7 @@
 #include "kernels/gemm.hpp"
 #include "kernels/gemm_grouped.hpp"
 #include "kernels/memory.hpp"
+#include "kernels/transfer.hpp"
 #include "workload/step.hpp"
 
 #include <cstdint>
@@ -34,6 +35,10 @@ CaseList layer_cases(const Options& options, const Target& target);
 
 // Of memory_bench on a GPU: between the host and the first GPU, and between all `gpus`.
 CaseList transfer_cases(const Options& options, const Target& target, int gpus);
+// Each GPU to each other one, and each pair both ways at once. By 8 GPUs that is 84, of which
+// --max_seconds may leave the last ones out: the first GPU's come first (its neighbour by number,
+// the farthest, the others), then each other's to its neighbour.
+std::vector<TransferProblem> peer_transfers(std::int64_t bytes, int gpus);
 
 // One operation by one backend, as the lists above make them.
 Case gemm_case(const GemmProblem& problem, const GemmBackend& backend);

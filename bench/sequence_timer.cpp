@@ -49,8 +49,6 @@ class CpuSequenceTimer : public SequenceTimer {
   Clock clock_;
 };
 
-constexpr int kKernelsOfStep = 4;  // launches at most: a split-k GEMM adds its parts afterwards
-
 class GpuSequenceTimer : public SequenceTimer {
  public:
   double whole(std::span<Rotation* const> steps) override {
@@ -70,7 +68,7 @@ class GpuSequenceTimer : public SequenceTimer {
   std::vector<double> laps(std::span<Rotation* const> steps) override {
     return timer_.laps(
         stream_of(steps), static_cast<int>(steps.size()),
-        [&](int i) { steps[static_cast<std::size_t>(i)]->run(); }, kKernelsOfStep);
+        [&](int i) { steps[static_cast<std::size_t>(i)]->run(); }, launches_of(steps));
   }
   [[nodiscard]] double now_s() const override { return clock_.now_s(); }
 
@@ -89,6 +87,12 @@ class GpuSequenceTimer : public SequenceTimer {
 };
 
 }  // namespace
+
+int launches_of(std::span<Rotation* const> steps) {
+  int sum = 0;
+  for (const Rotation* step : steps) sum += step->operation->launches();
+  return sum;
+}
 
 std::unique_ptr<SequenceTimer> make_cpu_sequence_timer(Clock clock) {
   return std::make_unique<CpuSequenceTimer>(std::move(clock));

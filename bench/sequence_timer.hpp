@@ -36,6 +36,10 @@ class SequenceTimer {
   [[nodiscard]] virtual double now_s() const = 0;  // the wall clock
 };
 
+// What all steps queue, once through (Operation::launches): a timer that holds a GPU's stream back
+// counts it.
+int launches_of(std::span<Rotation* const> steps);
+
 std::unique_ptr<SequenceTimer> make_cpu_sequence_timer(Clock clock);
 std::unique_ptr<SequenceTimer> make_gpu_sequence_timer();  // Unavailable without a GPU
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -60,6 +61,8 @@ std::vector<TransferProblem> host_transfers(std::int64_t bytes) {
   return problems;
 }
 
+}  // namespace
+
 std::vector<TransferProblem> peer_transfers(std::int64_t bytes, int gpus) {
   std::vector<TransferProblem> problems;
   for (int from = 0; from < gpus; ++from) {
@@ -74,10 +77,13 @@ std::vector<TransferProblem> peer_transfers(std::int64_t bytes, int gpus) {
       }
     }
   }
+  const auto place = [gpus](const TransferProblem& one) {
+    if (one.from == 0) return one.to == 1 ? 0 : one.to == gpus - 1 ? 1 : 2;
+    return one.to == (one.from + 1) % gpus ? 3 : 4;
+  };
+  std::ranges::stable_sort(problems, {}, place);
   return problems;
 }
-
-}  // namespace
 
 CaseList transfer_cases(const Options& options, const Target& target, int gpus) {
   CaseList list;

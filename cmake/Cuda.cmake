@@ -11,10 +11,12 @@ if(TRAINMETER_CUDA STREQUAL "OFF")
   return()
 endif()
 
+set(least_cuda 12.9)  # cuBLASLt's scales of blocks; cudaGetDriverEntryPointByVersion is 12.5's
+
 # Asked by a project that needs 3.25 or newer, CMake 3.25's module trips over toolkits without nvToolsExt, as CUDA 13 is.
 set(asked_version ${CMAKE_MINIMUM_REQUIRED_VERSION})
 set(CMAKE_MINIMUM_REQUIRED_VERSION 3.24)
-find_package(CUDAToolkit 12.4 QUIET)
+find_package(CUDAToolkit ${least_cuda} QUIET)
 set(CMAKE_MINIMUM_REQUIRED_VERSION ${asked_version})
 include(CheckLanguage)
 if(CUDAToolkit_NVCC_EXECUTABLE AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
@@ -22,10 +24,14 @@ if(CUDAToolkit_NVCC_EXECUTABLE AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{C
 endif()
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER OR NOT CUDAToolkit_FOUND OR NOT TARGET CUDA::cublasLt)
-  if(TRAINMETER_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "TRAINMETER_CUDA=ON: no CUDA toolkit >= 12.4 with nvcc and cuBLASLt was found")
+  set(why "no toolkit >= ${least_cuda} with nvcc and cuBLASLt found")
+  if(CUDAToolkit_VERSION VERSION_GREATER 0 AND CUDAToolkit_VERSION VERSION_LESS least_cuda)
+    set(why "toolkit ${CUDAToolkit_VERSION} found, which is older than ${least_cuda}: it lacks cuBLASLt's scales of blocks")
   endif()
-  message(STATUS "CUDA: no toolkit >= 12.4 found; leaving out the GPU kernels (cuBLASLt, GPU memory, NCCL)")
+  if(TRAINMETER_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "TRAINMETER_CUDA=ON: ${why}")
+  endif()
+  message(STATUS "CUDA: ${why}; leaving out the GPU kernels (cuBLASLt, GPU memory, NCCL)")
   return()
 endif()
 

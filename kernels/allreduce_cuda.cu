@@ -103,17 +103,12 @@ const void* kernel_for(DType type, int ranks) {
 
 // Blocks that the current device runs at once. Asking loads the kernel, which mustn't happen while
 // another device's blocks wait for this one's.
-int resident_blocks(int device, const void* kernel) {
-  int cooperative = 0;
-  int sms = 0;
+int resident_blocks(const void* kernel) {
+  if (device_attribute(cudaDevAttrCooperativeLaunch) == 0) return 0;
   int of_sm = 0;
-  cuda_check(cudaDeviceGetAttribute(&cooperative, cudaDevAttrCooperativeLaunch, device),
-             "cudaDeviceGetAttribute");
-  cuda_check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device),
-             "cudaDeviceGetAttribute");
   cuda_check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_sm, kernel, kPeerThreads, 0),
              "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
-  return cooperative == 0 ? 0 : sms * of_sm;
+  return of_sm * device_attribute(cudaDevAttrMultiProcessorCount);
 }
 
 std::vector<std::string> names_of_gpus(const std::vector<int>& devices) {
@@ -178,7 +173,7 @@ PeerGroup::PeerGroup(std::vector<int> devices, DType type, std::int64_t bytes, c
       if (other != device) enable_peer_access(device, other);
     }
     const auto sharing = static_cast<int>(std::ranges::count(devices, device));
-    resident = std::min(resident, resident_blocks(device, kernel_) / sharing);
+    resident = std::min(resident, resident_blocks(kernel_) / sharing);
     allot();
     states_.push_back(own_states_.back().data());
     if (slot_packs_ > 0) slots_.push_back(own_slots_.back().data());
@@ -191,11 +186,9 @@ PeerGroup::PeerGroup(int me, int ranks, const Gather& gather, DType type, std::i
     : PeerGroup(std::vector<std::string>(static_cast<std::size_t>(ranks), "another process"), type,
                 bytes, plan, timeout_s) {
   const std::vector<std::string> texts = all_made(gather, [&] {
-    int device = 0;
-    cuda_check(cudaGetDevice(&device), "cudaGetDevice");
     allot(kIpcBlock);
-    std::string text = std::to_string(resident_blocks(device, kernel_)) + " " +
-                       ipc_handle_of(own_states_.front().data());
+    std::string text =
+        std::to_string(resident_blocks(kernel_)) + " " + ipc_handle_of(own_states_.front().data());
     if (slot_packs_ > 0) text += " " + ipc_handle_of(own_slots_.front().data());
     return text;
   });

@@ -62,15 +62,6 @@ unsigned blocks_for(std::int64_t threads) {
   return static_cast<unsigned>((threads + kThreads - 1) / kThreads);
 }
 
-int sms_here() {
-  int device = 0;
-  int sms = 1;
-  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda_check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device),
-             "cudaDeviceGetAttribute");
-  return sms;
-}
-
 class MmaAttention final : public DeviceAttention {
  public:
   MmaAttention(const AttentionProblem& problem, const OperandOptions& options)
@@ -107,7 +98,8 @@ class MmaAttention final : public DeviceAttention {
     keys_of_split_ = static_cast<int>(p_.keys);
     if (p_.pass == AttentionPass::backward || p_.group() * p_.queries > kBlockRows) return;
     constexpr std::int64_t kLeastKeys = 4 * kBlockKeys;
-    const std::int64_t wanted = (kBlocksOfSm * sms_here() + heads - 1) / heads;
+    const std::int64_t wanted =
+        (kBlocksOfSm * device_attribute(cudaDevAttrMultiProcessorCount) + heads - 1) / heads;
     const std::int64_t most = (p_.keys + kLeastKeys - 1) / kLeastKeys;
     const std::int64_t splits = std::min(wanted, most);
     if (splits < 2) return;
@@ -210,15 +202,9 @@ std::string why_not(const AttentionProblem& p) {
       real(p.batch * p.kv_heads) * real(p.keys) > kMost)
     return "mma: heads times queries, and times keys, are below 2^30";
   if (std::string reason = why_no_gpu(); !reason.empty()) return reason;
-  int device = 0;
-  int major = 0;
-  int shared = 0;
-  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-             "cudaDeviceGetAttribute");
-  cuda_check(cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-             "cudaDeviceGetAttribute");
-  if (major < 8) return "mma: needs a GPU of compute capability 8.0";
+  if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8)
+    return "mma: needs a GPU of compute capability 8.0";
+  const int shared = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   using Widest = Widths<192, 128>;
   return p.head_dim > 128 && shared < std::max(Widest::kForwardBytes, Widest::kBackwardBytes)
              ? "mma: this GPU's shared memory is too small for head_dim above 128"

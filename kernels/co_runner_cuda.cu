@@ -182,16 +182,8 @@ __global__ void fill(CoWord* from, std::int64_t words) {
     from[i] = co_content(static_cast<CoWord>(i));
 }
 
-int attribute(cudaDeviceAttr what) {
-  int device = 0;
-  int value = 0;
-  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda_check(cudaDeviceGetAttribute(&value, what, device), "cudaDeviceGetAttribute");
-  return value;
-}
-
 CoParts parts_of(const CoRunnerProblem& problem) {
-  const std::int64_t cache = attribute(cudaDevAttrL2CacheSize);
+  const std::int64_t cache = device_attribute(cudaDevAttrL2CacheSize);
   // Both arrays together: four times the L2, or a quarter of it.
   const std::int64_t all = problem.kind == CoRunnerKind::memory_mover ? 4 * cache : cache / 4;
   const std::int64_t workers = static_cast<std::int64_t>(problem.sms) * kWarps;
@@ -223,7 +215,7 @@ class GpuCoRunner final : public CoRunner {
     cuda_check(cudaFuncGetAttributes(&kernel, co_run), "cudaFuncGetAttributes");
     constexpr int kUnit = 128;  // of shared memory
     const int own = (static_cast<int>(kernel.sharedSizeBytes) + kUnit - 1) / kUnit * kUnit;
-    all_shared_ = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - own;
+    all_shared_ = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - own;
     cuda_check(
         cudaFuncSetAttribute(co_run, cudaFuncAttributeMaxDynamicSharedMemorySize, all_shared_),
         "cudaFuncSetAttribute");
@@ -269,7 +261,7 @@ class GpuCoRunner final : public CoRunner {
     how.stream = stream_.get();
     how.attrs = &cluster;
     how.numAttrs =
-        problem_.sms % 2 == 0 && attribute(cudaDevAttrComputeCapabilityMajor) >= 9 ? 1 : 0;
+        problem_.sms % 2 == 0 && device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9 ? 1 : 0;
     cuda_check(cudaLaunchKernelEx(&how, co_run, task), "co-runner");
     wait_until_held();
   }
@@ -350,7 +342,7 @@ class GpuCoRunner final : public CoRunner {
 
 std::unique_ptr<CoRunner> make_gpu_co_runner(const CoRunnerProblem& problem) {
   if (const std::string reason = why_no_gpu(); !reason.empty()) throw Unavailable(reason);
-  const int sms = std::min(attribute(cudaDevAttrMultiProcessorCount), kMostSms);
+  const int sms = std::min(device_attribute(cudaDevAttrMultiProcessorCount), kMostSms);
   if (problem.sms < 1 || problem.sms >= sms) {
     throw Unavailable("a co-runner on " + std::to_string(problem.sms) +
                       " SMs leaves none: there are " + std::to_string(sms));

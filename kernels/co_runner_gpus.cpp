@@ -33,14 +33,20 @@ class GpuAllReduce final : public CoRunner {
     for (int r = 0; r < problem.ranks; ++r) {
       const OnDevice here(r);
       group.me = r;
-      ranks_.push_back({.device = r, .group = group, .stream = {}});
+      // As the other co-runners': its blocks get an SM before the operation's. And streams of one
+      // priority may share a queue of the GPU's, in which one waits for another.
+      ranks_.push_back(
+          {.device = r, .group = group, .stream = CudaStream(CudaStream::Priority::first)});
     }
     backend_ = ours() ? make_peer(ranks_, problem.sms) : make_nccl(ranks_, problem.sms);
     if (backend_ == nullptr) {
       throw Unavailable(ours() ? "peer_allreduce: these GPUs don't reach each other's memory"
                                : "allreduce: NCCL: not found when trainmeter was built");
     }
-    all_reduce_ = backend_->make({.dtype = kType, .bytes = kBucketBytes}, {});
+    // Buckets come from memory, as a step's do: more of them than the L2 holds, in turn.
+    all_reduce_ = backend_->make(
+        {.dtype = kType, .bytes = kBucketBytes},
+        {.rotate_bytes = 3 * std::int64_t{device_attribute(cudaDevAttrL2CacheSize)}});
   }
   ~GpuAllReduce() override { end(); }
 

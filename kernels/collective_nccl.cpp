@@ -24,13 +24,8 @@ ncclDataType_t fp8_type(DType type) {
 #if NCCL_VERSION_CODE >= 22400
   constexpr int kFirstWithFp8 = 22400;
   int version = 0;
-  int device = 0;
-  int major = 0;
   check(ncclGetVersion(&version), "ncclGetVersion");
-  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-             "compute capability");
-  if (version >= kFirstWithFp8 && major >= 9) {
+  if (version >= kFirstWithFp8 && device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9) {
     return type == DType::fp8 ? ncclFloat8e4m3 : ncclFloat8e5m2;
   }
 #endif

@@ -56,16 +56,14 @@ class NcclRanksWorld final : public World {
     if (members.groups > 1) part_.emplace(members, texts, rank_timeout_s());
     sign_ = DeviceBuffer(sizeof(float));
     sign_.fill_bytes(0);
-    watch_.emplace(
-        RankWatch::Over{
-            .finished = [this] { return cudaStreamQuery(mine_[0].stream.get()) == cudaSuccess; },
-            .failed = [this] { return failure(); },
-            .abort =
-                [this] {
-                  all_->abort();
-                  if (part_) part_->abort();
-                }},
-        rank_timeout_s());
+    watch_.emplace(RankWatch::Over{.finished = [this] { return finished(); },
+                                   .failed = [this] { return failure(); },
+                                   .abort =
+                                       [this] {
+                                         all_->abort();
+                                         if (part_) part_->abort();
+                                       }},
+                   rank_timeout_s());
     // Connections are made by the first run, which must not find the stream held by a timer.
     align(mine_[0].stream.get());
     mine_[0].stream.wait();
@@ -141,6 +139,12 @@ class NcclRanksWorld final : public World {
     const std::string why = why_not_these_gpus(hosts(), together_->gather(mine));
     if (!why.empty()) throw Unavailable(why);
     return chosen;
+  }
+
+  // The watch's thread begins with the first GPU, whose context it would make. It mustn't throw.
+  [[nodiscard]] bool finished() const {
+    return cudaSetDevice(gpu_) == cudaSuccess &&
+           cudaStreamQuery(mine_[0].stream.get()) == cudaSuccess;
   }
 
   [[nodiscard]] std::string failure() const {

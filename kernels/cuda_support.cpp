@@ -80,6 +80,14 @@ std::int64_t device_bytes_free() {
   return static_cast<std::int64_t>(free - std::min(free, reserve));
 }
 
+int device_attribute(cudaDeviceAttr which) {
+  int device = 0;
+  int value = 0;
+  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+  cuda_check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
 OnDevice::OnDevice(int device) {
   cuda_check(cudaGetDevice(&before_), "cudaGetDevice");
   cuda_check(cudaSetDevice(device), "cudaSetDevice");

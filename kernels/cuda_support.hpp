@@ -24,6 +24,7 @@ void cuda_check(cudaError_t code, const char* what);
 
 std::int64_t
 device_bytes_free();  // on the current device, less 5 % that the driver and libraries need
+int device_attribute(cudaDeviceAttr which);  // of the current device: its SMs, its L2
 
 // Makes a GPU the current one while this lives.
 class OnDevice {

@@ -30,6 +30,8 @@ class CublasLtGemm final : public DeviceGemm {
     cublaslt::check(product_.launch(algorithm_, at(set)), "cublasLtMatmul");
   }
 
+  [[nodiscard]] int launches() const override { return cublaslt::kLaunches; }
+
   [[nodiscard]] std::map<std::string, std::string> notes() const override {
     std::map<std::string, std::string> notes = {
         {"algorithm", to_string(algorithm_)},

@@ -233,12 +233,9 @@ std::string why_not(const GemmProblem& p) {
     if (size > kMost) return "mma: sizes and the number of tiles are below 2^31";
   }
   if (std::string reason = why_no_gpu(); !reason.empty()) return reason;
-  int device = 0;
-  int major = 0;
-  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-             "cudaDeviceGetAttribute");
-  return major >= 8 ? "" : "mma: needs a GPU of compute capability 8.0";
+  return device_attribute(cudaDevAttrComputeCapabilityMajor) >= 8
+             ? ""
+             : "mma: needs a GPU of compute capability 8.0";
 }
 
 std::unique_ptr<Operation> make(const GemmProblem& problem, const OperandOptions& options) {

@@ -102,7 +102,7 @@ std::vector<double> GpuTimer::laps(void* stream, int steps, const std::function<
   };
   *static_cast<volatile int*>(state_->go) = 0;
   // More than fit behind a hold run ahead of the host, or wait for it.
-  if (steps * (kernels + 1) + 2 > kQueued) state_->let_go();
+  if (kernels + steps + 2 > kQueued) state_->let_go();
   hold<<<1, 1, 0, queue>>>(state_->go);
   cuda_check(cudaGetLastError(), "holding kernel");
   try {

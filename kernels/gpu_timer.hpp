@@ -25,10 +25,11 @@ class GpuTimer {
   std::vector<double> time(void* stream, int runs, const std::function<void(int)>& launch,
                            int kernels = 1);
 
-  // Once through `steps` launches that queue one after the other on `stream`, with an event between
-  // them: seconds of each, as it was between its neighbours. Each queues at most `kernels`.
+  // Once through `steps` calls of `launch` that queue one after the other on `stream`, with an
+  // event between them: seconds of each, as it was between its neighbours. All together queue at
+  // most `kernels`.
   std::vector<double> laps(void* stream, int steps, const std::function<void(int)>& launch,
-                           int kernels = 1);
+                           int kernels);
 
   // The same launches another way: captured into a CUDA graph, which the GPU runs without the host.
   // Seconds of one run, the median of `repeats` graphs; nothing stands between the runs, so short

@@ -37,15 +37,16 @@ bool takes(Launch& launch, Launch::By by, const char* ranks, const char* rank) {
 
 void find_ranks(Launch& launch) {
   using enum Launch::By;
-  if (takes(launch, mpi, "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK") ||
-      takes(launch, mpi, "PMI_SIZE", "PMI_RANK")) {
-    return;
+  const bool by_mpi = takes(launch, mpi, "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK") ||
+                      takes(launch, mpi, "PMI_SIZE", "PMI_RANK");
+  if (!by_mpi && takes(launch, slurm, "SLURM_STEP_NUM_TASKS", "SLURM_PROCID") &&
+      !text_of("PMIX_RANK").empty()) {
+    launch.by = mpi;
   }
-  if (takes(launch, slurm, "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")) {
-    if (!text_of("PMIX_RANK").empty()) launch.by = mpi;
-    return;
+  const bool of_several = number_of("WORLD_SIZE", 2) && number_of("RANK", 0);
+  if (launch.by == itself || (launch.ranks == 1 && of_several)) {
+    takes(launch, torchrun, "WORLD_SIZE", "RANK");
   }
-  takes(launch, torchrun, "WORLD_SIZE", "RANK");
 }
 
 constexpr int kMostPort = 65535;

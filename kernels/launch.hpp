@@ -24,7 +24,8 @@ struct Launch {
 // mpi       OMPI_COMM_WORLD_SIZE and _RANK, PMI_SIZE and _RANK; srun --mpi=pmix: Slurm's two with
 //           PMIX_RANK
 // slurm     SLURM_STEP_NUM_TASKS (srun's own; a batch script has only SLURM_NTASKS), SLURM_PROCID
-// torchrun  WORLD_SIZE, RANK
+// torchrun  WORLD_SIZE, RANK; and before a launcher's world of one, which has nobody to exchange
+//           with, where both say one of several: torchrun in srun --ntasks=1
 // host: MASTER_ADDR, else the first of SLURM_STEP_NODELIST. port: TRAINMETER_PORT, else one above
 // MASTER_PORT. token: TRAINMETER_TOKEN, else what the launcher calls its run. bind:
 // TRAINMETER_BIND. What is no number is as if it weren't set.

@@ -122,16 +122,8 @@ void by_copy_engine(void* to, const void* from, std::int64_t bytes, cudaStream_t
       "cudaMemcpyAsync");
 }
 
-int current_attribute(cudaDeviceAttr attribute) {
-  int device = 0;
-  int value = 0;
-  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda_check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
-  return value;
-}
-
 void by_bulk_copies(void* to, const void* from, std::int64_t bytes, cudaStream_t stream) {
-  static const int blocks = current_attribute(cudaDevAttrMultiProcessorCount);
+  static const int blocks = device_attribute(cudaDevAttrMultiProcessorCount);
   const auto chunks =
       static_cast<int>(std::min<std::int64_t>(blocks, (bytes + kChunk - 1) / kChunk));
   bulk_copy_kernel<<<chunks, 1, kSharedBytes, stream>>>(static_cast<char*>(to),
@@ -149,7 +141,7 @@ std::string why_not(const MemoryProblem& problem) {
 
 std::string why_not_bulk(const MemoryProblem& problem) {
   if (std::string reason = why_not(problem); !reason.empty()) return reason;
-  if (current_attribute(cudaDevAttrComputeCapabilityMajor) < 9) {
+  if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 9) {
     return "bulk copies need compute capability 9.0";
   }
   return "";

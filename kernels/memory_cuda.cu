@@ -180,11 +180,7 @@ class CudaMemory final : public Operation {
   }
 
   void choose_grid() {
-    int device = 0;
-    int sms = 0;
     int resident = 0;
-    cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-    cuda_check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device), "SM count");
     const void* kernel =
         problem_.kernel == MemoryKernel::copy    ? reinterpret_cast<const void*>(copy_kernel<T>)
         : problem_.kernel == MemoryKernel::read  ? reinterpret_cast<const void*>(read_kernel<T>)
@@ -192,7 +188,8 @@ class CudaMemory final : public Operation {
                                                  : reinterpret_cast<const void*>(triad_kernel<T>);
     cuda_check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kThreads, 0),
                "occupancy");
-    blocks_ = std::max(1, resident) * (problem_.sms > 0 ? problem_.sms : sms);
+    blocks_ = std::max(1, resident) *
+              (problem_.sms > 0 ? problem_.sms : device_attribute(cudaDevAttrMultiProcessorCount));
   }
 
   Check verify_sum() const {

@@ -33,13 +33,10 @@ void check(CUresult code, const char* what) {
 }  // namespace
 
 SmShare share_of_sms(int sms) {
-  int device = 0;
-  int all = 0;
-  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda_check(cudaDeviceGetAttribute(&all, cudaDevAttrMultiProcessorCount, device),
-             "cudaDeviceGetAttribute");
-  if (sms == 0 || sms >= all) return {};
+  if (sms == 0 || sms >= device_attribute(cudaDevAttrMultiProcessorCount)) return {};
   if (OneStream::lives()) return {.stream = CudaStream(), .sms = sms};
+  int device = 0;
+  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
   cuda_check(cudaFree(nullptr), "cudaFree");  // the device's own context, which this one is part of
 
   CUdevResource whole{};

@@ -40,9 +40,7 @@ class CudaStep final : public Operation {
       DeviceOperand& array = arrays_.emplace_back(roles_[i].bytes, sets_);
       if (roles_[i].role != StepArray::Role::output) array.copy_from_host(start_of(i).data());
     }
-    int device = 0;
-    cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-    cuda_check(cudaDeviceGetAttribute(&sms_, cudaDevAttrMultiProcessorCount, device), "SM count");
+    sms_ = device_attribute(cudaDevAttrMultiProcessorCount);
     if (step_cuda::is_cast(problem.kernel)) step_cuda::prepare_cast(problem);
     if (norm_sums(problem.kernel) > 0) {
       packs_fit() ? prepare_norm<kLanesOfPack>() : prepare_norm<1>();

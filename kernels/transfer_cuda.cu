@@ -215,9 +215,8 @@ class PeerTransfer final : public Operation {
                  "cudaMemcpyPeerAsync");
       return;
     }
-    int sms = 0;
-    cuda_check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, way.from), "SM count");
-    push_kernel<<<4 * sms, kThreads, 0, way.stream.get()>>>(
+    const int blocks = 4 * device_attribute(cudaDevAttrMultiProcessorCount);  // of way.from
+    push_kernel<<<blocks, kThreads, 0, way.stream.get()>>>(
         static_cast<uint4*>(way.target.data()), static_cast<const uint4*>(way.source.data()),
         problem_.bytes / 16);
     cuda_check(cudaGetLastError(), "push_kernel");

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Everything worth measuring on a GPU, most valuable first, within 8 minutes: correctness of every GPU implementation, 30 s of
-# warm-up, GEMM beside the vendor's and beside published figures, memory, all-reduce; one record and its report.
+# Everything worth measuring on a GPU, most valuable first, until 8 minutes are over: correctness of every GPU implementation, 30 s of
+# warm-up, GEMM beside the vendor's, all-reduce between several GPUs, memory, GEMM beside published figures; one record and its report.
 #   scripts/gpu_suite.sh [--bin DIR] [--seconds N] [--only SECTION,...]
-# Sections: correct warm gemm fp8 published models passes llama squares ladder interference memory collectives steps attention layers
-# pitfalls decode peer sustained sanitizer. The last two come only where they are named, or time is left for them.
+# Sections: correct warm gemm collectives memory published fp8 concurrent models passes llama squares ladder interference steps attention
+# layers decode pitfalls peer sustained sanitizer. In this order, but with one GPU collectives behind ladder; what there is no time for is said.
 # Programs: --bin, $TRAINMETER_BIN, the folder this script lies in, or build/bin. Output: $OUT, else results/.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -61,9 +61,11 @@ measure() {  # measure SECONDS PROGRAM FLAG...
   case $code in 0 | 3) ;; 1) status=1 ;; *) printf 'exit code %d: %s %s\n' "$code" "$program" "$*" >&2; status=$code ;; esac
 }
 launcher=()
+# A process for each GPU of this host, which meet by our rendezvous, whoever started this script (srun --pty bash: a step of one
+# task); the greatest of their exit codes is the whole's.
+around=(SLURM_STEP_NUM_TASKS SLURM_PROCID PMI_SIZE PMI_RANK PMIX_RANK OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK)
 # shellcheck disable=SC2016  # the inner shell's variables
-# A process for each GPU of this host, which meet by our rendezvous; the greatest of their exit codes is the whole's.
-a_gpu_each=(env WORLD_SIZE="$gpus" MASTER_ADDR=127.0.0.1 bash -c '
+a_gpu_each=(env "${around[@]/#/--unset=}" WORLD_SIZE="$gpus" MASTER_ADDR=127.0.0.1 bash -c '
   code=0 processes=()
   for ((rank = 0; rank < WORLD_SIZE; ++rank)); do RANK=$rank "$@" & processes+=($!); done
   for process in "${processes[@]}"; do wait "$process" || { ended=$?; code=$((ended > code ? ended : code)); }; done
@@ -107,8 +109,23 @@ if section correct "Correctness of every GPU implementation"; then
   done
 fi
 if section warm "30 s of warm-up, so that the clocks are those of a busy card"; then
-  measure 60 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --benchmark_min_time=30 --out="$out/warm_up.jsonl"
+  measure 35 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --benchmark_filter=/cublaslt/ --benchmark_min_warmup_time=30 --out="$out/warm_up.jsonl"
 fi
+collectives() {
+  if section collectives "All-reduce, by one process and by one for each GPU; where there is one GPU, between virtual ranks: its memory, no links"; then
+    if [ "$gpus" -gt 1 ]; then
+      # The least and the largest payload first: the host checks every element of every rank's, which takes long.
+      measure 45 collective_bench --bytes=8192,268435456,1048576,16777216,65536 "${into[@]}"
+      launcher=("${a_gpu_each[@]}")
+      measure 45 collective_bench --bytes=8192,268435456,1048576 "${into[@]}"
+      launcher=()
+    else
+      for ranks in 2 8; do
+        measure 15 collective_bench --virtual_ranks=$ranks --dtype=bf16 --bytes=8192,262144,1048576,16777216 "${into[@]}"
+      done
+    fi
+  fi
+}
 if section gemm "Our bf16 GEMM for Hopper beside cuBLASLt: squares, large C, fp32 output, the 112 SMs that communication leaves"; then
   measure 10 gemm_bench --dtype=bf16 --m=4096 --n=4096 --k=4096 "${beside[@]}"
   measure 15 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 "${beside[@]}"
@@ -116,15 +133,27 @@ if section gemm "Our bf16 GEMM for Hopper beside cuBLASLt: squares, large C, fp3
   measure 10 gemm_bench --dtype=bf16 --m=4096 --n=7168 --k=2048 --fp32_out "${beside[@]}"
   measure 20 gemm_bench --dtype=bf16,fp8 --scaling=block128 --m=4096 --n=7168 --k=2048 --sms=112 "${beside[@]}"
 fi
+if [ "$gpus" -gt 1 ]; then collectives; fi
+if section memory "Memory bandwidth, between host and GPU, and between GPUs"; then
+  measure 30 memory_bench --benchmark_filter=-peer_copy "${into[@]}"
+  if [ "$gpus" -gt 1 ]; then measure 20 memory_bench --benchmark_filter=peer_copy "${into[@]}"; fi
+fi
+if section published "DeepGEMM's tables of 4096 rows and of groups, as they were measured: in bursts; and without a rest"; then
+  measure 45 gemm_bench --published=deepgemm-55ab91f-dense-4096,deepgemm-55ab91f-grouped-contiguous --regime=burst "${ours[@]}" --out="$rested"
+  measure 25 gemm_bench --published=deepgemm-55ab91f-dense-4096 "${beside[@]}"
+fi
 if section fp8 "Block-scaled fp8 beside cuBLASLt: a weight gradient, DeepSeek-V3's gate and up of 8 experts of a GPU, balanced and skewed, and as one"; then
   measure 15 gemm_bench "${blocks[@]}" --m=7168 --n=4096 --k=4096 --accumulate "${beside[@]}"
   measure 30 gemm_bench --dtype=fp8,bf16 --scaling=block128 --groups=8 --skew=balanced,zipf --m=32768 --n=4096 --k=7168 "${beside[@]}"
   measure 15 gemm_bench --dtype=fp8,bf16 --scaling=block128 --m=32768 --n=4096 --k=7168 "${beside[@]}"
   measure 15 gemm_bench "${blocks[@]}" --groups=8 --accumulate --m=4096 --n=7168 --k=32768 "${beside[@]}"
 fi
-if section published "DeepGEMM's tables of 4096 rows and of groups, as they were measured: in bursts; and without a rest"; then
-  measure 45 gemm_bench --published=deepgemm-55ab91f-dense-4096,deepgemm-55ab91f-grouped-contiguous --regime=burst "${ours[@]}" --out="$rested"
-  measure 30 gemm_bench --published=deepgemm-55ab91f-dense-4096 "${beside[@]}"
+if section concurrent "GEMM on each GPU alone, and on all at once"; then
+  if [ "$gpus" -gt 1 ]; then
+    measure 30 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --concurrent --benchmark_filter='/(hopper|cublaslt)/' "${into[@]}"
+  else
+    printf 'skipped: one GPU\n' >&2
+  fi
 fi
 if section models "bf16 GEMMs of DeepSeek-V3's step beside cuBLASLt, all three passes"; then
   measure 60 gemm_bench --dtype=bf16 --models=deepseek-v3 --tokens=4096 "${beside[@]}"
@@ -141,23 +170,7 @@ fi
 if section ladder "The ladder: a plain kernel, tensor cores the generic way, Hopper's way, the vendor's"; then
   measure 15 gemm_bench --dtype=bf16 --m=4096 --n=4096 --k=4096 --benchmark_filter='/(reference|mma|hopper|cublaslt)/' "${into[@]}"
 fi
-if section memory "Memory bandwidth"; then
-  measure 40 memory_bench "${into[@]}"
-fi
-if section collectives "All-reduce, by one process and by one for each GPU; where there is one GPU, between virtual ranks: its memory, no links"; then
-  if [ "$gpus" -gt 1 ]; then
-    measure 60 gemm_bench --dtype=bf16 --m=8192 --n=8192 --k=8192 --concurrent "${into[@]}"
-    # The least and the largest payload first: the host checks every element of every rank's, which takes long.
-    measure 60 collective_bench --bytes=8192,268435456,1048576,16777216,65536 "${into[@]}"
-    launcher=("${a_gpu_each[@]}")
-    measure 60 collective_bench --bytes=8192,268435456,1048576 "${into[@]}"
-    launcher=()
-  else
-    for ranks in 2 8; do
-      measure 15 collective_bench --virtual_ranks=$ranks --dtype=bf16 --bytes=8192,262144,1048576,16777216 "${into[@]}"
-    done
-  fi
-fi
+if [ "$gpus" -eq 1 ]; then collectives; fi
 if section interference "Interference: GEMMs, cast and copy beside what moves data or polls on 20 SMs, then on more and fewer; where there are several GPUs, beside an all-reduce"; then
   measure 60 overlap_bench --beside=memory_mover,cache_mover,poller "${into[@]}"
   if [ "$gpus" -gt 1 ]; then measure 60 overlap_bench --beside=allreduce,peer_allreduce --co_sms=20 "${into[@]}"; fi

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -67,6 +68,23 @@ TEST_F(HarnessTest, ARowHasTheSmsThatItRanOn) {
   };
   EXPECT_EQ(run_job(job({share})), kFine);
   EXPECT_EQ(read_record(file_).lines.front().measurement.sms, 104);
+}
+
+// What a first run does besides, NCCL's connections, isn't done while a timer holds the stream.
+TEST_F(HarnessTest, AnUncheckedCaseHasRunBeforeItIsTimed) {
+  int runs = 0;
+  std::optional<int> before;
+  on_run_ = [&] { ++runs; };
+  Job unchecked = job({fake_case("a")});
+  unchecked.options.collective.check = false;
+  const auto now_s = [&] {
+    if (!before) before = runs;
+    return time_.now_s;
+  };
+  unchecked.timer = make_cpu_timer({.now_s = now_s, .resolution_s = 1e-8}, nullptr);
+  EXPECT_EQ(run_job(std::move(unchecked)), kFine);
+  EXPECT_EQ(before, 1);
+  EXPECT_EQ(read_record(file_).lines.front().measurement.check, "not checked");
 }
 
 TEST_F(HarnessTest, ALayerThatIsWrongAsAWholeIsNeverTimed) {

@@ -384,6 +384,25 @@ TEST(MeasureLayer, StopsWhenAsked) {
   EXPECT_TRUE(layer.measured({}, [&] { return ++turns > 5; }).interrupted);
 }
 
+TEST(SequenceTimer, ALayersLaunchesAreItsStepsTogether) {
+  class Queues final : public FakeOperation {
+   public:
+    Queues(FakeTime& time, int launches)
+        : FakeOperation(time, [](std::int64_t) { return 1e-3; }), launches_(launches) {}
+    [[nodiscard]] int launches() const override { return launches_; }
+
+   private:
+    int launches_;
+  };
+  FakeTime time;
+  Queues norm(time, 1);
+  Queues groups(time, 4 * 8);  // a call each
+  Rotation a(norm);
+  Rotation b(groups);
+  const std::vector<Rotation*> steps = {&a, &b, &a};
+  EXPECT_EQ(launches_of(steps), 34);
+}
+
 TEST(LayerRows, RatiosOfGemmsAndOfTheRest) {
   const auto row = [](const char* operation, double seconds, std::int64_t places) {
     Measurement out;

@@ -142,6 +142,24 @@ TEST(MemoryCases, LeaveOutWhatDoesNotFit) {
   EXPECT_THAT(list.left_out, ElementsAre(HasSubstr("needs")));
 }
 
+// Where time ends after a few of them, those have said the most.
+TEST(PeerTransfers, OfTheFirstGpuComeFirstThenNeighbours) {
+  const auto said = [](int gpus) {
+    std::vector<std::string> out;
+    for (const TransferProblem& one : peer_transfers(1 << 20, gpus)) {
+      out.push_back(std::to_string(one.from) + (one.both_ways ? "<>" : ">") +
+                    std::to_string(one.to));
+    }
+    return out;
+  };
+  EXPECT_THAT(said(1), IsEmpty());
+  EXPECT_THAT(said(2), ElementsAre("0>1", "0<>1", "1>0"));
+  EXPECT_THAT(said(4),
+              ElementsAre("0>1", "0<>1", "0>3", "0<>3", "0>2", "0<>2", "1>2", "1<>2", "2>3", "2<>3",
+                          "3>0", "1>0", "1>3", "1<>3", "2>0", "2>1", "3>1", "3>2"));
+  EXPECT_EQ(said(8).size(), 56U + 28U);
+}
+
 TEST(MemoryCases, EveryMistakeNamesTheFlag) {
   EXPECT_THAT(mistake({"--kernels=batchnorm"}),
               HasSubstr("--kernels: 'batchnorm': expected one of copy"));

@@ -6,6 +6,7 @@
 #include "kernels/collective.hpp"
 #include "kernels/collective_cuda.hpp"
 #include "kernels/gpu_timer.hpp"
+#include "kernels/launch.hpp"
 
 #include "needs_gpu.hpp"
 #include <gmock/gmock.h>
@@ -203,9 +204,11 @@ TEST(GpuAllReduce, BetweenProcessesIsRight) {
   const std::string port = std::to_string(20000 + ::getpid() % 10000);
   std::vector<std::future<int>> ends;
   for (const char* rank : {"0", "1"}) {
-    const std::string command =
-        "WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 TRAINMETER_TIMEOUT=30 RANK=" + std::string(rank) + " " +
-        kPort + "=" + port + " '" + program +
+    std::string command = "unset";  // what a launcher said of this process
+    for (const char* name : kLaunchVariables) command += std::string(" ") + name;
+    command +=
+        "; WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 TRAINMETER_TIMEOUT=30 RANK=" + std::string(rank) +
+        " " + kPort + "=" + port + " '" + program +
         "' --gtest_brief=1 --gtest_filter=GpuAllReduce.AProcessOfTwo";
     ends.push_back(
         std::async(std::launch::async, [command] { return std::system(command.c_str()); }));

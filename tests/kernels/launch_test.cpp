@@ -58,6 +58,35 @@ TEST_F(LaunchTest, MpiComesBeforeSlurmAndSlurmBeforeTorchrun) {
   EXPECT_EQ(launched().rank, 1);
 }
 
+// As in `srun --pty bash`, a step of one task, on sites whose srun speaks PMI or not.
+TEST_F(LaunchTest, AWorldOfOneLeavesSeveralToTorchrun) {
+  for (const std::vector<const char*>& one :
+       {std::vector<const char*>{"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"},
+        {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "PMIX_RANK"},
+        {"PMI_SIZE", "PMI_RANK"},
+        {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"}}) {
+    for (const char* name : kLaunchVariables) unsetenv(name);
+    set(one[0], "1");
+    set(one[1], "0");
+    if (one.size() > 2) set(one[2], "0");
+    const Launch::By alone = launched().by;
+    EXPECT_NE(alone, Launch::By::torchrun);
+    set("WORLD_SIZE", "8");
+    EXPECT_EQ(launched().by, alone) << "a script's own, no rank's";
+    EXPECT_EQ(launched().ranks, 1);
+    set("RANK", "3");
+    EXPECT_EQ(launched().by, Launch::By::torchrun) << one[0];
+    EXPECT_EQ(launched().ranks, 8);
+    EXPECT_EQ(launched().rank, 3);
+    set("WORLD_SIZE", "1");
+    set("RANK", "0");
+    EXPECT_EQ(launched().by, alone);
+    set("WORLD_SIZE", "8");
+    set(one[0], "2");
+    EXPECT_EQ(launched().by, alone) << "its own world is one of several";
+  }
+}
+
 TEST_F(LaunchTest, WhatIsNoNumberIsNotSet) {
   for (const char* nonsense : {"", "four", "4x", "-2", "0", "99999999999", "1e3", " 4"}) {
     set("WORLD_SIZE", nonsense);

@@ -50,18 +50,20 @@ TEST(GpuOneStream, OperationsMadeUnderItShareItAndAreRight) {
   EXPECT_TRUE(second->verify().ok);
   EXPECT_TRUE(alone->verify().ok);
 
-  // One after the other, a hundred times: the laps come to what the same graph takes, and a little
-  // for the events between them.
+  // One after the other, fifty times, so many as the timer holds back: the laps come to what the
+  // same graph takes, and a little for the events between them.
+  constexpr int kSteps = 100;
+  const int kernels = kSteps / 2 * (first->launches() + second->launches());
   const auto each = [&](int i) { (i % 2 == 0 ? first : second)->run(0); };
   GpuTimer timer;
-  (void)timer.laps(first->stream(), 8, each);
-  const std::vector<double> laps = timer.laps(first->stream(), 200, each);
-  ASSERT_EQ(laps.size(), 200U);
+  (void)timer.laps(first->stream(), kSteps, each, kernels);
+  const std::vector<double> laps = timer.laps(first->stream(), kSteps, each, kernels);
+  ASSERT_EQ(laps.size(), std::size_t{kSteps});
   EXPECT_GT(*std::ranges::min_element(laps), 0);
   const double whole_s = timer.time_as_graph(
       first->stream(), 1,
       [&](int) {
-        for (int i = 0; i < 200; ++i) each(i);
+        for (int i = 0; i < kSteps; ++i) each(i);
       },
       3);
   const double sum_s = std::accumulate(laps.begin(), laps.end(), 0.0);
