@@ -80,6 +80,20 @@ std::int64_t device_bytes_free() {
   return static_cast<std::int64_t>(free - std::min(free, reserve));
 }
 
+void* driver_function(const char* name, unsigned int version) {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result{};
+#if CUDART_VERSION >= 12050
+  cuda_check(cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &result),
+             "cudaGetDriverEntryPointByVersion");
+#else  // it gives the function as of the toolkit's own version
+  static_cast<void>(version);
+  cuda_check(cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &result),
+             "cudaGetDriverEntryPoint");
+#endif
+  return result == cudaDriverEntryPointSuccess ? found : nullptr;
+}
+
 int device_attribute(cudaDeviceAttr which) {
   int device = 0;
   int value = 0;

@@ -26,6 +26,10 @@ std::int64_t
 device_bytes_free();  // on the current device, less 5 % that the driver and libraries need
 int device_attribute(cudaDeviceAttr which);  // of the current device: its SMs, its L2
 
+// The driver's function as of a version of CUDA (12040: 12.4), by way of the runtime: no program of
+// ours links the driver. Null where the driver has none.
+void* driver_function(const char* name, unsigned int version);
+
 // Makes a GPU the current one while this lives.
 class OnDevice {
  public:

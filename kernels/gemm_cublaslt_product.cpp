@@ -51,6 +51,9 @@ Types types_of(DType type) {
   }
 }
 
+#if CUBLAS_VERSION >= 120900
+constexpr bool kHasBlockScales = true;
+
 cublasLtMatmulMatrixScale_t scale_mode_of(ScaleBlock block) {
   switch (block) {
     case ScaleBlock::row:
@@ -62,6 +65,9 @@ cublasLtMatmulMatrixScale_t scale_mode_of(ScaleBlock block) {
   }
   return CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
 }
+#else
+constexpr bool kHasBlockScales = false;
+#endif
 
 }  // namespace
 
@@ -73,6 +79,8 @@ std::string why_not(const GemmProblem& p) {
   if (scaled != (p.dtype == DType::fp8)) return "cuBLASLt: fp8 has scales, and nothing else does";
   if (scaled && p.layout != GemmLayout::nt) return "cuBLASLt: fp8 operands lie along k: layout nt";
   if (scaled && p.groups != 1) return "cuBLASLt: no batches of fp8 here";
+  if (!kHasBlockScales && scaled && p.scaling != Scaling::tensor)
+    return "cuBLASLt: built with a CUDA toolkit older than 12.9, which has no block scales";
   if (p.accumulate && p.dtype != DType::fp8 && p.dtype != DType::bf16)
     return "cuBLASLt: adds to C in fp32 from bf16 and fp8 here";
   if (p.fp32_out && p.dtype != DType::bf16) return "cuBLASLt: writes C in fp32 from bf16 here";
@@ -160,10 +168,12 @@ void Product::describe() {
   // Else it chooses, and sizes a persistent grid, for SMs that aren't there.
   if (session_.sms() > 0)
     set(CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, std::int32_t{session_.sms()}, "SM_COUNT_TARGET");
+#if CUBLAS_VERSION >= 120900         // before, a scale was a tensor's
   if (p.scaling != Scaling::none) {  // cuBLAS's A is our B
     set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, scale_mode_of(scale_block_of_b(p)), "A_SCALE_MODE");
     set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, scale_mode_of(scale_block_of_a(p)), "B_SCALE_MODE");
   }
+#endif
   // Stored row-major r x c is column-major c x r.
   b_layout_ = p.layout == GemmLayout::nt ? matrix_layout(types.element, p.k, p.n, p.groups)
                                          : matrix_layout(types.element, p.n, p.k, p.groups);

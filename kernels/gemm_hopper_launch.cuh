@@ -29,14 +29,9 @@ std::unique_ptr<Operation> make_fp8_gemm(const GemmProblem& problem, const Opera
 // Empty, or why the current device runs none of these kernels.
 std::string why_not_hopper();
 
-// The driver's function by way of the runtime: no program of ours links the driver.
 inline PFN_cuTensorMapEncodeTiled_v12000 encode_function() {
-  void* found = nullptr;
-  cudaDriverEntryPointQueryResult result{};
-  cuda_check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000,
-                                              cudaEnableDefault, &result),
-             "cudaGetDriverEntryPointByVersion");
-  if (result != cudaDriverEntryPointSuccess)
+  void* found = driver_function("cuTensorMapEncodeTiled", 12000);
+  if (found == nullptr)
     throw Unavailable("hopper: the driver has no cuTensorMapEncodeTiled (CUDA 12.0)");
   return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(found);
 }
