@@ -151,6 +151,14 @@ with tempfile.TemporaryDirectory() as name:
                       "memory_bench --benchmark_filter=peer_copy") == [0, 0, 45, 45, 30, 20], plan
     (binaries / "bench_gpu_test").unlink()
 
+    # Of our GEMMs only the generic one runs where there is no Hopper.
+    program(binaries / "trainmeter", """echo '"compute_capability": "8.0"'\n""")
+    plan, said = planned()
+    ours = [flags for flags, _ in plan if "--versus=cublaslt" in flags]
+    assert len(ours) > 3 and all("--benchmark_filter=/mma/" in flags for flags in ours), ours
+    assert not [flags for flags, _ in plan if "fp8" in flags or "deepgemm" in flags], plan
+    assert "left out, of our kernels only those for Hopper do this: gemm_bench" in said, said
+
     # A node of two GPUs, on which rank 1 ends badly: a process for each of them, with the same flags, on the GPU that is theirs.
     ranks = """[ "$RANK" != 1 ] || exit 4\nexit 3\n"""
     program(binaries / "collective_bench", f'echo "collective_bench $* rank:$RANK of:$WORLD_SIZE at:$MASTER_ADDR step:$SLURM_STEP_NUM_TASKS$PMI_SIZE" >>{calls}\n{ranks}')
