@@ -41,9 +41,11 @@ inline constexpr std::array<TileShape, 7> kTileShapesThatAdd = {{{128, 256, 2, 3
                                                                  {128, 128, 2, 5},
                                                                  {64, 256, 1, 4},
                                                                  {64, 128, 1, 6}}};
+// 176 columns and clusters of 256 rows fill the last round where clusters of 352 columns don't.
 inline constexpr auto kTileShapes = with_more(
     kTileShapesThatAdd,
-    std::array<TileShape, 2>{{{128, 192, 2, 4, Shared::b, true}, {128, 176, 2, 4, Shared::a}}});
+    std::array<TileShape, 3>{
+        {{128, 192, 2, 4, Shared::b, true}, {128, 176, 2, 4}, {128, 176, 2, 4, Shared::b, true}}});
 // A decode step's few rows are in layout nt, which has more tiles.
 inline constexpr auto kTileShapesAlongK =
     with_more(kTileShapes, std::array<TileShape, 3>{{{128, 144, 2, 5, Shared::a},

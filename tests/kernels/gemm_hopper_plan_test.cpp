@@ -98,6 +98,7 @@ TEST(HopperPlan, FirstTheTileThatLeavesTheBusiestSmLeastToDo) {
   EXPECT_THAT(first_for({64, 7168, 2048}), HasSubstr("64 x 128"));     // 56 small tiles at once
   EXPECT_THAT(first_for({4096, 4096, 4096}), HasSubstr("128 x 256"));  // 4 rounds
   EXPECT_THAT(first_for({4096, 2112, 7168}), HasSubstr("128 x 176"));  // 12 columns of tiles
+  EXPECT_THAT(first_for({4096, 7168, 2048}), HasSubstr("128 x 176"));  // 10 rounds, .987 of it full
 }
 
 // DeepSeek-V3's latent key and value, 576 wide: one round of blocks. 4.5 tiles of 128 would be two.
