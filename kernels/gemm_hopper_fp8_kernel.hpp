@@ -35,11 +35,10 @@ struct Fp8Config
   static constexpr bool kScaledColumns = kAdding;     // B by 1 x 128, not by 128 x 128
   static constexpr int kScalesOfA = kRowsOfTile * 4;  // bytes
   static constexpr int kPartials = partial_sums(kRowsOfTile, kColumnsOfTile);
-  // A tile's columns may belong to two blocks of B.
+  // A tile's columns may belong to two blocks of B, which meet at some multiple of kMeet columns.
   static constexpr bool kStraddles = !kAdding && kScaleBlock % kColumnsOfTile != 0;
-  static_assert(!kStraddles ||
-                    kColumnsOfTile <= kScaleBlock + std::gcd(kColumnsOfTile, kScaleBlock),
-                "not to three");
+  static constexpr int kMeet = std::gcd(kColumnsOfTile, kScaleBlock);
+  static_assert(!kStraddles || kColumnsOfTile <= kScaleBlock + kMeet, "not to three");
   static_assert(Fp8Config::kStepK == kScaleBlock && kPartials * Fp8Config::kWaves <= 2);
 };
 
@@ -182,9 +181,9 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
       TRAINMETER_UNROLL
       for (int i = 0; i < kSums; ++i) {
         const int row = i / 2 % 2;
-        const float own = scales.rows[0][row];
-        const float next = scales.rows[kBlocksOfB - 1][row];
-        c[i] += (i / 4 * 8 < scales.columns ? own : next) * part[i];
+        const int column = i / 4 * 8 / Config::kMeet * Config::kMeet;
+        const bool own = column == 0 || (column < kScaleBlock && column < scales.columns);
+        c[i] += (own ? scales.rows[0][row] : scales.rows[kBlocksOfB - 1][row]) * part[i];
       }
     }
   }

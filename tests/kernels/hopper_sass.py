@@ -46,6 +46,7 @@ def bf16(rows, columns, blocks, layout, output, shares_a, waves):
         "TMA load": boxes_a + boxes_b - shared,
         "TMA multicast": shared,
         "fp32 multiply-add": 0,  # all products are the tensor cores'
+        "choice": 0,
         **of_output(64 * waves, columns, output),
     }
 
@@ -59,18 +60,20 @@ def fp8(rows, columns, blocks, adds, partials):
     """Three places issue a step where two partial sums take turns, else one for each wave of 64 rows."""
     waves = 2 if rows == 256 else 1
     promotions = 4 if partials == 2 else waves  # written out: of either partial sum, in the loop and at the end
+    meet = math.gcd(columns, 128)  # blocks of B meet at some multiple of it: behind the first, before the 128th column
     return {
         "wgmma": 128 // 32 * (3 if partials == 2 else waves),
         "TMA load": 2 + adds + (1 if blocks == 1 else 0),  # A, scales of A and of columns, B
         "TMA multicast": 1 if blocks > 1 else 0,
         "fp32 multiply-add": promotions * columns // 2,  # one a sum
+        "choice": 0 if adds else promotions * 2 * (min(columns, 128) // meet - 1),  # of a block's scale, in each of two rows
         **of_output(64 * waves, columns, ADDED if adds else BF16),
     }
 
 
 NAMES = {"HGMMA": "wgmma", "QGMMA": "wgmma", "UTMASTG": "TMA store", "UTMAREDG": "TMA add", "STSM": "stmatrix",
          "F2FP": "pack to bf16", "USETMAXREG": "setmaxnreg", "LDL": "local memory", "STL": "local memory",
-         "FFMA": "fp32 multiply-add", "STAS": "remote store"}
+         "FFMA": "fp32 multiply-add", "FSEL": "choice", "STAS": "remote store"}
 # A fence of the whole GPU waits for all of a thread's memory accesses: a release at the scope of the cluster in the loop
 # over k cost 1,300 cycles a step. What is left are those of the two barriers of the cluster, at the beginning and the end.
 FENCES = 2
