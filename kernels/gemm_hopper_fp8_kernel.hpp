@@ -26,11 +26,10 @@ constexpr int partial_sums(int rows, int columns) {
 }
 
 template <int kRowsOfTile, int kColumnsOfTile, int kBlocks, int kStages, Shared kShared,
-          bool kAdding, int kRegisters = 232>
+          bool kAdding>
 struct Fp8Config
     : TileConfig<kRowsOfTile, kColumnsOfTile, kBlocks, kShared, kStages, Major::k, Major::k, 1,
-                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kColumnsOfTile : 0)) * 4, 0, false,
-                 kRegisters> {
+                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kColumnsOfTile : 0)) * 4, 0, false> {
   static constexpr bool kAdds = kAdding;
   static constexpr bool kScaledColumns = kAdding;     // B by 1 x 128, not by 128 x 128
   static constexpr int kScalesOfA = kRowsOfTile * 4;  // bytes
@@ -126,11 +125,13 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     return of;
   }
 
-  // What a thread's two rows of a partial sum are multiplied by, in the columns of either block.
+  // What a thread's two rows of a partial sum are multiplied by, and what the first `columns` of
+  // its columns are and the others.
   struct Scales {
     int stage;
     int columns;
-    float rows[kBlocksOfB][2];
+    float rows[2];
+    float blocks[kBlocksOfB];
   };
 
   TRAINMETER_DEVICE Scales scales_at(int consumer, int wave, int stage, const BlockScales& blocks,
@@ -138,14 +139,11 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     const int row =
         this->first_row(consumer, wave) + fragment_row(place.thread % kWarpgroupThreads, 0);
     const std::uint32_t at = scales_of(stage) + row * 4;
-    const float rows[2] = {Ptx::read_shared(at), Ptx::read_shared(at + 8 * 4)};
-    Scales found = {stage, blocks.columns, {}};
-    TRAINMETER_UNROLL
-    for (int i = 0; i < kBlocksOfB; ++i) {
-      float block = 1;
-      if constexpr (!Config::kScaledColumns) block = Ptx::read(blocks.scales[i] + step);
-      found.rows[i][0] = rows[0] * block;
-      found.rows[i][1] = rows[1] * block;
+    Scales found = {
+        stage, blocks.columns, {Ptx::read_shared(at), Ptx::read_shared(at + 8 * 4)}, {}};
+    if constexpr (!Config::kScaledColumns) {
+      TRAINMETER_UNROLL
+      for (int i = 0; i < kBlocksOfB; ++i) found.blocks[i] = Ptx::read(blocks.scales[i] + step);
     }
     return found;
   }
@@ -173,17 +171,22 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
         Ptx::read_shared_pair(at + i / 4 * 8 * 4, columns);
         TRAINMETER_UNROLL
         for (int j = 0; j < 4; ++j) {
-          c[i + j] += scales.rows[0][j / 2] * columns[j % 2] * part[i + j];
+          c[i + j] += scales.rows[j / 2] * columns[j % 2] * part[i + j];
         }
       }
       Ptx::warp_sync();  // before one lane says that the warp has read the stage
     } else {
+      // Not as they are read, where the step's last product would wait for memory.
+      float both[kBlocksOfB][2];
+      TRAINMETER_UNROLL
+      for (int i = 0; i < 2 * kBlocksOfB; ++i)
+        both[i / 2][i % 2] = scales.rows[i % 2] * scales.blocks[i / 2];
       TRAINMETER_UNROLL
       for (int i = 0; i < kSums; ++i) {
         const int row = i / 2 % 2;
         const int column = i / 4 * 8 / Config::kMeet * Config::kMeet;
         const bool own = column == 0 || (column < kScaleBlock && column < scales.columns);
-        c[i] += (own ? scales.rows[0][row] : scales.rows[kBlocksOfB - 1][row]) * part[i];
+        c[i] += (own ? both[0][row] : both[kBlocksOfB - 1][row]) * part[i];
       }
     }
   }
@@ -215,6 +218,9 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     issue(consumer, 0, ring.stage, part);
     const Scales scales = scales_at(consumer, 0, ring.stage, blocks, step);
     ring.advance();
+    // That it is the warp's, two exits of the loop hide from the compiler, which would have the
+    // descriptors in vector registers, and move them for each product.
+    ring.stage = Ptx::uniform(ring.stage);
     return scales;
   }
 

@@ -79,6 +79,14 @@ NAMES = {"HGMMA": "wgmma", "QGMMA": "wgmma", "UTMASTG": "TMA store", "UTMAREDG":
 FENCES = 2
 
 
+def moves_to_uniform(kernel):
+    """In the loop over k, the shortest with a wgmma: from a thread's registers to the warp's, of which wgmma takes descriptors."""
+    code = [(int(at, 16), base, int(to or "0", 16)) for at, base, to in
+            re.findall(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?\w+ )?([A-Z]\w*)\S*(?: (?:\w+, )?0x([0-9a-f]+))?", kernel)]
+    loops = [[base for at, base, _ in code if start <= at <= end] for end, jump, start in code if jump == "BRA" and start < end]
+    return min((loop for loop in loops if {"HGMMA", "QGMMA"} & set(loop)), key=len).count("R2UR")
+
+
 def check_registers(name, kernel, rows):
     """What the producer's warpgroup gives up is what the consumers get, of what the launch gave (hopper_ptxas.py)."""
     of = {way: [int(n, 16) for n in re.findall(rf"USETMAXREG\.{way}\S* .*?(0x[0-9a-f]+)", kernel)] for way in ("DEALLOC", "TRY_ALLOC")}
@@ -105,10 +113,12 @@ def check(kernel):
         rows, columns, blocks, shared, layout, output, alternates = map(int, match.groups())
         want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shared == A, waves=2 if alternates else 1)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
+        stages = 0
     else:
         found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)ELb(\d)", name)
         rows, columns, blocks, shared, adds = map(int, found.groups())
         partials = 1 if 128 * 128 < rows * columns else 2
+        stages = 3 if partials == 2 else 0  # each step's, since the loop has two exits; a turn's first, too
         want = fp8(rows, columns, 1 if shared == TILE else blocks, adds, partials)
         shape = f"QGMMA.64x{columns}x32.F32.E4M3.E4M3"
     want |= {"fence of the GPU": FENCES, "setmaxnreg": 2 if rows > 64 else 0, "local memory": 0, "remote store": 0}  # a lone consumer needs none
@@ -116,6 +126,7 @@ def check(kernel):
     if rows > 64:
         check_registers(name, kernel, rows)
     assert wgmma.startswith(shape), f"{name}: {wgmma}"
+    assert moves_to_uniform(kernel) <= stages, f"{name}: {moves_to_uniform(kernel)} moves to uniform registers in the loop over k"
     found = {what: counts[what] for what in want}
     assert found == want, f"{name}:\nexpected {want}\nfound    {found}"
 
