@@ -53,16 +53,18 @@ inline constexpr auto kTileShapesAlongK =
                                                      {64, 128, 4, 4, Shared::tile}}});
 inline constexpr std::array<TileShape, 3> kFp32OutTileShapes = {
     {{128, 256, 2, 4}, {128, 128, 2, 5}, {64, 128, 1, 6}}};
-inline constexpr std::array<TileShape, 9> kFp8TileShapes = {{{256, 128, 2, 3, Shared::a},
-                                                             {128, 144, 2, 5, Shared::a},
-                                                             {128, 136, 2, 5, Shared::a},
-                                                             {128, 128, 2, 5, Shared::a},
-                                                             {128, 96, 2, 6, Shared::a},
-                                                             {64, 128, 1, 7},
-                                                             {64, 112, 1, 7},
-                                                             {64, 128, 2, 7, Shared::tile},
-                                                             {64, 128, 4, 4, Shared::tile}}};
-inline constexpr std::array<TileShape, 4> kFp8TileShapesThatAdd = {{{256, 128, 2, 3, Shared::a},
+inline constexpr std::array<TileShape, 10> kFp8TileShapes = {{{256, 128, 2, 3, Shared::a},
+                                                              {128, 192, 2, 4, Shared::a},
+                                                              {128, 144, 2, 5, Shared::a},
+                                                              {128, 136, 2, 5, Shared::a},
+                                                              {128, 128, 2, 5, Shared::a},
+                                                              {128, 96, 2, 6, Shared::a},
+                                                              {64, 128, 1, 7},
+                                                              {64, 112, 1, 7},
+                                                              {64, 128, 2, 7, Shared::tile},
+                                                              {64, 128, 4, 4, Shared::tile}}};
+inline constexpr std::array<TileShape, 5> kFp8TileShapesThatAdd = {{{256, 128, 2, 3, Shared::a},
+                                                                    {128, 192, 2, 4, Shared::a},
                                                                     {128, 128, 2, 4, Shared::a},
                                                                     {128, 128, 2, 5, Shared::a},
                                                                     {64, 128, 1, 7}}};

@@ -194,6 +194,7 @@ struct Ptx {
   TM_WGMMA(144, 72, TM_BELOW_60 TM_TO9(6) ", " TM_TO1(7), 72, 73, 74, 75, 76, TM_D64(0), TM_D8(64))
   TM_WGMMA(128, 64, TM_BELOW_60 TM_TO3(6), 64, 65, 66, 67, 68, TM_D64(0))
   // A and B in e4m3, 32 deep in k, both K-major: fp8 knows no other.
+  TM_WGMMA_FP8(192, 96, TM_BELOW_80 TM_TO9(8) ", " TM_TO5(9), 96, 97, 98, TM_D64(0), TM_D32(64))
   TM_WGMMA_FP8(144, 72, TM_BELOW_60 TM_TO9(6) ", " TM_TO1(7), 72, 73, 74, TM_D64(0), TM_D8(64))
   TM_WGMMA_FP8(136, 68, TM_BELOW_60 TM_TO7(6), 68, 69, 70, TM_D64(0), TM_D4(64))
   TM_WGMMA_FP8(128, 64, TM_BELOW_60 TM_TO3(6), 64, 65, 66, TM_D64(0))

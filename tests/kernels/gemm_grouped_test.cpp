@@ -116,7 +116,8 @@ struct Run {
       task.scales_a =
           scales(operands.laid.scales_a.data() + at.scales_a, p.m, Config::kRows, at.scales_row);
       if (Config::kScaledColumns)
-        task.scales_b = scales(scales_b, p.n, 128, scale_index(ScaleBlock::row, p.n, p.k, 0, 128));
+        task.scales_b =
+            scales(scales_b, p.n, Config::kColumns, scale_index(ScaleBlock::row, p.n, p.k, 0, 128));
       task.scales_of_blocks = scales_b;
       task.stride = static_cast<int>(scale_index(ScaleBlock::square, p.n, p.k, 128, 0));
       task.last_block = static_cast<int>((p.n - 1) / 128);
