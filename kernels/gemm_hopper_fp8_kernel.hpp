@@ -125,6 +125,10 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     return of;
   }
 
+  // Of scaled columns, sums of a thread whose scales are read and multiplied before the sums are
+  // there, so that nobody waits for shared memory then. Two partial sums leave no registers for it.
+  static constexpr int kFirst = Config::kScaledColumns && Config::kPartials == 1 ? 16 : 0;
+
   // What a thread's two rows of a partial sum are multiplied by, and what the first `columns` of
   // its columns are and the others.
   struct Scales {
@@ -132,6 +136,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     int columns;
     float rows[2];
     float blocks[kBlocksOfB];
+    float first[kFirst > 0 ? kFirst : 1];  // rows x columns of kFirst sums
   };
 
   TRAINMETER_DEVICE Scales scales_at(int consumer, int wave, int stage, const BlockScales& blocks,
@@ -140,12 +145,27 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
         this->first_row(consumer, wave) + fragment_row(place.thread % kWarpgroupThreads, 0);
     const std::uint32_t at = scales_of(stage) + row * 4;
     Scales found = {
-        stage, blocks.columns, {Ptx::read_shared(at), Ptx::read_shared(at + 8 * 4)}, {}};
+        stage, blocks.columns, {Ptx::read_shared(at), Ptx::read_shared(at + 8 * 4)}, {}, {}};
+    multiply_columns(found, 0, kFirst, found.first);
     if constexpr (!Config::kScaledColumns) {
       TRAINMETER_UNROLL
       for (int i = 0; i < kBlocksOfB; ++i) found.blocks[i] = Ptx::read(blocks.scales[i] + step);
     }
     return found;
+  }
+
+  // Rows x columns of sums `begin` to `end`.
+  TRAINMETER_DEVICE void multiply_columns(const Scales& scales, int begin, int end,
+                                          float* products) const {
+    const int first = fragment_column(place.thread % kWarpgroupThreads, 0);
+    const std::uint32_t at = scales_of(scales.stage) + Config::kScalesOfA + first * 4;
+    TRAINMETER_UNROLL
+    for (int i = begin; i < end; i += 4) {
+      float columns[2];
+      Ptx::read_shared_pair(at + i / 4 * 8 * 4, columns);
+      TRAINMETER_UNROLL
+      for (int j = 0; j < 4; ++j) products[i - begin + j] = scales.rows[j / 2] * columns[j % 2];
+    }
   }
 
   TRAINMETER_DEVICE void issue(int consumer, int wave, int stage, Sums& part) const {
@@ -163,16 +183,13 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
   TRAINMETER_DEVICE void promote(Sums& part, const Scales& scales, Sums& c) const {
     Ptx::settle(part);
     if constexpr (Config::kScaledColumns) {
-      const int first = fragment_column(place.thread % kWarpgroupThreads, 0);
-      const std::uint32_t at = scales_of(scales.stage) + Config::kScalesOfA + first * 4;
       TRAINMETER_UNROLL
       for (int i = 0; i < kSums; i += 4) {  // two columns, two rows
-        float columns[2];
-        Ptx::read_shared_pair(at + i / 4 * 8 * 4, columns);
+        float four[4];
+        if (kFirst <= i) multiply_columns(scales, i, i + 4, four);
         TRAINMETER_UNROLL
-        for (int j = 0; j < 4; ++j) {
-          c[i + j] += scales.rows[j / 2] * columns[j % 2] * part[i + j];
-        }
+        for (int j = 0; j < 4; ++j)
+          c[i + j] += (i < kFirst ? scales.first[i + j] : four[j]) * part[i + j];
       }
       Ptx::warp_sync();  // before one lane says that the warp has read the stage
     } else {

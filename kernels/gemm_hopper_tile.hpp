@@ -41,12 +41,10 @@ struct OperandLoads {
 };
 
 // Sizes that follow from a tile of kRows x kColumns, kBlocks of them a cluster, a ring of kStages
-// and the types: bytes an element of A and B and of C, bytes of scales a stage. kRegistersOfTwo: of
-// a thread of either of two consumers.
+// and the types: bytes an element of A and B and of C, bytes of scales a stage.
 template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, Shared kSharedOperand,
           int kStagesOfRing, Major kA, Major kB, int kBytesOfOperand, int kBytesOfC,
-          int kScaleBytesOfStage, int kLeadOfFirst = 0, bool kAlternating = false,
-          int kRegistersOfTwo = 232>
+          int kScaleBytesOfStage, int kLeadOfFirst = 0, bool kAlternating = false>
 struct TileConfig {
   static constexpr int kRows = kRowsOfTile;
   static constexpr int kColumns = kColumnsOfTile;
@@ -70,7 +68,7 @@ struct TileConfig {
   // gets more than the launch gave all of them, which is less than the SM has: who asks for more
   // waits for ever.
   static constexpr int kLaunchRegisters = kRegisters / kThreads / kRegisterStep * kRegisterStep;
-  static constexpr int kConsumerRegisters = kConsumers == 3 ? 160 : kRegistersOfTwo;
+  static constexpr int kConsumerRegisters = kConsumers == 3 ? 160 : 232;
   static constexpr int kProducerRegisters =
       (1 + kConsumers) * kLaunchRegisters - kConsumers * kConsumerRegisters;
   // By each block of the cluster, of the A and B that a tile needs.
