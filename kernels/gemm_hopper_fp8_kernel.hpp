@@ -38,7 +38,7 @@ struct Fp8Config
   static constexpr bool kStraddles = !kAdding && kScaleBlock % kColumnsOfTile != 0;
   static constexpr int kMeet = std::gcd(kColumnsOfTile, kScaleBlock);
   static_assert(!kStraddles || kColumnsOfTile <= kScaleBlock + kMeet, "not to three");
-  static_assert(Fp8Config::kStepK == kScaleBlock && kPartials * Fp8Config::kWaves <= 2);
+  static_assert(Fp8Config::kStepK == kScaleBlock && kPartials * Fp8Config::kMmaTiles <= 2);
 };
 
 // Scales as TMA sees them, {row of A or column of B, block of k, 1}; or, of blocks of 128 columns,
@@ -87,7 +87,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
       const auto [task, tile] = tasks.at(index, from);
       BlockScales blocks;
       if constexpr (!Config::kScaledColumns) blocks = scales_of_tile(task, this->column_of(tile));
-      Sums c[Config::kWaves] = {};
+      Sums c[Config::kMmaTiles] = {};
       if constexpr (Config::kSplits > 1) {
         const auto part = this->part_of(task.k_steps);
         for (const float*& scales : blocks.scales) scales += part.begin;
@@ -139,10 +139,10 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     float first[kFirst > 0 ? kFirst : 1];  // rows x columns of kFirst sums
   };
 
-  TRAINMETER_DEVICE Scales scales_at(int consumer, int wave, int stage, const BlockScales& blocks,
-                                     int step) const {
+  TRAINMETER_DEVICE Scales scales_at(int consumer, int mma_tile, int stage,
+                                     const BlockScales& blocks, int step) const {
     const int row =
-        this->first_row(consumer, wave) + fragment_row(place.thread % kWarpgroupThreads, 0);
+        this->first_row(consumer, mma_tile) + fragment_row(place.thread % kWarpgroupThreads, 0);
     const std::uint32_t at = scales_of(stage) + row * 4;
     Scales found = {
         stage, blocks.columns, {Ptx::read_shared(at), Ptx::read_shared(at + 8 * 4)}, {}, {}};
@@ -168,9 +168,10 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     }
   }
 
-  TRAINMETER_DEVICE void issue(int consumer, int wave, int stage, Sums& part) const {
+  TRAINMETER_DEVICE void issue(int consumer, int mma_tile, int stage, Sums& part) const {
     Ptx::wgmma_fence();
-    const std::uint64_t a = advanced(this->first_a(consumer, wave), stage * Config::kStageBytes);
+    const std::uint64_t a =
+        advanced(this->first_a(consumer, mma_tile), stage * Config::kStageBytes);
     const std::uint64_t b = advanced(this->first_b(), stage * Config::kStageBytes);
     TRAINMETER_UNROLL
     for (int k = 0; k < Config::kStepK / kMmaKFp8; ++k) {
@@ -181,7 +182,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
 
   // c += part x scales.
   TRAINMETER_DEVICE void promote(Sums& part, const Scales& scales, Sums& c) const {
-    Ptx::settle(part);
+    Ptx::fence_operand(part);
     if constexpr (Config::kScaledColumns) {
       TRAINMETER_UNROLL
       for (int i = 0; i < kSums; i += 4) {  // two columns, two rows
@@ -249,17 +250,17 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
 
   TRAINMETER_DEVICE void multiply_in_turn(int consumer, const int k_steps,
                                           const BlockScales& blocks, Ring<Config::kStages>& ring,
-                                          Sums (&c)[Config::kWaves]) const {
+                                          Sums (&c)[Config::kMmaTiles]) const {
     TRAINMETER_ROLLED
     for (int step = 0; step < k_steps; ++step, ring.advance()) {
       Ptx::wait(full(ring.stage), ring.parity);
       TRAINMETER_UNROLL
-      for (int wave = 0; wave < Config::kWaves; ++wave) {
+      for (int mma_tile = 0; mma_tile < Config::kMmaTiles; ++mma_tile) {
         Sums part;
-        issue(consumer, wave, ring.stage, part);
-        const Scales scales = scales_at(consumer, wave, ring.stage, blocks, step);
+        issue(consumer, mma_tile, ring.stage, part);
+        const Scales scales = scales_at(consumer, mma_tile, ring.stage, blocks, step);
         Ptx::template wgmma_wait<0>();
-        promote(part, scales, c[wave]);
+        promote(part, scales, c[mma_tile]);
       }
       release(ring.stage);
     }

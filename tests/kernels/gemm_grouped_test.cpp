@@ -97,7 +97,7 @@ struct Run {
     const auto fill = [&](auto& task) {
       task.a = operand(typename Config::LoadsOfA(), a, p.m);
       task.b = operand(typename Config::LoadsOfB(), b, p.n);
-      task.c = map_of(c.data() + at.c, Config::kAdds ? 4 : 2, p.n, p.m, Config::kSlab, 64);
+      task.c = map_of(c.data() + at.c, Config::kAdds ? 4 : 2, p.n, p.m, Config::kStoreColumns, 64);
       task.grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n), 1);
       task.k_steps = static_cast<int>((p.k + depth - 1) / depth);
     };

@@ -36,18 +36,18 @@ def boxes(rows, sharers):
     return slabs // sharers if slabs % sharers == 0 else slabs
 
 
-def bf16(rows, columns, blocks, layout, output, shares_a, waves):
+def bf16(rows, columns, blocks, layout, output, shares_a, mma_tiles):
     """Of one tile, written once each: loops over tiles and stages stay loops."""
     boxes_a = boxes(rows, blocks if shares_a else 1) if layout == TN else 1
     boxes_b = 1 if layout == NT else boxes(columns, 1 if shares_a else blocks)
     shared = 0 if blocks == 1 else boxes_a if shares_a else boxes_b
     return {
-        "wgmma": waves * 64 // 16,  # k of a stage, of an instruction
+        "wgmma": mma_tiles * 64 // 16,  # k of a stage, of an instruction
         "TMA load": boxes_a + boxes_b - shared,
         "TMA multicast": shared,
         "fp32 multiply-add": 0,  # all products are the tensor cores'
         "choice": 0,
-        **of_output(64 * waves, columns, output),
+        **of_output(64 * mma_tiles, columns, output),
     }
 
 
@@ -57,17 +57,17 @@ def shared_k(columns):
 
 
 def fp8(rows, columns, blocks, adds, partials):
-    """Three places issue a step where two partial sums take turns, else one for each wave of 64 rows."""
-    waves = 2 if rows == 256 else 1
-    promotions = 4 if partials == 2 else waves  # written out: of either partial sum, in the loop and at the end
+    """Three places issue a step where two partial sums take turns, else one for each 64 rows."""
+    mma_tiles = 2 if rows == 256 else 1
+    promotions = 4 if partials == 2 else mma_tiles  # written out: of either partial sum, in the loop and at the end
     meet = math.gcd(columns, 128)  # blocks of B meet at some multiple of it: behind the first, before the 128th column
     return {
-        "wgmma": 128 // 32 * (3 if partials == 2 else waves),
+        "wgmma": 128 // 32 * (3 if partials == 2 else mma_tiles),
         "TMA load": 2 + adds + (1 if blocks == 1 else 0),  # A, scales of A and of columns, B
         "TMA multicast": 1 if blocks > 1 else 0,
         "fp32 multiply-add": promotions * columns // 2,  # one a sum
         "choice": 0 if adds else promotions * 2 * (min(columns, 128) // meet - 1),  # of a block's scale, in each of two rows
-        **of_output(64 * waves, columns, ADDED if adds else BF16),
+        **of_output(64 * mma_tiles, columns, ADDED if adds else BF16),
     }
 
 
@@ -111,7 +111,7 @@ def check(kernel):
             wgmma = opcode
     if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)EL\w*?10GemmLayoutE(\d)EL\w*?6OutputE(\d)ELb(\d)", name):
         rows, columns, blocks, shared, layout, output, alternates = map(int, match.groups())
-        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shared == A, waves=2 if alternates else 1)
+        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shared == A, mma_tiles=2 if alternates else 1)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
         stages = 0
     else:
