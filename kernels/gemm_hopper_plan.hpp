@@ -32,8 +32,8 @@ constexpr auto with_more(const std::array<TileShape, kFirst>& first,
 }
 
 // Families of tiles. Those of many columns lose the least to loads; 176, 144, 136, 112 and 96 of
-// them divide an n of DeepSeek-V3's, or fill the last round of blocks, where 128 and 256 don't.
-// What adds to C adds once: its slabs divide a tile.
+// them divide an n of DeepSeek-V3's, or fill the last wave (the blocks at work at once), where 128
+// and 256 don't. What adds to C adds once: its slabs divide a tile.
 inline constexpr std::array<TileShape, 7> kTileShapesThatAdd = {{{128, 256, 2, 3},
                                                                  {128, 256, 2, 4},
                                                                  {192, 192, 2, 3, Shared::a},
@@ -41,7 +41,7 @@ inline constexpr std::array<TileShape, 7> kTileShapesThatAdd = {{{128, 256, 2, 3
                                                                  {128, 128, 2, 5},
                                                                  {64, 256, 1, 4},
                                                                  {64, 128, 1, 6}}};
-// 176 columns and clusters of 256 rows fill the last round where clusters of 352 columns don't.
+// 176 columns and clusters of 256 rows fill the last wave where clusters of 352 columns don't.
 inline constexpr auto kTileShapes = with_more(
     kTileShapesThatAdd,
     std::array<TileShape, 3>{
@@ -86,7 +86,7 @@ std::string to_string(const TileShape& tile);  // "128 x 192, clusters of 2, in 
 
 // Which tiles of the problem's family are worth a try on the device, on `sms` SMs, or on the
 // problem's share of them, which clusters then divide: indices, first the one that leaves the least
-// to the busiest of them, then those that leave at most kWorthATry times as much. Work is rounds of
+// to the busiest of them, then those that leave at most kWorthATry times as much. Work is waves of
 // blocks x what a block's step takes, be it products or loads. TRAINMETER_GEMM_TILE=i in the
 // environment: that one alone. Unavailable where its clusters don't divide the share.
 constexpr double kWorthATry = 1.5;
