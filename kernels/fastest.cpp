@@ -33,7 +33,8 @@ std::size_t fastest_of(std::size_t ways, const TimesOfWays& times_of) {
   };
   for (int trial = 0; trial < kTrials; ++trial) {
     std::vector<std::size_t> order = left;
-    std::ranges::rotate(order, order.begin() + std::ssize(order) * (trial / 2) / (kTrials / 2));
+    std::rotate(order.begin(), order.begin() + std::ssize(order) * (trial / 2) / (kTrials / 2),
+                order.end());
     if (trial % 2 == 1) std::ranges::reverse(order);
     const std::vector<double> found = times_of(order, trial);
     for (std::size_t i = 0; i < order.size(); ++i) {
