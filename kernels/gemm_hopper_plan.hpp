@@ -33,7 +33,8 @@ constexpr auto with_more(const std::array<TileShape, kFirst>& first,
 
 // Families of tiles. Those of many columns lose the least to loads; 176, 144, 136, 112 and 96 of
 // them divide an n of DeepSeek-V3's, or fill the last wave (the blocks at work at once), where 128
-// and 256 don't. What adds to C adds once: its slabs divide a tile.
+// and 256 don't. 192 x 192 shares A: DeepSeek-V3's 576 rows are three tiles, below each other four.
+// What adds to C adds once: its slabs divide a tile.
 inline constexpr std::array<TileShape, 7> kTileShapesThatAdd = {{{128, 256, 2, 3},
                                                                  {128, 256, 2, 4},
                                                                  {192, 192, 2, 3, Shared::a},
