@@ -38,9 +38,13 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
 
   template <class F>
   void with_config(std::size_t tile, F f) const {
-    problem().fp32_out     ? with_layout<kFp32OutTileShapes, Output::fp32>(tile, f)
-    : problem().accumulate ? with_tile<kTileShapesThatAdd, GemmLayout::tn, Output::added>(tile, f)
-                           : with_layout<kTileShapes, Output::bf16>(tile, f);
+    if (problem().fp32_out) {
+      with_layout<kFp32OutTileShapes, Output::fp32>(tile, f);
+    } else if (problem().accumulate) {
+      with_tile<kTileShapesThatAdd, GemmLayout::tn, Output::added>(tile, f);
+    } else {
+      with_layout<kTileShapes, Output::bf16>(tile, f);
+    }
   }
 
   template <class Config>

@@ -63,10 +63,7 @@ class HopperFp8Gemm final : public TriedGemm<HopperFp8Gemm, Task> {
     if constexpr (kTile + 1 < kFamily.size()) {
       if (tile != kTile) return with_tile<kFamily, kAdds, kTile + 1>(tile, f);
     }
-    // Two sums in turn and two sets of scales are what 232 registers just fail to hold.
-    constexpr int kRegisters = kAdds && t.rows == 128 ? 240 : 232;
-    f.template
-    operator()<Fp8Config<t.rows, t.columns, t.blocks, t.stages, t.shared, kAdds, kRegisters>>();
+    f.template operator()<Fp8Config<t.rows, t.columns, t.blocks, t.stages, t.shared, kAdds>>();
   }
 };
 

@@ -26,21 +26,19 @@ constexpr int partial_sums(int rows, int columns) {
 }
 
 template <int kRowsOfTile, int kColumnsOfTile, int kBlocks, int kStages, Shared kShared,
-          bool kAdding, int kRegisters = 232>
+          bool kAdding>
 struct Fp8Config
     : TileConfig<kRowsOfTile, kColumnsOfTile, kBlocks, kShared, kStages, Major::k, Major::k, 1,
-                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kColumnsOfTile : 0)) * 4, 0, false,
-                 kRegisters> {
+                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kColumnsOfTile : 0)) * 4, 0, false> {
   static constexpr bool kAdds = kAdding;
   static constexpr bool kScaledColumns = kAdding;     // B by 1 x 128, not by 128 x 128
   static constexpr int kScalesOfA = kRowsOfTile * 4;  // bytes
   static constexpr int kPartials = partial_sums(kRowsOfTile, kColumnsOfTile);
-  // A tile's columns may belong to two blocks of B.
+  // A tile's columns may belong to two blocks of B, which meet at some multiple of kMeet columns.
   static constexpr bool kStraddles = !kAdding && kScaleBlock % kColumnsOfTile != 0;
-  static_assert(!kStraddles ||
-                    kColumnsOfTile <= kScaleBlock + std::gcd(kColumnsOfTile, kScaleBlock),
-                "not to three");
-  static_assert(Fp8Config::kStepK == kScaleBlock && kPartials * Fp8Config::kWaves <= 2);
+  static constexpr int kMeet = std::gcd(kColumnsOfTile, kScaleBlock);
+  static_assert(!kStraddles || kColumnsOfTile <= kScaleBlock + kMeet, "not to three");
+  static_assert(Fp8Config::kStepK == kScaleBlock && kPartials * Fp8Config::kMmaTiles <= 2);
 };
 
 // Scales as TMA sees them, {row of A or column of B, block of k, 1}; or, of blocks of 128 columns,
@@ -89,7 +87,7 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
       const auto [task, tile] = tasks.at(index, from);
       BlockScales blocks;
       if constexpr (!Config::kScaledColumns) blocks = scales_of_tile(task, this->column_of(tile));
-      Sums c[Config::kWaves] = {};
+      Sums c[Config::kMmaTiles] = {};
       if constexpr (Config::kSplits > 1) {
         const auto part = this->part_of(task.k_steps);
         for (const float*& scales : blocks.scales) scales += part.begin;
@@ -127,33 +125,53 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     return of;
   }
 
-  // What a thread's two rows of a partial sum are multiplied by, in the columns of either block.
+  // Of scaled columns, sums of a thread whose scales are read and multiplied before the sums are
+  // there, so that nobody waits for shared memory then. Two partial sums leave no registers for it.
+  static constexpr int kFirst = Config::kScaledColumns && Config::kPartials == 1 ? 16 : 0;
+
+  // What a thread's two rows of a partial sum are multiplied by, and what the first `columns` of
+  // its columns are and the others.
   struct Scales {
     int stage;
     int columns;
-    float rows[kBlocksOfB][2];
+    float rows[2];
+    float blocks[kBlocksOfB];
+    float first[kFirst > 0 ? kFirst : 1];  // rows x columns of kFirst sums
   };
 
-  TRAINMETER_DEVICE Scales scales_at(int consumer, int wave, int stage, const BlockScales& blocks,
-                                     int step) const {
+  TRAINMETER_DEVICE Scales scales_at(int consumer, int mma_tile, int stage,
+                                     const BlockScales& blocks, int step) const {
     const int row =
-        this->first_row(consumer, wave) + fragment_row(place.thread % kWarpgroupThreads, 0);
+        this->first_row(consumer, mma_tile) + fragment_row(place.thread % kWarpgroupThreads, 0);
     const std::uint32_t at = scales_of(stage) + row * 4;
-    const float rows[2] = {Ptx::read_shared(at), Ptx::read_shared(at + 8 * 4)};
-    Scales found = {stage, blocks.columns, {}};
-    TRAINMETER_UNROLL
-    for (int i = 0; i < kBlocksOfB; ++i) {
-      float block = 1;
-      if constexpr (!Config::kScaledColumns) block = Ptx::read(blocks.scales[i] + step);
-      found.rows[i][0] = rows[0] * block;
-      found.rows[i][1] = rows[1] * block;
+    Scales found = {
+        stage, blocks.columns, {Ptx::read_shared(at), Ptx::read_shared(at + 8 * 4)}, {}, {}};
+    multiply_columns(found, 0, kFirst, found.first);
+    if constexpr (!Config::kScaledColumns) {
+      TRAINMETER_UNROLL
+      for (int i = 0; i < kBlocksOfB; ++i) found.blocks[i] = Ptx::read(blocks.scales[i] + step);
     }
     return found;
   }
 
-  TRAINMETER_DEVICE void issue(int consumer, int wave, int stage, Sums& part) const {
+  // Rows x columns of sums `begin` to `end`.
+  TRAINMETER_DEVICE void multiply_columns(const Scales& scales, int begin, int end,
+                                          float* products) const {
+    const int first = fragment_column(place.thread % kWarpgroupThreads, 0);
+    const std::uint32_t at = scales_of(scales.stage) + Config::kScalesOfA + first * 4;
+    TRAINMETER_UNROLL
+    for (int i = begin; i < end; i += 4) {
+      float columns[2];
+      Ptx::read_shared_pair(at + i / 4 * 8 * 4, columns);
+      TRAINMETER_UNROLL
+      for (int j = 0; j < 4; ++j) products[i - begin + j] = scales.rows[j / 2] * columns[j % 2];
+    }
+  }
+
+  TRAINMETER_DEVICE void issue(int consumer, int mma_tile, int stage, Sums& part) const {
     Ptx::wgmma_fence();
-    const std::uint64_t a = advanced(this->first_a(consumer, wave), stage * Config::kStageBytes);
+    const std::uint64_t a =
+        advanced(this->first_a(consumer, mma_tile), stage * Config::kStageBytes);
     const std::uint64_t b = advanced(this->first_b(), stage * Config::kStageBytes);
     TRAINMETER_UNROLL
     for (int k = 0; k < Config::kStepK / kMmaKFp8; ++k) {
@@ -164,27 +182,29 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
 
   // c += part x scales.
   TRAINMETER_DEVICE void promote(Sums& part, const Scales& scales, Sums& c) const {
-    Ptx::settle(part);
+    Ptx::fence_operand(part);
     if constexpr (Config::kScaledColumns) {
-      const int first = fragment_column(place.thread % kWarpgroupThreads, 0);
-      const std::uint32_t at = scales_of(scales.stage) + Config::kScalesOfA + first * 4;
       TRAINMETER_UNROLL
       for (int i = 0; i < kSums; i += 4) {  // two columns, two rows
-        float columns[2];
-        Ptx::read_shared_pair(at + i / 4 * 8 * 4, columns);
+        float four[4];
+        if (kFirst <= i) multiply_columns(scales, i, i + 4, four);
         TRAINMETER_UNROLL
-        for (int j = 0; j < 4; ++j) {
-          c[i + j] += scales.rows[0][j / 2] * columns[j % 2] * part[i + j];
-        }
+        for (int j = 0; j < 4; ++j)
+          c[i + j] += (i < kFirst ? scales.first[i + j] : four[j]) * part[i + j];
       }
       Ptx::warp_sync();  // before one lane says that the warp has read the stage
     } else {
+      // Not as they are read, where the step's last product would wait for memory.
+      float both[kBlocksOfB][2];
+      TRAINMETER_UNROLL
+      for (int i = 0; i < 2 * kBlocksOfB; ++i)
+        both[i / 2][i % 2] = scales.rows[i % 2] * scales.blocks[i / 2];
       TRAINMETER_UNROLL
       for (int i = 0; i < kSums; ++i) {
         const int row = i / 2 % 2;
-        const float own = scales.rows[0][row];
-        const float next = scales.rows[kBlocksOfB - 1][row];
-        c[i] += (i / 4 * 8 < scales.columns ? own : next) * part[i];
+        const int column = i / 4 * 8 / Config::kMeet * Config::kMeet;
+        const bool own = column == 0 || (column < kScaleBlock && column < scales.columns);
+        c[i] += (own ? both[0][row] : both[kBlocksOfB - 1][row]) * part[i];
       }
     }
   }
@@ -216,6 +236,9 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
     issue(consumer, 0, ring.stage, part);
     const Scales scales = scales_at(consumer, 0, ring.stage, blocks, step);
     ring.advance();
+    // That it is the warp's, two exits of the loop hide from the compiler, which would have the
+    // descriptors in vector registers, and move them for each product.
+    ring.stage = Ptx::uniform(ring.stage);
     return scales;
   }
 
@@ -227,17 +250,17 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
 
   TRAINMETER_DEVICE void multiply_in_turn(int consumer, const int k_steps,
                                           const BlockScales& blocks, Ring<Config::kStages>& ring,
-                                          Sums (&c)[Config::kWaves]) const {
+                                          Sums (&c)[Config::kMmaTiles]) const {
     TRAINMETER_ROLLED
     for (int step = 0; step < k_steps; ++step, ring.advance()) {
       Ptx::wait(full(ring.stage), ring.parity);
       TRAINMETER_UNROLL
-      for (int wave = 0; wave < Config::kWaves; ++wave) {
+      for (int mma_tile = 0; mma_tile < Config::kMmaTiles; ++mma_tile) {
         Sums part;
-        issue(consumer, wave, ring.stage, part);
-        const Scales scales = scales_at(consumer, wave, ring.stage, blocks, step);
+        issue(consumer, mma_tile, ring.stage, part);
+        const Scales scales = scales_at(consumer, mma_tile, ring.stage, blocks, step);
         Ptx::template wgmma_wait<0>();
-        promote(part, scales, c[wave]);
+        promote(part, scales, c[mma_tile]);
       }
       release(ring.stage);
     }

@@ -37,8 +37,8 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
 
   TRAINMETER_DEVICE void run() const { this->work(*this); }
 
-  static constexpr int kWaves = Config::kWaves;
-  using Sums = float[kWaves][Config::kColumns / 2];  // of a thread
+  static constexpr int kMmaTiles = Config::kMmaTiles;
+  using Sums = float[kMmaTiles][Config::kColumns / 2];  // of a thread
 
   TRAINMETER_DEVICE void consume(int consumer) const {
     Ring<Config::kStages> ring;
@@ -54,8 +54,8 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
         if (place.rank > 0) continue;
       } else {
         if (Config::kAlternates && consumer > 0) ring.skip(k_steps);  // the other's tile
-        const int told = this->step_to_tell(consumer, index, k_steps);
-        multiply(consumer, k_steps, told, ring, c);
+        const int pass_at = this->wait_for_turn(consumer, index, k_steps);
+        multiply(consumer, k_steps, pass_at, ring, c);
         if (Config::kAlternates && consumer == 0) ring.skip(k_steps);
       }
       this->write(consumer, written, c);
@@ -71,11 +71,12 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
 
   // One step's wgmmas stay in flight while the next step's are issued; a stage is given back when
   // the step after it has been issued.
-  TRAINMETER_DEVICE void multiply(int consumer, const int k_steps, int told,
+  TRAINMETER_DEVICE void multiply(int consumer, const int k_steps, int pass_at,
                                   Ring<Config::kStages>& ring, Sums& c) const {
-    std::uint64_t first_a[kWaves];
+    std::uint64_t first_a[kMmaTiles];
     TRAINMETER_UNROLL
-    for (int wave = 0; wave < kWaves; ++wave) first_a[wave] = this->first_a(consumer, wave);
+    for (int mma_tile = 0; mma_tile < kMmaTiles; ++mma_tile)
+      first_a[mma_tile] = this->first_a(consumer, mma_tile);
     const std::uint64_t first_b = this->first_b();
     int read = ring.stage;
     TRAINMETER_ROLLED
@@ -84,17 +85,17 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
       Ptx::wgmma_fence();
       const std::uint64_t b = advanced(first_b, ring.stage * Config::kStageBytes);
       TRAINMETER_UNROLL
-      for (int wave = 0; wave < kWaves; ++wave) {
-        const std::uint64_t a = advanced(first_a[wave], ring.stage * Config::kStageBytes);
+      for (int mma_tile = 0; mma_tile < kMmaTiles; ++mma_tile) {
+        const std::uint64_t a = advanced(first_a[mma_tile], ring.stage * Config::kStageBytes);
         TRAINMETER_UNROLL
         for (int k = 0; k < Config::kStepK / kMmaK; ++k) {
           Ptx::template wgmma<Config::kMajorA == Major::mn, Config::kMajorB == Major::mn>(
-              c[wave], advanced(a, k * step_bytes(Config::kMajorA)),
+              c[mma_tile], advanced(a, k * step_bytes(Config::kMajorA)),
               advanced(b, k * step_bytes(Config::kMajorB)), step > 0 || k > 0);
         }
       }
       Ptx::wgmma_commit();
-      this->tell(consumer, step, told);
+      this->pass_turn(consumer, step, pass_at);
       if (step > 0) {
         Ptx::template wgmma_wait<1>();
         release(read);
@@ -103,7 +104,7 @@ struct GemmKernel : GemmParts<Config, Ptx, Tasks> {
     }
     Ptx::template wgmma_wait<0>();
     TRAINMETER_UNROLL
-    for (int wave = 0; wave < kWaves; ++wave) Ptx::settle(c[wave]);
+    for (int mma_tile = 0; mma_tile < kMmaTiles; ++mma_tile) Ptx::fence_operand(c[mma_tile]);
     release(read);
   }
 };

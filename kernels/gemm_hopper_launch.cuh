@@ -38,7 +38,7 @@ inline PFN_cuTensorMapEncodeTiled_v12000 encode_function() {
 
 // A row-major matrix of rows x columns in each group, one after the other, as TMA sees it. A box
 // has box_rows rows and box_columns columns; swizzled where these are 128 bytes.
-struct MapOf {
+struct TensorMapDesc {
   CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   std::int64_t columns = 0;
   std::int64_t rows = 0;
@@ -61,7 +61,7 @@ inline std::int64_t size_of(CUtensorMapDataType type) {
   }
 }
 
-inline CUtensorMap map_of(void* data, const MapOf& what) {
+inline CUtensorMap map_of(void* data, const TensorMapDesc& what) {
   static const PFN_cuTensorMapEncodeTiled_v12000 encode = encode_function();
   const std::int64_t size = size_of(what.type);
   const std::int64_t row = (what.row_elements == 0 ? what.columns : what.row_elements) * size;
@@ -112,7 +112,7 @@ CUtensorMap map_of_c(void* c, std::int64_t m, std::int64_t n, std::int64_t group
                     .rows = m,
                     .groups = groups,
                     .box_rows = kBoxRows,
-                    .box_columns = Config::kSlab});
+                    .box_columns = Config::kStoreColumns});
 }
 
 // A bf16 product of p's sizes, in each of p's groups.
@@ -189,7 +189,7 @@ Fp8Task<CUtensorMap> fp8_task(const GemmProblem& p, const Fp8Operands& at) {
 template <class Config, class Tasks>
 void launch(void (*kernel)(Tasks), const Tasks& tasks, int tiles, int sms, cudaStream_t stream) {
   static const cudaError_t prepared = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Config::kSharedAsked);
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Config::kDynamicSharedBytes);
   cuda_check(prepared, "cudaFuncSetAttribute");
   cudaLaunchAttribute cluster{};
   cluster.id = cudaLaunchAttributeClusterDimension;
@@ -197,7 +197,7 @@ void launch(void (*kernel)(Tasks), const Tasks& tasks, int tiles, int sms, cudaS
   cudaLaunchConfig_t how{};
   how.gridDim = static_cast<unsigned>(Config::kBlocks);
   how.blockDim = static_cast<unsigned>(Config::kThreads);
-  how.dynamicSmemBytes = Config::kSharedAsked;
+  how.dynamicSmemBytes = Config::kDynamicSharedBytes;
   how.stream = stream;
   how.attrs = &cluster;
   how.numAttrs = 1;

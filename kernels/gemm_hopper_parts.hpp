@@ -79,11 +79,11 @@ struct GemmParts {
     return shared + Config::kStagingAt +
            (consumer * Config::kSlabsHeld + slot) * Config::kSlabBytes;
   }
-  TRAINMETER_DEVICE std::uint32_t filled(int consumer, int slot) const {
+  TRAINMETER_DEVICE std::uint32_t slab_full(int consumer, int slot) const {
     return shared + Config::kSlabBarriersAt + (consumer * Config::kSlabsHeld + slot) * 8;
   }
-  TRAINMETER_DEVICE std::uint32_t taken(int consumer, int slot) const {
-    return filled(Config::kConsumers + consumer, slot);
+  TRAINMETER_DEVICE std::uint32_t slab_empty(int consumer, int slot) const {
+    return slab_full(Config::kConsumers + consumer, slot);
   }
 
   // Element coordinates of this block's part of a tile.
@@ -118,15 +118,15 @@ struct GemmParts {
     const int warpgroup = Ptx::uniform(place.thread / kWarpgroupThreads);
     if (warpgroup == 0) {
       if constexpr (Config::kConsumers > 1)
-        Ptx::template fewer_registers<Config::kProducerRegisters>();
+        Ptx::template setmaxnreg_dec<Config::kProducerRegisters>();
       const int warp = Ptx::uniform(place.thread / kWarpThreads);
       if (place.thread % kWarpThreads == 0) {
         if (warp == 0) produce(kernel);
-        if (warp > 0 && warp <= Config::kConsumers) carry(warp - 1);
+        if (warp > 0 && warp <= Config::kConsumers) store_c(warp - 1);
       }
     } else {
       if constexpr (Config::kConsumers > 1)
-        Ptx::template more_registers<Config::kConsumerRegisters>();
+        Ptx::template setmaxnreg_inc<Config::kConsumerRegisters>();
       kernel.consume(warpgroup - 1);
     }
     Ptx::cluster_sync();  // nobody arrives at the barriers of a block that has ended
@@ -141,8 +141,8 @@ struct GemmParts {
     }
     for (int consumer = 0; consumer < Config::kConsumers; ++consumer) {
       for (int slot = 0; slot < Config::kSlabsHeld; ++slot) {
-        Ptx::barrier_init(filled(consumer, slot), 4);  // by each of its warps
-        Ptx::barrier_init(taken(consumer, slot), 1);
+        Ptx::barrier_init(slab_full(consumer, slot), 4);  // by each of its warps
+        Ptx::barrier_init(slab_empty(consumer, slot), 1);
       }
     }
     if constexpr (Config::kSplits > 1) {
@@ -211,21 +211,21 @@ struct GemmParts {
   // behind, so that one has the tensor cores to itself while the other writes its C. The first says
   // when, in its first tile. Those that alternate: each begins when the other has seen all stages
   // of the tile before, since a stage's parity tells only two rounds of the ring apart. Waits for
-  // this consumer's turn; returns the step in which it says so to the other, -1 for none.
-  TRAINMETER_DEVICE int step_to_tell(int consumer, int index, int k_steps) const {
+  // this consumer's turn; returns the step in which it passes it to the other, -1 for none.
+  TRAINMETER_DEVICE int wait_for_turn(int consumer, int index, int k_steps) const {
     const bool first = index == place.cluster;
     if constexpr (Config::kAlternates) {
-      if (!first) Ptx::wait_for_pair(kTurnBarriers + consumer);
+      if (!first) Ptx::bar_sync(kTurnBarriers + consumer);
       return index + place.clusters < tasks.tiles() ? k_steps - 1 : -1;
     }
     if constexpr (Config::kLead == 0 || Config::kConsumers != 2) return -1;
     if (!first) return -1;
-    if (consumer == 1) Ptx::wait_for_pair(kTurnBarriers + 1);
+    if (consumer == 1) Ptx::bar_sync(kTurnBarriers + 1);
     return consumer == 1 ? -1 : (Config::kLead < k_steps ? Config::kLead : k_steps) - 1;
   }
-  TRAINMETER_DEVICE void tell(int consumer, int step, int step_to_tell) const {
+  TRAINMETER_DEVICE void pass_turn(int consumer, int step, int pass_at) const {
     if constexpr (Config::kConsumers == 2 && (Config::kLead > 0 || Config::kAlternates)) {
-      if (step == step_to_tell) Ptx::say_to_pair(kTurnBarriers + 1 - consumer);
+      if (step == pass_at) Ptx::bar_arrive(kTurnBarriers + 1 - consumer);
     }
   }
 
@@ -251,7 +251,7 @@ struct GemmParts {
       TRAINMETER_UNROLL
       for (int i = 0; i < Config::kColumns / 2; i += 4) {
         const std::uint32_t to = own + (place.rank - 1) * Config::kPartBytes + i / 4 * kFour;
-        Ptx::send_four(to, &c[i], parts_here(), 0);
+        Ptx::st_async_v4(to, &c[i], parts_here(), 0);
       }
     } else {
       if (thread == 0) Ptx::arrive_expecting(parts_here(), Config::kPartsBytes);
@@ -273,38 +273,38 @@ struct GemmParts {
     parity ^= 1;
   }
 
-  // Rows of a wave: where its A lies in a stage, and its C in the tile.
-  TRAINMETER_DEVICE static int first_row(int consumer, int wave) {
-    return ((Config::kAlternates ? 0 : consumer * Config::kWaves) + wave) * kMmaRows;
+  // The first of an mma_tile's rows: where its A lies in a stage, and its C in the tile.
+  TRAINMETER_DEVICE static int first_row(int consumer, int mma_tile) {
+    return ((Config::kAlternates ? 0 : consumer * Config::kMmaTiles) + mma_tile) * kMmaRows;
   }
 
   // Descriptors of what a consumer multiplies in the ring's first stage; a stage's are `stage`
   // times kStageBytes further on.
-  TRAINMETER_DEVICE std::uint64_t first_a(int consumer, int wave) const {
-    return operand_descriptor(a_of(0) + first_row(consumer, wave) * kRowBytes);
+  TRAINMETER_DEVICE std::uint64_t first_a(int consumer, int mma_tile) const {
+    return operand_descriptor(a_of(0) + first_row(consumer, mma_tile) * kRowBytes);
   }
   TRAINMETER_DEVICE std::uint64_t first_b() const { return operand_descriptor(b_of(0)); }
 
   // A consumer's part of a tile of C, from its registers to shared memory, a slab of columns at a
   // time: as bf16, or in fp32. `parity`: of the slots' next round, 0 at first.
   TRAINMETER_DEVICE void write(int consumer, std::uint32_t& parity,
-                               const float (&c)[Config::kWaves][Config::kColumns / 2]) const {
+                               const float (&c)[Config::kMmaTiles][Config::kColumns / 2]) const {
     TRAINMETER_UNROLL
     for (int slab = 0; slab < Config::kSlabs; ++slab) {
       const int slot = slab % Config::kSlabsHeld;
-      const int column = Config::column_of_slab(slab % Config::kSlabsOfWave);
-      Ptx::wait(taken(consumer, slot), parity ^ 1);
-      stage(slab_of(consumer, slot), c[slab / Config::kSlabsOfWave] + column / 2);
-      Ptx::fence_for_tma();
+      const int column = Config::column_of_slab(slab % Config::kSlabsOfMmaTile);
+      Ptx::wait(slab_empty(consumer, slot), parity ^ 1);
+      stage(slab_of(consumer, slot), c[slab / Config::kSlabsOfMmaTile] + column / 2);
+      Ptx::fence_proxy_async();
       Ptx::warp_sync();
-      if (place.thread % kWarpThreads == 0) Ptx::arrive_at(filled(consumer, slot), place.rank);
+      if (place.thread % kWarpThreads == 0) Ptx::arrive_at(slab_full(consumer, slot), place.rank);
       if (slot == Config::kSlabsHeld - 1) parity ^= 1;
     }
   }
 
   // And from there to memory, by a thread that does nothing else, so that the consumer's go on. One
   // slab at a time is on its way.
-  TRAINMETER_DEVICE void carry(int consumer) const {
+  TRAINMETER_DEVICE void store_c(int consumer) const {
     if constexpr (Config::kSplits > 1) {
       if (place.rank > 0) return;
     }
@@ -312,11 +312,11 @@ struct GemmParts {
     int from = 0;
     for (int index = first_tile(consumer); index < tasks.tiles(); index += tiles_on()) {
       const auto [task, tile] = tasks.at(index, from);
-      for (int wave = 0; wave < Config::kWaves; ++wave) {
-        const int row = row_of(tile) + first_row(consumer, wave);
-        for (int i = 0; i < Config::kSlabsOfWave; ++i, ring.advance()) {
+      for (int mma_tile = 0; mma_tile < Config::kMmaTiles; ++mma_tile) {
+        const int row = row_of(tile) + first_row(consumer, mma_tile);
+        for (int i = 0; i < Config::kSlabsOfMmaTile; ++i, ring.advance()) {
           const int column = column_of(tile) + Config::column_of_slab(i);
-          Ptx::wait(filled(consumer, ring.stage), ring.parity);
+          Ptx::wait(slab_full(consumer, ring.stage), ring.parity);
           const std::uint32_t slab = slab_of(consumer, ring.stage);
           if constexpr (Config::kAdds) {
             Ptx::add(task.c, slab, column, row, tile.group);
@@ -324,7 +324,7 @@ struct GemmParts {
             Ptx::store(task.c, slab, column, row, tile.group, task.policy_of_c);
           }
           Ptx::wait_for_reads();
-          Ptx::arrive_at(taken(consumer, ring.stage), place.rank);
+          Ptx::arrive_at(slab_empty(consumer, ring.stage), place.rank);
         }
       }
     }
@@ -341,7 +341,7 @@ struct GemmParts {
   TRAINMETER_DEVICE void stage_bf16(std::uint32_t staged, const float* values) const {
     const int thread = place.thread % kWarpgroupThreads;
     TRAINMETER_UNROLL
-    for (int chunk = 0; chunk < Config::kSlab / 8; chunk += 2) {
+    for (int chunk = 0; chunk < Config::kStoreColumns / 8; chunk += 2) {
       const float* v = values + chunk * 4;
       const std::uint32_t words[4] = {Ptx::bf16_pair(v[0], v[1]), Ptx::bf16_pair(v[2], v[3]),
                                       Ptx::bf16_pair(v[4], v[5]), Ptx::bf16_pair(v[6], v[7])};
@@ -354,7 +354,7 @@ struct GemmParts {
   TRAINMETER_DEVICE void stage_fp32(std::uint32_t staged, const float* values) const {
     const int thread = place.thread % kWarpgroupThreads;
     TRAINMETER_UNROLL
-    for (int i = 0; i < Config::kSlab / 2; i += 2) {
+    for (int i = 0; i < Config::kStoreColumns / 2; i += 2) {
       Ptx::store_pair(
           staged + swizzled(fragment_row(thread, i) * kRowBytes + fragment_column(thread, i) * 4),
           values[i], values[i + 1]);

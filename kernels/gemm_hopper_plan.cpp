@@ -87,12 +87,12 @@ std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
       continue;
     }
     const std::int64_t at_once = std::int64_t{std::max(sms / t.blocks, 1)} * t.blocks;
-    const std::int64_t rounds = rounded_up(tiles * t.blocks, at_once);
+    const std::int64_t waves = rounded_up(tiles * t.blocks, at_once);
     const double products = t.rows * t.columns;
     const double loaded = static_cast<double>(t.rows) / static_cast<double>(beside) +
                           static_cast<double>(t.columns) / static_cast<double>(below);
     const double steps = splits_k ? 1.0 / t.blocks + kSumsOfAStep / static_cast<double>(p.k) : 1;
-    work.push_back(static_cast<double>(rounds) * steps *
+    work.push_back(static_cast<double>(waves) * steps *
                    std::max(products, kProductsOfALoad * loaded));
   }
   std::vector<std::size_t> order(family.size());

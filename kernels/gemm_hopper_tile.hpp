@@ -23,14 +23,15 @@ template <Major kMajorOfIt, int kOther, int kSharers>
 struct OperandLoads {
   static constexpr Major kMajor = kMajorOfIt;
   static constexpr bool kShared = kSharers > 1;
-  static constexpr int kSlab = 64;  // of m or n; and as many of k
-  static constexpr int kHeld =      // rows of memory
-      kMajor == Major::k ? kOther : (kOther + kSlab - 1) / kSlab * kSlab;
+  static constexpr int kMnSlab = 64;  // of m or n; and as many of k
+  static constexpr int kHeld =        // rows of memory
+      kMajor == Major::k ? kOther : (kOther + kMnSlab - 1) / kMnSlab * kMnSlab;
   // Slabs that the blocks can't share evenly: each loads its part of the depth of all.
-  static constexpr bool kByDepth = kMajor == Major::mn && kShared && kHeld / kSharers % kSlab != 0;
-  static constexpr int kLoaded = kByDepth ? kHeld : kHeld / kSharers;  // of m or n, by a block
-  static constexpr int kDepth = kByDepth ? kSlab / kSharers : kSlab;   // of k, of a mn-major box
-  static constexpr int kBox = kMajor == Major::k ? kLoaded : kSlab;    // of m or n
+  static constexpr bool kByDepth =
+      kMajor == Major::mn && kShared && kHeld / kSharers % kMnSlab != 0;
+  static constexpr int kLoaded = kByDepth ? kHeld : kHeld / kSharers;     // of m or n, by a block
+  static constexpr int kDepth = kByDepth ? kMnSlab / kSharers : kMnSlab;  // of k, of a mn-major box
+  static constexpr int kBox = kMajor == Major::k ? kLoaded : kMnSlab;     // of m or n
   static constexpr int kBoxRows = kMajor == Major::k ? kLoaded : kDepth;
   static constexpr int kBytes = kHeld * kRowBytes;
 
@@ -41,12 +42,10 @@ struct OperandLoads {
 };
 
 // Sizes that follow from a tile of kRows x kColumns, kBlocks of them a cluster, a ring of kStages
-// and the types: bytes an element of A and B and of C, bytes of scales a stage. kRegistersOfTwo: of
-// a thread of either of two consumers.
+// and the types: bytes an element of A and B and of C, bytes of scales a stage.
 template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, Shared kSharedOperand,
           int kStagesOfRing, Major kA, Major kB, int kBytesOfOperand, int kBytesOfC,
-          int kScaleBytesOfStage, int kLeadOfFirst = 0, bool kAlternating = false,
-          int kRegistersOfTwo = 232>
+          int kScaleBytesOfStage, int kLeadOfFirst = 0, bool kAlternating = false>
 struct TileConfig {
   static constexpr int kRows = kRowsOfTile;
   static constexpr int kColumns = kColumnsOfTile;
@@ -56,21 +55,22 @@ struct TileConfig {
   static constexpr Major kMajorA = kA;
   static constexpr Major kMajorB = kB;
   static constexpr bool kFp32Out = kBytesOfC == 4;
-  static constexpr int kStepK = kRowBytes / kBytesOfOperand;  // elements of k in a stage
-  static constexpr int kSlab = kRowBytes / kBytesOfC;         // columns of C in a TMA store
+  static constexpr int kStepK = kRowBytes / kBytesOfOperand;   // elements of k in a stage
+  static constexpr int kStoreColumns = kRowBytes / kBytesOfC;  // columns of C in a TMA store
 
   static constexpr int kConsumers = kRows == kMmaRows ? 1 : kRows == 3 * kMmaRows ? 3 : 2;
   // Whether each consumer has tiles of its own, every other one, so that one's C goes out while the
   // other multiplies; else all consumers have rows of the same tile.
   static constexpr bool kAlternates = kAlternating;
   static constexpr int kConsumersOfTile = kAlternates ? 1 : kConsumers;
-  static constexpr int kWaves = kRows / kMmaRows / kConsumersOfTile;  // of 64 rows, of a consumer
+  // Of a consumer: each 64 rows of its tile, which one wgmma multiplies.
+  static constexpr int kMmaTiles = kRows / kMmaRows / kConsumersOfTile;
   static constexpr int kThreads = (1 + kConsumers) * kWarpgroupThreads;
   // Registers of a thread, where there are several consumers: the producer's go to them. Nobody
   // gets more than the launch gave all of them, which is less than the SM has: who asks for more
   // waits for ever.
   static constexpr int kLaunchRegisters = kRegisters / kThreads / kRegisterStep * kRegisterStep;
-  static constexpr int kConsumerRegisters = kConsumers == 3 ? 160 : kRegistersOfTwo;
+  static constexpr int kConsumerRegisters = kConsumers == 3 ? 160 : 232;
   static constexpr int kProducerRegisters =
       (1 + kConsumers) * kLaunchRegisters - kConsumers * kConsumerRegisters;
   // By each block of the cluster, of the A and B that a tile needs.
@@ -99,12 +99,13 @@ struct TileConfig {
   static constexpr int kSlabBytes = kBoxRows * kRowBytes;
   static constexpr int kStagingAt = kStages * kStageBytes;
   static constexpr int kScaleBytes = kScaleBytesOfStage;
-  static constexpr int kSlabsOfWave = (kColumns + kSlab - 1) / kSlab;  // of 64 rows of C
-  static constexpr int kSlabs = kWaves * kSlabsOfWave;                 // of a consumer's C
+  static constexpr int kSlabsOfMmaTile = (kColumns + kStoreColumns - 1) / kStoreColumns;
+  static constexpr int kSlabs = kMmaTiles * kSlabsOfMmaTile;  // of a consumer's C
   // Where a slab begins. The last begins early where no slab ends with the tile: what it has in
   // common with the one before is written twice, alike.
   TRAINMETER_BOTH static int column_of_slab(int slab) {
-    return slab * kSlab < kColumns - kSlab ? slab * kSlab : kColumns - kSlab;
+    return slab * kStoreColumns < kColumns - kStoreColumns ? slab * kStoreColumns
+                                                           : kColumns - kStoreColumns;
   }
   // Sums of the blocks but the first, where k is split; they come to the first one.
   static constexpr int kPartBytes = kRows * kColumns * 4;
@@ -124,11 +125,13 @@ struct TileConfig {
   static constexpr int kSlabBarriersAt = kBarriersAt + 2 * kStages * 8;
   static constexpr int kPartBarriersAt = kSlabBarriersAt + 2 * kConsumers * kSlabsHeld * 8;
   static constexpr int kBytes = kPartBarriersAt + (kSplits > 1 ? 2 * 8 : 0);
-  static constexpr int kSharedAsked = kBytes + kAtomBytes;  // the window's start is only 16-aligned
+  // That a launch asks for: the window's start is only 16-aligned.
+  static constexpr int kDynamicSharedBytes = kBytes + kAtomBytes;
 
-  static_assert(kRows == kWaves * kConsumersOfTile * kMmaRows && kSlab <= kColumns);
+  static_assert(kRows == kMmaTiles * kConsumersOfTile * kMmaRows && kStoreColumns <= kColumns);
   static_assert(!kAlternates || (kConsumers == 2 && kLead == 0));
-  static_assert(kColumns % 8 == 0 && (kColumns % kSlab == 0 || !kFp32Out), "what adds, adds once");
+  static_assert(kColumns % 8 == 0 && (kColumns % kStoreColumns == 0 || !kFp32Out),
+                "what adds, adds once");
   static_assert(kSlabs % kSlabsHeld == 0, "each tile starts with the first slab");
   static_assert(kSlabsHeld > 1 || kSlabs == 1, "one is filled while TMA reads another");
   static_assert(kConsumers == 1 ||
@@ -137,7 +140,7 @@ struct TileConfig {
                 "what setmaxnreg takes");
   static_assert(kScaleBytes % 128 == 0, "TMA writes to multiples of 128 bytes");
   static_assert(kSplits == 1 || kConsumers == 1, "a block sends and adds by one warpgroup");
-  static_assert(kSharedAsked <= kSharedBytes);
+  static_assert(kDynamicSharedBytes <= kSharedBytes);
 };
 
 }  // namespace trainmeter::hopper

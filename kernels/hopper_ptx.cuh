@@ -112,10 +112,10 @@ struct Ptx {
   }
   // 256 threads meet at the block's barrier `name`: those of one warpgroup have only to say that
   // they were here (bar.arrive), the other's wait for it (bar.sync).
-  static __device__ void say_to_pair(int name) {
+  static __device__ void bar_arrive(int name) {
     asm volatile("bar.arrive %0, 256;" ::"r"(name) : "memory");
   }
-  static __device__ void wait_for_pair(int name) {
+  static __device__ void bar_sync(int name) {
     asm volatile("bar.sync %0, 256;" ::"r"(name) : "memory");
   }
 
@@ -167,18 +167,18 @@ struct Ptx {
     asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
   }
   // fence.proxy.async: this thread's writes to shared memory become visible to TMA.
-  static __device__ void fence_for_tma() {
+  static __device__ void fence_proxy_async() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   }
 
   // setmaxnreg.dec and .inc: registers of a thread of this warpgroup from here on; all its warps
   // must pass here.
   template <int kRegisters>
-  static __device__ void fewer_registers() {
+  static __device__ void setmaxnreg_dec() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
   }
   template <int kRegisters>
-  static __device__ void more_registers() {
+  static __device__ void setmaxnreg_inc() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
   }
 
@@ -194,6 +194,7 @@ struct Ptx {
   TM_WGMMA(144, 72, TM_BELOW_60 TM_TO9(6) ", " TM_TO1(7), 72, 73, 74, 75, 76, TM_D64(0), TM_D8(64))
   TM_WGMMA(128, 64, TM_BELOW_60 TM_TO3(6), 64, 65, 66, 67, 68, TM_D64(0))
   // A and B in e4m3, 32 deep in k, both K-major: fp8 knows no other.
+  TM_WGMMA_FP8(192, 96, TM_BELOW_80 TM_TO9(8) ", " TM_TO5(9), 96, 97, 98, TM_D64(0), TM_D32(64))
   TM_WGMMA_FP8(144, 72, TM_BELOW_60 TM_TO9(6) ", " TM_TO1(7), 72, 73, 74, TM_D64(0), TM_D8(64))
   TM_WGMMA_FP8(136, 68, TM_BELOW_60 TM_TO7(6), 68, 69, 70, TM_D64(0), TM_D4(64))
   TM_WGMMA_FP8(128, 64, TM_BELOW_60 TM_TO3(6), 64, 65, 66, TM_D64(0))
@@ -211,7 +212,7 @@ struct Ptx {
   }
   // No instruction. After the last wait: keeps the compiler from reading d before it.
   template <int kValues>
-  static __device__ void settle(float (&d)[kValues]) {
+  static __device__ void fence_operand(float (&d)[kValues]) {
 #pragma unroll
     for (float& value : d) asm volatile("" : "+f"(value)::"memory");
   }
@@ -228,8 +229,8 @@ struct Ptx {
   }
   // mapa, st.async.v4: to the same place in block `rank` of the cluster; the 16 bytes are counted
   // at its barrier, as TMA's are, when they are there.
-  static __device__ void send_four(std::uint32_t to, const float* values, std::uint32_t barrier,
-                                   int rank) {
+  static __device__ void st_async_v4(std::uint32_t to, const float* values, std::uint32_t barrier,
+                                     int rank) {
     asm volatile(
         "{\n.reg .b32 there, bell;\n"
         "mapa.shared::cluster.u32 there, %0, %6;\n"

@@ -97,7 +97,7 @@ struct Run {
     const auto fill = [&](auto& task) {
       task.a = operand(typename Config::LoadsOfA(), a, p.m);
       task.b = operand(typename Config::LoadsOfB(), b, p.n);
-      task.c = map_of(c.data() + at.c, Config::kAdds ? 4 : 2, p.n, p.m, Config::kSlab, 64);
+      task.c = map_of(c.data() + at.c, Config::kAdds ? 4 : 2, p.n, p.m, Config::kStoreColumns, 64);
       task.grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n), 1);
       task.k_steps = static_cast<int>((p.k + depth - 1) / depth);
     };
@@ -116,7 +116,8 @@ struct Run {
       task.scales_a =
           scales(operands.laid.scales_a.data() + at.scales_a, p.m, Config::kRows, at.scales_row);
       if (Config::kScaledColumns)
-        task.scales_b = scales(scales_b, p.n, 128, scale_index(ScaleBlock::row, p.n, p.k, 0, 128));
+        task.scales_b =
+            scales(scales_b, p.n, Config::kColumns, scale_index(ScaleBlock::row, p.n, p.k, 0, 128));
       task.scales_of_blocks = scales_b;
       task.stride = static_cast<int>(scale_index(ScaleBlock::square, p.n, p.k, 128, 0));
       task.last_block = static_cast<int>((p.n - 1) / 128);

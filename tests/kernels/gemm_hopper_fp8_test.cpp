@@ -67,7 +67,7 @@ int wrong_elements(int m, int n, int k, int clusters) {
   task.grid = grid_of<Config>(m, n, 1);
   task.k_steps = (k + 127) / 128;
   task.scales_a = map_of_scales(a, Config::kRows);
-  if (Config::kScaledColumns) task.scales_b = map_of_scales(b, 128);
+  if (Config::kScaledColumns) task.scales_b = map_of_scales(b, Config::kColumns);
   task.scales_of_blocks = b.scales.data();
   task.stride = static_cast<int>(scale_index(ScaleBlock::square, n, k, 128, 0));
   task.last_block = (n - 1) / 128;
@@ -121,6 +121,12 @@ TEST(HopperFp8, TilesOf128RowsAreRight) {
 TEST(HopperFp8, TilesOf64RowsAreRight) {
   expect_right<{64, 128, 1, 7}>(72, 264, 1040, 3);
   expect_right<{64, 128, 1, 7}, true>(72, 132, 1040, 1);
+}
+
+TEST(HopperFp8, TilesOf192ColumnsAreRight) {
+  constexpr TileShape kTile = {128, 192, 2, 4, Shared::a};
+  expect_right<kTile>(136, 400, 656, 1);        // two tiles, the second's partner outside of C
+  expect_right<kTile, true>(136, 388, 656, 1);  // more steps than stages
 }
 
 // Columns that belong to two blocks of B, each with scales of its own.

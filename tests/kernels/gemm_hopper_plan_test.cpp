@@ -96,22 +96,23 @@ std::string first_for(const GemmProblem& problem) {
 TEST(HopperPlan, FirstTheTileThatLeavesTheBusiestSmLeastToDo) {
   EXPECT_THAT(first_for({8, 8, 4096}), HasSubstr("64 x 128"));         // one block
   EXPECT_THAT(first_for({64, 7168, 2048}), HasSubstr("64 x 128"));     // 56 small tiles at once
-  EXPECT_THAT(first_for({4096, 4096, 4096}), HasSubstr("128 x 256"));  // 4 rounds
+  EXPECT_THAT(first_for({4096, 4096, 4096}), HasSubstr("128 x 256"));  // 4 waves
   EXPECT_THAT(first_for({4096, 2112, 7168}), HasSubstr("128 x 176"));  // 12 columns of tiles
+  EXPECT_THAT(first_for({4096, 7168, 2048}), HasSubstr("128 x 176"));  // 10 waves, .987 of it full
 }
 
-// DeepSeek-V3's latent key and value, 576 wide: one round of blocks. 4.5 tiles of 128 would be two.
+// DeepSeek-V3's latent key and value, 576 wide: one wave of blocks. 4.5 tiles of 128 would be two.
 TEST(HopperPlan, WidthsThatDivideNAreFirst) {
   EXPECT_THAT(first_for({4096, 576, 7168, DType::bf16, GemmLayout::nt}), HasSubstr("128 x 144"));
   EXPECT_THAT(first_for({576, 7168, 4096, DType::bf16, GemmLayout::tn}), HasSubstr("192 x 192"));
   GemmProblem p = {.m = 4096, .n = 2112, .k = 7168, .dtype = DType::fp8};
   p.scaling = Scaling::block128;
-  EXPECT_THAT(first_for(p), HasSubstr("128 x 136"));
+  EXPECT_THAT(first_for(p), HasSubstr("128 x 192"));  // 3 waves; of 136, 4
   p.n = 576;
   EXPECT_THAT(first_for(p), HasSubstr("128 x 144"));
   p.m = 128;
-  p.n = 24576;  // 256 tiles, not 192, in two rounds
-  EXPECT_THAT(first_for(p), HasSubstr("128 x 96"));
+  p.n = 24576;  // 128 tiles in one wave
+  EXPECT_THAT(first_for(p), HasSubstr("128 x 192"));
 }
 
 TEST(HopperPlan, OthersAreTriedThatMightBeAsFast) {
@@ -121,7 +122,7 @@ TEST(HopperPlan, OthersAreTriedThatMightBeAsFast) {
 }
 
 TEST(HopperPlan, AShareOfTheSmsIsPlannedFor) {
-  // 64 tiles of 128 x 256: one round on 132 SMs; on 16, 4 rounds of the largest.
+  // 64 tiles of 128 x 256: one wave on 132 SMs; on 16, 4 waves of the largest.
   EXPECT_THAT(first_for({.m = 2048, .n = 1024, .k = 4096, .dtype = DType::bf16, .sms = 16}),
               HasSubstr("128 x 256"));
   EXPECT_THAT(first_for({.m = 64, .n = 128, .k = 64, .dtype = DType::bf16, .sms = 1}),

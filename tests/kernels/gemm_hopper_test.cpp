@@ -138,6 +138,7 @@ TEST(HopperGemm, TilesInTurnAreRight) {
   expect_right_in<kTile, GemmLayout::nn>({136, 384, 456, 1}, 1);  // 2 tiles, 8 steps
   expect_right_in<kTile, GemmLayout::tn>({264, 576, 64, 1}, 2);   // 6 tiles, 3 a cluster
   expect_right_in<kTile, GemmLayout::nt>({8, 8, 8, 1}, 1);
+  expect_right_in<{128, 176, 2, 4, Shared::b, true}, GemmLayout::tn>({136, 360, 328, 1}, 1);
 }
 
 // Three consumers. Blocks that share an mn-major A of three slabs load half the depth of each.
@@ -147,7 +148,7 @@ TEST(HopperGemm, TheSquareTileIsRight) {
 
 // C's last slab begins in the one before.
 TEST(HopperGemm, TilesOfOtherWidthsAreRight) {
-  expect_right<{128, 176, 2, 4, Shared::a}>({136, 360, 328, 1}, 1);
+  expect_right<{128, 176, 2, 4}>({136, 360, 328, 1}, 1);
   expect_right_in<{128, 144, 2, 5, Shared::a}, GemmLayout::nt>({136, 576, 392, 1}, 1);
 }
 

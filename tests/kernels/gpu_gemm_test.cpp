@@ -39,7 +39,8 @@ std::string name_of(const GemmProblem& p) {
          std::to_string(p.k) +
          (p.accumulate ? " adding"
           : p.fp32_out ? " in fp32"
-                       : "");
+                       : "") +
+         (p.sms > 0 ? " on " + std::to_string(p.sms) + " SMs" : "");
 }
 
 void expect_right(const GemmBackend& one, const GemmProblem& problem) {
@@ -93,15 +94,20 @@ std::vector<std::byte> output_of(const GemmBackend& one, const GemmProblem& prob
   return gemm.output();
 }
 
+void expect_same(const GemmBackend& one, const GemmProblem& problem,
+                 const std::vector<std::byte>& reference) {
+  EXPECT_EQ(different(output_of(one, problem), reference,
+                      static_cast<std::size_t>(output_size_of(problem))),
+            0)
+      << one.name << " " << name_of(problem) << ": elements differ from the reference's";
+}
+
 void expect_same_as_reference(const GemmBackend& one, const GemmProblem& problem) {
   if (const std::string why = one.why_not(problem); !why.empty()) {
     std::printf("skipped: %s\n", why.c_str());
     return;
   }
-  EXPECT_EQ(different(output_of(one, problem), output_of(backend("reference"), problem),
-                      static_cast<std::size_t>(output_size_of(problem))),
-            0)
-      << one.name << " " << name_of(problem) << ": elements differ from the reference's";
+  expect_same(one, problem, output_of(backend("reference"), problem));
 }
 
 }  // namespace
@@ -158,17 +164,33 @@ TEST(Gpu, OurGemmsEqualTheReferenceBitForBit) {
   }
 }
 
-// Whichever is the fastest.
-void expect_every_tile_right(const GemmProblem& problem) {
-  with_each_tile(problem, [&] { expect_same_as_reference(backend("hopper"), problem); });
+// Whichever is the fastest. On all SMs, and on 8, which every cluster divides: there a cluster has
+// many tiles, and the parities of its stages and slabs go on from one to the next.
+void expect_every_tile_right(GemmProblem problem) {
+  const GemmBackend& hopper = backend("hopper");
+  if (const std::string why = hopper.why_not(problem); !why.empty()) {
+    std::printf("skipped: %s\n", why.c_str());
+    return;
+  }
+  const std::vector<std::byte> reference = output_of(backend("reference"), problem);
+  for (const int sms : {0, 8}) {
+    problem.sms = sms;
+    with_each_tile(problem, [&] { expect_same(hopper, problem, reference); });
+  }
 }
 
-// Columns and rows that tiles divide, and that none does; a partner block beyond C.
+// Columns and rows that tiles divide, and that none does; a partner block beyond C; more tiles than
+// the whole device works on at once.
 TEST(Gpu, EveryTileOfEveryFamilyIsRight) {
   NEEDS_GPU();
-  for (const Shape s : {Shape{1000, 2112, 528}, Shape{576, 1152, 336}, Shape{200, 504, 1040}}) {
-    for (const GemmLayout layout : {GemmLayout::nt, GemmLayout::nn, GemmLayout::tn})
-      expect_every_tile_right({s.m, s.n, s.k, DType::bf16, layout});
+  for (const Shape s : {Shape{1000, 2112, 528}, Shape{576, 1152, 336}, Shape{200, 504, 1040},
+                        Shape{2048, 4096, 1024}}) {
+    for (const GemmLayout layout : {GemmLayout::nt, GemmLayout::nn, GemmLayout::tn}) {
+      GemmProblem problem = {s.m, s.n, s.k, DType::bf16, layout};
+      expect_every_tile_right(problem);
+      problem.fp32_out = true;
+      expect_every_tile_right(problem);
+    }
     GemmProblem gradient = {s.m, s.n, s.k, DType::bf16, GemmLayout::tn};
     gradient.accumulate = true;
     expect_every_tile_right(gradient);

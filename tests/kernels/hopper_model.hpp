@@ -201,8 +201,8 @@ struct ModelPtx {
     me.cluster->meet(std::to_string(me.rank) + " warp " + std::to_string(me.thread / kWarpThreads),
                      kWarpThreads);
   }
-  static void say_to_pair(int name) { wait_for_pair(name); }  // harsher: it waits
-  static void wait_for_pair(int name) {
+  static void bar_arrive(int name) { bar_sync(name); }  // harsher: it waits
+  static void bar_sync(int name) {
     me.cluster->meet(std::to_string(me.rank) + " pair " + std::to_string(name),
                      2 * kWarpgroupThreads);
   }
@@ -276,7 +276,7 @@ struct ModelPtx {
     const std::lock_guard lock(me.cluster->mutex);
     for (; !me.stores.empty(); me.stores.pop_front()) me.stores.front()();
   }
-  static void fence_for_tma() {
+  static void fence_proxy_async() {
     const std::lock_guard lock(me.cluster->mutex);
     for (const auto& [address, word] : me.unfenced) {
       me.block().word(address) = static_cast<std::uint16_t>(word);
@@ -286,9 +286,9 @@ struct ModelPtx {
   }
 
   template <int kRegisters>
-  static void fewer_registers() {}
+  static void setmaxnreg_dec() {}
   template <int kRegisters>
-  static void more_registers() {}
+  static void setmaxnreg_inc() {}
 
   static void wgmma_fence() {}
   template <bool kMnA, bool kMnB, int kValues>
@@ -337,7 +337,7 @@ struct ModelPtx {
     warp_sync();
   }
   template <int kValues>
-  static void settle(float (&)[kValues]) {}
+  static void fence_operand(float (&)[kValues]) {}
 
   // Lane 8 q + r gives the row of 8 x 16 bits, and holds elements 2 (lane % 4), + 1 of row lane / 4
   // of each matrix: so its words go to rows that other lanes give. Lanes leave their addresses.
@@ -365,7 +365,7 @@ struct ModelPtx {
     me.unfenced.emplace_back(to, std::bit_cast<std::uint32_t>(first));
     me.unfenced.emplace_back(to + 4, std::bit_cast<std::uint32_t>(second));
   }
-  static void send_four(std::uint32_t to, const float* values, std::uint32_t barrier, int rank) {
+  static void st_async_v4(std::uint32_t to, const float* values, std::uint32_t barrier, int rank) {
     if (to % 16 != 0) throw std::runtime_error("16 bytes to an address that isn't aligned");
     const std::lock_guard lock(me.cluster->mutex);
     ModelBlock& block = me.cluster->block(rank);

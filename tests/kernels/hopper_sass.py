@@ -36,17 +36,18 @@ def boxes(rows, sharers):
     return slabs // sharers if slabs % sharers == 0 else slabs
 
 
-def bf16(rows, columns, blocks, layout, output, shares_a, waves):
+def bf16(rows, columns, blocks, layout, output, shares_a, mma_tiles):
     """Of one tile, written once each: loops over tiles and stages stay loops."""
     boxes_a = boxes(rows, blocks if shares_a else 1) if layout == TN else 1
     boxes_b = 1 if layout == NT else boxes(columns, 1 if shares_a else blocks)
     shared = 0 if blocks == 1 else boxes_a if shares_a else boxes_b
     return {
-        "wgmma": waves * 64 // 16,  # k of a stage, of an instruction
+        "wgmma": mma_tiles * 64 // 16,  # k of a stage, of an instruction
         "TMA load": boxes_a + boxes_b - shared,
         "TMA multicast": shared,
         "fp32 multiply-add": 0,  # all products are the tensor cores'
-        **of_output(64 * waves, columns, output),
+        "choice": 0,
+        **of_output(64 * mma_tiles, columns, output),
     }
 
 
@@ -56,24 +57,34 @@ def shared_k(columns):
 
 
 def fp8(rows, columns, blocks, adds, partials):
-    """Three places issue a step where two partial sums take turns, else one for each wave of 64 rows."""
-    waves = 2 if rows == 256 else 1
-    promotions = 4 if partials == 2 else waves  # written out: of either partial sum, in the loop and at the end
+    """Three places issue a step where two partial sums take turns, else one for each 64 rows."""
+    mma_tiles = 2 if rows == 256 else 1
+    promotions = 4 if partials == 2 else mma_tiles  # written out: of either partial sum, in the loop and at the end
+    meet = math.gcd(columns, 128)  # blocks of B meet at some multiple of it: behind the first, before the 128th column
     return {
-        "wgmma": 128 // 32 * (3 if partials == 2 else waves),
+        "wgmma": 128 // 32 * (3 if partials == 2 else mma_tiles),
         "TMA load": 2 + adds + (1 if blocks == 1 else 0),  # A, scales of A and of columns, B
         "TMA multicast": 1 if blocks > 1 else 0,
         "fp32 multiply-add": promotions * columns // 2,  # one a sum
-        **of_output(64 * waves, columns, ADDED if adds else BF16),
+        "choice": 0 if adds else promotions * 2 * (min(columns, 128) // meet - 1),  # of a block's scale, in each of two rows
+        **of_output(64 * mma_tiles, columns, ADDED if adds else BF16),
     }
 
 
 NAMES = {"HGMMA": "wgmma", "QGMMA": "wgmma", "UTMASTG": "TMA store", "UTMAREDG": "TMA add", "STSM": "stmatrix",
          "F2FP": "pack to bf16", "USETMAXREG": "setmaxnreg", "LDL": "local memory", "STL": "local memory",
-         "FFMA": "fp32 multiply-add", "STAS": "remote store"}
+         "FFMA": "fp32 multiply-add", "FSEL": "choice", "STAS": "remote store"}
 # A fence of the whole GPU waits for all of a thread's memory accesses: a release at the scope of the cluster in the loop
 # over k cost 1,300 cycles a step. What is left are those of the two barriers of the cluster, at the beginning and the end.
 FENCES = 2
+
+
+def moves_to_uniform(kernel):
+    """In the loop over k, the shortest with a wgmma: from a thread's registers to the warp's, of which wgmma takes descriptors."""
+    code = [(int(at, 16), base, int(to or "0", 16)) for at, base, to in
+            re.findall(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?\w+ )?([A-Z]\w*)\S*(?: (?:\w+, )?0x([0-9a-f]+))?", kernel)]
+    loops = [[base for at, base, _ in code if start <= at <= end] for end, jump, start in code if jump == "BRA" and start < end]
+    return min((loop for loop in loops if {"HGMMA", "QGMMA"} & set(loop)), key=len).count("R2UR")
 
 
 def check_registers(name, kernel, rows):
@@ -100,12 +111,14 @@ def check(kernel):
             wgmma = opcode
     if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)EL\w*?10GemmLayoutE(\d)EL\w*?6OutputE(\d)ELb(\d)", name):
         rows, columns, blocks, shared, layout, output, alternates = map(int, match.groups())
-        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shared == A, waves=2 if alternates else 1)
+        want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shared == A, mma_tiles=2 if alternates else 1)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
+        stages = 0
     else:
         found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)ELb(\d)", name)
         rows, columns, blocks, shared, adds = map(int, found.groups())
         partials = 1 if 128 * 128 < rows * columns else 2
+        stages = 3 if partials == 2 else 0  # each step's, since the loop has two exits; a turn's first, too
         want = fp8(rows, columns, 1 if shared == TILE else blocks, adds, partials)
         shape = f"QGMMA.64x{columns}x32.F32.E4M3.E4M3"
     want |= {"fence of the GPU": FENCES, "setmaxnreg": 2 if rows > 64 else 0, "local memory": 0, "remote store": 0}  # a lone consumer needs none
@@ -113,13 +126,14 @@ def check(kernel):
     if rows > 64:
         check_registers(name, kernel, rows)
     assert wgmma.startswith(shape), f"{name}: {wgmma}"
+    assert moves_to_uniform(kernel) <= stages, f"{name}: {moves_to_uniform(kernel)} moves to uniform registers in the loop over k"
     found = {what: counts[what] for what in want}
     assert found == want, f"{name}:\nexpected {want}\nfound    {found}"
 
 
 tool = Cuobjdump(sys.argv[2:])
 kernels = [function for made in sys.argv[1].split(";") for function in tool.functions("-sass", made)]
-assert len(kernels) == 66, f"expected 46 of bf16, 13 of fp8 and 7 grouped, found {len(kernels)}"
+assert len(kernels) == 71, f"expected 49 of bf16, 15 of fp8 and 7 grouped, found {len(kernels)}"
 for one in kernels:
     check(one)
 print(f"{len(kernels)} kernels hold as many instructions as the algorithm has")
