@@ -4,6 +4,7 @@
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/names.hpp"
+#include "record/real.hpp"
 #include "report/device_rates.hpp"
 #include "report/step_in_place.hpp"
 #include "report/step_links.hpp"
@@ -17,10 +18,6 @@
 
 namespace trainmeter {
 namespace {
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 // Blackwell has no factors of its own yet: Hopper's are used, and that is said.
 bool is_hopper(const System& s) {
@@ -361,8 +358,9 @@ class Biller {
       return !p.published && is_step_kernel(p.operation);
     };
     if (std::ranges::any_of(book_.points(), of_a_step)) {
-      assume("memory-bound kernels: their least bytes at memory bandwidth times a fitted factor; "
-             "those of the records are left out, since stacks fuse other ones");
+      assume(
+          "memory-bound kernels: their least bytes at memory bandwidth times a fitted factor; "
+          "those of the records are left out, since stacks fuse other ones");
     }
     uses_ = 1;
     use("memory_bound", "memory-bound kernels, memory bandwidth", rates_.memory(), memory_s_);

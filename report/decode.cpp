@@ -6,6 +6,7 @@
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 #include "record/names.hpp"
+#include "record/real.hpp"
 #include "report/gemm_curve.hpp"
 #include "workload/step.hpp"
 
@@ -18,10 +19,6 @@
 
 namespace trainmeter {
 namespace {
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 // FlashMLA on H800: 660 TFLOP/s where bound by compute (its README); DeepGEMM and cuBLAS reach some
 // 800 there in bf16.

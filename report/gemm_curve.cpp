@@ -5,6 +5,7 @@
 
 #include "record/formulas.hpp"
 #include "record/names.hpp"
+#include "record/real.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,10 +13,6 @@
 
 namespace trainmeter {
 namespace {
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 struct Tile {
   double m, n;

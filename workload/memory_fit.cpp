@@ -4,6 +4,7 @@
 #include "workload/memory_fit.hpp"
 
 #include "record/error.hpp"
+#include "record/real.hpp"
 #include "workload/memory_layer.hpp"
 
 #include <fmt/format.h>
@@ -25,10 +26,6 @@ constexpr double kNcclBytes = 1.0e9;
 constexpr double kWorkspaceBytes = 0.2e9;
 
 constexpr double kPrefetchedLayers = 2;  // the one in use and the next one
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 void check(const Layout& l, const MemoryOptions& options) {
   const auto one_of = [](const char* what, const std::string& word,

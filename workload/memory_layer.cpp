@@ -3,6 +3,8 @@
 // A layer's parts in order, each with its weights and what it keeps.
 #include "workload/memory_layer.hpp"
 
+#include "record/real.hpp"
+
 #include <algorithm>
 #include <cstdint>
 
@@ -10,10 +12,6 @@ namespace trainmeter {
 namespace {
 
 constexpr double kStatisticBytes = 4;  // fp32: softmax statistics, router
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 class LayerBuilder {
  public:

@@ -5,6 +5,7 @@
 
 #include "record/error.hpp"
 #include "record/formulas.hpp"
+#include "record/real.hpp"
 
 #include <fmt/format.h>
 
@@ -14,10 +15,6 @@
 
 namespace trainmeter {
 namespace {
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 // Training FLOPs per token of one layer's attention core: scores and weighted sum, forward and
 // twice that backward.

@@ -4,6 +4,7 @@
 #include "workload/worklist.hpp"
 
 #include "record/formulas.hpp"
+#include "record/real.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -14,10 +15,6 @@ namespace {
 constexpr double kBf16 = 2;                      // bytes
 constexpr double kFp8Block = 1 + 4.0 / 128;      // an fp8 element with its share of a 1x128 scale
 constexpr double kCast = kBf16 + 2 * kFp8Block;  // read bf16, write fp8 and its transpose
-
-double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 // Ranks of a group of `size`, `stride` apart, that share a node.
 std::int64_t on_node(std::int64_t size, std::int64_t stride, std::int64_t gpus_per_node) {

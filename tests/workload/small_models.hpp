@@ -4,6 +4,7 @@
 #pragma once
 
 #include "record/formulas.hpp"
+#include "record/real.hpp"
 #include "workload/run.hpp"
 #include "workload/worklist.hpp"
 
@@ -14,10 +15,6 @@
 #include <string>
 
 namespace trainmeter {
-
-inline double real(std::int64_t value) {
-  return static_cast<double>(value);
-}
 
 inline Model published(const std::string& id) {
   return Library(std::filesystem::path(TRAINMETER_SOURCE_DIR) / "results" / "published").model(id);
