@@ -260,6 +260,7 @@ Record read_record(const std::filesystem::path& file) {
     } catch (const nlohmann::json::exception&) {
       throw BadInput(where + ": not JSON; expected one object a line");
     }
+    refuse_repeated_keys(text, json, where);
     StrictObject object(json, where);
     const std::string kind = object.one_of("kind", {"header", "measurement"});
     if (kind == "header") {

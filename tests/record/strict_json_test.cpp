@@ -98,6 +98,8 @@ TEST(StrictJson, FilesThatAreNotJsonNameTheLine) {
 TEST(StrictJson, ARepeatedKeyIsRefused) {
   const auto file = write_file(R"({"a": 1, "b": {"a": 2}, "a": 3})");
   EXPECT_THAT(refusal([&] { (void)read_json_file(file); }), HasSubstr("a: the key stands twice"));
+  const auto once = write_file(R"({"a\":": [{"a": ":"}, {"a": "\":"}], "b": {"a": 2}})");
+  EXPECT_EQ(read_json_file(once).size(), 2U);
 }
 
 TEST(StrictJson, NearestWord) {
