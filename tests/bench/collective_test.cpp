@@ -372,5 +372,27 @@ TEST_F(LocalTest, AKilledRankIsNamedAndFinishedWorkKept) {
   EXPECT_LE(segments(), before) << "something stays in /dev/shm";
 }
 
+// SIGTERM reaches rank 1 alone, as soon as one case is in the record: all end by it.
+TEST_F(LocalTest, ASignalToAnyRankEndsAllAndIsTheExitCode) {
+  const std::string file = folder_ / "r.jsonl";
+  const std::string command =
+      "collective_bench --device=cpu --cache=hot --bytes=1024,4096,16384,65536 "
+      "--benchmark_min_time=1.5 --out=" +
+      file;
+  const auto told = [&](const std::string& last) {
+    return "sh -c '" + command + " & for i in $(seq 600); do [ \"$(cat " + file +
+           " 2>/dev/null | wc -l)\" -ge 2 ] && break; sleep 0.05; done; kill -TERM $!; " + last +
+           "'";
+  };
+  // `ranks` tells one code: rank 1's, and then rank 0's.
+  for (const char* const last : {"wait $!", "wait $!; true"}) {
+    const Said said = ranks({command, told(last)}, 2);
+    EXPECT_EQ(said.code, 143) << said.err;
+    EXPECT_THAT(said.err, HasSubstr(", interrupted; record: "));
+    expect_some_of(4U, file);
+    std::filesystem::remove(file);
+  }
+}
+
 }  // namespace
 }  // namespace trainmeter
