@@ -125,6 +125,10 @@ TEST_F(CollectiveTest, NcclTestsTextSaysWhatFailed) {
   EXPECT_EQ(said.code, 0) << said.err;
   EXPECT_THAT(said.out, ::testing::ContainsRegex("   N/A .*   N/A\n"));
   EXPECT_THAT(said.out, HasSubstr("validation: 0"));
+  // No row, no verdict.
+  said = run("NCCL_TESTS_MIN_BW=0.001 " + mpirun(2) + common + "--max_seconds=0");
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("\n# Out of bounds values : 0 \n# Avg bus bandwidth    : 0 \n"));
 }
 
 // A factor of 1 is none: -i's steps, and the heading says so, as nccl-tests' does.

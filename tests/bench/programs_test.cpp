@@ -52,6 +52,7 @@ TEST(Programs, BadUsageIsExitCode2AndOneLine) {
                                     "gemm_bench --resume",
                                     "gemm_bench --device=cpu --out=/proc/no/such.jsonl",
                                     "gemm_bench --benchmark_out=/no/such/folder.json",
+                                    "gemm_bench --out=both.json --benchmark_out=./both.json",
                                     "gemm_bench --benchmark_format=xml",
                                     "gemm_bench --device=cpu --versus=abacus",
                                     "memory_bench --device=cpu --bytes=-4096",
