@@ -4,8 +4,10 @@
 #include "report/command.hpp"
 
 #include "record/error.hpp"
+#include "record/text_limits.hpp"
 #include "report/cases.hpp"
 #include "report/import.hpp"
+#include "report/predict.hpp"
 #include "workload/limits.hpp"
 
 #include <fmt/format.h>
@@ -47,7 +49,7 @@ std::string dumped(const nlohmann::ordered_json& json) {
 }
 
 void warn(const std::vector<std::string>& warnings) {
-  for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
+  for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", visible(warning));
 }
 
 void Output::options(CLI::App& app) {

@@ -4,6 +4,7 @@
 // docs/contributing.md.
 #include "record/error.hpp"
 #include "record/strict_json.hpp"
+#include "record/text_limits.hpp"
 #include "report/command.hpp"
 #include "report/completion.hpp"
 
@@ -85,10 +86,10 @@ int main(int argc, char** argv) {
   try {
     return trainmeter::run_program(argc, argv);
   } catch (const trainmeter::BadInput& error) {
-    fmt::print(stderr, "trainmeter: {}\n", error.what());
+    fmt::print(stderr, "trainmeter: {}\n", trainmeter::visible(error.what()));
     return trainmeter::kBadInput;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "trainmeter: {}\n", error.what());
+    fmt::print(stderr, "trainmeter: {}\n", trainmeter::visible(error.what()));
     return trainmeter::kEnvironmentFailed;
   }
 }

@@ -91,7 +91,7 @@ TEST(StrictJson, FilesThatAreNotJsonNameTheLine) {
   EXPECT_THAT(refusal([&] { (void)read_json_file(file); }),
               HasSubstr(file.string() + ":3: not JSON"));
   EXPECT_THAT(refusal([&] { (void)read_json_file("/no/such.json"); }),
-              HasSubstr("/no/such.json: cannot be read"));
+              HasSubstr("/no/such.json: cannot be read: No such file or directory"));
   EXPECT_THAT(refusal([&] { (void)read_json_file("/"); }), HasSubstr("is a folder"));
 }
 
