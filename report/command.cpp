@@ -212,6 +212,16 @@ CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
           ""};
 }
 
+CLI::Validator draws() {
+  return {[](std::string& text) {
+            return text == "0" || whole_number(kLeastDraws, kMostDraws)(text).empty()
+                       ? ""
+                       : fmt::format("expected 0 (no range) or {} to {}, found '{}'", kLeastDraws,
+                                     kMostDraws, text);
+          },
+          ""};
+}
+
 CLI::Validator number_between(double least, double most) {
   return {[=](std::string& text) {
             double value = 0;

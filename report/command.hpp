@@ -72,6 +72,7 @@ CLI::Validator number_above_0();
 inline const std::string kListings = "listings";  // of --price: the published rents
 CLI::Validator dollars();                         // of a GPU-hour, as much as a file may say
 CLI::Validator dollars_or_listings();
+CLI::Validator draws();  // 0: no range
 CLI::Validator number_between(double least, double most);
 CLI::Validator whole_number(std::int64_t least, std::int64_t most);
 

@@ -303,8 +303,8 @@ Prediction checked(Prediction out, const Run& run, const System& system) {
 Prediction predict(const Run& original, const System& system, const RateBook& book,
                    const Knowledge& knowledge, const PredictOptions& options) {
   const Run run = carried_to(original, system);
-  if (options.samples != 0 && options.samples < 100) {
-    throw BadInput("--samples: expected 0 (no range) or at least 100");
+  if (options.samples != 0 && options.samples < kLeastDraws) {
+    throw BadInput(fmt::format("--samples: expected 0 (no range) or at least {}", kLeastDraws));
   }
   if (run.rl && run.tokens) {
     throw BadInput(fmt::format(

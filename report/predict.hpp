@@ -68,6 +68,8 @@ struct Knowledge {
 };
 Knowledge load_knowledge(const Library& library);
 
+inline constexpr int kLeastDraws = 100, kMostDraws = 1'000'000;  // where there is a range
+
 struct PredictOptions {
   std::optional<double> price_usd_per_gpu_hour;  // before the run's, before the system's
   int samples = 1000;                            // 0: no range, every input at its median

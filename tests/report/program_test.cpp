@@ -456,7 +456,8 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("report --published --run nope", "no such id in runs");
   expect_refused("predict --run gpt2-124m-10b --seed -1", "--seed: expected a whole number");
   expect_refused("predict --run gpt2-124m-10b --samples 3",
-                 "--samples: expected 0 (no range) or at least 100");
+                 "--samples: expected 0 (no range) or 100 to 1000000, found '3'");
+  expect_refused("predict --run gpt2-124m-10b --samples -1", "expected 0 (no range) or 100 to ");
   expect_refused("predict --run /no/such.json", "/no/such.json");
   expect_refused("predict --run gpt2-124m-10b --system measured", "--rates");
   expect_refused("predict --run gpt2-124m-10b --seed x", "--seed");
