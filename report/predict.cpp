@@ -293,6 +293,11 @@ void bound_by_peak(std::vector<double>& steps, const Run& run, const System& sys
 Prediction checked(Prediction out, const Run& run, const System& system) {
   refuse_impossible(out);
   for (std::string& text : defaults_taken(run)) out.assumptions.push_back(std::move(text));
+  if (system.one_gpu_a_node_assumed && run.gpus > 1)
+    out.assumptions.push_back(fmt::format(
+        "gpus_per_node of {} isn't printed: one assumed, so that all GPUs exchange over "
+        "the network",
+        system.id));
   if (const std::string left_out = left_out_on(system, run); !left_out.empty())
     out.assumptions.push_back(left_out);
   return out;

@@ -86,6 +86,9 @@ std::string left_out_on(const System& system, const Run& run);  // says so; empt
 // all the same: says so. Else empty.
 std::string differs_from_published(const System& system, const Library& library);
 
+// Says which traffic the step leaves out, a line for each kind of link without a bandwidth.
+std::vector<std::string> left_out_traffic(const Prediction& prediction);
+
 // What the run leaves out and this takes, one a line (Run::left_out).
 std::vector<std::string> defaults_taken(const Run& run);
 

@@ -131,6 +131,7 @@ struct PredictCommand : Command {
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
     if (price == kListings) price_by_listings(prediction, on, library);
     for (const std::string& note : notes) prediction.assumptions.push_back(note);
+    warn(left_out_traffic(prediction));
     output.write(to_document(prediction, which.title + " on " + devices_of(prediction)),
                  [&] { return to_json(prediction); });
     return kFine;

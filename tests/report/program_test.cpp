@@ -201,6 +201,20 @@ TEST(Program, PredictWarnsOfWhatItDoesNotFollow) {
   EXPECT_THAT(other.err, HasSubstr("warning: prices of different sources: $10.60 of h200 (AWS"));
   EXPECT_EQ(std::ranges::count(other.err, '\n'), 1) << other.err;
   EXPECT_EQ(predicted("--system h200 --price 2").err, "");
+  run["parallel"] = {{"tp", 8}};
+  run["system"]["id"] = "my-h100";
+  EXPECT_EQ(predicted("").err, "");
+  run["system"].erase("nvlink_bytes_per_s");
+  EXPECT_THAT(predicted("").err,
+              HasSubstr("warning: system my-h100: nvlink_bytes_per_s isn't known, so the step is "
+                        "without tp_all_gather, tp_reduce_scatter\n"));
+  run["system"] = read("systems/h100.json");
+  run["system"]["id"] = "my-h100";
+  run["system"].erase("gpus_per_node");
+  EXPECT_THAT(predicted("").out, HasSubstr("assumed: gpus_per_node of my-h100 isn't printed: one "
+                                           "assumed"));
+  run["system"] = read("systems/h100.json");
+  run.erase("parallel");
   run["system"]["memory_bytes_per_s"] = 1e12;
   const Outcome slower = predicted("");
   EXPECT_THAT(slower.err,
@@ -254,6 +268,16 @@ TEST(Program, ARunFilesMistakesAreRefused) {
           "mistaken_run.json: global_batch_sequences: missing");
   refused([](auto& run) { run["tokens"] = nullptr; }, "mistaken_run.json: tokens");
   refused([](auto& run) { run["goodput"] = 0; }, "mistaken_run.json: goodput");
+  const auto published = [](const char* key, double value) {
+    return [=](nlohmann::json& run) { run["published"] = {{key, value}}; };
+  };
+  refused(published("tflops_per_gpu", 400e12),
+          "mistaken_run.json: published.tflops_per_gpu: expected"
+          " TFLOP/s of one GPU, 0.001 to 100000");
+  refused(published("tokens_per_day", 5), "mistaken_run.json: published.tokens_per_day: expected");
+  refused(published("tokens_per_s_per_gpu", 1e12), "published.tokens_per_s_per_gpu: expected");
+  refused(published("slot_time_s", 1e9), "published.slot_time_s: expected seconds");
+  refused(published("mfu_peak_flops", 989), "published.mfu_peak_flops: expected FLOP/s");
   refused([](auto& run) { run["model"] = "qwen3-30b"; }, "qwen3-30b-a3b");
   refused([](auto& run) { run.erase("system"); }, "--system");
   refused(
