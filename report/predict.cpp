@@ -98,8 +98,10 @@ std::optional<double> published_step_time(const Run& run, double peak_flops) {
     const bool again = run.parallel && run.parallel->recompute == "full";
     return tokens * flops * (again ? 4.0 / 3 : 1) / (*p.hfu * peak_flops * gpus);
   }
-  if (p.gpu_hours && run.tokens)
-    return *p.gpu_hours * 3600 * run.goodput / gpus * tokens / *run.tokens;
+  if (run.tokens && (p.gpu_hours || p.wall_hours)) {
+    const double hours = p.gpu_hours ? *p.gpu_hours / gpus : *p.wall_hours;
+    return hours * 3600 * run.goodput * tokens / *run.tokens;
+  }
   return std::nullopt;
 }
 

@@ -132,8 +132,8 @@ nlohmann::ordered_json to_json(const Prediction& prediction);
 nlohmann::ordered_json to_json(const Estimate& estimate);
 
 // The step time in seconds that a published figure comes to: of step_time_s, tokens_per_s_per_gpu,
-// tokens_per_day, tflops_per_gpu, mfu, hfu, gpu_hours, the first there is. hfu counts a second
-// forward pass where the layout recomputes.
+// tokens_per_day, tflops_per_gpu, mfu, hfu, gpu_hours, wall_hours, the first there is. hfu counts a
+// second forward pass where the layout recomputes.
 std::optional<double> published_step_time(const Run& run, double peak_flops);
 
 }  // namespace trainmeter
