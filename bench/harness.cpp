@@ -27,6 +27,7 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -57,6 +58,12 @@ bool holds_a_line(const std::filesystem::path& record) {
   return file && file.ignore(std::numeric_limits<std::streamsize>::max(), '\n') && !file.eof();
 }
 
+// The signal that ended a case for all ranks, whichever of them got it: the largest number.
+// Collective.
+int agreed_signal(World* world, int mine) {
+  return world == nullptr ? mine : static_cast<int>(std::ranges::max(world->each(mine)));
+}
+
 class Leader {
  public:
   Leader(Job& job, const std::vector<Plan>& plans, Runner& runner)
@@ -76,6 +83,7 @@ class Leader {
     if (chosen.empty()) {
       fmt::print(stderr, "{}: all {} cases are finished in {}\n", header.program, before,
                  options_.out);
+      if (options_.google.format != "console" && !options_.google.list_tests) print_none(header);
       return kFine;
     }
     if (!options_.google.list_tests) {
@@ -141,6 +149,13 @@ class Leader {
     }
   }
 
+  // A document without cases on stdout, for whoever reads one there; --benchmark_out's stays as
+  // the run that finished them wrote it.
+  void print_none(const Header& header) {
+    finished_ = true;
+    measure_under_google({0}, header);
+  }
+
   void measure_under_google(const std::vector<std::size_t>& chosen, const Header& header) {
     Progress progress(chosen.size() * static_cast<std::size_t>(options_.google.repetitions),
                       ::isatty(STDERR_FILENO) == 1 && !options_.google.list_tests);
@@ -157,7 +172,10 @@ class Leader {
     if ((no_color != nullptr && *no_color != '\0') || job_.world != nullptr) {
       words.emplace_back("--benchmark_color=false");
     }
-    words.insert(words.end(), options_.google.forward.begin(), options_.google.forward.end());
+    std::ranges::copy_if(options_.google.forward, std::back_inserter(words),
+                         [&](const std::string& word) {
+                           return !finished_ || !word.starts_with("--benchmark_out");
+                         });
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     auto count = static_cast<int>(arguments.size());
@@ -175,8 +193,9 @@ class Leader {
     }
     const auto display =
         job_.table == nullptr ? display_reporter(options_.google, progress) : silent_reporter();
-    const auto file =
-        options_.google.out.empty() ? nullptr : file_reporter(options_.google, progress);
+    const auto file = finished_ || options_.google.out.empty()
+                          ? nullptr
+                          : file_reporter(options_.google, progress);
     benchmark::RunSpecifiedBenchmarks(display.get(), file.get());
     google_file_failed_ = file != nullptr && file->failed();
     benchmark::ClearRegisteredBenchmarks();
@@ -185,8 +204,8 @@ class Leader {
 
   // Nothing may be thrown through Google Benchmark.
   void one(benchmark::State& state, std::size_t index) {
-    if (error_ || job_.interrupted_by() != 0 || time_is_up()) {
-      if (!error_ && job_.interrupted_by() == 0 && !job_.search) ++left_out_;
+    if (finished_ || error_ || interrupted_by() != 0 || time_is_up()) {
+      if (!error_ && interrupted_by() == 0 && !job_.search) ++left_out_;
       skip(state, std::string(kLeftOut));
       return;
     }
@@ -248,6 +267,7 @@ class Leader {
     if (job_.world != nullptr) job_.world->decide(static_cast<std::int64_t>(index));
     Outcome outcome = runner_.run(plan);
     if (outcome.interrupted) {
+      signal_ = agreed_signal(job_.world, job_.interrupted_by());
       skip(state, std::string(kLeftOut));
       return;
     }
@@ -307,6 +327,9 @@ class Leader {
                device, job_.devices[device], speeds.size(), slowest_.size(), median(speeds));
   }
 
+  // Of this rank or, once a case ended by one, of any.
+  [[nodiscard]] int interrupted_by() const { return std::max(signal_, job_.interrupted_by()); }
+
   [[nodiscard]] bool time_is_up() const {
     if (!options_.max_seconds) return false;
     return elapsed_s() >= *options_.max_seconds;
@@ -327,7 +350,7 @@ class Leader {
     if (shared_ > 0) text += fmt::format(", {} beside other processes on the GPU", shared_);
     if (left_out_ > 0) text += fmt::format(", {} left out (--max_seconds)", left_out_);
     if (at_odds_ > 0) text += fmt::format(", {} at odds with a CUDA graph", at_odds_);
-    const int signal = job_.interrupted_by();
+    const int signal = interrupted_by();
     if (signal != 0) text += ", interrupted";
     if (session_.journal) text += fmt::format("; record: {}", options_.out);
     fmt::print(stderr, "{}\n", text);
@@ -354,7 +377,9 @@ class Leader {
   std::map<std::size_t, std::int64_t> repetitions_;
   std::vector<Slowest> slowest_;  // one a case
   std::exception_ptr error_;
+  int signal_ = 0;
   bool google_file_failed_ = false;
+  bool finished_ = false;  // the record has all cases
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   int worst_ = kFine;
   std::size_t measured_ = 0, failed_ = 0, unsettled_ = 0, open_ = 0, shared_ = 0, left_out_ = 0,
@@ -366,11 +391,12 @@ void keep_first_of_each(std::vector<std::string>& texts) {
   std::erase_if(texts, [&](const std::string& text) { return !seen.insert(text).second; });
 }
 
-int follow(World& world, const std::vector<Plan>& plans, Runner& runner) {
+int follow(Job& job, const std::vector<Plan>& plans, Runner& runner) {
   for (;;) {
-    const std::int64_t index = world.decide(0);
+    const std::int64_t index = job.world->decide(0);
     if (index <= kEnd) return static_cast<int>(kEnd - index);
-    runner.run(plans.at(static_cast<std::size_t>(index)));
+    if (runner.run(plans.at(static_cast<std::size_t>(index))).interrupted)
+      (void)agreed_signal(job.world, job.interrupted_by());
   }
 }
 
@@ -386,7 +412,7 @@ int run_job(Job job) {
       job.target, job.options.rules(), job.options.operands(job.target.rotate_bytes),
       std::move(job.timer), job.world, [&job] { return job.interrupted_by() != 0; },
       std::move(job.around), job.devices);
-  if (job.world != nullptr && job.world->rank() != 0) return follow(*job.world, plans, runner);
+  if (job.world != nullptr && job.world->rank() != 0) return follow(job, plans, runner);
   const auto end = [&](int code) {
     if (job.world != nullptr) job.world->decide(kEnd - code);
   };

@@ -25,6 +25,9 @@ void catch_interrupts() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction before {};
+  sigaction(SIGHUP, nullptr, &before);
+  if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup ignores it
 }
 
 int interrupted_by() {
@@ -39,6 +42,7 @@ void note_interrupts_in(int* shared) {
 void leave_interrupts_to_parent() {
   (void)std::signal(SIGINT, SIG_IGN);
   (void)std::signal(SIGTERM, SIG_IGN);
+  (void)std::signal(SIGHUP, SIG_IGN);
 }
 
 }  // namespace trainmeter

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Ctrl-C and SIGTERM: noted, so that the program ends in order. A second one ends it at once.
+// Ctrl-C, SIGTERM and a terminal that went away (SIGHUP): noted, so that the program ends in order.
+// A second one ends it at once.
 #pragma once
 
 namespace trainmeter {

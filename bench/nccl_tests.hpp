@@ -30,7 +30,7 @@ class NcclTestsTable {
   // Out of place first, then in place where there is such a case. `wrong`: elements.
   void take(const Measurement& row, std::int64_t wrong);
   // The footer. `least_GBps` is NCCL_TESTS_MIN_BW, below 0 where it isn't set; false where nine
-  // tenths of it aren't reached, or an element was wrong.
+  // tenths of it aren't reached, or an element was wrong. Of no row there is no verdict.
   bool end(double least_GBps);
 
  private:

@@ -271,7 +271,8 @@ std::string help_of(const CLI::App& app, Program program) {
   return app.help() + "\nGoogle Benchmark's flags:\n" + google_help() +
          fmt::format(
              "\nExit codes: 0 fine; 1 a wrong result; 2 bad usage; 3 this machine lacks what was "
-             "asked for;\n4 the environment failed (disk full, dead rank); 130, 143 interrupted. "
+             "asked for;\n4 the environment failed (disk full, dead rank); 129, 130, 143 "
+             "interrupted. "
              "More: docs/how-it-is-measured.md, {}\n",
              page(program));
 }

@@ -8,9 +8,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 namespace trainmeter {
+namespace {
+
+// /dev/null takes both.
+bool are_one_file(const std::filesystem::path& a, const std::filesystem::path& b) {
+  std::error_code ignored;
+  if (std::filesystem::is_character_file(a, ignored)) return false;
+  return std::filesystem::equivalent(a, b, ignored) ||
+         std::filesystem::weakly_canonical(std::filesystem::absolute(a, ignored), ignored) ==
+             std::filesystem::weakly_canonical(std::filesystem::absolute(b, ignored), ignored);
+}
+
+}  // namespace
 
 bool empties_caches(Program program) {
   return program != Program::collective && program != Program::layer && program != Program::overlap;
@@ -115,7 +128,14 @@ void require_consistent(const Options& options) {
   if (options.resume && options.out.empty()) {
     throw BadInput("--resume: expected together with --out=FILE.jsonl");
   }
+  if (options.resume && options.collective.nccl_tests) {
+    throw BadInput(
+        "--resume: expected without --format=nccl-tests, whose table has what this run measures");
+  }
   if (options.google.out.empty()) return;
+  if (!options.out.empty() && are_one_file(options.out, options.google.out)) {
+    throw BadInput(fmt::format("--out and --benchmark_out: {}: expected two files", options.out));
+  }
   // Google Benchmark would end the program with exit code 1.
   if (!std::ofstream(options.google.out, std::ios::app)) {
     throw BadInput(fmt::format("--benchmark_out: {}: cannot be written", options.google.out));

@@ -11,8 +11,12 @@
 namespace trainmeter {
 namespace {
 
-// The console prints 0.21 TFLOP/s as "210m": base units let it choose G or T.
-void use_base_units(benchmark::UserCounters& counters) {
+// The console prints 0.21 TFLOP/s as "210m": base units let it choose G or T. Of repetitions' `_cv`
+// a counter is a share, whatever its name.
+void use_base_units(benchmark::BenchmarkReporter::Run& run) {
+  const bool share = run.run_type == benchmark::BenchmarkReporter::Run::RT_Aggregate &&
+                     run.aggregate_unit == benchmark::kPercentage;
+  benchmark::UserCounters& counters = run.counters;
   const std::pair<const char*, std::pair<const char*, double>> renamed[] = {
       {"TFLOP/s", {"FLOP/s", 1e12}},
       {"GB/s", {"B/s", 1e9}},
@@ -24,7 +28,7 @@ void use_base_units(benchmark::UserCounters& counters) {
   for (const auto& [from, to] : renamed) {
     const auto found = counters.find(from);
     if (found == counters.end()) continue;
-    counters[to.first] = benchmark::Counter(found->second.value * to.second);
+    counters[to.first] = benchmark::Counter(found->second.value * (share ? 1 : to.second));
     counters.erase(from);
   }
 }
@@ -75,7 +79,7 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
     if (is_place(run) && !run.report_label.empty()) {
       shown.back().run_name.function_name = std::exchange(shown.back().report_label, "");
     }
-    if (for_people_) use_base_units(shown.back().counters);
+    if (for_people_) use_base_units(shown.back());
   }
   if (hold_) {
     std::ranges::move(shown, std::back_inserter(held_));

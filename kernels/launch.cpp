@@ -58,7 +58,16 @@ std::string launch_mistake() {
   if (!port.empty() && number_of("TRAINMETER_PORT", 1).value_or(kMostPort + 1) > kMostPort) {
     return "TRAINMETER_PORT: expected a port, 1 to 65535";
   }
+  if (port.empty() && !text_of("MASTER_PORT").empty() &&
+      number_of("MASTER_PORT", 1).value_or(kMostPort) >= kMostPort) {
+    return "MASTER_PORT: expected a port, 1 to 65534: ranks meet one above it";
+  }
   const Launch launch = launched();
+  if (launch.by == Launch::By::itself && !text_of("WORLD_SIZE").empty())
+    return "WORLD_SIZE: expected the number of ranks, at least 1";
+  const bool needs_rank = launch.ranks > 1 || !text_of("RANK").empty();
+  if (launch.by == Launch::By::torchrun && needs_rank && !number_of("RANK", 0))
+    return "RANK: expected this process's among WORLD_SIZE ranks, from 0";
   if (launch.rank < launch.ranks) return "";
   return "rank " + std::to_string(launch.rank) + " of " + std::to_string(launch.ranks) +
          " ranks: expected one below their number (RANK and WORLD_SIZE, or the launcher's own)";

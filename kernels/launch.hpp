@@ -31,8 +31,9 @@ struct Launch {
 // TRAINMETER_BIND. What is no number is as if it weren't set.
 Launch launched();
 
-// What can't be meant, in one line: a TRAINMETER_PORT that is no port, a rank that isn't below the
-// number of ranks. Empty where there is nothing.
+// What can't be meant, in one line: a TRAINMETER_PORT or MASTER_PORT that is no port, a WORLD_SIZE
+// or RANK that is no number, a rank that isn't there or isn't below the number of ranks. Empty
+// where there is nothing.
 std::string launch_mistake();
 
 // All that launched() and node_name() read.

@@ -40,16 +40,7 @@ const Words kShapeKeys = {"m",          "n",           "k",
                           "nodes",      "group_limit", "skew_pct",
                           "accumulate", "fp32_out",    "virtual_ranks",
                           "sms",        "co_sms",      "co_bytes_per_s"};
-const Words kThrottleReasons = {"applications_clocks_setting",
-                                "sw_power_cap",
-                                "hw_slowdown",
-                                "sync_boost",
-                                "sw_thermal_slowdown",
-                                "hw_thermal_slowdown",
-                                "hw_power_brake_slowdown",
-                                "display_clock_setting",
-                                "cgroup_quota",
-                                "core_thermal"};
+const Words kThrottleReasons(throttle_reason_names().begin(), throttle_reason_names().end());
 const Words kSoftware = {"CUDA",     "MPI",    "NCCL",    "OpenBLAS", "compiler",
                          "cuBLASLt", "oneDNN", "PyTorch", "cuDNN"};
 const Words kDeviceWords = {"NVIDIA", "AMD",      "Intel",     "Intel(R)", "Xeon",  "Xeon(R)",

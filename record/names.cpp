@@ -145,6 +145,20 @@ const std::vector<std::string>& operation_names() {
   return kNames;
 }
 
+const std::vector<std::string>& throttle_reason_names() {
+  static const std::vector<std::string> kNames = {"applications_clocks_setting",
+                                                  "sw_power_cap",
+                                                  "hw_slowdown",
+                                                  "sync_boost",
+                                                  "sw_thermal_slowdown",
+                                                  "hw_thermal_slowdown",
+                                                  "hw_power_brake_slowdown",
+                                                  "display_clock_setting",
+                                                  "cgroup_quota",
+                                                  "core_thermal"};
+  return kNames;
+}
+
 double dtype_bytes(std::string_view dtype) {
   const auto found = sizes().find(dtype);
   if (found == sizes().end()) {

@@ -25,6 +25,9 @@ const std::vector<std::string>& eager_operation_names();
 // All operations that records hold, in the order of a report.
 const std::vector<std::string>& operation_names();
 
+// Why a device's clock was held back: NVML's reasons, and a CPU's quota and heat.
+const std::vector<std::string>& throttle_reason_names();
+
 double dtype_bytes(std::string_view dtype);  // in memory; std::invalid_argument for an unknown one
 
 std::string format_seconds(double seconds);        // 12.3 us, 4.56 ms, 7.89 s, 3.2 h, 12 d

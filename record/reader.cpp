@@ -231,7 +231,7 @@ Record read_record(const std::filesystem::path& file) {
     throw BadInput(fmt::format("{}: is a folder; expected a record (JSON Lines)", file.string()));
   }
   std::ifstream in(file, std::ios::binary);
-  if (!in) throw BadInput(fmt::format("{}: cannot be read (no such file?)", file.string()));
+  if (!in) refuse_unreadable(file);
   const auto size = std::filesystem::file_size(file, ignored);
   if (!ignored) refuse_length(size, file);  // before it is read; of a pipe nobody knows it
   Record record;
@@ -260,6 +260,7 @@ Record read_record(const std::filesystem::path& file) {
     } catch (const nlohmann::json::exception&) {
       throw BadInput(where + ": not JSON; expected one object a line");
     }
+    refuse_repeated_keys(text, json, where);
     StrictObject object(json, where);
     const std::string kind = object.one_of("kind", {"header", "measurement"});
     if (kind == "header") {

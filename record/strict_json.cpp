@@ -40,28 +40,52 @@ std::string shown(const nlohmann::json& value) {
   return shortened(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
+// Of all objects in it.
+std::size_t members_of(const nlohmann::json& value) {
+  std::size_t count = value.is_object() ? value.size() : 0;
+  if (value.is_structured()) {
+    for (const auto& one : value) count += one.is_structured() ? members_of(one) : 0;
+  }
+  return count;
+}
+
+// As many as the text has members, those that the parser lost among them.
+std::size_t colons_of(std::string_view text) {
+  std::size_t count = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') quoted = !quoted;
+    if (text[i] == '\\' && quoted) ++i;
+    count += text[i] == ':' && !quoted;
+  }
+  return count;
+}
+
 }  // namespace
 
-nlohmann::json read_json_file(const std::filesystem::path& file) {
-  const std::string content = read_text(file, "a JSON file");
-  refuse_depth(content, file.string());
+void refuse_repeated_keys(std::string_view text, const nlohmann::json& value,
+                          const std::string& where) {
+  if (members_of(value) == colons_of(text)) return;  // a record has many lines
   std::vector<std::set<std::string>> keys;
-  std::string repeated;
   const auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
     using Event = nlohmann::json::parse_event_t;
     if (event == Event::object_start) keys.emplace_back();
     if (event == Event::object_end) keys.pop_back();
     if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      if (repeated.empty()) repeated = parsed.get<std::string>();
+      throw BadInput(fmt::format("{}: {}: the key stands twice in one object", where,
+                                 shortened(parsed.get<std::string>())));
     }
     return true;
   };
+  [[maybe_unused]] const nlohmann::json again = nlohmann::json::parse(text, watch);
+}
+
+nlohmann::json read_json_file(const std::filesystem::path& file) {
+  const std::string content = read_text(file, "a JSON file");
+  refuse_depth(content, file.string());
   try {
-    nlohmann::json value = nlohmann::json::parse(content, watch);
-    if (!repeated.empty()) {
-      throw BadInput(fmt::format("{}: {}: the key stands twice in one object", file.string(),
-                                 shortened(repeated)));
-    }
+    nlohmann::json value = nlohmann::json::parse(content);
+    refuse_repeated_keys(content, value, file.string());
     return value;
   } catch (const nlohmann::json::parse_error& error) {
     const std::size_t end = std::min<std::size_t>(error.byte, content.size());

@@ -22,6 +22,10 @@ namespace trainmeter {
 // Parses a whole file. BadInput if it can't be read or isn't JSON ("FILE:LINE: ...").
 nlohmann::json read_json_file(const std::filesystem::path& file);
 
+// BadInput where a key stands twice in one object of `text`, which was parsed as `value`.
+void refuse_repeated_keys(std::string_view text, const nlohmann::json& value,
+                          const std::string& where);
+
 // The known word nearest to `word` by edit distance; empty where none is near (distance > half
 // of its length, at least 2).
 std::string nearest(std::string_view word, const std::vector<std::string>& known);

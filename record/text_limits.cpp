@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 
 namespace trainmeter {
@@ -19,7 +21,7 @@ std::string read_text(const std::filesystem::path& file, std::string_view expect
     throw BadInput(fmt::format("{}: is a folder; expected {}", file.string(), expected));
   }
   std::ifstream in(file, std::ios::binary);
-  if (!in) throw BadInput(fmt::format("{}: cannot be read (no such file?)", file.string()));
+  if (!in) refuse_unreadable(file);
   std::string text;
   std::array<char, 1 << 16> part;
   while (in.read(part.data(), part.size()) || in.gcount() > 0) {
@@ -31,6 +33,27 @@ std::string read_text(const std::filesystem::path& file, std::string_view expect
   }
   if (in.bad()) throw BadInput(fmt::format("{}: reading failed", file.string()));
   return text;
+}
+
+void refuse_unreadable(const std::filesystem::path& file) {
+  throw BadInput(fmt::format("{}: cannot be read: {}", file.string(), std::strerror(errno)));
+}
+
+std::string visible(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if (c == 0xC2 && next >= 0x80 && next < 0xA0) {  // U+0080 to U+009F, in UTF-8
+      out += '?';
+      ++i;
+    } else if (c == '\n' || c == '\r' || c == '\t') {
+      out += ' ';
+    } else {
+      out += c < ' ' || c == 0x7F ? '?' : text[i];
+    }
+  }
+  return out;
 }
 
 std::string shortened(std::string_view text, std::size_t most) {

@@ -19,6 +19,12 @@ inline constexpr int kDeepest = 64;                                      // obje
 // too long; no more of it than that is read.
 std::string read_text(const std::filesystem::path& file, std::string_view expected);
 
+[[noreturn]] void refuse_unreadable(const std::filesystem::path& file);  // by errno
+
+// A stranger's text for a terminal: its control characters are '?', its line breaks and tabs
+// spaces.
+std::string visible(std::string_view text);
+
 // The beginning of a stranger's text, for a message: what is not printable ASCII is '?'.
 std::string shortened(std::string_view text, std::size_t most = 60);
 

@@ -25,13 +25,29 @@ double share_of_one(StrictObject& object, const std::string& key) {
   return value;
 }
 
+// A word of `known`; what else refuses `key`, where `what` is what the words are.
+void require_known(const StrictObject& object, const std::string& key, const std::string& word,
+                   const std::vector<std::string>& known, std::string_view what) {
+  if (std::ranges::find(known, word) != known.end()) return;
+  const std::string near = nearest(word, known);
+  object.refuse(key, near.empty() ? fmt::format("one of {}", fmt::join(known, ", "))
+                                  : fmt::format("{} (did you mean '{}'?)", what, near));
+}
+
 std::string read_operation(StrictObject& object) {
-  const std::string named = object.text("operation");
-  if (std::ranges::find(operation_names(), named) != operation_names().end()) return named;
-  const std::string near = nearest(named, operation_names());
-  object.refuse("operation", near.empty()
-                                 ? fmt::format("one of {}", fmt::join(operation_names(), ", "))
-                                 : fmt::format("an operation (did you mean '{}'?)", near));
+  std::string named = object.text("operation");
+  require_known(object, "operation", named, operation_names(), "an operation");
+  return named;
+}
+
+// One that no record holds would pass a throttled node.
+std::vector<std::string> read_throttle_reasons(StrictObject& object) {
+  std::vector<std::string> reasons = object.texts("throttle_reasons");
+  for (const std::string& reason : reasons) {
+    require_known(object, "throttle_reasons", reason, throttle_reason_names(),
+                  "reasons that a record knows");
+  }
+  return reasons;
 }
 
 Floor read_floor(StrictObject object) {
@@ -139,7 +155,7 @@ AcceptRules read_accept_rules(const std::string& file, const Library& library) {
     rules.tolerance = object.non_negative("tolerance");
     if (!(rules.tolerance < 1)) object.refuse("tolerance", "a number of at least 0, below 1");
   }
-  if (object.has("throttle_reasons")) rules.throttle_reasons = object.texts("throttle_reasons");
+  if (object.has("throttle_reasons")) rules.throttle_reasons = read_throttle_reasons(object);
   if (object.has("system"))
     rules.system = library.system(named(object, "system", object.text("system")));
   if (object.has("floors")) {

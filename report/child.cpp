@@ -9,8 +9,10 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <memory>
 #include <poll.h>
 #include <spawn.h>
 #include <unistd.h>
@@ -50,6 +52,9 @@ class Actions {
   Actions& operator=(const Actions&) = delete;
   void send(int from, const Pipe& to) {
     ::posix_spawn_file_actions_adddup2(&actions_, to.writing(), from);
+  }
+  void read(std::FILE* from) {
+    ::posix_spawn_file_actions_adddup2(&actions_, ::fileno(from), STDIN_FILENO);
   }
   [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
 
@@ -106,8 +111,18 @@ ChildOutput run_child(const std::vector<std::string>& command) {
   return said;
 }
 
-int run_visibly(const std::vector<std::string>& command) {
-  return exit_code_of(start(command, Actions()));
+int run_visibly(const std::vector<std::string>& command, const std::string& input) {
+  Actions actions;
+  if (input.empty()) return exit_code_of(start(command, actions));
+  // Not a pipe: a child that ends early would end this program with it.
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
+  if (!file || std::fwrite(input.data(), 1, input.size(), file.get()) != input.size() ||
+      std::fflush(file.get()) != 0)
+    throw EnvironmentFailed(std::string("a temporary file: writing failed: ") +
+                            std::strerror(errno));
+  std::rewind(file.get());
+  actions.read(file.get());
+  return exit_code_of(start(command, actions));
 }
 
 }  // namespace trainmeter

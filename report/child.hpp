@@ -15,6 +15,7 @@ struct ChildOutput {
 
 // Found in PATH where the name has no slash. EnvironmentFailed where it can't be started.
 ChildOutput run_child(const std::vector<std::string>& command);  // keeps what it says
-int run_visibly(const std::vector<std::string>& command);        // it says so itself; its exit code
+// It says so itself; its exit code. `input` is what it reads, where it isn't empty.
+int run_visibly(const std::vector<std::string>& command, const std::string& input = "");
 
 }  // namespace trainmeter

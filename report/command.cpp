@@ -4,8 +4,10 @@
 #include "report/command.hpp"
 
 #include "record/error.hpp"
+#include "record/text_limits.hpp"
 #include "report/cases.hpp"
 #include "report/import.hpp"
+#include "report/predict.hpp"
 #include "workload/limits.hpp"
 
 #include <fmt/format.h>
@@ -18,6 +20,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <unistd.h>
 
 namespace trainmeter {
 
@@ -25,11 +28,54 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kLongestHeader = std::size_t{1} << 20;  // that is read to find the newest
 
-void write_file(const std::string& file, const std::string& text) {
-  std::ofstream out(file, std::ios::binary);
+bool will_be_regular(const std::string& file) {
+  // What is open already, even if that's a regular file by another name.
+  for (const char* open : {"/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/"}) {
+    if (file.starts_with(open)) return false;
+  }
+  std::error_code ignored;
+  const fs::file_status there = fs::status(file, ignored);
+  return fs::is_regular_file(there) || (!fs::exists(there) && !fs::is_symlink(file, ignored));
+}
+
+void require_writable(const std::string& file) {
+  std::error_code ignored;
+  const fs::path folder = fs::path(file).has_parent_path() ? fs::path(file).parent_path() : ".";
+  const fs::path asked = fs::exists(file, ignored) ? fs::path(file) : folder;
+  const bool can_be = ::access(asked.c_str(), W_OK) == 0;
+  if (can_be && !fs::is_directory(file, ignored)) return;
+  throw BadInput(file + ": cannot be written: " + std::strerror(can_be ? EISDIR : errno));
+}
+
+namespace {
+
+// To the file where `place` is; messages name `file`.
+void write_in_place(const std::string& place, const std::string& text, const std::string& file) {
+  std::ofstream out(place, std::ios::binary);
   if (!out) throw BadInput(file + ": cannot be written: " + std::strerror(errno));
   if (!(out << text).flush())
     throw EnvironmentFailed(file + ": writing failed: " + std::strerror(errno));
+}
+
+}  // namespace
+
+void write_file(const std::string& file, const std::string& text) {
+  require_writable(file);
+  if (!will_be_regular(file)) return write_in_place(file, text, file);
+  std::error_code failed;
+  const fs::path whole = fs::exists(file, failed) ? fs::canonical(file, failed) : fs::path(file);
+  const std::string part = fmt::format("{}.{}.part", whole.string(), ::getpid());
+  if (!std::ofstream(part, std::ios::binary))  // only the file itself can be written
+    return write_in_place(file, text, file);
+  try {
+    write_in_place(part, text, file);
+    if (fs::exists(whole, failed)) fs::permissions(part, fs::status(whole).permissions(), failed);
+    fs::rename(part, whole, failed);
+    if (failed) throw EnvironmentFailed(file + ": writing failed: " + failed.message());
+  } catch (...) {
+    fs::remove(part, failed);
+    throw;
+  }
 }
 
 // To the file, or to stdout where none is named.
@@ -47,7 +93,7 @@ std::string dumped(const nlohmann::ordered_json& json) {
 }
 
 void warn(const std::vector<std::string>& warnings) {
-  for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
+  for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", visible(warning));
 }
 
 void Output::options(CLI::App& app) {
@@ -162,6 +208,16 @@ CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
                        ? ""
                        : fmt::format("expected a whole number of {} to {}, found '{}'", least, most,
                                      text);
+          },
+          ""};
+}
+
+CLI::Validator draws() {
+  return {[](std::string& text) {
+            return text == "0" || whole_number(kLeastDraws, kMostDraws)(text).empty()
+                       ? ""
+                       : fmt::format("expected 0 (no range) or {} to {}, found '{}'", kLeastDraws,
+                                     kMostDraws, text);
           },
           ""};
 }

@@ -45,7 +45,11 @@ std::unique_ptr<Command> import_command();
 std::unique_ptr<Command> submit_command();
 void add_report_commands(std::vector<std::unique_ptr<Command>>& to);  // report, explain
 
-// BadInput where the file can't be opened, EnvironmentFailed where writing fails.
+// BadInput where the file can't be written, before anything is made for it.
+void require_writable(const std::string& file);
+bool will_be_regular(const std::string& file);  // and no device, pipe or the like
+// BadInput where the file can't be opened, EnvironmentFailed where writing fails. A regular file is
+// replaced whole or not at all.
 void write_file(const std::string& file, const std::string& text);
 // To the file, or to stdout where none is named.
 void put(const std::string& file, const std::string& text);
@@ -73,6 +77,7 @@ CLI::Validator number_above_0();
 inline const std::string kListings = "listings";  // of --price: the published rents
 CLI::Validator dollars();                         // of a GPU-hour, as much as a file may say
 CLI::Validator dollars_or_listings();
+CLI::Validator draws();  // 0: no range
 CLI::Validator number_between(double least, double most);
 CLI::Validator whole_number(std::int64_t least, std::int64_t most);
 

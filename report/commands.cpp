@@ -41,7 +41,7 @@ struct ValidateCommand : Command {
 
   void options(CLI::App& app) override {
     app.add_option("--samples", validation.samples, "draws a run")
-        ->check(whole_number(100, 1'000'000))
+        ->check(whole_number(kLeastDraws, kMostDraws))
         ->capture_default_str();
     app.add_option("--seed", validation.seed, "of the draws")
         ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))

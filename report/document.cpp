@@ -3,6 +3,8 @@
 // The renderings of a document as text and as Markdown.
 #include "report/document.hpp"
 
+#include "record/text_limits.hpp"
+
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 
@@ -23,7 +25,7 @@ std::size_t width_of(const std::string& text) {
 
 std::string wrapped(const std::string& text, std::size_t width, const std::string& first,
                     const std::string& next) {
-  std::istringstream words(text);
+  std::istringstream words(visible(text));
   std::string out = first;
   std::size_t used = first.size();
   bool at_start = true;
@@ -53,7 +55,7 @@ std::string table_text(const Table& table, const TextStyle& style) {
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < table.columns.size(); ++c) {
     std::size_t width = width_of(column_title(table.columns[c]));
-    for (const auto& row : table.rows) width = std::max(width, width_of(row.at(c).text));
+    for (const auto& row : table.rows) width = std::max(width, width_of(visible(row.at(c).text)));
     widths.push_back(width);
   }
   const auto line = [&](auto cell) {
@@ -68,7 +70,8 @@ std::string table_text(const Table& table, const TextStyle& style) {
   std::string head = line([&](std::size_t c) { return column_title(table.columns[c]); });
   if (style.colour) head = "\033[2m" + head.substr(0, head.size() - 1) + "\033[0m\n";
   std::string out = head;
-  for (const auto& row : table.rows) out += line([&](std::size_t c) { return row.at(c).text; });
+  for (const auto& row : table.rows)
+    out += line([&](std::size_t c) { return visible(row.at(c).text); });
   return out;
 }
 
@@ -96,7 +99,7 @@ std::string chart_text(const Chart& chart, const TextStyle& style) {
   }
   const std::size_t rows = table.rows.size();
   if (rows > kChartRows) table.rows.erase(table.rows.begin() + kChartRows, table.rows.end());
-  std::string out = chart.title + "\n\n" + table_text(table, style);
+  std::string out = visible(chart.title) + "\n\n" + table_text(table, style);
   if (rows > kChartRows)
     out += fmt::format("  ... and {} more (--format json lists them)\n", rows - kChartRows);
   return out;
@@ -105,11 +108,9 @@ std::string chart_text(const Chart& chart, const TextStyle& style) {
 // Text as Markdown that is nothing but that text: no cell ends in it, no markup and no link begins.
 std::string escaped(const std::string& text) {
   std::string out;
-  for (const char c : text) {
+  for (const char c : visible(text)) {
     if (c == '<') {
       out += "&lt;";
-    } else if (c == '\n' || c == '\r') {
-      out += ' ';
     } else {
       if (c == '|' || c == '[' || c == '*' || c == '\\') out += '\\';
       out += c;
@@ -170,10 +171,11 @@ TextStyle style_of_stdout() {
 std::string to_text(const Document& document, const TextStyle& style) {
   const auto width = static_cast<std::size_t>(style.width);
   const Overloaded one{[&](const Heading& h) {
-                         if (style.colour) return fmt::format("\033[1m{}\033[0m\n", h.text);
-                         return h.level == 1 ? fmt::format("{}\n{}\n", h.text,
-                                                           std::string(width_of(h.text), '='))
-                                             : h.text + "\n";
+                         const std::string text = visible(h.text);
+                         if (style.colour) return fmt::format("\033[1m{}\033[0m\n", text);
+                         return h.level == 1 ? fmt::format("{}\n{}\n", text,
+                                                           std::string(width_of(text), '='))
+                                             : text + "\n";
                        },
                        [&](const Paragraph& p) { return wrapped(p.text, width, "", ""); },
                        [&](const Lead& lead) {

@@ -18,9 +18,10 @@ namespace trainmeter {
 struct Imported {
   Header header;
   std::vector<Measurement> rows;
-  std::vector<std::string> left_out;  // what was in the file and is not in `rows`, and why
-  std::string original;               // the file's content
-  std::string hash;                   // its SHA-256
+  // What was in the file and is not in `rows`, and why; what it says went wrong.
+  std::vector<std::string> left_out;
+  std::string original;  // the file's content
+  std::string hash;      // its SHA-256
 };
 
 // BadInput where the file is none of these, or has no measurement. `operation` is that of

@@ -38,6 +38,7 @@ struct ImportCommand : Command {
   }
 
   int run() override {
+    require_new_record();
     std::vector<Imported> all;
     std::set<std::string> seen;
     for (const std::string& file : files) {
@@ -52,7 +53,7 @@ struct ImportCommand : Command {
       text += to_json_line(one.header) + "\n";
       for (const Measurement& row : one.rows) text += to_json_line(row) + "\n";
     }
-    if (!record.empty()) {
+    if (!record.empty() && will_be_regular(record)) {
       const std::filesystem::path folder = record + ".originals";
       std::error_code failed;
       std::filesystem::create_directories(folder, failed);
@@ -61,6 +62,15 @@ struct ImportCommand : Command {
     }
     put(record, text);
     return kFine;
+  }
+
+ private:
+  // A record is measurements that may have taken days: none is replaced.
+  void require_new_record() const {
+    if (record.empty() || !will_be_regular(record)) return;
+    std::error_code none;
+    if (std::filesystem::file_size(record, none) > 0 && !none)
+      throw BadInput(record + ": is there already; expected the path of a new record");
   }
 };
 

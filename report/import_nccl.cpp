@@ -6,6 +6,7 @@
 #include "record/names.hpp"
 #include "record/nccl_names.hpp"
 #include "record/strict_json.hpp"
+#include "record/text_limits.hpp"
 #include "report/import.hpp"
 
 #include <fmt/format.h>
@@ -236,6 +237,29 @@ std::int64_t size_or_zero(StrictObject& object, const char* key) {
   return value;
 }
 
+void warn_of_one_rank(const std::string& where, Imported& to) {
+  if (to.rows.empty() || to.rows.front().ranks > 1) return;
+  to.left_out.push_back(where + ": one rank has nobody to exchange with: its times are no links'");
+}
+
+// What nccl-tests itself says went wrong.
+void warn_of_errors(StrictObject& top, const std::string& where, Imported& to) {
+  const auto say = [&](const std::string& what) {
+    to.left_out.push_back(fmt::format("{}: nccl-tests says: {}", where, shortened(what, 200)));
+  };
+  if (top.has("errors") && !top.raw("errors").is_null()) {
+    for (const std::string& error : top.texts("errors")) {
+      if (!error.empty()) say(error);
+    }
+  }
+  if (!top.has("out_of_bounds") || !top.raw("out_of_bounds").is_object()) return;
+  const nlohmann::json& bounds = top.raw("out_of_bounds");
+  const auto okay = bounds.find("okay");
+  if (okay == bounds.end() || (*okay != "false" && *okay != false)) return;
+  const auto count = bounds.find("count");
+  say("out of bounds values: " + (count == bounds.end() ? std::string(kUnknown) : count->dump()));
+}
+
 }  // namespace
 
 Measurement to_measurement(const NcclRow& row) {
@@ -287,6 +311,7 @@ void import_nccl_text(std::string_view text, const std::string& where, const std
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
   }
   if (!to.rows.empty()) to.header.device.count = to.rows.front().ranks;
+  warn_of_one_rank(where, to);
   if (to.header.device.kind == "cpu") to.header.device.count = 1;
 }
 
@@ -342,6 +367,8 @@ void import_nccl_json(const nlohmann::json& json, const std::string& where, Impo
       to.rows.push_back(to_measurement(one));
     }
   }
+  warn_of_one_rank(where, to);
+  warn_of_errors(top, where, to);
 }
 
 }  // namespace trainmeter

@@ -4,6 +4,7 @@
 #include "record/error.hpp"
 #include "record/names.hpp"
 #include "record/strict_json.hpp"
+#include "record/text_limits.hpp"
 #include "report/import.hpp"
 
 #include <fmt/format.h>
@@ -115,15 +116,25 @@ void import_matrix(StrictObject& test, const std::string& where, Imported& to) {
   if (!direction) return leave_out("no counterpart in a record");
   const nlohmann::json& matrix = test.raw("bandwidth_matrix");
   if (!matrix.is_array()) test.refuse("bandwidth_matrix", "a list of rows");
+  std::size_t none = 0;
+  std::string first;
   for (std::size_t row = 0; row < matrix.size(); ++row) {
     if (!matrix[row].is_array()) test.refuse("bandwidth_matrix", "a list of rows");
     for (std::size_t column = 0; column < matrix[row].size(); ++column) {
-      const auto GBps = number(matrix[row][column]);  // N/A: a device and itself
+      const nlohmann::json& cell = matrix[row][column];
+      if (row == column && cell == "N/A") continue;  // a device and itself
+      const auto GBps = number(cell);
       constexpr double kMost = 1e9;
-      if (!GBps || !(*GBps > 0 && *GBps < kMost)) continue;
+      if (!GBps || !(*GBps > 0 && *GBps < kMost)) {
+        if (none++ == 0) first = fmt::format("row {}, column {}: {}", row, column, cell.dump());
+        continue;
+      }
       to.rows.push_back(transfer(*direction, name.ends_with("_sm"), row, column, *GBps));
     }
   }
+  if (none > 0)
+    leave_out(
+        fmt::format("cells without a bandwidth: {}, the first in {}", none, shortened(first)));
 }
 
 // "2.30 s": Google Benchmark's units of time.
@@ -179,6 +190,9 @@ void import_nvbandwidth(const nlohmann::json& json, const std::string& where, Im
   for (const char* key : {"Driver Version", "error", "warning"}) {
     if (top.has(key) && top.raw(key).is_string()) header.device.details[key] = top.text(key);
   }
+  if (const auto error = header.device.details.find("error"); error != header.device.details.end())
+    to.left_out.push_back(
+        fmt::format("{}: nvbandwidth says: {}", where, shortened(error->second, 200)));
   if (top.has("GPU Device list")) {
     const std::vector<std::string> devices = top.texts("GPU Device list");
     if (!devices.empty()) header.device.name = without_place(devices.front());

@@ -6,6 +6,7 @@
 #include "record/error.hpp"
 #include "record/names.hpp"
 #include "record/strict_json.hpp"
+#include "record/text_limits.hpp"
 
 #include <fmt/format.h>
 
@@ -48,8 +49,8 @@ void append(std::string& out, const Numbers& numbers, const std::string& id,
   out += fmt::format("{}{} = {} ({}{})\n", indent, id, n.shown, n.kind, again ? ", as above" : "");
   if (again) return;
   const std::string inside = indent + "  ";
-  if (!n.formula.empty()) out += inside + n.formula + "\n";
-  if (!n.source.empty()) out += inside + "from " + n.source + "\n";
+  if (!n.formula.empty()) out += inside + visible(n.formula) + "\n";
+  if (!n.source.empty()) out += inside + "from " + visible(n.source) + "\n";
   for (const std::string& input : n.inputs) append(out, numbers, input, inside, seen);
 }
 

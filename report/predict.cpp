@@ -98,8 +98,10 @@ std::optional<double> published_step_time(const Run& run, double peak_flops) {
     const bool again = run.parallel && run.parallel->recompute == "full";
     return tokens * flops * (again ? 4.0 / 3 : 1) / (*p.hfu * peak_flops * gpus);
   }
-  if (p.gpu_hours && run.tokens)
-    return *p.gpu_hours * 3600 * run.goodput / gpus * tokens / *run.tokens;
+  if (run.tokens && (p.gpu_hours || p.wall_hours)) {
+    const double hours = p.gpu_hours ? *p.gpu_hours / gpus : *p.wall_hours;
+    return hours * 3600 * run.goodput * tokens / *run.tokens;
+  }
   return std::nullopt;
 }
 
@@ -293,6 +295,11 @@ void bound_by_peak(std::vector<double>& steps, const Run& run, const System& sys
 Prediction checked(Prediction out, const Run& run, const System& system) {
   refuse_impossible(out);
   for (std::string& text : defaults_taken(run)) out.assumptions.push_back(std::move(text));
+  if (system.one_gpu_a_node_assumed && run.gpus > 1)
+    out.assumptions.push_back(fmt::format(
+        "gpus_per_node of {} isn't printed: one assumed, so that all GPUs exchange over "
+        "the network",
+        system.id));
   if (const std::string left_out = left_out_on(system, run); !left_out.empty())
     out.assumptions.push_back(left_out);
   return out;
@@ -303,8 +310,8 @@ Prediction checked(Prediction out, const Run& run, const System& system) {
 Prediction predict(const Run& original, const System& system, const RateBook& book,
                    const Knowledge& knowledge, const PredictOptions& options) {
   const Run run = carried_to(original, system);
-  if (options.samples != 0 && options.samples < 100) {
-    throw BadInput("--samples: expected 0 (no range) or at least 100");
+  if (options.samples != 0 && options.samples < kLeastDraws) {
+    throw BadInput(fmt::format("--samples: expected 0 (no range) or at least {}", kLeastDraws));
   }
   if (run.rl && run.tokens) {
     throw BadInput(fmt::format(

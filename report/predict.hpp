@@ -68,6 +68,8 @@ struct Knowledge {
 };
 Knowledge load_knowledge(const Library& library);
 
+inline constexpr int kLeastDraws = 100, kMostDraws = 1'000'000;  // where there is a range
+
 struct PredictOptions {
   std::optional<double> price_usd_per_gpu_hour;  // before the run's, before the system's
   int samples = 1000;                            // 0: no range, every input at its median
@@ -83,6 +85,9 @@ std::string left_out_on(const System& system, const Run& run);  // says so; empt
 // Where a system has a published id but other figures, for which that id's measured rates are taken
 // all the same: says so. Else empty.
 std::string differs_from_published(const System& system, const Library& library);
+
+// Says which traffic the step leaves out, a line for each kind of link without a bandwidth.
+std::vector<std::string> left_out_traffic(const Prediction& prediction);
 
 // What the run leaves out and this takes, one a line (Run::left_out).
 std::vector<std::string> defaults_taken(const Run& run);
@@ -127,8 +132,8 @@ nlohmann::ordered_json to_json(const Prediction& prediction);
 nlohmann::ordered_json to_json(const Estimate& estimate);
 
 // The step time in seconds that a published figure comes to: of step_time_s, tokens_per_s_per_gpu,
-// tokens_per_day, tflops_per_gpu, mfu, hfu, gpu_hours, the first there is. hfu counts a second
-// forward pass where the layout recomputes.
+// tokens_per_day, tflops_per_gpu, mfu, hfu, gpu_hours, wall_hours, the first there is. hfu counts a
+// second forward pass where the layout recomputes.
 std::optional<double> published_step_time(const Run& run, double peak_flops);
 
 }  // namespace trainmeter

@@ -5,8 +5,10 @@
 #include "record/error.hpp"
 #include "record/names.hpp"
 #include "report/predict.hpp"
+#include "report/step_links.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -74,6 +76,21 @@ std::string differs_from_published(const System& system, const Library& library)
       "system {0}: {1} as given, not as of the published {0}, whose measured rates are taken all "
       "the same: give it an id of its own",
       system.id, fmt::join(others, ", "));
+}
+
+std::vector<std::string> left_out_traffic(const Prediction& prediction) {
+  std::vector<std::string> out;
+  for (const auto& [key, end] :
+       {std::pair("nvlink_bytes_per_s", kNoLink), std::pair("nic_bytes_per_s", kNoNetwork)}) {
+    std::vector<std::string> names;
+    for (const std::string& text : prediction.assumptions) {
+      if (text.ends_with(end)) names.push_back(text.substr(0, text.size() - end.size()));
+    }
+    if (names.empty()) continue;
+    out.push_back(fmt::format("system {}: {} isn't known, so the step is without {}",
+                              prediction.system_id, key, fmt::join(names, ", ")));
+  }
+  return out;
 }
 
 std::vector<std::string> defaults_taken(const Run& run) {

@@ -66,8 +66,10 @@ struct PredictCommand : Command {
                    "USD per GPU-hour, or 'listings': the range of published rents")
         ->check(dollars_or_listings());
     app.add_flag("--no_in_place", no_in_place, "GEMMs in the step as fast as alone");
-    app.add_option("--samples", predict.samples, "draws; 0: no range, every input at its median")
-        ->check(whole_number(0, 1'000'000))
+    app.add_option(
+           "--samples", predict.samples,
+           fmt::format("draws, at least {}; 0: no range, every input at its median", kLeastDraws))
+        ->check(draws())
         ->capture_default_str();
     app.add_option("--seed", predict.seed, "of the draws")
         ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
@@ -138,6 +140,7 @@ struct PredictCommand : Command {
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
     if (price == kListings) price_by_listings(prediction, on, library);
     for (const std::string& note : notes) prediction.assumptions.push_back(note);
+    warn(left_out_traffic(prediction));
     output.write(to_document(prediction, which.title + " on " + devices_of(prediction)),
                  [&] { return to_json(prediction); });
     return kFine;

@@ -3,6 +3,7 @@
 // The commands report and explain: a story as text, Markdown, JSON or a page, and one of its
 // numbers followed to where it comes from.
 #include "record/error.hpp"
+#include "report/child.hpp"
 #include "report/command.hpp"
 #include "report/numbers.hpp"
 #include "report/page.hpp"
@@ -10,7 +11,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -64,12 +64,6 @@ std::string chart_library() {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-std::string quoted(const std::string& text) {  // for a shell
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 // Draws the document's charts as `stem`ID.svg. Whether it could.
 bool draw_charts(const Document& document, const std::string& stem) {
   const auto tools = chart_tools();
@@ -81,13 +75,9 @@ bool draw_charts(const Document& document, const std::string& stem) {
   for (const Block& block : document) {
     if (const auto* chart = std::get_if<Chart>(&block)) specs[chart->id] = chart->spec;
   }
-  const std::string command = fmt::format("{} {} {}", quoted((*tools / "venv/bin/python").string()),
-                                          quoted((*tools / "draw.py").string()), quoted(stem));
-  FILE* pipe = ::popen(command.c_str(), "w");
-  if (pipe == nullptr) throw EnvironmentFailed("the chart converter can't be started");
-  const std::string text = dumped(specs);
-  const bool written = std::fwrite(text.data(), 1, text.size(), pipe) == text.size();
-  if (::pclose(pipe) != 0 || !written)
+  const std::vector<std::string> command = {(*tools / "venv/bin/python").string(),
+                                            (*tools / "draw.py").string(), stem};
+  if (run_visibly(command, dumped(specs)) != 0)
     throw EnvironmentFailed(fmt::format("{}: the chart converter failed", stem));
   return true;
 }
@@ -107,12 +97,13 @@ struct ReportCommand : StoryCommand {
   }
 
   int run() override {
+    if (!output.file.empty()) require_writable(output.file);
     const Story told = story(output.format != "text");
     const bool page = output.format == "html";
     const Document document = to_document(told, page ? Claims::in_full : Claims::table);
     if (page) {
       put(output.file, to_html(document, numbers_of(told), chart_library()));
-    } else if (output.format == "md" && !output.file.empty()) {
+    } else if (output.format == "md" && !output.file.empty() && will_be_regular(output.file)) {
       const fs::path file = output.file;
       const std::string stem = file.stem().string() + "-";
       const bool drawn = draw_charts(document, (file.parent_path() / stem).string());

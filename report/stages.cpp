@@ -18,6 +18,18 @@ bool staged(const Run& run) {
          std::ranges::all_of(run.stages, [](const Stage& s) { return s.run != nullptr; });
 }
 
+// Hours alone can't be predicted, nor added to what is.
+void refuse_mixed(const Run& run) {
+  if (run.model || run.seq_len || run.rl) return;  // the run itself is predicted
+  const auto has_run = [](const Stage& s) { return s.run != nullptr; };
+  const auto without = std::ranges::find_if_not(run.stages, has_run);
+  if (without == run.stages.end() || std::ranges::none_of(run.stages, has_run)) return;
+  throw BadInput(
+      fmt::format("{}: stages[{}] ({}): expected a run, as other stages are; only numbers "
+                  "of it are given",
+                  run.place.file, without - run.stages.begin(), without->title));
+}
+
 struct Part {
   Prediction prediction;
   double steps = 0, gpus = 0;
@@ -172,6 +184,7 @@ void assume(Prediction& out, const std::string& text) {
 
 Prediction predict_run(const Run& original, const System& system, const RateBook& book,
                        const Knowledge& knowledge, const PredictOptions& options) {
+  refuse_mixed(original);
   if (!staged(original)) return predict(original, system, book, knowledge, options);
   const Run run = carried_to(original, system);
   std::vector<Part> parts;
@@ -220,8 +233,11 @@ Prediction predict_run(const Run& original, const System& system, const RateBook
   if (const std::string left_out = left_out_on(system, original); !left_out.empty())
     assume(out, left_out);
   out.published = printed_figures(run.published);
-  if (run.published.gpu_hours) {
-    const double off = out.estimates.gpu_hours->p50 / *run.published.gpu_hours;
+  std::optional<double> hours = run.published.gpu_hours;
+  if (!hours && run.published.wall_hours && run.says_gpus)
+    hours = *run.published.wall_hours * static_cast<double>(run.gpus);
+  if (hours) {
+    const double off = out.estimates.gpu_hours->p50 / *hours;
     out.published_step_time_s = out.estimates.step_time_s.p50 / off;
     out.error_pct = (off - 1) * 100;
   }

@@ -119,7 +119,7 @@ void StepLinks::inside_a_node(CommBill& out, const Collective& c, const std::str
                     : assumed_start();
     });
   } else {
-    assume_(fmt::format("{} is left out: no link bandwidth is known for it", c.name));
+    assume_(c.name + std::string(kNoLink));
   }
 }
 
@@ -136,7 +136,7 @@ CommBill StepLinks::bill(const Collective& c, const std::string& part) {
                          "a GPU's share of its node's network, one way");
       });
     } else {
-      assume_(fmt::format("{} is left out: no network bandwidth is known for it", c.name));
+      assume_(c.name + std::string(kNoNetwork));
     }
     if (c.operation != "alltoall" && c.operation != "sendrecv")
       out.hops = c.count * (static_cast<double>(c.ranks) - 1);

@@ -7,9 +7,14 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trainmeter {
+
+// What an assumption ends with where traffic isn't counted.
+inline constexpr std::string_view kNoLink = " is left out: no link bandwidth is known for it";
+inline constexpr std::string_view kNoNetwork = " is left out: no network bandwidth is known for it";
 
 class StepLinks {
  public:

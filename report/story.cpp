@@ -234,7 +234,8 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
       if (header.device.kind != kind) continue;
       out.gpu = header.device.name;
       out.sms = std::max(out.sms, header.device.sms);  // a rank's share is not the machine
-      out.memory_bytes = static_cast<double>(header.device.memory_bytes);
+      if (header.device.memory_bytes > 0)              // an import doesn't know it
+        out.memory_bytes = static_cast<double>(header.device.memory_bytes);
       out.gpus_per_node = std::max(out.gpus_per_node, header.device.count);
       // A name alone is no device: an import says neither SMs nor memory.
       if (!published && header.device.sms > 0) published = system_of_device(header.device, library);
@@ -252,6 +253,7 @@ System measured_system(const std::vector<Record>& records, const RateBook& rates
     const std::int64_t here = out.gpus_per_node;
     out = *published;
     out.gpus_per_node = std::max(here, out.gpus_per_node);
+    out.one_gpu_a_node_assumed = false;
     notes.push_back(fmt::format("peaks, links and price of {}: {} ({})", out.id,
                                 out.source ? out.source->title : "",
                                 out.source ? out.source->locator : ""));

@@ -3,6 +3,7 @@
 // The program `trainmeter`: reads the command line and runs one command.
 #include "record/error.hpp"
 #include "record/strict_json.hpp"
+#include "record/text_limits.hpp"
 #include "report/command.hpp"
 #include "report/completion.hpp"
 
@@ -84,13 +85,13 @@ int main(int argc, char** argv) {
   try {
     return trainmeter::run_program(argc, argv);
   } catch (const trainmeter::BadInput& error) {
-    fmt::print(stderr, "trainmeter: {}\n", error.what());
+    fmt::print(stderr, "trainmeter: {}\n", trainmeter::visible(error.what()));
     return trainmeter::kBadInput;
   } catch (const trainmeter::MachineLacks& error) {
     fmt::print(stderr, "trainmeter: {}\n", error.what());
     return trainmeter::kUnavailable;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "trainmeter: {}\n", error.what());
+    fmt::print(stderr, "trainmeter: {}\n", trainmeter::visible(error.what()));
     return trainmeter::kEnvironmentFailed;
   }
 }

@@ -97,13 +97,6 @@ std::string read_date(StrictObject& object) {
   return date;
 }
 
-void check_units(StrictObject object) {
-  if (!object.has("published")) return;
-  StrictObject published = object.object("published");
-  if (published.has("tflops_per_gpu"))
-    at_most(published, "tflops_per_gpu", kFlopsPerS.most / 1e12, "TFLOP/s of one GPU");
-}
-
 // In a patch null takes a key away; here it is no value, as in every file.
 void refuse_nulls(const nlohmann::json& patch, const std::string& where, const std::string& path) {
   for (const auto& [key, value] : patch.items()) {
@@ -152,7 +145,6 @@ Claim read_claim(const nlohmann::json& json, const std::string& where, const Lib
     for (StrictObject& sum : object.objects("sums")) claim.sums.push_back(read_sum(sum));
   }
   if (object.has("kernel")) claim.kernel = read_kernel(object.object("kernel"));
-  check_units(object);
 
   nlohmann::json own = json;
   if (object.has("cost")) read_cost(object.object("cost"), claim, own);

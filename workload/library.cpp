@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <unistd.h>
 
 namespace trainmeter {
 namespace {
@@ -92,9 +93,7 @@ std::vector<std::string> Library::ids(const std::string& kind) const {
 std::filesystem::path Library::file(const std::string& kind, const std::string& id_or_file) const {
   const fs::path named = id_or_file;
   if (named.extension() == ".json" || named.has_parent_path()) {
-    std::error_code error;
-    if (!fs::exists(named, error))
-      throw BadInput(fmt::format("{}: cannot be read (no such file?)", id_or_file));
+    if (::access(named.c_str(), F_OK) != 0) refuse_unreadable(named);
     return named;
   }
   const std::vector<std::string> known = ids(kind);

@@ -32,6 +32,12 @@ inline constexpr Range kMemoryBytes{1e8, 1e14, "bytes"};
 inline constexpr Range kMemoryBytesPerS{1e9, 1e14, "bytes/s of one GPU"};
 inline constexpr Range kLinkBytesPerS{1e6, 1e14, "bytes/s, one way, per GPU"};
 inline constexpr Range kPowerW{1, 1e5, "W of one GPU"};
+// Of what a run reports. The least is what the slowest run on a processor reaches.
+inline constexpr Range kTflopsPerGpu{kFlopsPerS.least / 1e12, kFlopsPerS.most / 1e12,
+                                     "TFLOP/s of one GPU"};
+inline constexpr Range kTokensPerDay{1e3, kMaxTokens, "tokens of the whole run a day"};
+inline constexpr Range kTokensPerS{1e-3, 1e9, "tokens/s of one GPU"};
+inline constexpr double kMaxSlotS = 1e5;
 inline constexpr std::size_t kLongestName = 1000;  // of a file
 inline constexpr int kMostStages = 100;            // of a run, and of the runs that it names
 

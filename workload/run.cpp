@@ -82,13 +82,13 @@ Published read_claimed(StrictObject object) {
   p.gpu_hours = at_most_if_there(object, "gpu_hours", kMaxGpuHours, "GPU-hours");
   p.wall_hours = at_most_if_there(object, "wall_hours", kMaxWallHours, "hours");
   p.step_time_s = at_most_if_there(object, "step_time_s", kMaxWallHours * 3600, "seconds");
-  p.tokens_per_s_per_gpu = object.optional(&StrictObject::positive, "tokens_per_s_per_gpu");
-  p.tokens_per_day = object.optional(&StrictObject::positive, "tokens_per_day");
-  p.tflops_per_gpu = object.optional(&StrictObject::positive, "tflops_per_gpu");
-  p.slot_time_s = object.optional(&StrictObject::positive, "slot_time_s");
+  p.tokens_per_s_per_gpu = within_if_there(object, "tokens_per_s_per_gpu", kTokensPerS);
+  p.tokens_per_day = within_if_there(object, "tokens_per_day", kTokensPerDay);
+  p.tflops_per_gpu = within_if_there(object, "tflops_per_gpu", kTflopsPerGpu);
+  p.slot_time_s = at_most_if_there(object, "slot_time_s", kMaxSlotS, "seconds");
   p.mfu = fraction(object, "mfu");
   p.hfu = fraction(object, "hfu");
-  p.mfu_peak_flops = object.optional(&StrictObject::positive, "mfu_peak_flops");
+  p.mfu_peak_flops = within_if_there(object, "mfu_peak_flops", kFlopsPerS);
   if (object.has("mfu_attention"))
     p.mfu_attention = object.one_of("mfu_attention", {"causal", "full", "none"});
   p.cost_usd = at_most_if_there(object, "cost_usd", kMaxUsd, "USD");

@@ -17,6 +17,7 @@ System read_system(StrictObject object) {
   s.gpu = filled(object, "gpu");
   if (object.has("gpus_per_node"))
     s.gpus_per_node = bounded(object, "gpus_per_node", 1, kMaxRunSize);
+  s.one_gpu_a_node_assumed = s.kind == "gpu" && !object.has("gpus_per_node");
   if (object.has("sms")) s.sms = bounded(object, "sms", 1, kMaxRunSize);
   if (object.has("peak_flops")) {
     StrictObject peaks = object.object("peak_flops");

@@ -19,6 +19,7 @@ struct System {
   std::string kind = "gpu";  // gpu or cpu
   std::string gpu;           // its name; for a CPU, the processor's
   std::int64_t gpus_per_node = 1;
+  bool one_gpu_a_node_assumed = false;       // where a file of GPUs doesn't say it
   std::int64_t sms = 0;                      // on a CPU, cores
   std::map<std::string, double> peak_flops;  // dense, by dtype, those it has
   std::optional<double> memory_bytes, memory_bytes_per_s, nvlink_bytes_per_s, nic_bytes_per_s,

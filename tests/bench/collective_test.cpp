@@ -125,6 +125,10 @@ TEST_F(CollectiveTest, NcclTestsTextSaysWhatFailed) {
   EXPECT_EQ(said.code, 0) << said.err;
   EXPECT_THAT(said.out, ::testing::ContainsRegex("   N/A .*   N/A\n"));
   EXPECT_THAT(said.out, HasSubstr("validation: 0"));
+  // No row, no verdict.
+  said = run("NCCL_TESTS_MIN_BW=0.001 " + mpirun(2) + common + "--max_seconds=0");
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("\n# Out of bounds values : 0 \n# Avg bus bandwidth    : 0 \n"));
 }
 
 // A factor of 1 is none: -i's steps, and the heading says so, as nccl-tests' does.
@@ -370,6 +374,28 @@ TEST_F(LocalTest, AKilledRankIsNamedAndFinishedWorkKept) {
   EXPECT_THAT(said.err, HasSubstr("did not come within 5 s"));
   expect_some_of(4U, file);
   EXPECT_LE(segments(), before) << "something stays in /dev/shm";
+}
+
+// SIGTERM reaches rank 1 alone, as soon as one case is in the record: all end by it.
+TEST_F(LocalTest, ASignalToAnyRankEndsAllAndIsTheExitCode) {
+  const std::string file = folder_ / "r.jsonl";
+  const std::string command =
+      "collective_bench --device=cpu --cache=hot --bytes=1024,4096,16384,65536 "
+      "--benchmark_min_time=1.5 --out=" +
+      file;
+  const auto told = [&](const std::string& last) {
+    return "sh -c '" + command + " & for i in $(seq 600); do [ \"$(cat " + file +
+           " 2>/dev/null | wc -l)\" -ge 2 ] && break; sleep 0.05; done; kill -TERM $!; " + last +
+           "'";
+  };
+  // `ranks` tells one code: rank 1's, and then rank 0's.
+  for (const char* const last : {"wait $!", "wait $!; true"}) {
+    const Said said = ranks({command, told(last)}, 2);
+    EXPECT_EQ(said.code, 143) << said.err;
+    EXPECT_THAT(said.err, HasSubstr(", interrupted; record: "));
+    expect_some_of(4U, file);
+    std::filesystem::remove(file);
+  }
 }
 
 }  // namespace

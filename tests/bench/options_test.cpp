@@ -163,6 +163,8 @@ TEST(Options, CollectivesTakeNcclTestsFlags) {
            {{"--place=up"}, "--place: 'up': expected one of out, in"},
            {{"--format=nccl-tests", "--operation=reduce,broadcast"}, "expected one --operation"},
            {{"--format=nccl-tests", "--operation=dispatch"}, "it knows no dispatch"},
+           {{"--format=nccl-tests", "--out=r.jsonl", "--resume"},
+            "--resume: expected without --format=nccl-tests"},
            {{"--format=text"}, "--format: 'text': expected one of google, nccl-tests"}}) {
     EXPECT_THAT(mistake(words, Program::collective), HasSubstr(said));
   }

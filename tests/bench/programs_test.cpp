@@ -52,6 +52,7 @@ TEST(Programs, BadUsageIsExitCode2AndOneLine) {
                                     "gemm_bench --resume",
                                     "gemm_bench --device=cpu --out=/proc/no/such.jsonl",
                                     "gemm_bench --benchmark_out=/no/such/folder.json",
+                                    "gemm_bench --out=both.json --benchmark_out=./both.json",
                                     "gemm_bench --benchmark_format=xml",
                                     "gemm_bench --device=cpu --versus=abacus",
                                     "memory_bench --device=cpu --bytes=-4096",
@@ -369,7 +370,8 @@ TEST(Programs, MemoryBenchTakesThreadsAndNodes) {
 }
 
 TEST(Programs, AnInterruptKeepsFinishedWork) {
-  for (const auto& [signal, code] : {std::pair{"INT", 130}, std::pair{"TERM", 143}}) {
+  for (const auto& [signal, code] :
+       {std::pair{"INT", 130}, std::pair{"TERM", 143}, std::pair{"HUP", 129}}) {
     const Folder folder;
     const Said said = run_and_signal(
         "gemm_bench --device=cpu --m=512 --n=512 --k=512,513,514,515 --dtype=fp32 "
@@ -387,6 +389,33 @@ TEST(Programs, AnInterruptKeepsFinishedWork) {
     // Valid to the end.
     EXPECT_EQ(nlohmann::json::parse(said.out).at("benchmarks").size(), finished);
   }
+}
+
+// Whoever reads JSON from stdout gets a document, where nothing is left to measure, too.
+TEST(Programs, AFinishedRecordIsAnEmptyDocument) {
+  const Folder folder;
+  const std::string google = folder / "google.json";
+  const std::string command = kSmallGemm + kBrief +
+                              "--benchmark_format=json --resume --out=" + (folder / "r.jsonl") +
+                              " --benchmark_out=" + google;
+  Said said = run(command);
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_FALSE(nlohmann::json::parse(said.out).at("benchmarks").empty());
+  const std::string before = run("cat " + google).out;
+  said = run(command);
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("cases are finished in"));
+  EXPECT_TRUE(nlohmann::json::parse(said.out).at("benchmarks").empty());
+  EXPECT_EQ(run("cat " + google).out, before);
+}
+
+// A rank or a program that loses its terminal ends in order; nohup's doesn't lose it.
+TEST(Programs, NohupOutlivesItsTerminal) {
+  const Folder folder;
+  const Said said = run_and_signal(
+      "nohup " + kSmallGemm + "--benchmark_min_time=0.5 --out=" + (folder / "r.jsonl"), "HUP",
+      folder / "r.jsonl");
+  EXPECT_EQ(said.code, 0) << said.err;
 }
 
 TEST(Programs, AFullDiskIsExitCode4) {

@@ -20,11 +20,12 @@ benchmark::BenchmarkReporter::Run run_of(const std::string& name, const std::str
   return run;
 }
 
-// What the reporter of a CSV file writes of these, one after the other.
-std::string csv_of(const std::vector<benchmark::BenchmarkReporter::Run>& runs) {
+// What the reporter of such a file writes of these, one after the other.
+std::string written(const std::string& format,
+                    const std::vector<benchmark::BenchmarkReporter::Run>& runs) {
   Progress progress(static_cast<int>(runs.size()), false);
   GoogleFlags flags;
-  flags.out_format = "csv";
+  flags.out_format = format;
   const std::unique_ptr<Reporter> reporter = file_reporter(flags, progress);
   std::ostringstream out;
   reporter->SetOutputStream(&out);
@@ -34,6 +35,10 @@ std::string csv_of(const std::vector<benchmark::BenchmarkReporter::Run>& runs) {
   for (const auto& run : runs) reporter->ReportRuns({run});
   reporter->Finalize();
   return out.str();
+}
+
+std::string csv_of(const std::vector<benchmark::BenchmarkReporter::Run>& runs) {
+  return written("csv", runs);
 }
 
 // Google Benchmark's own ends the program where a later row has a counter that the first hadn't.
@@ -53,6 +58,22 @@ TEST(Reporter, ALabelIsANameOfASearchAlone) {
   EXPECT_THAT(csv, HasSubstr("\"gemm/bf16/a/m:1/n:1/k:1\""));
   EXPECT_THAT(csv, HasSubstr("\"gpt2-124m qkv fprop x 12\""));
   EXPECT_THAT(csv, HasSubstr("\"gemm/fp32/a/m:2/n:2/k:2\""));
+}
+
+// The console's rates are in FLOP/s; of repetitions, the variation of one is a share of it.
+TEST(Reporter, TheVariationOfARateIsAShare) {
+  auto mean = run_of("gemm/bf16/a/m:1/n:1/k:1", "TFLOP/s");
+  mean.run_type = benchmark::BenchmarkReporter::Run::RT_Aggregate;
+  mean.aggregate_name = "mean";
+  mean.aggregate_unit = benchmark::kTime;
+  auto variation = run_of("gemm/bf16/a/m:1/n:1/k:1", "TFLOP/s");
+  variation.run_type = benchmark::BenchmarkReporter::Run::RT_Aggregate;
+  variation.aggregate_name = "cv";
+  variation.aggregate_unit = benchmark::kPercentage;
+  variation.counters["TFLOP/s"] = benchmark::Counter(0.0743);
+  const std::string console = written("console", {mean, variation});
+  EXPECT_THAT(console, HasSubstr("FLOP/s=2T"));
+  EXPECT_THAT(console, HasSubstr("FLOP/s=7.43%"));
 }
 
 }  // namespace

@@ -128,6 +128,27 @@ TEST_F(LaunchTest, WhatCannotBeMeantIsSaid) {
   EXPECT_EQ(launch_mistake(), "");
   set("RANK", "2");
   EXPECT_EQ(launch_mistake().substr(0, 16), "rank 2 of 2 rank");
+  for (const char* wrong : {"x", "-1", "1x"}) {
+    set("RANK", wrong);
+    EXPECT_EQ(launch_mistake().substr(0, 6), "RANK: ") << wrong;
+  }
+  unsetenv("RANK");
+  EXPECT_EQ(launch_mistake().substr(0, 6), "RANK: ");
+  set("WORLD_SIZE", "1");
+  EXPECT_EQ(launch_mistake(), "");
+  for (const char* wrong : {"x", "0", "-2", "2x"}) {
+    set("WORLD_SIZE", wrong);
+    EXPECT_EQ(launch_mistake().substr(0, 12), "WORLD_SIZE: ") << wrong;
+  }
+  set("OMPI_COMM_WORLD_SIZE", "2");  // its launcher's own come first
+  EXPECT_EQ(launch_mistake(), "");
+  unsetenv("TRAINMETER_PORT");
+  for (const char* wrong : {"29500x", "-1", "70000", "65535"}) {
+    set("MASTER_PORT", wrong);
+    EXPECT_EQ(launch_mistake().substr(0, 13), "MASTER_PORT: ") << wrong;
+  }
+  set("TRAINMETER_PORT", "4000");
+  EXPECT_EQ(launch_mistake(), "");
 }
 
 TEST_F(LaunchTest, SlurmNamesTheFirstHost) {

@@ -92,7 +92,12 @@ TEST(Journal, AKillAtAnyByteLosesNoWholeLine) {
 TEST(Journal, RefusesWhatIsNotARecordAndLeavesItAlone) {
   const auto file = fresh();
   std::filesystem::create_directories(file.parent_path());
-  for (const char* text : {"my thesis\n", "my thesis"}) {
+  for (const char* text :
+       {"my thesis\n", "my thesis", R"({"id":"mine","title":"important"})",
+        "{\"id\":\"mine\",\"title\":\"important\"}\n", "{\n  \"id\": \"mine\"\n}\n", "{}\n", "\n",
+        R"({"schema":1,"kind":"run"})", "{\"schema\":1,\"kind\":\"measurement\"}\n",
+        "{\"schema\":2,\"kind\":\"header\"}\n", "{\"schema\":[1],\"kind\":\"header\"}\n"}) {
+    SCOPED_TRACE(text);
     std::ofstream(file) << text;
     EXPECT_THROW(Journal(file, sample_header()), BadInput);
     std::ifstream in(file);

@@ -111,6 +111,10 @@ TEST(Record, BadLinesNameLineKeyAndWhatWasExpected) {
               HasSubstr(":2: shape.m: expected"));
   EXPECT_THAT(refusal(kHeader + replaced(kLine, "0.001", "-0.001")),
               HasSubstr(":2: time_s: expected numbers above 0"));
+  EXPECT_EQ(refusal(kHeader + replaced(kLine, "\"m\":64", "\"m\":64,\"m\":65")),
+            ":2: m: the key stands twice in one object");
+  EXPECT_EQ(refusal(replaced(kHeader, "\"host\"", "\"host\":\"a\",\"host\"")),
+            ":1: host: the key stands twice in one object");
   EXPECT_THAT(refusal(kHeader + "garbage\n" + kLine), HasSubstr(":2: not JSON"));
   EXPECT_THAT(
       refusal(replaced(kHeader, "\"schema\":1", "\"schema\":99")),

@@ -286,6 +286,11 @@ TEST(Accept, BadRulesAreRefused) {
   EXPECT_THAT(
       rules_refusal(R"({"floors": [{"operation": "gemm", "dtype": "bf17", "flops_per_s": 1}]})"),
       HasSubstr("floors[0].dtype: expected one of fp64"));
+  EXPECT_THAT(rules_refusal(R"({"throttle_reasons": ["sw_power_cap", "hw_thermal_slowdwn"]})"),
+              HasSubstr("throttle_reasons: expected reasons that a record knows (did you mean "
+                        "'hw_thermal_slowdown'?)"));
+  EXPECT_THAT(rules_refusal(R"({"throttle_reasons": ["zz"]})"),
+              HasSubstr("expected one of applications_clocks_setting, "));
 }
 
 TEST(Accept, NothingFromARecordReachesAShellOrBreaksXml) {

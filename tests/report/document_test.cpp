@@ -33,6 +33,20 @@ TEST(Document, Markdown) {
             "## T\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n");
 }
 
+// What a file says goes to a terminal: none of it may steer it.
+TEST(Document, ControlCharactersAreReplaced) {
+  const std::string bad = "a\x1b[31mb\x07\x7f\u009bc\nd";
+  const Document document = {Heading{1, bad}, Paragraph{bad}, Bullets{{Text(bad)}},
+                             Table{{"n"}, {{Text(bad)}}}, Lead{{Text(bad)}}};
+  for (const std::string& text : {to_text(document, {.colour = false}), to_markdown(document)}) {
+    for (const char* hidden : {"\x1b", "\x07", "\x7f", "\u009b", "c\nd"})
+      EXPECT_EQ(text.find(hidden), std::string::npos) << text;
+  }
+  EXPECT_NE(to_text(document, {.colour = false}).find("a?[31mb???c d\n====="), std::string::npos);
+  EXPECT_EQ(to_text({Table{{"n", ">v"}, {{"\u009b", "1"}, {"e", "2"}}}}, {}),
+            "  n  v\n  ?  1\n  e  2\n");
+}
+
 TEST(Document, WidthCountsCharactersNotBytes) {
   const std::string text = to_text({Table{{"n", ">v"}, {{"\u00e9", "1"}, {"e", "2"}}}}, {});
   EXPECT_EQ(text, "  n  v\n  \u00e9  1\n  e  2\n");

@@ -161,6 +161,39 @@ TEST(Import, Nvbandwidth) {
                                           HasSubstr("status Waived")));
 }
 
+// `name`'s text with `what` in place of `of`.
+std::string changed(const std::string& name, const std::string& of, const std::string& what) {
+  std::string text = imported(name).original;
+  const std::size_t at = text.find(of);
+  if (at == std::string::npos) throw std::out_of_range(of);
+  return text.replace(at, of.size(), what);
+}
+
+TEST(Import, SaysWhatTheirProgramsSayWentWrong) {
+  const std::string json = "nccl_tests.json";
+  EXPECT_THAT(
+      imported_text(changed(json, R"("errors":[""])", R"("errors":["","unhandled"])")).left_out,
+      testing::Contains(HasSubstr("nccl-tests says: unhandled")));
+  EXPECT_THAT(
+      imported_text(changed(json, R"({"count":0,"okay":"true"})", R"({"count":3,"okay":"false"})"))
+          .left_out,
+      testing::Contains(HasSubstr("nccl-tests says: out of bounds values: 3")));
+  const std::string other =
+      R"(,{"rank":1,"group":0,"pid":11,"hostname":"node-1","device":1,"device_hex":"0000:18:00","device_info":"NVIDIA H200"})";
+  EXPECT_THAT(imported_text(changed(json, other, "")).left_out,
+              testing::Contains(HasSubstr("one rank has nobody to exchange with")));
+  const std::string band = "nvbandwidth.json";
+  EXPECT_THAT(
+      imported_text(changed(band, R"("git_version")", R"("error": "no peer", "git_version")"))
+          .left_out,
+      testing::Contains(HasSubstr("nvbandwidth says: no peer")));
+  const Imported cells = imported_text(changed(band, R"("386.40")", R"("fast")"));
+  EXPECT_EQ(cells.rows.size(), 5U);
+  EXPECT_THAT(cells.left_out,
+              testing::Contains(HasSubstr("device_to_device_memcpy_read_ce: cells without a "
+                                          "bandwidth: 1, the first in row 0, column 1: \"fast\"")));
+}
+
 TEST(Import, GoogleBenchmark) {
   const Imported found = imported("google_benchmark.json");
   EXPECT_EQ(found.header.host, "box");

@@ -120,6 +120,7 @@ TEST(Predict, EveryKindOfPublishedFigureComesToTheSameStep) {
   EXPECT_NEAR(step({.hfu = tokens * flops * 4 / 3 / 20 / 2048 / 989e12}), 20, 1e-9);
   run.tokens = 100 * tokens;
   EXPECT_NEAR(step({.gpu_hours = 100 * 20 * 2048 / 3600.0}), 20, 1e-9);
+  EXPECT_NEAR(step({.wall_hours = 100 * 20 / 3600.0}), 20, 1e-9);
   run.published = {};
   EXPECT_FALSE(published_step_time(run, 989e12));
 }

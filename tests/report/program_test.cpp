@@ -84,6 +84,80 @@ TEST(Program, ReportFromARecordAlone) {
   EXPECT_THAT(slurp(target), HasSubstr("| --- |"));
 }
 
+// Its pictures are drawn where the text can be written, and to a regular file alone.
+TEST(Program, AReportsChartsAreBesideAFileAlone) {
+  namespace fs = std::filesystem;
+  const fs::path tools = fs::path(testing::TempDir()) / "charts that draw";
+  const fs::path folder = fs::path(testing::TempDir()) / "a report's";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  fs::create_directories(tools / "venv/bin");
+  for (const char* name : {"vega.js", "draw.py"}) std::ofstream(tools / name) << "\n";
+  std::ofstream(tools / "venv/bin/python") << "#!/bin/sh\ncat >\"$2drawn.svg\"\n";
+  fs::permissions(tools / "venv/bin/python", fs::perms::owner_all);
+  const auto report = [&](const std::string& target) {
+    return run_program(
+        fmt::format("report '{}' --format md -o {}", record_file(), target),
+        fmt::format("cd \"{}\" && TRAINMETER_CHARTS='{}'", folder.string(), tools.string()));
+  };
+  Outcome o = report("story.md");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_TRUE(nlohmann::json::parse(slurp(folder / "story-drawn.svg")).is_object());
+  EXPECT_THAT(slurp(folder / "story.md"), HasSubstr("(story-"));
+  o = report("nodir/d.md");
+  EXPECT_EQ(o.code, 2) << o.err;
+  EXPECT_EQ(o.err, "trainmeter: nodir/d.md: cannot be written: No such file or directory\n");
+  o = report("/dev/stdout");
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("| --- |"));
+  EXPECT_EQ(report("/dev/full").code, 4);
+  std::size_t files = 0;
+  for ([[maybe_unused]] const auto& file : fs::directory_iterator(folder)) ++files;
+  EXPECT_EQ(files, 2U);
+  EXPECT_FALSE(fs::exists("/dev/full-drawn.svg") || fs::exists("/dev/stdout-drawn.svg"));
+}
+
+// A file is whole or as it was.
+TEST(Program, WhatIsWrittenReplacesAFileWhole) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(testing::TempDir()) / "replaced";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  std::ofstream(folder / "real") << std::string(1 << 20, 'x');
+  fs::permissions(folder / "real", fs::perms::owner_read | fs::perms::owner_write);
+  fs::create_symlink("real", folder / "link");
+  // No file may grow beyond a block: what was there stays.
+  const std::string limited = "ulimit -f 1; trap '' XFSZ;";
+  const std::string command = fmt::format("claims -o '{}'", (folder / "link").string());
+  EXPECT_EQ(run_program(command, limited).code, 4);
+  EXPECT_EQ(slurp(folder / "real"), std::string(1 << 20, 'x'));
+  EXPECT_EQ(run_program(command).code, 0);
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_THAT(slurp(folder / "real"), HasSubstr("contradictory"));
+  EXPECT_EQ(fs::status(folder / "real").permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
+  std::size_t files = 0;
+  for ([[maybe_unused]] const auto& file : fs::directory_iterator(folder)) ++files;
+  EXPECT_EQ(files, 2U);
+}
+
+TEST(Program, AnImportReplacesNoRecord) {
+  namespace fs = std::filesystem;
+  const std::string original =
+      std::string(TRAINMETER_SOURCE_DIR) + "/tests/report/originals/nvbandwidth.json";
+  const fs::path record = fs::path(testing::TempDir()) / "imported_once.jsonl";
+  fs::remove_all(record.string() + ".originals");
+  std::ofstream(record) << "";  // mktemp makes one
+  const std::string command = fmt::format("import '{}' -o '{}'", original, record.string());
+  EXPECT_EQ(run_program(command).code, 0);
+  const std::string once = slurp(record);
+  expect_refused(command,
+                 "imported_once.jsonl: is there already; expected the path of a new record");
+  EXPECT_EQ(slurp(record), once);
+  EXPECT_EQ(run_program(fmt::format("import '{}' -o /dev/null", original)).code, 0);
+  EXPECT_FALSE(fs::exists("/dev/null.originals"));
+}
+
 TEST(Program, PredictHasTheKeysThatOthersReadFor) {
   const Outcome o = run_program(fmt::format(
       "predict --run gpt2-124m-10b --rates '{}' --system measured --price 0.5 --format json",
@@ -127,6 +201,20 @@ TEST(Program, PredictWarnsOfWhatItDoesNotFollow) {
   EXPECT_THAT(other.err, HasSubstr("warning: prices of different sources: $10.60 of h200 (AWS"));
   EXPECT_EQ(std::ranges::count(other.err, '\n'), 1) << other.err;
   EXPECT_EQ(predicted("--system h200 --price 2").err, "");
+  run["parallel"] = {{"tp", 8}};
+  run["system"]["id"] = "my-h100";
+  EXPECT_EQ(predicted("").err, "");
+  run["system"].erase("nvlink_bytes_per_s");
+  EXPECT_THAT(predicted("").err,
+              HasSubstr("warning: system my-h100: nvlink_bytes_per_s isn't known, so the step is "
+                        "without tp_all_gather, tp_reduce_scatter\n"));
+  run["system"] = read("systems/h100.json");
+  run["system"]["id"] = "my-h100";
+  run["system"].erase("gpus_per_node");
+  EXPECT_THAT(predicted("").out, HasSubstr("assumed: gpus_per_node of my-h100 isn't printed: one "
+                                           "assumed"));
+  run["system"] = read("systems/h100.json");
+  run.erase("parallel");
   run["system"]["memory_bytes_per_s"] = 1e12;
   const Outcome slower = predicted("");
   EXPECT_THAT(slower.err,
@@ -180,6 +268,16 @@ TEST(Program, ARunFilesMistakesAreRefused) {
           "mistaken_run.json: global_batch_sequences: missing");
   refused([](auto& run) { run["tokens"] = nullptr; }, "mistaken_run.json: tokens");
   refused([](auto& run) { run["goodput"] = 0; }, "mistaken_run.json: goodput");
+  const auto published = [](const char* key, double value) {
+    return [=](nlohmann::json& run) { run["published"] = {{key, value}}; };
+  };
+  refused(published("tflops_per_gpu", 400e12),
+          "mistaken_run.json: published.tflops_per_gpu: expected"
+          " TFLOP/s of one GPU, 0.001 to 100000");
+  refused(published("tokens_per_day", 5), "mistaken_run.json: published.tokens_per_day: expected");
+  refused(published("tokens_per_s_per_gpu", 1e12), "published.tokens_per_s_per_gpu: expected");
+  refused(published("slot_time_s", 1e9), "published.slot_time_s: expected seconds");
+  refused(published("mfu_peak_flops", 989), "published.mfu_peak_flops: expected FLOP/s");
   refused([](auto& run) { run["model"] = "qwen3-30b"; }, "qwen3-30b-a3b");
   refused([](auto& run) { run.erase("system"); }, "--system");
   refused(
@@ -382,7 +480,8 @@ TEST(Program, EachMistakeGetsOneLineAndExitCodeTwo) {
   expect_refused("report --published --run nope", "no such id in runs");
   expect_refused("predict --run gpt2-124m-10b --seed -1", "--seed: expected a whole number");
   expect_refused("predict --run gpt2-124m-10b --samples 3",
-                 "--samples: expected 0 (no range) or at least 100");
+                 "--samples: expected 0 (no range) or 100 to 1000000, found '3'");
+  expect_refused("predict --run gpt2-124m-10b --samples -1", "expected 0 (no range) or 100 to ");
   expect_refused("predict --run /no/such.json", "/no/such.json");
   expect_refused("predict --run gpt2-124m-10b --system measured", "--rates");
   expect_refused("predict --run gpt2-124m-10b --seed x", "--seed");

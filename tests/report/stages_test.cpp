@@ -97,6 +97,15 @@ TEST(Stages, ThatCannotBePredictedAreNamed) {
   } catch (const BadInput& error) {
     EXPECT_THAT(error.what(), HasSubstr("whole.json: stages: stage-4096: tokens: missing"));
   }
+  stages[0].tokens = 1e10;
+  trainmeter::Run mixed = whole_of(stages);
+  mixed.stages.push_back({.title = "Cooldown", .gpu_hours = 10});
+  try {
+    (void)predicted(mixed);
+    FAIL() << "nothing was refused";
+  } catch (const BadInput& error) {
+    EXPECT_THAT(error.what(), HasSubstr("whole.json: stages[1] (Cooldown): expected a run"));
+  }
 }
 
 // The whole's own `gpus` is 1 where it names none; its stages' may differ.

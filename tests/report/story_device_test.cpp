@@ -46,6 +46,18 @@ std::string flat(const Story& story) {
 
 }  // namespace
 
+// An import's header has 0 for what it doesn't know: nothing is too large for such a device.
+TEST(StoryDevice, AnImportsMemoryIsUnknown) {
+  const Record record = imported_record("nvbandwidth.json");
+  RateBook book;
+  book.add({record});
+  std::vector<std::string> notes;
+  EXPECT_FALSE(measured_system({record}, book, published_library(), notes).memory_bytes);
+  Record known = record;
+  known.headers[0].device.memory_bytes = 80'000'000'000;
+  EXPECT_EQ(measured_system({known}, book, published_library(), notes).memory_bytes, 8e10);
+}
+
 // The newer is named first, and is the slower: its figures are not the other's.
 TEST(StoryDevice, ReportsTheNewestRecordsAndNamesTheOthers) {
   const Record newer = of_cpu("New CPU", "2026-11-25T10:00:00Z", "new.jsonl", 1.1e12);
