@@ -138,7 +138,7 @@ TEST(LayerBench, ALayerBesideACoRunnerSaysWhatEachFactorCosts) {
   for (const Line& line : record.lines) {
     const Measurement& m = line.measurement;
     if (m.beside == in_layer_beside("memory_mover"))
-      sum_s += static_cast<double>(m.runs_per_sample) * median(m.time_s);
+      sum_s += static_cast<double>(m.runs_per_sample) * median(counted_samples(m).time_s);
   }
   double sums_s = 0;
   for (const LayerFactor& sum : layer.sums()) sums_s += sum.beside_s();

@@ -31,7 +31,9 @@ std::string written(const std::string& format,
   reporter->SetOutputStream(&out);
   reporter->SetErrorStream(&out);
   benchmark::BenchmarkReporter::Context::executable_name = "test";  // of all reporters
-  reporter->ReportContext({});
+  benchmark::BenchmarkReporter::Context context;
+  context.name_field_width = 40;  // it has none of itself: the console would pad to any width
+  reporter->ReportContext(context);
   for (const auto& run : runs) reporter->ReportRuns({run});
   reporter->Finalize();
   return out.str();
