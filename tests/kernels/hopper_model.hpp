@@ -21,6 +21,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -54,6 +55,8 @@ struct ModelBarrier {
   int missing = 0;
   std::int64_t bytes = 0;  // expected and not there; below zero where they came first
   std::uint32_t parity = 0;
+  // For those who wait at this one: hundreds of threads at others needn't wake up for it.
+  std::shared_ptr<std::condition_variable> over = std::make_shared<std::condition_variable>();
 };
 
 struct ModelBlock {
@@ -76,11 +79,12 @@ class ModelCluster {
   [[nodiscard]] ModelBlock& block(int rank) { return blocks_.at(rank); }
   [[nodiscard]] int blocks() const { return static_cast<int>(blocks_.size()); }
 
-  // Until `come()`, which the lock guards.
-  void until(std::unique_lock<std::mutex>& lock, const std::function<bool()>& come) {
-    if (!changed_.wait_for(lock, std::chrono::seconds(60), [&] { return failed_ || come(); })) {
-      failed_ = true;
-      changed_.notify_all();
+  // Until the barrier's parity isn't this one, which the lock guards.
+  void while_parity_is(std::uint32_t parity, const ModelBarrier& at,
+                       std::unique_lock<std::mutex>& lock) {
+    const auto over = [&] { return failed_ || at.parity != parity; };
+    if (!at.over->wait_for(lock, std::chrono::seconds(60), over)) {
+      fail();
       throw std::runtime_error("deadlock");
     }
     if (failed_) throw std::runtime_error("another thread failed");
@@ -94,9 +98,9 @@ class ModelCluster {
     if (++meeting.arrivals == threads) {
       meeting.arrivals = 0;
       ++meeting.parity;
-      changed_.notify_all();
+      meeting.over->notify_all();
     }
-    until(lock, [&] { return meeting.parity != before; });
+    while_parity_is(before, meeting, lock);
   }
 
   // With the lock held: whether the phase is over.
@@ -105,18 +109,25 @@ class ModelCluster {
     if (barrier.missing > 0 || barrier.bytes != 0) return;
     barrier.parity ^= 1;
     barrier.missing = barrier.arrivals;
-    changed_.notify_all();
+    barrier.over->notify_all();
   }
 
   std::mutex mutex;
 
  private:
+  void fail() {
+    failed_ = true;
+    for (auto& [name, meeting] : meetings_) meeting.over->notify_all();
+    for (ModelBlock& block : blocks_) {
+      for (auto& [address, barrier] : block.barriers) barrier.over->notify_all();
+    }
+  }
+
   std::vector<ModelBlock> blocks_;
   std::map<std::string, ModelBarrier> meetings_;
   int threads_;
   bool failed_ = false;
   std::string why_;
-  std::condition_variable changed_;
 };
 
 struct ModelThread {
@@ -147,8 +158,7 @@ inline void ModelCluster::run(const std::function<void(int, int)>& body) {
         } catch (const std::exception& error) {
           const std::lock_guard lock(mutex);
           if (why_.empty()) why_ = error.what();
-          failed_ = true;
-          changed_.notify_all();
+          fail();
         }
       });
     }
@@ -222,7 +232,7 @@ struct ModelPtx {
   static void wait(std::uint32_t barrier, std::uint32_t parity) {
     std::unique_lock lock(me.cluster->mutex);
     const ModelBarrier& at = me.block().barriers.at(barrier);
-    me.cluster->until(lock, [&] { return at.parity != parity; });
+    me.cluster->while_parity_is(parity, at, lock);
   }
 
   static void load_multicast(std::uint32_t to, const TensorMap& map, std::uint32_t barrier, int x,
@@ -300,10 +310,14 @@ struct ModelPtx {
       for (int k = 0; k < 16; ++k) {
         const float rows[2] = {operand_element(block, da, kMnA, fragment_row(thread, 0), k),
                                operand_element(block, da, kMnA, fragment_row(thread, 2), k)};
-        for (int i = 0; i < kValues; ++i) {
-          const float before = k == 0 && !accumulate ? 0 : to[i];
-          to[i] = before +
-                  rows[i / 2 % 2] * operand_element(block, db, kMnB, fragment_column(thread, i), k);
+        for (int i = 0; i < kValues; i += 4) {
+          for (int j = i; j < i + 2; ++j) {  // d[j] and d[j + 2] are of one column
+            const float column = operand_element(block, db, kMnB, fragment_column(thread, j), k);
+            for (int row = 0; row < 2; ++row) {
+              float& sum = to[j + 2 * row];
+              sum = (k == 0 && !accumulate ? 0 : sum) + rows[row] * column;
+            }
+          }
         }
       }
     });
@@ -314,13 +328,21 @@ struct ModelPtx {
       const Descriptor da = decoded(a);
       const Descriptor db = decoded(b);
       if (da.swizzle != 1 || db.swizzle != 1) throw std::runtime_error("not the 128-byte swizzle");
-      for (int i = 0; i < kValues; ++i) {
-        float products[32];
-        for (int k = 0; k < 32; ++k) {
-          products[k] = fp8_element(block, da, fragment_row(thread, i), k) *
-                        fp8_element(block, db, fragment_column(thread, i), k);
+      float rows[2][32];
+      for (int row = 0; row < 2; ++row) {
+        for (int k = 0; k < 32; ++k)
+          rows[row][k] = fp8_element(block, da, fragment_row(thread, 2 * row), k);
+      }
+      for (int i = 0; i < kValues; i += i % 2 == 0 ? 1 : 3) {  // d[i] and d[i + 2]: one column
+        float column[32];
+        for (int k = 0; k < 32; ++k)
+          column[k] = fp8_element(block, db, fragment_column(thread, i), k);
+        for (int row = 0; row < 2; ++row) {
+          float products[32];
+          for (int k = 0; k < 32; ++k) products[k] = rows[row][k] * column[k];
+          float& sum = to[i + 2 * row];
+          sum = fp8_sum(accumulate ? sum : 0, products);
         }
-        to[i] = fp8_sum(accumulate ? to[i] : 0, products);
       }
     });
   }
