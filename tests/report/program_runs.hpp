@@ -38,4 +38,18 @@ inline void expect_refused(const std::string& arguments, const std::string& mess
   EXPECT_EQ(o.out, "");
 }
 
+// Records for it to read: a CPU's rows as a GPU's, and a file with a CPU's that is the test's own.
+inline Record gpu_record() {
+  Record record = small_cpu();
+  put_on(h200(), record);
+  return record;
+}
+
+inline std::string record_file() {
+  return write_record(
+             small_cpu(),
+             std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + ".jsonl")
+      .string();
+}
+
 }  // namespace trainmeter

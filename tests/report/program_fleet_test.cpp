@@ -1,0 +1,139 @@
+// SPDX-FileCopyrightText: 2026 the trainmeter authors
+// SPDX-License-Identifier: Apache-2.0
+// The program on many records: old and new compared, nodes accepted, jobs submitted.
+#include "fixtures.hpp"
+#include "program_runs.hpp"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+using namespace trainmeter;
+using testing::HasSubstr;
+
+TEST(Program, CompareEndsWithOneForARegression) {
+  const std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+  const auto files = [&](const std::string& side, double seconds) {
+    std::string list;
+    for (int i = 0; i < 5; ++i) {
+      Measurement m = measured("gemm", "bf16", "onednn", {{"m", 64}}, 1e9, seconds);
+      for (double& time : m.time_s) time *= 1 + 0.001 * i;
+      m.session = fmt::format("{}-{}", side, i);
+      Record record = record_of({m});
+      record.headers.front().session = m.session;
+      list += (i > 0 ? "," : "") + write_record(record, name + m.session + ".jsonl").string();
+    }
+    return list;
+  };
+  const std::string before = files("old", 1e-3), after = files("new", 1.1e-3);
+  const Outcome o = run_program(fmt::format("compare '{}' '{}' --format json", before, after));
+  EXPECT_EQ(o.code, 1) << o.err;
+  const auto cases = nlohmann::json::parse(o.out);
+  ASSERT_EQ(cases.size(), 1U);
+  EXPECT_EQ(cases[0].at("name"), "gemm/bf16/onednn/m:64");
+  EXPECT_EQ(cases[0].at("verdict"), "slower");
+  EXPECT_NEAR(cases[0].at("ratio").get<double>(), 1 / 1.1, 1e-6);
+  EXPECT_LT(cases[0].at("ratio_low").get<double>(), cases[0].at("ratio").get<double>());
+  EXPECT_LT(cases[0].at("ratio_high").get<double>(), 0.98);
+  EXPECT_EQ(run_program(fmt::format("compare '{}' '{}' --tolerance 20", before, after)).code, 0);
+  const Outcome back = run_program(fmt::format("compare '{}' '{}'", after, before));
+  EXPECT_EQ(back.code, 0) << back.err;
+  EXPECT_THAT(back.out, HasSubstr("1 faster"));
+}
+
+TEST(Program, CompareWarnsOfWhatDiffers) {
+  Record other = small_cpu();
+  other.headers.front().device.name = "Other CPU";
+  other.lines.pop_back();
+  const auto file = write_record(other, "other_cpu.jsonl").string();
+  const Outcome o = run_program(fmt::format("compare '{}' '{}'", record_file(), file));
+  EXPECT_EQ(o.code, 0);
+  EXPECT_THAT(o.err, HasSubstr("warning: device differs: old Some CPU, new Other CPU"));
+  EXPECT_THAT(o.err, HasSubstr("warning: 1 case is only in OLD, such as allreduce"));
+  EXPECT_THAT(o.out, HasSubstr("What else differs"));
+}
+
+TEST(Program, AFloorThatIsAboutNothingGivesNoVerdictInAnyFormat) {
+  const std::string rules =
+      write_text(R"({"floors": [{"operation": "alltoall", "bytes_per_s": 1}]})", "floor.json")
+          .string();
+  for (const char* format : {"text", "md", "json", "junit"}) {
+    expect_refused(fmt::format("accept '{}' --rules '{}' --format {} --drain '{}/no_drain'",
+                               record_file(), rules, format, testing::TempDir()),
+                   "floor.json: floors[0]: expected a case that the records have a rate of");
+  }
+  EXPECT_FALSE(std::filesystem::exists(testing::TempDir() + "/no_drain"));
+}
+
+TEST(Program, AcceptIsStrictOnRequest) {
+  EXPECT_EQ(run_program(fmt::format("accept '{}'", record_file())).code, 0);
+  const Outcome o = run_program(fmt::format("accept '{}' --strict", record_file()));
+  EXPECT_EQ(o.code, 1) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("16 parts needed, 1 there"));
+  expect_refused(fmt::format("accept '{}' --strict --trend", record_file()), "no --strict");
+}
+
+TEST(Program, AcceptWarnsOfTwoMachinesOfOneName) {
+  Record other = small_cpu();
+  other.headers.front().device.name = "Other CPU";
+  const std::string both =
+      fmt::format("'{}' '{}'", record_file(), write_record(other, "other.jsonl").string());
+  for (const char* mode : {"", "--trend"}) {
+    const Outcome o = run_program(fmt::format("accept {} {}", both, mode));
+    EXPECT_EQ(o.code, 0) << o.err;
+    EXPECT_THAT(o.err, HasSubstr("2 models of its cpu: Other CPU, Some CPU")) << mode;
+    EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
+  }
+  const Outcome gpu_beside = run_program(fmt::format(
+      "accept '{}' '{}'", record_file(), write_record(gpu_record(), "gpu.jsonl").string()));
+  EXPECT_EQ(gpu_beside.err, "");
+}
+
+TEST(Program, AFleetOfOneNodeIsRefused) {
+  for (const char* kind : {"fleet", "fabric"}) {
+    expect_refused(fmt::format("submit {} --dry-run", kind),
+                   fmt::format("--nodes: expected at least 2 for a {}", kind));
+  }
+}
+
+// No Slurm here, one that has no controller, and one whose controller is silent: not what the user
+// wrote wrong.
+TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
+  const std::filesystem::path none = std::filesystem::path(testing::TempDir()) / "no_slurm";
+  const auto fake = [](const std::filesystem::path& folder, const std::string& said) {
+    std::filesystem::create_directories(folder);
+    std::filesystem::remove(folder / "bash");
+    std::filesystem::create_symlink("/bin/bash", folder / "bash");
+    for (const char* command : {"sbatch", "squeue"}) {
+      if (said.empty()) continue;
+      std::ofstream(folder / command) << "#!/bin/sh\necho '" << said << "' >&2\nexit 1\n";
+      std::filesystem::permissions(folder / command, std::filesystem::perms::owner_all);
+    }
+    return folder.string();
+  };
+  const std::string jobs = " --jobs '" + (none / "jobs").string() + "'";
+  const auto expect = [&](const std::string& path, int code, const std::string& why) {
+    for (const std::string arguments : {"submit --device cpu", "submit --attach 99"}) {
+      const Outcome o = run_program(arguments + jobs, "SLURMD_NODENAME=n1 PATH='" + path + "'");
+      EXPECT_EQ(o.code, code) << arguments << "\n" << o.err;
+      EXPECT_THAT(o.err, HasSubstr(why)) << arguments;
+      if (code == 3) {
+        EXPECT_EQ(std::ranges::count(o.err, '\n'), 1) << o.err;
+      }
+      EXPECT_FALSE(std::filesystem::exists(none / "jobs")) << arguments;
+    }
+  };
+  expect(fake(none, ""), 3, "cannot be started");
+  for (const std::string said :
+       {"error: Unable to contact slurm controller (connect failure)",
+        "error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host\nerror: fetch_config: "
+        "DNS SRV lookup failed\nfatal: Could not establish a configuration source",
+        "error: ClusterName needs to be specified\nfatal: Unable to process configuration file"}) {
+    const auto folder = std::filesystem::path(testing::TempDir()) / "silent_slurm";
+    expect(fake(folder, said) + ":/bin", 3, said.substr(said.rfind('\n') + 1));
+  }
+  const auto folder = std::filesystem::path(testing::TempDir()) / "strict_slurm";
+  expect(fake(folder, "error: invalid partition specified: gpu") + ":/bin", 2, "");
+  const Outcome o =
+      run_program("submit --device cpu" + jobs,
+                  "PATH='" + fake(folder, "sbatch: error: one\nsbatch: error: two") + ":/bin'");
+  EXPECT_THAT(o.err, HasSubstr("trainmeter: sbatch: error: one; error: two\n"));
+}
