@@ -145,7 +145,6 @@ class Biller {
     if (work.pass == Pass::wgrad && !rate.of_weight_gradients)
       slot.at_other_passes[static_cast<std::size_t>(kind)] += seconds;
     (work.low_precision ? clock_ : clock_high_).add(rate, seconds * uses_);
-    // Full recomputation runs the forward GEMMs again; FSDP's selective policy every other one.
     const bool again = repeated(work);
     if (again) out.backward_input.work[static_cast<std::size_t>(kind)] += seconds;
     const double all = (again ? 2 : 1) * seconds;
@@ -159,8 +158,9 @@ class Biller {
     gemm_s_ += all * uses_;
   }
 
-  // What MLA's projections up write isn't kept (DeepSeek-V3 report, 3.2.3; Megatron's recompute
-  // module mla_up_proj).
+  // By selective recomputation, single ones: what MLA's projections up write isn't kept
+  // (DeepSeek-V3 report, 3.2.3; Megatron's recompute module mla_up_proj). selective() has what goes
+  // by share.
   [[nodiscard]] bool repeated(const GemmWork& work) const {
     return bill_.layout.recompute == "selective" && run_.model->mla && work.pass == Pass::fprop &&
            (work.name == "q_b" || work.name == "kv_b");

@@ -130,11 +130,14 @@ struct PredictCommand : Command {
     book.set_layers_beside(layers_beside_communication(own));
     if (!records.empty() && book.points().empty()) {
       if (in_place.empty() && book.slowdowns().empty() && book.layers_beside().empty())
-        throw BadInput(fmt::format("--rates: none of these records' rows gives a rate or a factor "
-                                   "on {} (verified, measured alone, on normal data)",
-                                   on.id));
-      notes.emplace_back("the records hold ratios of a step alone: the rates are published ones");
-      if (!on_measured) book.add_published(library, on);
+        throw BadInput(
+            fmt::format("--rates: none of these records' rows gives a rate or a factor "
+                        "on {} (verified, measured alone, on normal data)",
+                        on.id));
+      if (!on_measured) {
+        notes.emplace_back("the records hold ratios of a step alone: the rates are published ones");
+        book.add_published(library, on);
+      }
     }
     if (!price.empty() && price != kListings) predict.price_usd_per_gpu_hour = std::stod(price);
     Prediction prediction = predict_run(which, on, book, load_knowledge(library), predict);
