@@ -4,6 +4,7 @@
 #include "bench/layer_measure.hpp"
 
 #include "bench/or_else_ended.hpp"
+#include "bench/until_it_moves.hpp"
 #include "kernels/telemetry.hpp"
 #include "record/error.hpp"
 #include "record/median_estimate.hpp"
@@ -19,7 +20,6 @@ namespace trainmeter {
 namespace {
 
 constexpr double kKinds = 3;  // of times: the whole, in place, alone
-constexpr int kTries = 10;
 
 // One arm: its parts' rotations, and what was measured of it.
 struct Taken {
@@ -107,14 +107,16 @@ class Turns {
   // throws.
   template <class Body>
   void surrounded(Taken& arm, Body body) {
-    for (int i = 0; i < kTries; ++i) {
+    until_it_moves([&](int) {
       const SequenceTimer::Whole whole = timer_.prepared(arm.steps);
-      if (!arm.of->begin) return body(whole);
+      if (!arm.of->begin) {
+        body(whole);
+        return true;
+      }
       arm.of->begin();
       or_else_ended([&] { body(whole); }, arm.of->end);
-      if (arm.of->end()) return;
-    }
-    throw EnvironmentFailed("nothing moved beside a layer, ten times: others hold the cores");
+      return arm.of->end();
+    });
   }
 
   struct Turn {

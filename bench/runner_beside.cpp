@@ -8,6 +8,7 @@
 #include "bench/or_else_ended.hpp"
 #include "bench/overlap.hpp"
 #include "bench/runner.hpp"
+#include "bench/until_it_moves.hpp"
 #include "kernels/collective_layout.hpp"
 #include "kernels/one_stream.hpp"
 #include "record/error.hpp"
@@ -99,16 +100,15 @@ double OverlapTimer::resolution_s() const {
 }
 
 Moved OverlapTimer::beside(bool works, const std::function<void(std::int64_t times)>& sample) {
-  constexpr int kTries = 10;
   constexpr int kMostDoublings = 5;
-  for (int i = 0; i < kTries; ++i) {
+  return *until_it_moves([&](int number) -> std::optional<Moved> {
     co_runner_.start(works);
-    or_else_ended([&] { sample(std::int64_t{1} << std::min(i, kMostDoublings)); },
+    or_else_ended([&] { sample(std::int64_t{1} << std::min(number, kMostDoublings)); },
                   [this] { (void)co_runner_.stop(); });
     const Moved moved = co_runner_.stop();
-    if (!works || moved.bytes > 0) return moved;
-  }
-  throw EnvironmentFailed("a co-runner moved nothing beside ten samples: others hold its cores");
+    if (works && !(moved.bytes > 0)) return std::nullopt;
+    return moved;
+  });
 }
 
 std::vector<double> OverlapTimer::take(Rotation& rotation, std::int64_t samples,

@@ -10,6 +10,7 @@
 #include "bench/layer_ways.hpp"
 #include "bench/or_else_ended.hpp"
 #include "bench/runner.hpp"
+#include "bench/until_it_moves.hpp"
 #include "kernels/machine.hpp"
 #include "kernels/one_stream.hpp"
 #include "record/error.hpp"
@@ -74,8 +75,7 @@ class Surroundings {
   void look(void* stream) { co_runner_->look(stream); }
 
   double alone() {
-    constexpr int kTries = 10;
-    for (int i = 0; i < kTries; ++i) {
+    return *until_it_moves([this](int) {
       co_runner_->start(true, kLimit);
       const auto looked_at = [this] {
         look(nullptr);
@@ -83,9 +83,8 @@ class Surroundings {
         look(nullptr);
       };
       or_else_ended(looked_at, [this] { (void)end(); });
-      if (const auto run_s = end()) return *run_s;
-    }
-    throw EnvironmentFailed("a co-runner moves nothing: others hold its cores");
+      return end();
+    });
   }
 
   // From here on so many bytes while `steps` run once beside it: its pace is theirs beside the idle

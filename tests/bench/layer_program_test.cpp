@@ -112,7 +112,6 @@ TEST(LayerBench, ALayerBesideACoRunnerSaysWhatEachFactorCosts) {
       "--benchmark_min_warmup_time=0.01 --co_sms=1 --resume --out=" +
       file;
   const Said said = run(command);
-  if (said.err.find("others hold") != std::string::npos) GTEST_SKIP() << "skipped: " << said.err;
   ASSERT_EQ(said.code, 0) << said.err;
   EXPECT_THAT(said.out, HasSubstr("by_traffic="));
   EXPECT_THAT(said.err, HasSubstr("x beside"));

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Which cases overlap_bench makes.
+// Which cases overlap_bench makes, and how long it waits for a co-runner that moves nothing.
 #include "bench/case_lists.hpp"
 #include "bench/overlap.hpp"
 #include "bench/plans.hpp"
@@ -127,6 +127,53 @@ TEST(OverlapCases, AModelsLargestForwardGemm) {
   for (const Case& one : all.cases)
     cast = cast || one.name.starts_with("cast_fp8/bf16/openmp/rows:256/cols:16384/");
   EXPECT_TRUE(cast);
+}
+
+// Moves something at its attempt number `moves_at` alone.
+class LateCoRunner final : public CoRunner {
+ public:
+  LateCoRunner(FakeTime& time, int moves_at) : time_(time), moves_at_(moves_at) {}
+  void start(bool /*works*/, double /*limit_s*/) override { begin_s_ = time_.now_s; }
+  void look(void* /*stream*/) override {}
+  Moved stop() override {
+    lasted.push_back(time_.now_s - begin_s_);
+    return {.bytes = std::ssize(lasted) > moves_at_ ? 100.0 : 0, .seconds = lasted.back()};
+  }
+  Check check() override { return {}; }
+  [[nodiscard]] double bytes_of_run() const override { return 50; }
+
+  std::vector<double> lasted;  // of each attempt, in seconds
+
+ private:
+  FakeTime& time_;
+  int moves_at_;
+  double begin_s_ = 0;
+};
+
+// A sample may be shorter than the slice for which a scheduler keeps the co-runner's thread
+// waiting.
+TEST(OverlapTimer, ASampleBesideWhichNothingMovedIsTakenAgainAndLonger) {
+  FakeTime time;
+  FakeOperation gemm(time, [](std::int64_t) { return 1e-4; });
+  LateCoRunner co_runner(time, 40);
+  const auto inner = make_cpu_timer(time.clock(1e-9), nullptr);
+  OverlapTimer timer(*inner, co_runner, cpu_info(), 1e-4);
+  Arm together(&gemm, Beside::traffic, 0);
+  Rotation rotation(together);
+  EXPECT_NEAR(timer.take(rotation, 1, 1).front(), 1e-4, 1e-12);
+  ASSERT_EQ(co_runner.lasted.size(), 41U);
+  EXPECT_NEAR(co_runner.lasted[0], 1e-4, 1e-12);
+  EXPECT_NEAR(co_runner.lasted[1], 2e-4, 1e-12);
+  EXPECT_NEAR(co_runner.lasted[40], 32e-4, 1e-12);
+  ASSERT_EQ(timer.co_runner_s(together).size(), 1U);
+  EXPECT_NEAR(timer.co_runner_s(together).front(), 16e-4, 1e-12);  // 100 bytes, twice its run
+
+  LateCoRunner idle(time, 40);  // which is to move nothing
+  OverlapTimer held(*inner, idle, cpu_info(), 1e-4);
+  Arm beside_idle(&gemm, Beside::idle, 0);
+  Rotation once(beside_idle);
+  (void)held.take(once, 1, 1);
+  EXPECT_EQ(idle.lasted.size(), 1U);
 }
 
 }  // namespace
