@@ -63,9 +63,14 @@ std::vector<Choice> fitting(const Run& run, const System& system) {
     return {leanest};
   }
   if (out.empty()) {
-    throw BadInput(fmt::format("{}: parallel: doesn't fit {}: {}",
-                               run.place.file.empty() ? "run " + run.id : run.place.file, system.id,
-                               least_refusal));
+    const std::string file = run.place.file.empty() ? "run " + run.id : run.place.file;
+    if (!run.parallel && run.stack != "fsdp") {
+      throw BadInput(fmt::format(
+          "{}: parallel: missing: expected a layout (tp, pp, zero 3): a whole model on each "
+          "device doesn't fit {}: {}",
+          file, system.id, least_refusal));
+    }
+    throw BadInput(fmt::format("{}: parallel: doesn't fit {}: {}", file, system.id, least_refusal));
   }
   return out;
 }

@@ -24,9 +24,10 @@ std::string named(const std::string& operation) {
   return operation == "gemm" ? "GEMM" : operation;
 }
 
-const Ceiling* ceiling_of(const Verdict& claim, const Implied& implied) {
+const Ceiling* ceiling_of(const Verdict& claim, const std::string& dtype,
+                          const std::string& operation) {
   const auto same = std::ranges::find_if(claim.ceilings, [&](const Ceiling& ceiling) {
-    return ceiling.dtype == implied.precision && ceiling.operation == implied.operation;
+    return ceiling.dtype == dtype && ceiling.operation == operation;
   });
   return same == claim.ceilings.end() ? nullptr : &*same;
 }
@@ -43,12 +44,36 @@ std::string rate_text(double rate, bool bus) {
   return bus ? format_bandwidth(rate) : format_flops(rate);
 }
 
-std::string both(const Implied& implied, const Ceiling& ceiling) {
+// What a figure is held against: the ceiling of its precision, or where part of an fp8 run's work
+// is in bf16, each part at its own ceiling.
+struct Limit {
+  const Ceiling* own = nullptr;
+  const Ceiling* bf16 = nullptr;  // where it has a part
+  double rate = 0;
+};
+
+std::optional<Limit> limit_of(const Verdict& claim, const Implied& implied) {
+  const Ceiling* own = ceiling_of(claim, implied.precision, implied.operation);
+  if (own == nullptr) return std::nullopt;
+  const Ceiling* bf16 = ceiling_of(claim, "bf16", implied.operation);
+  const double share = implied.bf16_share;
+  if (!(share > 0) || bf16 == nullptr) return Limit{own, nullptr, rate_of(*own)};
+  return Limit{own, bf16, 1 / ((1 - share) / rate_of(*own) + share / rate_of(*bf16))};
+}
+
+std::string both(const Implied& implied, const Limit& limit) {
   const bool bus = implied.bus_bytes_per_s > 0;
-  return fmt::format("{} needs {}{} per GPU; the best {} {} known for it is {}{}", implied.stage,
-                     implied.upper_bound ? "at most " : "", rate_text(rate_of(implied), bus),
-                     ceiling.dtype, named(ceiling.operation), rate_text(rate_of(ceiling), bus),
-                     ceiling.own ? ", a figure of the claimant's own" : "");
+  std::string out = fmt::format("{} needs {}{} per GPU; the best {} {} known for it is {}{}",
+                                implied.stage, implied.upper_bound ? "at most " : "",
+                                rate_text(rate_of(implied), bus), limit.own->dtype,
+                                named(limit.own->operation), rate_text(rate_of(*limit.own), bus),
+                                limit.own->own ? ", a figure of the claimant's own" : "");
+  if (limit.bf16 != nullptr) {
+    out += fmt::format(", and with the {} of the work that is in bf16 at the best {} together {}",
+                       format_percent(implied.bf16_share), rate_text(rate_of(*limit.bf16), bus),
+                       rate_text(limit.rate, bus));
+  }
+  return out;
 }
 
 // An MFU above 100 % in the very precision of its peak.
@@ -68,8 +93,8 @@ std::string much_idle(const Implied& implied) {
 }
 
 bool is_within(const Verdict& claim, const Implied& implied) {
-  const Ceiling* ceiling = ceiling_of(claim, implied);
-  return ceiling != nullptr && rate_of(implied) <= rate_of(*ceiling);
+  const auto limit = limit_of(claim, implied);
+  return limit && rate_of(implied) <= limit->rate;
 }
 
 // Of a run in stages that isn't tested as a whole.
@@ -106,13 +131,12 @@ std::optional<Finding> contradiction(const Verdict& claim) {
 
 std::optional<Finding> above_measured(const Verdict& claim) {
   for (const Implied& implied : claim.implied) {
-    const Ceiling* ceiling = ceiling_of(claim, implied);
-    if (implied.upper_bound || ceiling == nullptr) continue;
-    if (rate_of(implied) <= rate_of(*ceiling)) continue;
+    const auto limit = limit_of(claim, implied);
+    if (implied.upper_bound || !limit || rate_of(implied) <= limit->rate) continue;
     return Finding{
         "exceeds_measured", "above_measured",
-        fmt::format("{}: {:.1f} % above it{}", both(implied, *ceiling),
-                    (rate_of(implied) / rate_of(*ceiling) - 1) * 100, beyond_peak(implied)),
+        fmt::format("{}: {:.1f} % above it{}", both(implied, *limit),
+                    (rate_of(implied) / limit->rate - 1) * 100, beyond_peak(implied)),
         fmt::format("a measurement of at least {} on that GPU, with its shape, clock and power",
                     rate_text(rate_of(implied), implied.bus_bytes_per_s > 0))};
   }
@@ -122,13 +146,13 @@ std::optional<Finding> above_measured(const Verdict& claim) {
 std::optional<Finding> within_measured(const Verdict& claim, const Run& run) {
   for (const Implied& implied : claim.implied) {
     if (!is_within(claim, implied)) continue;
-    const Ceiling* ceiling = ceiling_of(claim, implied);
+    const auto limit = limit_of(claim, implied);
     return Finding{
         "consistent", "within_measured",
         (claim.arithmetic.empty() ? "" : "the arithmetic agrees within rounding; ") +
-            both(implied, *ceiling) + much_idle(implied) + stages_tested(claim, run),
+            both(implied, *limit) + much_idle(implied) + stages_tested(claim, run),
         fmt::format("{:.3g} times the work in the same hours would be more than anybody measured",
-                    rate_of(*ceiling) / rate_of(implied))};
+                    limit->rate / rate_of(implied))};
   }
   return std::nullopt;
 }

@@ -7,6 +7,7 @@
 #include "record/names.hpp"
 #include "report/claim_arithmetic.hpp"
 #include "report/claim_rates.hpp"
+#include "report/stages.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
@@ -35,6 +36,43 @@ std::optional<double> rl_flops_at_most(const Run& run) {
              training_flops_per_token(*run.model, {.seq_len = static_cast<std::int64_t>(*length)});
   }
   return flops;
+}
+
+// A token's training FLOPs, and how many of them an fp8 run has in bf16 (attention, head).
+struct TokenFlops {
+  double all = 0, bf16 = 0;
+};
+
+TokenFlops token_flops(const Run& run) {
+  const auto attention = run.seq_len ? AttentionFlops::causal : AttentionFlops::none;
+  TokenFlops out;
+  for (const Component& c :
+       components(*run.model, {.seq_len = run.seq_len.value_or(0), .attention = attention})) {
+    out.all += c.training_flops_per_token;
+    const bool low = c.low_precision || (c.name == "attention_core" &&
+                                         run.attention_precision.value_or("") == run.precision);
+    if (run.precision == "fp8" && !low) out.bf16 += c.training_flops_per_token;
+  }
+  return out;
+}
+
+// Of a run that is nothing but stages whose work is known: all of it over the run's hours.
+std::optional<Implied> implied_by_stages(const Run& run, double hours) {
+  TokenFlops sum;
+  for (const Stage& stage : run.stages) {
+    if (!stage.run->model || !stage.run->tokens) return std::nullopt;
+    const TokenFlops one = token_flops(*stage.run);
+    sum.all += *stage.run->tokens * one.all;
+    sum.bf16 += *stage.run->tokens * one.bf16;
+  }
+  return Implied{.stage = run.id,
+                 .flops_per_s_per_gpu = rate(sum.all, hours * 3600),
+                 .how = fmt::format("{:.3g} FLOP ({} stages, causal attention) / {} GPU-hours",
+                                    sum.all, run.stages.size(), format_count(hours)),
+                 .precision = run.precision,
+                 .bf16_share = sum.bf16 / sum.all,
+                 .conventions = {},
+                 .rates = {}};
 }
 
 void set_mfus(Implied& out, const Run& run) {
@@ -77,10 +115,15 @@ std::optional<Implied> implied_by(const Run& run, std::optional<double> hours) {
         *std::ranges::max_element(out.rates, {}, &ImpliedRate::flops_per_s_per_gpu);
     out.flops_per_s_per_gpu = most.flops_per_s_per_gpu;
     out.how = most.how;
+    if (run.model) {
+      const TokenFlops one = token_flops(run);
+      out.bf16_share = one.bf16 / one.all;
+    }
     set_mfus(out, run);
     set_share(out);
     return out;
   }
+  if (hours && is_in_stages(run)) return implied_by_stages(run, *hours);
   if (!run.model || !hours || !rl_flops_at_most(run)) return std::nullopt;
   const double flops = *rl_flops_at_most(run);
   out.flops_per_s_per_gpu = rate(flops, *hours * 3600);

@@ -55,7 +55,7 @@ Known known_for(const System& system, const Library& library, const JudgeOptions
 void add_work(Verdict& out, const Run& run, std::optional<double> hours, const RateBook& book,
               const System& system, const Knowledge& knowledge) {
   if (const auto implied = implied_by(run, hours)) out.implied.push_back(*implied);
-  if (!run.model) return;
+  if (!run.model && !is_in_stages(run)) return;
   try {
     out.predicted.push_back({run.id, predict_run(run, system, book, knowledge, {}), hours});
   } catch (const BadInput& error) {
@@ -141,7 +141,8 @@ void add_measured(Verdict& out, const Claim& claim, const System& system, const 
   }
   const Knowledge knowledge = load_knowledge(library);
   const RateBook& book = known.to_predict();
-  add_work(out, claim.run, hours_of(claim.run), book, system, knowledge);
+  if (claim.run.model || !is_in_stages(claim.run))  // else stage by stage: some can't be predicted
+    add_work(out, claim.run, hours_of(claim.run), book, system, knowledge);
   for (const Stage& stage : claim.run.stages) {
     if (stage.run) {
       add_work(out, *stage.run, stage.gpu_hours, book, stage.run->system.value_or(system),

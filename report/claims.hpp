@@ -53,6 +53,7 @@ struct Implied {
       false;  // RL with every output as long as allowed: the mean length isn't printed
   std::string how;
   std::string precision;
+  double bf16_share = 0;  // of an fp8 run's FLOPs: attention and head, as its file counts them
   std::string operation = "gemm";         // the ceiling's that it is held against
   std::vector<Convention> conventions;    // by the most tokens/s that a figure implies
   std::vector<ImpliedRate> rates;         // by each figure

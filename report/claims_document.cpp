@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 namespace trainmeter {
 namespace {
@@ -37,7 +38,10 @@ Json arithmetic_json(const std::vector<Arithmetic>& lines) {
 Json implied_json(const std::vector<Implied>& stages) {
   Json out = Json::array();
   for (const Implied& i : stages) {
-    Json one = {{"stage", i.stage}, {"operation", i.operation}, {"precision", i.precision}};
+    Json one = {{"stage", i.stage},
+                {"operation", i.operation},
+                {"precision", i.precision},
+                {"bf16_share", i.bf16_share}};
     if (i.bus_bytes_per_s > 0) {
       one["bus_bytes_per_s"] = i.bus_bytes_per_s;
     } else {
@@ -223,16 +227,30 @@ nlohmann::ordered_json to_json(const Verdict& v) {
   return json;
 }
 
+namespace {
+
+// Where the claimed hours lie in the ranges predicted for them, of all stages: within, below,
+// above.
+std::string places_of(const Verdict& v) {
+  std::set<std::string> places;
+  for (const ClaimPrediction& p : v.predicted) {
+    if (const std::string place = p.place(); !place.empty()) places.insert(place);
+  }
+  return places.empty() ? "-" : fmt::format("{}", fmt::join(places, ", "));
+}
+
+}  // namespace
+
 Document claims_table(const std::vector<Verdict>& verdicts) {
   Document out;
   out.emplace_back(Heading{2, "Published claims"});
-  Table table{{"claim", ">GPU-hours", ">cost", "verdict", "id"}, {}};
+  Table table{{"claim", ">GPU-hours", ">cost", "verdict", "predicted range", "id"}, {}};
   for (const Verdict& v : verdicts) {
     table.rows.push_back(
         {v.title,
          v.gpu_hours ? numbered(format_count(*v.gpu_hours), v.id + ":gpu_hours") : Text("-"),
          v.cost_usd ? numbered(format_usd(*v.cost_usd), v.id + ":cost_usd") : Text("-"), v.verdict,
-         v.id});
+         places_of(v), v.id});
   }
   out.emplace_back(std::move(table));
   return out;

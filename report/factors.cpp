@@ -115,6 +115,22 @@ const Belief& Calibration::for_family(const std::string& family) const {
   return found == without.end() ? all : found->second;
 }
 
+std::optional<OneFamily> Calibration::learnt_from_one(Factor factor) const {
+  constexpr double kMostSpreads = 2;
+  const auto f = static_cast<std::size_t>(factor);
+  const auto sigma = [&](const Belief& belief) {
+    return std::sqrt(belief.log_covariance[f * (kFactors + 1)]);
+  };
+  const auto shift = [&](const std::pair<std::string, Belief>& one) {
+    return std::abs(one.second.log_mean[f] - all.log_mean[f]);
+  };
+  const auto most = std::ranges::max_element(without, {}, shift);
+  if (most == without.end() || !(shift(*most) > kMostSpreads * sigma(all))) return std::nullopt;
+  const double middle = std::exp(most->second.log_mean[f]);
+  const double half = std::exp(kSigmasOf90Percent / 2 * sigma(most->second));
+  return OneFamily{most->first, middle / half, middle, middle * half};
+}
+
 Calibration read_calibration(const std::filesystem::path& file) {
   const nlohmann::json json = read_json_file(file);
   StrictObject object(json, file.string());

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -83,12 +84,21 @@ struct Belief {
 
 Belief prior_belief(const FactorTable& table);
 
+// A factor's belief without the one family that it was learnt from.
+struct OneFamily {
+  std::string name;
+  double low = 0, middle = 0, high = 0;  // 5 %, 50 % and 95 % without it
+};
+
 // What each family's exclusion leaves: `all`, and one belief without each family.
 struct Calibration {
   Belief all;
   std::vector<std::pair<std::string, Belief>> without;
   // The belief that `family` had no part in.
   [[nodiscard]] const Belief& for_family(const std::string& family) const;
+  // The family without which a factor's median moves by more than twice its spread: all other rows
+  // know nothing of it, and its narrow range is that family's alone. None where they agree.
+  [[nodiscard]] std::optional<OneFamily> learnt_from_one(Factor factor) const;
 };
 
 Calibration read_calibration(const std::filesystem::path& file);

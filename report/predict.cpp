@@ -339,6 +339,8 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   explain(out, ways, centre);
   out.factors = used_factors(ways.front().bill, knowledge.factors, belief, measured);
   out.in_place = in_place_links(ways.front().bill, out.factors);
+  for (std::string& text : learnt_from_one_family(out.factors, knowledge.calibration, run.family))
+    out.assumptions.push_back(std::move(text));
   Sampled sampled;
   if (options.samples > 0) {
     sampled = sample(ways, before, centre, options, measured);

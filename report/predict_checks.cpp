@@ -98,8 +98,11 @@ std::vector<std::string> defaults_taken(const Run& run) {
   for (const std::string& key : run.left_out) {
     if (key == "precision") out.push_back("precision isn't printed: " + run.precision + " assumed");
     if (key == "stack") out.push_back("stack isn't printed: " + run.stack + " assumed");
-    if (key == "parallel" && !run.rl)
-      out.emplace_back("parallel isn't printed: a whole model on each device assumed");
+    if (key == "parallel" && !run.rl) {
+      out.emplace_back(run.stack == "fsdp"
+                           ? "parallel isn't printed: weights sharded over all devices assumed"
+                           : "parallel isn't printed: a whole model on each device assumed");
+    }
     if (key == "goodput" && (run.tokens || run.rl))
       out.emplace_back("goodput isn't printed: all of the wall time trains");
   }

@@ -88,8 +88,8 @@ std::string would_explain(const ModelOf& model_of, const Run& run, std::optional
   }
   return fmt::format("; the published {:g} h would be explained by {}, {} outputs a rollout",
                      *target, text,
-                     run.rl->outputs_per_rollout.value_or(run.rl->questions_per_step *
-                                                          run.rl->samples_per_question));
+                     format_count(static_cast<double>(run.rl->outputs_per_rollout.value_or(
+                         run.rl->questions_per_step * run.rl->samples_per_question))));
 }
 
 Estimate estimate_of(const std::vector<double>& values) {
@@ -337,8 +337,8 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
   out.mfu_peak_flops = peak_flops;
 
   const DecodeStep& engine = model.engines().front();
-  out.rates.push_back({"rollout, memory bandwidth", engine.memory(),
-                       centre.rollout_s / centre.total_s(), "rollout"});
+  out.rates.push_back({"rollout, weights and cache at memory bandwidth", engine.memory(),
+                       model.rollout_at_rates_s(model.central()) / centre.total_s(), "rollout"});
   for (UsedRate used : model.training().rates) {
     used.share *= centre.training_s / centre.total_s();
     used.part = "training";

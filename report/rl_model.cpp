@@ -175,13 +175,32 @@ Lengths RlModel::lengths(const RlPhase& phase, const RlDraw& d) const {
   return {mean, d[RlFactor::length_spread], phase.max_output_tokens.value_or(kNoLimit * mean)};
 }
 
+DecodeFactors RlModel::decode_factors(const RlDraw& d) const {
+  return {.efficiency = d[RlFactor::decode_efficiency] * d.memory,
+          .kernels_s = d[RlFactor::decode_kernels_s],
+          .exchange_s = d[RlFactor::exchange_s],
+          .node_links = d.node_links,
+          .network_links = d.network_links,
+          .verified_positions = drafts() ? 2.0 : 1.0};
+}
+
 RolloutTime RlModel::rollout(const Lengths& l, const RlDraw& d) const {
-  const DecodeFactors factors{.efficiency = d[RlFactor::decode_efficiency] * d.memory,
-                              .kernels_s = d[RlFactor::decode_kernels_s],
-                              .exchange_s = d[RlFactor::exchange_s],
-                              .node_links = d.node_links,
-                              .network_links = d.network_links,
-                              .verified_positions = drafts() ? 2.0 : 1.0};
+  return rollout(l, d, decode_factors(d));
+}
+
+double RlModel::rollout_at_rates_s(const RlDraw& d) const {
+  DecodeFactors factors = decode_factors(d);
+  factors.efficiency = 1;
+  factors.kernels_s = factors.exchange_s = 0;
+  factors.node_links = factors.network_links = std::numeric_limits<double>::infinity();
+  double out = 0;
+  for (const RlPhase& phase : phases_)
+    out += phase.steps / steps_ * rollout(lengths(phase, d), d, factors).seconds;
+  return out / updates_per_rollout();
+}
+
+RolloutTime RlModel::rollout(const Lengths& l, const RlDraw& d,
+                             const DecodeFactors& factors) const {
   const double tokens = drafts() ? std::clamp(d[RlFactor::tokens_per_decode_step], 1.0, 2.0) : 1.0;
   return rollout_time(engines_[d.engine], l, outputs_per_rollout_,
                       outputs_per_rollout_ / static_cast<double>(run_.gpus), tokens, factors);

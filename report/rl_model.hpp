@@ -69,6 +69,9 @@ class RlModel {
   [[nodiscard]] RlStep step(const RlDraw& draw) const;
   [[nodiscard]] Lengths lengths(const RlPhase& phase, const RlDraw& draw) const;
   [[nodiscard]] RolloutTime rollout(const Lengths& lengths, const RlDraw& draw) const;
+  // What step().rollout_s would be if the rates of memory and GEMMs were all that a decode step
+  // takes: nothing for launches and exchanges, and the sum of the parts reached.
+  [[nodiscard]] double rollout_at_rates_s(const RlDraw& draw) const;
 
   [[nodiscard]] double steps() const { return steps_; }
   [[nodiscard]] double outputs_per_rollout() const { return outputs_per_rollout_; }
@@ -80,6 +83,9 @@ class RlModel {
 
  private:
   [[nodiscard]] double flops_per_token(const Lengths& lengths) const;  // of a training pass
+  [[nodiscard]] DecodeFactors decode_factors(const RlDraw& draw) const;
+  [[nodiscard]] RolloutTime rollout(const Lengths& lengths, const RlDraw& draw,
+                                    const DecodeFactors& factors) const;
   [[nodiscard]] UpdateWork mean_work(const RlDraw& draw) const;
   [[nodiscard]] std::vector<double> steps_by_engine() const;  // every factor at its median
 

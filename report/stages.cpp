@@ -13,11 +13,6 @@
 namespace trainmeter {
 namespace {
 
-bool staged(const Run& run) {
-  return !run.seq_len && !run.rl && !run.stages.empty() &&
-         std::ranges::all_of(run.stages, [](const Stage& s) { return s.run != nullptr; });
-}
-
 // Hours alone can't be predicted, nor added to what is.
 void refuse_mixed(const Run& run) {
   if (run.model || run.seq_len || run.rl) return;  // the run itself is predicted
@@ -40,7 +35,7 @@ struct Part {
 Part predicted(const Run& whole, std::size_t index, const System& system, const RateBook& book,
                const Knowledge& knowledge, PredictOptions options) {
   Run run = *whole.stages[index].run;
-  if (staged(run)) {
+  if (is_in_stages(run)) {
     throw BadInput(fmt::format(
         "{}: stages[{}].stages: expected a run with seq_len and tokens of its own: stages of a "
         "stage are not added",
@@ -182,10 +177,15 @@ void assume(Prediction& out, const std::string& text) {
 
 }  // namespace
 
+bool is_in_stages(const Run& run) {
+  return !run.seq_len && !run.rl && !run.stages.empty() &&
+         std::ranges::all_of(run.stages, [](const Stage& s) { return s.run != nullptr; });
+}
+
 Prediction predict_run(const Run& original, const System& system, const RateBook& book,
                        const Knowledge& knowledge, const PredictOptions& options) {
   refuse_mixed(original);
-  if (!staged(original)) return predict(original, system, book, knowledge, options);
+  if (!is_in_stages(original)) return predict(original, system, book, knowledge, options);
   const Run run = carried_to(original, system);
   std::vector<Part> parts;
   Sum sum, null_sum;

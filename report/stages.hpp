@@ -8,6 +8,9 @@
 
 namespace trainmeter {
 
+// Whether a run is no more than its stages, which are runs all.
+bool is_in_stages(const Run& run);
+
 // predict(), or where the run itself has no sequence length but stages that are runs, the sum of
 // theirs: hours and cost added quantile by quantile (the stages share their causes, so their errors
 // go together), step time as the mean over all steps, rates over the time of each stage's own GPUs.

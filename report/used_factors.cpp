@@ -140,4 +140,20 @@ nlohmann::ordered_json to_json(const UsedFactor& used) {
   return json;
 }
 
+std::vector<std::string> learnt_from_one_family(const std::vector<UsedFactor>& used,
+                                                const Calibration& calibration,
+                                                const std::string& family) {
+  constexpr double kLeast = 0.02;
+  std::vector<std::string> out;
+  for (const UsedFactor& one : used) {
+    if (!one.learnt || !(std::abs(one.elasticity) >= kLeast)) continue;
+    const auto alone = calibration.learnt_from_one(one.factor);
+    if (!alone || alone->name == family) continue;
+    out.push_back(fmt::format(
+        "{} {:.3g} was learnt from one table alone ({}): without it {:.3g} ({:.3g} to {:.3g})",
+        to_string(one.factor), one.middle, alone->name, alone->middle, alone->low, alone->high));
+  }
+  return out;
+}
+
 }  // namespace trainmeter

@@ -29,6 +29,12 @@ struct UsedFactor {
 // measured, projected, published steps, assumed
 std::string basis_of(const UsedFactor& used);
 
+// A line for each that moves the step by 2 % of its own change or more and was learnt from a single
+// other family (Calibration::learnt_from_one).
+std::vector<std::string> learnt_from_one_family(const std::vector<UsedFactor>& used,
+                                                const Calibration& calibration,
+                                                const std::string& family);
+
 // Those that move the step of `bill`, the strongest first. `belief` is the one that prices it, with
 // `measured` in it.
 std::vector<UsedFactor> used_factors(const Bill& bill, const FactorTable& priors,

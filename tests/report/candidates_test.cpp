@@ -210,4 +210,8 @@ TEST(Candidates, WhatDoesntFitNamesTheFileAndTheLargestPart) {
   // Hours alone say nothing of the kind.
   run.published = {.gpu_hours = 1};
   EXPECT_THAT(refusal([&] { (void)listed(run, small); }), HasSubstr("doesn't fit"));
+  // Nor does a layout that isn't printed: what is missing is it, not memory.
+  run.parallel.reset();
+  EXPECT_THAT(refusal([&] { (void)listed(run, small); }),
+              HasSubstr("parallel: missing: expected a layout (tp, pp, zero 3)"));
 }

@@ -144,6 +144,24 @@ TEST(Calibration, AFamilyGetsTheBeliefThatItHadNoPartIn) {
   EXPECT_EQ(calibration.for_family("").form_sigma, belief(1).form_sigma);
 }
 
+// One table alone told of a factor: without it the belief is another, and wide.
+TEST(Calibration, AFactorLearntFromOneFamilySaysSo) {
+  constexpr auto kAt = static_cast<std::size_t>(Factor::experts_host_s);
+  Belief all = belief(1);
+  Belief without = all;
+  all.log_mean[kAt] = std::log(0.013);
+  all.log_covariance[kAt * (kFactors + 1)] = 0.05 * 0.05;
+  without.log_mean[kAt] = std::log(0.004);
+  without.log_covariance[kAt * (kFactors + 1)] = 0.75 * 0.75;
+  const Calibration calibration{.all = all, .without = {{"a", all}, {"b", without}}};
+  const auto one = calibration.learnt_from_one(Factor::experts_host_s);
+  ASSERT_TRUE(one);
+  EXPECT_EQ(one->name, "b");
+  EXPECT_NEAR(one->middle, 0.004, 1e-9);
+  EXPECT_NEAR(one->high / one->low, std::exp(kSigmasOf90Percent * 0.75), 1e-6);
+  EXPECT_FALSE(calibration.learnt_from_one(Factor::jitter));
+}
+
 TEST(Calibration, ComesBackFromItsFile) {
   const Calibration written{.all = belief(1),
                             .without = {{"a \"quoted\"", belief(2)}, {"b", belief(3)}}};

@@ -220,6 +220,20 @@ TEST(Rl, R1Zero) {
   EXPECT_THAT(p.assumptions, Contains(HasSubstr("would explain the published 198 h")));
 }
 
+// What the memory's rate has a part in is less than the rollout: launches, exchanges and what no
+// sum of parts reaches are no rate's.
+TEST(Rl, ARolloutRestsOnMemoryForItsBytesAlone) {
+  const RunFile run = r1_zero_as_v3();
+  const Prediction p = predicted(run, {.samples = 0});
+  const auto memory = std::ranges::find(p.rates, "rollout", &UsedRate::part);
+  ASSERT_NE(memory, p.rates.end());
+  double step = 0;
+  for (const auto& [part, seconds] : p.breakdown_s) step += seconds;
+  const double rollout = p.breakdown_s.front().second / step;
+  EXPECT_GT(memory->share, 0.05);
+  EXPECT_LT(memory->share, 0.65 * rollout);  // at most decode_efficiency of it
+}
+
 // The engine isn't printed: the parts are of one whose step is near the median over all.
 TEST(Rl, PartsAddUpToTheStepShown) {
   RunFile grpo = r1_zero();
