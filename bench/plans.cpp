@@ -4,6 +4,7 @@
 #include "bench/plans.hpp"
 
 #include "bench/backend_names.hpp"
+#include "bench/expected.hpp"
 #include "record/error.hpp"
 #include "record/names.hpp"
 
@@ -11,6 +12,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace trainmeter {
@@ -24,6 +26,14 @@ std::string without_backend(const Case& one) {
   return name;
 }
 
+// What a case's notes say of its work. How a backend does it, which NCCL_ALGO asks of NCCL alone,
+// and what is to be expected of it then are no other work.
+std::map<std::string, std::string> notes_of_work(const Case& one) {
+  auto out = one.notes;
+  for (const char* how : {"algorithm", kExpectedNote, kExpectedFromNote}) out.erase(how);
+  return out;
+}
+
 std::vector<Plan> with_backend(const std::vector<Case>& cases, Program program,
                                const std::string& backend) {
   std::vector<Plan> plans;
@@ -34,7 +44,7 @@ std::vector<Plan> with_backend(const std::vector<Case>& cases, Program program,
     for (const Case& other : cases) {
       if (other.backend == backend && other.operation == one.operation &&
           other.dtype == one.dtype && other.layout == one.layout && other.scaling == one.scaling &&
-          other.shape == one.shape && other.notes == one.notes &&
+          other.shape == one.shape && notes_of_work(other) == notes_of_work(one) &&
           without_backend(other) == without_backend(one)) {
         plans.push_back({.main = one, .versus = other});
       }

@@ -59,12 +59,16 @@ void GpuCollective::run(int set) {
   }
 }
 
-// Where a rank has the bits that one before it of its group was found to have, they are as good.
 Check GpuCollective::verify() {
   ranks_->front().stream.wait();  // and so for all others, which it waits for
   prepare();
   run(0);
   ranks_->front().stream.wait();
+  return compare(0);
+}
+
+// Where a rank has the bits that one before it of its group was found to have, they are as good.
+Check GpuCollective::compare(int set) {
   require_done();
   const bool sums = adds(problem_.what);
   Check out{
@@ -75,7 +79,7 @@ Check GpuCollective::verify() {
   PayloadError error;
   for (std::size_t rank = 0; rank < ranks_->size(); ++rank) {
     const GpuRank& here = (*ranks_)[rank];
-    std::vector<char> found = received(rank);
+    std::vector<char> found = received(rank, set);
     const bool known = problem_.what == CollectiveKind::all_reduce && here.group.groups == 1 &&
                        rank > 0 && found == checked;
     if (!known) {
@@ -130,11 +134,12 @@ std::vector<char> GpuCollective::sent(std::size_t rank, std::int64_t bytes, std:
   return out;
 }
 
-std::vector<char> GpuCollective::received(std::size_t rank) const {
+std::vector<char> GpuCollective::received(std::size_t rank, int set) const {
   const DeviceOperand& buffer = payloads_[rank].buffer;
   std::vector<char> out(static_cast<std::size_t>(buffer.bytes()));
   const OnDevice here((*ranks_)[rank].device);
-  buffer.copy_to_host(out.data());
+  cuda_check(cudaMemcpy(out.data(), buffer.data(set), out.size(), cudaMemcpyDeviceToHost),
+             "cudaMemcpy");
   return out;
 }
 
@@ -147,7 +152,12 @@ void GpuCollective::prepare() {
       payload.buffer.copy_from_host(
           sent(rank, payload.buffer.bytes(), bytes_at(payload.layout.send_at)).data());
     } else {
-      payload.buffer.fill_bytes(0xFF);
+      for (int set = 0; set < sets_; ++set) {
+        cuda_check(cudaMemset(payload.buffer.data(set), 0xFF,
+                              static_cast<std::size_t>(payload.buffer.bytes())),
+                   "cudaMemset");
+      }
+      cuda_check(cudaStreamSynchronize(nullptr), "cudaMemset");  // a co-runner isn't waited for
     }
   }
 }

@@ -37,6 +37,10 @@ class GpuCollective : public Operation {
   // operation.
   void run(int set) final;
   Check verify() final;
+  // The halves of verify(), around a run of one's own: nothing received in any set, and in place
+  // what is to be sent; whether what `set` received since is right. Neither waits for a run.
+  void prepare();
+  [[nodiscard]] Check compare(int set);
   [[nodiscard]] int sets() const final { return sets_; }
   [[nodiscard]] void* stream() const final { return ranks_->front().stream.get(); }
   // An event that the other GPUs wait for, the backend's kernel, and a wait for each other GPU,
@@ -74,8 +78,7 @@ class GpuCollective : public Operation {
   [[nodiscard]] std::int64_t bytes_of(std::int64_t elements) const;
   [[nodiscard]] std::int64_t buffer_bytes(const CollectiveLayout& layout) const;
   [[nodiscard]] std::vector<char> sent(std::size_t rank, std::int64_t bytes, std::int64_t at) const;
-  [[nodiscard]] std::vector<char> received(std::size_t rank) const;
-  void prepare();
+  [[nodiscard]] std::vector<char> received(std::size_t rank, int set) const;
 
   const std::vector<GpuRank>* ranks_;
   CollectiveProblem problem_;
@@ -95,11 +98,15 @@ class GpuCollectives {
                                           const OperandOptions& options) = 0;
 };
 
-// By NCCL, with the communicator of each of these ranks. `queue` is given what calls NCCL.
-std::unique_ptr<Operation> make_nccl_collective(
-    const std::vector<GpuRank>& ranks, std::vector<ncclComm*> communicators,
-    std::function<void(const std::function<void()>&)> queue, const CollectiveProblem& problem,
-    const OperandOptions& options);
+// Is given what queues work that other ranks have a part in, and calls it: who watches over ranks
+// that hang knows of it then.
+using Queued = std::function<void(const std::function<void()>&)>;
+
+// By NCCL, with the communicator of each of these ranks.
+std::unique_ptr<Operation> make_nccl_collective(const std::vector<GpuRank>& ranks,
+                                                std::vector<ncclComm*> communicators, Queued queued,
+                                                const CollectiveProblem& problem,
+                                                const OperandOptions& options);
 
 // Null where there is none: built without NCCL; GPUs that don't reach each other's memory, groups
 // of ranks, or more ranks than our own is made for. `blocks`: thread blocks, and so SMs, that a
@@ -110,6 +117,6 @@ std::unique_ptr<GpuCollectives> make_peer(const std::vector<GpuRank>& ranks, int
 // other one has its own: each maps the others' memory (CUDA IPC). Collective; null where one can't.
 std::unique_ptr<GpuCollectives> make_peer_ranks(const std::vector<GpuRank>& mine,
                                                 const std::vector<std::string>& hosts,
-                                                const Gather& gather);
+                                                const Gather& gather, Queued queued);
 
 }  // namespace trainmeter

@@ -56,10 +56,8 @@ ncclDataType_t nccl_type(const CollectiveProblem& problem) {
 
 class NcclCollective final : public GpuCollective {
  public:
-  using Queue = std::function<void(const std::function<void()>&)>;
-
   NcclCollective(const std::vector<GpuRank>& ranks, std::vector<ncclComm_t> communicators,
-                 Queue how, const CollectiveProblem& problem, const OperandOptions& options)
+                 Queued how, const CollectiveProblem& problem, const OperandOptions& options)
       : GpuCollective(ranks, problem, options),
         communicators_(std::move(communicators)),
         how_(std::move(how)),
@@ -134,7 +132,7 @@ class NcclCollective final : public GpuCollective {
   }
 
   std::vector<ncclComm_t> communicators_;  // by rank
-  Queue how_;
+  Queued how_;
   ncclDataType_t type_;
 };
 
@@ -196,17 +194,17 @@ class Nccl final : public GpuCollectives {
 
 }  // namespace
 
-std::unique_ptr<Operation> make_nccl_collective(
-    const std::vector<GpuRank>& ranks, std::vector<ncclComm*> communicators,
-    std::function<void(const std::function<void()>&)> queue, const CollectiveProblem& problem,
-    const OperandOptions& options) {
+std::unique_ptr<Operation> make_nccl_collective(const std::vector<GpuRank>& ranks,
+                                                std::vector<ncclComm*> communicators, Queued queued,
+                                                const CollectiveProblem& problem,
+                                                const OperandOptions& options) {
   const bool exchanges = problem.what == CollectiveKind::all_to_all ||
                          problem.what == CollectiveKind::all_to_all_v ||
                          problem.what == CollectiveKind::send_recv;
   if (problem.in_place && exchanges) {
     throw Unavailable("NCCL: " + std::string(to_string(problem.what)) + " can't work in place");
   }
-  return std::make_unique<NcclCollective>(ranks, std::move(communicators), std::move(queue),
+  return std::make_unique<NcclCollective>(ranks, std::move(communicators), std::move(queued),
                                           problem, options);
 }
 

@@ -68,8 +68,9 @@ class NcclRanksWorld final : public World {
     align(mine_[0].stream.get());
     mine_[0].stream.wait();
     watch_->require();
-    peer_ = make_peer_ranks(mine_, hosts(),
-                            [this](const std::string& text) { return agreeing().gather(text); });
+    peer_ = make_peer_ranks(
+        mine_, hosts(), [this](const std::string& text) { return agreeing().gather(text); },
+        [this](const std::function<void()>& calls) { queued(calls); });
   }
 
   [[nodiscard]] int ranks() const override { return together_->ranks(); }

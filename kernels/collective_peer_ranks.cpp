@@ -26,8 +26,10 @@ using Retired = std::vector<std::shared_ptr<void>>;
 class PeerRanksAllReduce final : public GpuCollective {
  public:
   PeerRanksAllReduce(const std::vector<GpuRank>& mine, const CollectiveProblem& problem,
-                     const OperandOptions& options, std::shared_ptr<Retired> retired)
-      : GpuCollective(mine, problem, options, kIpcBlock), retired_(std::move(retired)) {}
+                     const OperandOptions& options, std::shared_ptr<Retired> retired, Queued queued)
+      : GpuCollective(mine, problem, options, kIpcBlock),
+        retired_(std::move(retired)),
+        queued_(std::move(queued)) {}
 
   ~PeerRanksAllReduce() override {
     others_.clear();
@@ -95,11 +97,14 @@ class PeerRanksAllReduce final : public GpuCollective {
       send.push_back(static_cast<const char*>(sends_[rank]) + to_send);
       receive.push_back(const_cast<char*>(static_cast<const char*>(receives_[rank])) + to_receive);
     }
-    group_->launch(ranks().front().group.me, 1, send, receive, ranks().front().stream.get());
+    queued_([&] {
+      group_->launch(ranks().front().group.me, 1, send, receive, ranks().front().stream.get());
+    });
   }
   void require_done() override { group_->check(); }
 
   std::shared_ptr<Retired> retired_;
+  Queued queued_;
   std::vector<IpcMemory> others_;
   std::vector<const void*> sends_, receives_;  // allocations, by rank
   PeerPlan plan_;
@@ -141,8 +146,8 @@ class Trial {
 
 class PeerRanks final : public GpuCollectives {
  public:
-  PeerRanks(const std::vector<GpuRank>& mine, Gather gather)
-      : mine_(&mine), gather_(std::move(gather)) {}
+  PeerRanks(const std::vector<GpuRank>& mine, Gather gather, Queued queued)
+      : mine_(&mine), gather_(std::move(gather)), queued_(std::move(queued)) {}
 
   std::unique_ptr<Operation> make(const CollectiveProblem& problem,
                                   const OperandOptions& options) override {
@@ -152,7 +157,7 @@ class PeerRanks final : public GpuCollectives {
       throw Unavailable(why);
     std::unique_ptr<PeerRanksAllReduce> made;
     const std::vector<std::string> offers = all_made(gather_, [&] {
-      made = std::make_unique<PeerRanksAllReduce>(*mine_, problem, options, retired_);
+      made = std::make_unique<PeerRanksAllReduce>(*mine_, problem, options, retired_, queued_);
       return made->offered();
     });
     retired_->clear();
@@ -163,6 +168,7 @@ class PeerRanks final : public GpuCollectives {
  private:
   const std::vector<GpuRank>* mine_;
   Gather gather_;
+  Queued queued_;
   std::shared_ptr<Retired> retired_ = std::make_shared<Retired>();
 };
 
@@ -170,7 +176,7 @@ class PeerRanks final : public GpuCollectives {
 
 std::unique_ptr<GpuCollectives> make_peer_ranks(const std::vector<GpuRank>& mine,
                                                 const std::vector<std::string>& hosts,
-                                                const Gather& gather) {
+                                                const Gather& gather, Queued queued) {
   const RankGroup& group = mine.front().group;
   const bool one_host =
       std::ranges::all_of(hosts, [&](const std::string& host) { return host == hosts.front(); });
@@ -189,7 +195,7 @@ std::unique_ptr<GpuCollectives> make_peer_ranks(const std::vector<GpuRank>& mine
   } catch (const Unavailable&) {
     return nullptr;
   }
-  return std::make_unique<PeerRanks>(mine, gather);
+  return std::make_unique<PeerRanks>(mine, gather, std::move(queued));
 }
 
 }  // namespace trainmeter

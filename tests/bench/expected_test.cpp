@@ -3,6 +3,7 @@
 // Where an expected rate comes from, and what it is of, without any GPU.
 #include "bench/expected.hpp"
 
+#include "bench/plans.hpp"
 #include "record/error.hpp"
 
 #include <gmock/gmock.h>
@@ -76,6 +77,22 @@ TEST(Expected, NcclsAlgorithmIsKnownWhereOneIsNamed) {
   EXPECT_EQ(nccl_algorithm("Ring,Tree"), "");
   EXPECT_EQ(nccl_algorithm("^NVLS"), "");
   EXPECT_EQ(nccl_algorithm(""), "");
+}
+
+// NCCL_ALGO is a matter of NCCL's, and so is what it lets expect: the payload is the same.
+TEST(Expected, IsNoReasonNotToPairTwoBackends) {
+  Case nccl = all_reduce();
+  nccl.backend = "nccl";
+  nccl.name = "allreduce/bf16/nccl/bytes:8192";
+  nccl.notes = {{"algorithm", "tree"}, {kExpectedNote, "1e11"}, {kExpectedFromNote, "links, tree"}};
+  Case peer = nccl;
+  peer.backend = "peer";
+  peer.name = "allreduce/bf16/peer/bytes:8192";
+  peer.notes = {{kExpectedNote, "2e11"}, {kExpectedFromNote, "links, ring"}};
+  const Options options = read_options(Program::collective, {"collective_bench", "--versus=peer"});
+  EXPECT_EQ(make_plans({nccl, peer}, options, 0).size(), 1U);
+  peer.notes["virtual_ranks"] = "another work";
+  EXPECT_THROW(make_plans({nccl, peer}, options, 0), Unavailable);
 }
 
 }  // namespace
