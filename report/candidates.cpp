@@ -35,9 +35,22 @@ bool ran(const Run& run) {
          p.hfu;
 }
 
+// FSDP accumulates no gradients unless it has to: a replica's whole share is one micro-batch where
+// that needs no full recomputation. A pipeline needs several.
+std::vector<Choice> whole_share(std::vector<Choice> out, const Run& run) {
+  if (run.stack != "fsdp" || (run.parallel && run.parallel->microbatch_sequences)) return out;
+  const bool must_recompute = run.parallel && run.parallel->recompute;
+  const auto whole = [](const Choice& c) { return c.layout.pp == 1 && c.layout.microbatches == 1; };
+  const bool fits = std::ranges::any_of(out, [&](const Choice& c) {
+    return whole(c) && (must_recompute || c.layout.recompute != "full");
+  });
+  if (fits) std::erase_if(out, [&](const Choice& c) { return !whole(c); });
+  return out;
+}
+
 std::vector<Choice> fitting(const Run& run, const System& system) {
   std::vector<Choice> all = layouts(run);
-  if (!system.memory_bytes || system.kind != "gpu") return all;
+  if (!system.memory_bytes || system.kind != "gpu") return whole_share(std::move(all), run);
   const MemoryOptions options{.precision = run.precision, .stack = run.stack};
   std::vector<Choice> out;
   std::string least_refusal;
@@ -72,7 +85,7 @@ std::vector<Choice> fitting(const Run& run, const System& system) {
     }
     throw BadInput(fmt::format("{}: parallel: doesn't fit {}: {}", file, system.id, least_refusal));
   }
-  return out;
+  return whole_share(std::move(out), run);
 }
 
 }  // namespace

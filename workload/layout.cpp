@@ -122,12 +122,7 @@ std::vector<std::int64_t> microbatch_sizes(const Run& run, const Layout& layout,
     }
     return {*printed};
   }
-  // FSDP accumulates no gradients unless a page says so: the whole share is one micro-batch, but a
-  // pipeline needs several.
   constexpr std::int64_t kMostTokens = 64 * 1024;
-  if (run.stack == "fsdp" && layout.pp == 1 && per_replica * *run.seq_len <= kMostTokens) {
-    return {per_replica};
-  }
   std::vector<std::int64_t> out;
   for (const std::int64_t size : {1, 2, 4, 8}) {
     if (per_replica % size == 0 && (size == 1 || size * *run.seq_len <= kMostTokens) &&
@@ -135,6 +130,10 @@ std::vector<std::int64_t> microbatch_sizes(const Run& run, const Layout& layout,
       out.push_back(size);
     }
   }
+  // FSDP's usual one, whatever its size.
+  const bool listed = std::ranges::find(out, per_replica) != out.end();
+  if (run.stack == "fsdp" && layout.pp == 1 && !listed && per_replica * *run.seq_len <= kMostTokens)
+    out.push_back(per_replica);
   if (out.empty()) out.push_back(1);
   return out;
 }

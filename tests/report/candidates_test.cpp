@@ -192,6 +192,38 @@ TEST(Candidates, MemoryChoosesTheLeastRecomputationThatFits) {
   EXPECT_EQ(seen, (std::set<std::string>{"nothing", "none", "selective", "full"}));
 }
 
+// One micro-batch is FSDP's way, but nobody would recompute everything for it.
+TEST(Candidates, FsdpTakesItsWholeShareWhereThatNeedsNoFullRecomputation) {
+  trainmeter::Run run = run_from();
+  run.stack = "fsdp";
+  run.parallel = Parallel{};
+  run.parallel->zero = 3;
+  run.gpus = 8;
+  run.global_batch_sequences = 8 * 6;
+  const auto ways = [&](double bytes) {
+    System system = *run.system;
+    system.memory_bytes = bytes;
+    std::vector<Layout> out;
+    for (const Candidate& one : listed(run, system)) out.push_back(one.bill.layout);
+    return out;
+  };
+  bool whole = false, parts = false;
+  for (double bytes = 10e9; bytes < 400e9; bytes *= 1.1) {
+    std::vector<Layout> found;
+    try {
+      found = ways(bytes);
+    } catch (const BadInput&) {
+      continue;
+    }
+    const bool at_once = std::ranges::all_of(
+        found, [](const Layout& l) { return l.microbatches == 1 && l.recompute != "full"; });
+    (at_once ? whole : parts) = true;
+    if (at_once) continue;
+    EXPECT_FALSE(whole) << "more memory and smaller micro-batches, at " << bytes;
+  }
+  EXPECT_TRUE(whole && parts);
+}
+
 TEST(Candidates, WhatDoesntFitNamesTheFileAndTheLargestPart) {
   trainmeter::Run run = run_from();
   System small = *run.system;
