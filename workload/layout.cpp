@@ -49,6 +49,8 @@ Layout settled(const Run& run) {
   if (p.dp && *p.dp != out.dp) {
     refuse(run, "parallel.dp", "tp x pp x cp x dp = {} GPUs, found {}", run.gpus, *p.dp);
   }
+  if (p.pp == 1 && p.vpp.value_or(1) > 1)
+    refuse(run, "parallel.vpp", "1 without a pipeline (pp is 1), found {}", *p.vpp);
   if (m.heads % p.tp != 0)
     refuse(run, "parallel.tp", "a divisor of {} heads, found {}", m.heads, p.tp);
   if (m.kv_heads % p.tp != 0 && p.tp % m.kv_heads != 0) {

@@ -87,6 +87,12 @@ TEST(LayoutRefusal, ContextParallelismThatDividesNoSequence) {
   EXPECT_EQ(refusal(run), "nothing was refused");
 }
 
+TEST(LayoutRefusal, VirtualStagesWithoutAPipeline) {
+  EXPECT_EQ(refusal(run_of({.pp = 1, .vpp = 8})),
+            "r.json: parallel.vpp: expected 1 without a pipeline (pp is 1), found 8");
+  EXPECT_EQ(refusal(run_of({.pp = 1, .vpp = 1})), "nothing was refused");
+}
+
 TEST(LayoutRefusal, ExpertParallelismWithoutExperts) {
   EXPECT_EQ(refusal(run_of({.ep = 8})),
             "r.json: parallel.ep: expected 1 for a model without experts, found 8");
