@@ -260,8 +260,7 @@ void add_case_flags(CLI::App& app, Options& options, FlagTexts& texts) {
 
 void add_flags(CLI::App& app, Options& options, FlagTexts& texts) {
   app.formatter(std::make_shared<HelpText>());
-  app.set_help_flag();  // ours comes below: CLI11's would end the parsing before other mistakes
-                        // show
+  app.set_help_flag();  // ours comes below; CLI11's would end parsing before other mistakes show
   add_case_flags(app, options, texts);
   add_method_flags(app, options, texts);
   add_record_flags(app, options, texts);

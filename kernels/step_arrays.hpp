@@ -33,11 +33,12 @@ namespace trainmeter {
 //                     bf16 the rounded weight, rounded bf16[weights]
 // rmsnorm_backward    x e[rows,cols], w e[cols], dy e[rows,cols]; dx e[rows,cols], dw fp32[cols]
 // swiglu_backward     x e[rows,2 cols], dy e[rows,cols]; dx e[rows,2 cols]
-// layernorm_backward  x e[rows,cols], w e[cols], dy e[rows,cols]; dx e[rows,cols], dw, db
-// fp32[cols] gelu_backward       x, dy e[rows,cols]; dx e[rows,cols] rope_backward       dy, table
-// as rope's x and table; dx as dy permute_backward    dy e[rows top_k,cols], place
-// int32[rows,top_k]; dx e[rows,cols] unpermute           x e[rows top_k,cols], place
-// int32[rows,top_k], w fp32[rows,top_k];
+// layernorm_backward  x e[rows,cols], w e[cols], dy e[rows,cols]; dx e[rows,cols],
+//                     dw, db fp32[cols]
+// gelu_backward       x, dy e[rows,cols]; dx e[rows,cols]
+// rope_backward       dy, table as rope's x and table; dx as dy
+// permute_backward    dy e[rows top_k,cols], place int32[rows,top_k]; dx e[rows,cols]
+// unpermute           x e[rows top_k,cols], place int32[rows,top_k], w fp32[rows,top_k];
 //                     y e[rows,cols]
 // unpermute_backward  x, place, w, and dy e[rows,cols]; dx as x, dw as w
 // topk_softmax        x e[rows,experts]; chosen int32[rows,top_k], w fp32[rows,top_k]

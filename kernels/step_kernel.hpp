@@ -18,10 +18,9 @@
 //                    gradient's GEMM reads
 // cast_fp8_block     the same in blocks of 128x128, for weights: s[r/128,c/128]
 // recast_fp8         of an activation kept in fp8, q s in blocks of 1x128, the transpose in blocks
-// of
-//                    1x128 tokens: q_t = e4m3(q s / s_t), s_t the least power of two that is amax /
-//                    448 or more. Where s are powers of two, too, only what falls below 2^-6 s_t
-//                    loses bits (DeepSeek-V3 report, 3.3.3). NaN and zeros as above
+//                    of 1x128 tokens: q_t = e4m3(q s / s_t), s_t the least power of two that is
+//                    amax / 448 or more. Where s are powers of two, too, only what falls below
+//                    2^-6 s_t loses bits (DeepSeek-V3 report, 3.3.3). NaN and zeros as above
 // permute            y[place[r,j]] = x[r] for the top_k experts j of a token: copies sorted by
 //                    expert
 // residual_add       y = a + b

@@ -14,10 +14,9 @@
 //   less than half, lambda = 4 means more than eight standard deviations. One wrong element keeps
 //   its full size in the sum; a wrong row escapes one block and vector with probability <= 1/2.
 // - fp8: a tensor core cuts terms off after 13 bits of fraction (fp8_model.hpp), so u = 2^-13
-// within
-//   the 128 of k after which a kernel goes on in fp32. The errors of the ceil(k / 128) sums are
-//   independent: with norms alike, as random data has, all of them together come to that of one
-//   with the norms of the whole rows, divided by the root of their number.
+//   within the 128 of k after which a kernel goes on in fp32. The errors of the ceil(k / 128) sums
+//   are independent: with norms alike, as random data has, all of them together come to that of
+//   one with the norms of the whole rows, divided by the root of their number.
 // - int8 is exact in int32 and in fp64 here: the bound is half a unit.
 #include "kernels/verify.hpp"
 
