@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/attention_mma_forward.hpp"
+#include "kernels/rounding.hpp"
 
 namespace trainmeter::attention_mma {
 
@@ -133,7 +134,7 @@ TRAINMETER_DEVICE void write_keys(std::uint16_t* to, const float (&sums)[kWidth 
   }
 }
 
-// Block `index` of heads x blocks_of(keys, kBlockKeys); the first keys, which the most rows see,
+// Block `index` of heads x ceil_div(keys, kBlockKeys); the first keys, which the most rows see,
 // first.
 template <class Ptx, class W>
 TRAINMETER_DEVICE void backward(const Task& t, int index, int thread, std::uint32_t shared) {
@@ -160,7 +161,7 @@ TRAINMETER_DEVICE void backward(const Task& t, int index, int thread, std::uint3
                                      t.d_o + row * t.value_dim, t.rows - first, t.value_dim,
                                      thread);
   };
-  const int tiles = blocks_of(t.rows, kTileRows);
+  const int tiles = ceil_div(t.rows, kTileRows);
   const auto next_that_sees = [&](int tile) {
     while (tile < tiles) {
       const int left = t.rows - tile * kTileRows;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/attention_mma_layout.hpp"
+#include "kernels/rounding.hpp"
 
 #include <limits>
 
@@ -161,10 +162,10 @@ TRAINMETER_DEVICE void write_rows(const Task& t, RowSums<kV>& rows, int head, in
   }
 }
 
-// Block `index` of heads x blocks_of(rows, kBlockRows) x splits; those with the most keys first.
+// Block `index` of heads x ceil_div(rows, kBlockRows) x splits; those with the most keys first.
 template <class Ptx, class W>
 TRAINMETER_DEVICE void forward(const Task& t, int index, int thread, std::uint32_t shared) {
-  const int row_blocks = blocks_of(t.rows, kBlockRows);
+  const int row_blocks = ceil_div(t.rows, kBlockRows);
   const int head = index % t.heads;
   const int first_row = (row_blocks - 1 - index / t.heads % row_blocks) * kBlockRows;
   const int split = index / t.heads / row_blocks;
@@ -194,7 +195,7 @@ TRAINMETER_DEVICE void forward(const Task& t, int index, int thread, std::uint32
                                       t.value_dim, thread);
   };
 
-  const int steps = end > first_key ? blocks_of(end - first_key, kBlockKeys) : 0;
+  const int steps = end > first_key ? ceil_div(end - first_key, kBlockKeys) : 0;
   copy_tile<Ptx, kBlockRows, W::kD>(shared, q, row_count, t.head_dim, thread);
   if (steps > 0) copy_step(0);
   Ptx::end_group();

@@ -56,10 +56,6 @@ struct Task {
   int splits = 1, keys_of_split = 0;
 };
 
-TRAINMETER_BOTH int blocks_of(int count, int size) {
-  return (count + size - 1) / size;
-}
-
 // Sizes, mask and scale of the problem; pointers and splits are the caller's.
 inline Task sizes_of(const AttentionProblem& p) {
   Task t;

@@ -11,6 +11,7 @@
 #include "kernels/gemm_hopper_parts.hpp"
 #include "kernels/gemm_hopper_plan.hpp"
 #include "kernels/hopper_ptx.cuh"
+#include "kernels/rounding.hpp"
 #include "kernels/scaled_operand.hpp"
 
 #include <cudaTypedefs.h>
@@ -131,7 +132,7 @@ GemmTask<CUtensorMap> bf16_task(const GemmProblem& p, void* a, void* b, void* c)
           .c = map_of_c<Config>(c, p.m, p.n, p.groups),
           .grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n),
                                   static_cast<int>(p.groups)),
-          .k_steps = static_cast<int>((p.k + Config::kStepK - 1) / Config::kStepK)};
+          .k_steps = static_cast<int>(ceil_div(p.k, Config::kStepK))};
 }
 
 // Where an fp8 product's operands lie. Rows of A and B are `row` elements apart; A's scales of one
@@ -156,7 +157,7 @@ Fp8Task<CUtensorMap> fp8_task(const GemmProblem& p, const Fp8Operands& at) {
                          .box_columns = Config::kStepK,
                          .row_elements = at.row});
   };
-  const std::int64_t blocks = (p.k + kScaleBlock - 1) / kScaleBlock;
+  const std::int64_t blocks = ceil_div(p.k, kScaleBlock);
   const auto scales = [&](float* data, std::int64_t rows, int box, std::int64_t row) {
     return map_of(data, {.type = CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
                          .columns = rows,
@@ -281,7 +282,7 @@ __device__ __forceinline__ Place place_of_thread() {
 }
 __device__ __forceinline__ std::uint32_t aligned_shared(const void* window) {
   const auto start = static_cast<std::uint32_t>(__cvta_generic_to_shared(window));
-  return Ptx::uniform((start + kAtomBytes - 1) / kAtomBytes * kAtomBytes);
+  return Ptx::uniform(round_up(start, kAtomBytes));
 }
 
 }  // namespace trainmeter::hopper

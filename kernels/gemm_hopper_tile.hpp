@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/hopper_layout.hpp"
+#include "kernels/rounding.hpp"
 
 namespace trainmeter::hopper {
 
@@ -25,7 +26,7 @@ struct OperandLoads {
   static constexpr bool kShared = kSharers > 1;
   static constexpr int kMnSlab = 64;  // of m or n; and as many of k
   static constexpr int kHeld =        // rows of memory
-      kMajor == Major::k ? kOther : (kOther + kMnSlab - 1) / kMnSlab * kMnSlab;
+      kMajor == Major::k ? kOther : round_up(kOther, kMnSlab);
   // Slabs that the blocks can't share evenly: each loads its part of the depth of all.
   static constexpr bool kByDepth =
       kMajor == Major::mn && kShared && kHeld / kSharers % kMnSlab != 0;
@@ -99,7 +100,7 @@ struct TileConfig {
   static constexpr int kSlabBytes = kBoxRows * kRowBytes;
   static constexpr int kStagingAt = kStages * kStageBytes;
   static constexpr int kScaleBytes = kScaleBytesOfStage;
-  static constexpr int kSlabsOfMmaTile = (kColumns + kStoreColumns - 1) / kStoreColumns;
+  static constexpr int kSlabsOfMmaTile = ceil_div(kColumns, kStoreColumns);
   static constexpr int kSlabs = kMmaTiles * kSlabsOfMmaTile;  // of a consumer's C
   // Where a slab begins. The last begins early where no slab ends with the tile: what it has in
   // common with the one before is written twice, alike.

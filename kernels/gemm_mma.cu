@@ -11,6 +11,7 @@
 #include "kernels/gemm_operands.hpp"
 #include "kernels/mma_layout.hpp"
 #include "kernels/mma_ptx.cuh"
+#include "kernels/rounding.hpp"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -96,7 +97,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) 
   const int warp_column = warp % 2 * kWarpTile;
   float sums[kWarpTile / 16][kWarpTile / 8][4] = {};
 
-  const int steps = (task.k + kStepK - 1) / kStepK;
+  const int steps = ceil_div(task.k, kStepK);
   for (int step = 0; step < kStages - 1; ++step) {
     if (step < steps) copy_step(step);
     Ptx::end_group();  // an empty one too, so that the number of those under way is always the same
@@ -185,8 +186,8 @@ class MmaGemm final : public DeviceGemm {
 
  private:
   static TileGrid grid_of(const GemmProblem& p) {
-    return {static_cast<int>((p.m + kTile - 1) / kTile),
-            static_cast<int>((p.n + kTile - 1) / kTile), static_cast<int>(p.groups)};
+    return {static_cast<int>(ceil_div(p.m, kTile)), static_cast<int>(ceil_div(p.n, kTile)),
+            static_cast<int>(p.groups)};
   }
 
   template <class T, class F>

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/host_operand.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/step_kernel.hpp"
 
 #include <cstdint>
@@ -82,7 +83,7 @@ inline constexpr int kCastBlock = 128;
 inline constexpr float kCastMax = kFp8Max;  // amax becomes it
 
 inline std::int64_t cast_blocks(std::int64_t elements) {
-  return (elements + kCastBlock - 1) / kCastBlock;
+  return ceil_div(elements, kCastBlock);
 }
 
 }  // namespace trainmeter

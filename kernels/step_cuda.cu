@@ -4,6 +4,7 @@
 #include "kernels/backends.hpp"
 #include "kernels/cuda_support.hpp"
 #include "kernels/host_buffer.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_cuda_backward.cuh"
 #include "kernels/step_cuda_cast.hpp"
@@ -140,13 +141,13 @@ class CudaStep final : public Operation {
 
   // Threads of a block that has a row of `packs`: whole warps, no more than there is work for.
   [[nodiscard]] static int threads_for(std::int64_t packs, std::int64_t most) {
-    return static_cast<int>(std::min(most, (packs + 31) / 32 * 32));
+    return static_cast<int>(std::min(most, round_up(packs, 32)));
   }
 
   // Enough blocks to fill every SM.
   [[nodiscard]] int flat_blocks(std::int64_t packs) const {
     constexpr std::int64_t kBlocksOfSm = 2048 / step_cuda::kFlatThreads;
-    const std::int64_t wanted = (packs + step_cuda::kFlatThreads - 1) / step_cuda::kFlatThreads;
+    const std::int64_t wanted = ceil_div(packs, step_cuda::kFlatThreads);
     return static_cast<int>(std::min(wanted, sms_ * kBlocksOfSm));
   }
 
@@ -259,7 +260,7 @@ class CudaStep final : public Operation {
   // So many that each row has a warp.
   [[nodiscard]] unsigned blocks_of_warps() const {
     constexpr std::int64_t kWarps = step_cuda::kFlatThreads / 32;
-    return static_cast<unsigned>((problem_.rows + kWarps - 1) / kWarps);
+    return static_cast<unsigned>(ceil_div(problem_.rows, kWarps));
   }
 
   template <int V, int kPerLane>
@@ -314,7 +315,7 @@ class CudaStep final : public Operation {
     norm_kernel<V>()<<<parts_, norm_threads<V>(), norm_shared(), stream>>>(
         array(3), partial, array(0), array(1), array(2), p.rows, cols);
     for (std::int64_t i = 0; i < norm_sums(p.kernel); ++i) {
-      step_cuda::sum_rows<<<static_cast<unsigned>((p.cols + 31) / 32), step_cuda::kFlatThreads, 0,
+      step_cuda::sum_rows<<<static_cast<unsigned>(ceil_div(p.cols, 32)), step_cuda::kFlatThreads, 0,
                             stream>>>(array<float>(4 + i), partial + i * parts_ * p.cols, parts_,
                                       cols);
     }

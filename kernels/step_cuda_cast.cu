@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses and launches a step's casts to fp8.
 #include "kernels/cuda_support.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/step_cuda_cast.cuh"
 #include "kernels/step_cuda_cast.hpp"
 
@@ -56,7 +57,7 @@ void launch(const StepProblem& p, const CastArrays& a, cudaStream_t stream) {
                                                      as<const T>(a[0]), rows, cols);
   } else {
     const std::int64_t threads = p.rows * cast_blocks(p.cols) * kLanes<T>;
-    const auto blocks = static_cast<unsigned>((threads + kFlatThreads - 1) / kFlatThreads);
+    const auto blocks = static_cast<unsigned>(ceil_div(threads, kFlatThreads));
     const auto kernel = aligned ? cast_fp8<T, true> : cast_fp8<T, false>;
     kernel<<<blocks, kFlatThreads, 0, stream>>>(as<std::uint8_t>(a[1]), as<float>(a[2]),
                                                 as<const T>(a[0]), p.rows, cols);

@@ -3,6 +3,7 @@
 // The kernels of a step on the CPU: each thread of the OpenMP pool has its rows.
 #include "kernels/backends.hpp"
 #include "kernels/host_operand.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_loops.hpp"
 #include "kernels/step_verify.hpp"
@@ -31,7 +32,7 @@ class OpenMpStep final : public Operation {
       : problem_(problem),
         seed_(options.seed),
         threads_(omp_get_max_threads()),
-        partial_cols_((problem.cols + 15) / 16 * 16),
+        partial_cols_(round_up(problem.cols, 16)),
         roles_(step_arrays(problem)),
         sets_(sets_for(step_set_bytes(problem), options, host_bytes_for_operands())) {
     for (std::size_t i = 0; i < roles_.size(); ++i) {

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // The checks of RMSNorm and LayerNorm.
+#include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_verify_parts.hpp"
 
@@ -57,7 +58,7 @@ class Norms : Results {
   template <class F>
   [[nodiscard]] double sums_of_columns(std::size_t to, F term) const {
     constexpr std::int64_t kAtOnce = 64;  // so that whole cache lines of a row are read
-    return worst_of((p_.cols + kAtOnce - 1) / kAtOnce, [&](std::int64_t i) {
+    return worst_of(ceil_div(p_.cols, kAtOnce), [&](std::int64_t i) {
       const std::int64_t begin = i * kAtOnce;
       std::vector<Term> sums(static_cast<std::size_t>(std::min(kAtOnce, p_.cols - begin)),
                              {0, kExact});

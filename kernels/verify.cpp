@@ -21,6 +21,7 @@
 #include "kernels/verify.hpp"
 
 #include "kernels/matrix.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -87,7 +88,7 @@ double growth_of(const GemmProblem& p) {
   constexpr std::int64_t kPromotion = 128;
   const bool promoted = p.dtype == DType::fp8;
   const auto depth = static_cast<double>(promoted ? std::min(p.k, kPromotion) : p.k);
-  const std::int64_t sums = promoted ? (p.k + kPromotion - 1) / kPromotion : 1;
+  const std::int64_t sums = promoted ? ceil_div(p.k, kPromotion) : 1;
   return (std::min(depth, kLambda * std::sqrt(depth)) + 1) / std::sqrt(static_cast<double>(sums));
 }
 
@@ -214,7 +215,7 @@ void compare_checksums(const GemmProblem& p, const MatrixView& a, const MatrixVi
       static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
   const std::int64_t width =
       std::max(kLeastBlock, static_cast<std::int64_t>(std::ceil(work / kMostWork)));
-  const std::int64_t blocks = (p.n + width - 1) / width;
+  const std::int64_t blocks = ceil_div(p.n, width);
   const std::int64_t sums = blocks * kVectors;
   const std::vector<double> signs = random_signs(p.n, random);
 

@@ -6,6 +6,7 @@
 #include "kernels/gemm_hopper_fp8_kernel.hpp"
 #include "kernels/gemm_hopper_kernel.hpp"
 #include "kernels/gemm_hopper_plan.hpp"
+#include "kernels/rounding.hpp"
 
 #include "hopper_model.hpp"
 #include <gmock/gmock.h>
@@ -99,7 +100,7 @@ struct Run {
       task.b = operand(typename Config::LoadsOfB(), b, p.n);
       task.c = map_of(c.data() + at.c, Config::kAdds ? 4 : 2, p.n, p.m, Config::kStoreColumns, 64);
       task.grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n), 1);
-      task.k_steps = static_cast<int>((p.k + depth - 1) / depth);
+      task.k_steps = static_cast<int>(ceil_div(p.k, depth));
     };
     if constexpr (Config::kScaleBytes == 0) {
       GemmTask<ModelTensorMap> task;
