@@ -8,6 +8,7 @@
 #include "kernels/gemm.hpp"
 #include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_hopper_fp8_kernel.hpp"
+#include "kernels/gemm_hopper_kernel.hpp"
 #include "kernels/gemm_hopper_parts.hpp"
 #include "kernels/gemm_hopper_plan.hpp"
 #include "kernels/hopper_ptx.cuh"
@@ -208,6 +209,38 @@ void launch(void (*kernel)(Tasks), const Tasks& tasks, int tiles, int sms, cudaS
   cuda_check(cudaLaunchKernelEx(&how, kernel, tasks), "cudaLaunchKernelEx");
 }
 
+// Calls f.template operator()<kFamily[tile]>().
+template <const auto& kFamily, std::size_t kTile = 0, class F>
+void with_shape(std::size_t tile, F f) {
+  if constexpr (kTile + 1 < kFamily.size()) {
+    if (tile != kTile) return with_shape<kFamily, kTile + 1>(tile, f);
+  }
+  f.template operator()<kFamily[kTile]>();
+}
+
+// The same with the configurations that have these shapes.
+template <const auto& kFamily, GemmLayout kLayout, Output kOutput, class F>
+void with_bf16_config(std::size_t tile, F f) {
+  with_shape<kFamily>(tile, [&]<TileShape kShape>() {
+    f.template operator()<GemmConfig<kShape, kLayout, kOutput>>();
+  });
+}
+template <const auto& kFamily, bool kAdds, class F>
+void with_fp8_config(std::size_t tile, F f) {
+  with_shape<kFamily>(
+      tile, [&]<TileShape kShape>() { f.template operator()<Fp8Config<kShape, kAdds>>(); });
+}
+
+// The fastest of `ways`, which start(way, set) launches on `stream`.
+template <class Start>
+std::size_t fastest_way(cudaStream_t stream, std::size_t ways, int sets, Start start) {
+  if (ways == 1) return 0;
+  // A first launch loads the kernel, which must not happen behind the timer's hold.
+  for (std::size_t way = 0; way < ways; ++way) start(way, 0);
+  cuda_check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  return fastest_of(stream, ways, [&](std::size_t way, int trial) { start(way, trial % sets); });
+}
+
 // A GEMM of ours, in the way that is fastest of those worth a try: by tile, and whether L2 should
 // part with C first, which nothing reads again here. `Derived` has
 //   void with_config(std::size_t tile, F f) const, which calls f.template operator()<Config>(),
@@ -244,12 +277,8 @@ class TriedGemm : public DeviceGemm {
         }
       });
     }
-    if (ways_.size() == 1) return;
-    // A first launch loads the kernel, which must not happen behind the timer's hold.
-    for (const Way& way : ways_) start(way, 0);
-    wait();
-    chosen_ = fastest_of(queue(), ways_.size(),
-                         [this](std::size_t i, int trial) { start(ways_[i], trial % sets()); });
+    chosen_ = fastest_way(queue(), ways_.size(), sets(),
+                          [this](std::size_t way, int set) { start(ways_[way], set); });
   }
 
  private:

@@ -168,24 +168,24 @@ void expect_right(const GroupedGemmProblem& problem) {
 const std::vector<std::int64_t> kSizes = {70, 0, 131, 1, 0};  // none ends with a tile
 
 TEST(GroupedGemm, Bf16IsRightInEveryPass) {
-  expect_right<GemmConfig<128, 128, 1, 4, Shared::b, GemmLayout::nt>>(
+  expect_right<GemmConfig<{128, 128, 1, 4, Shared::b}, GemmLayout::nt>>(
       problem_of(DType::bf16, GemmLayout::nt, false, kSizes));
-  expect_right<GemmConfig<128, 128, 2, 4, Shared::a, GemmLayout::nt>>(
+  expect_right<GemmConfig<{128, 128, 2, 4, Shared::a}, GemmLayout::nt>>(
       problem_of(DType::bf16, GemmLayout::nt, false, kSizes));
-  expect_right<GemmConfig<64, 128, 1, 4, Shared::b, GemmLayout::nn>>(
+  expect_right<GemmConfig<{64, 128, 1, 4, Shared::b}, GemmLayout::nn>>(
       problem_of(DType::bf16, GemmLayout::nn, false, kSizes));
-  expect_right<GemmConfig<64, 128, 1, 4, Shared::b, GemmLayout::tn, Output::added>>(
+  expect_right<GemmConfig<{64, 128, 1, 4, Shared::b}, GemmLayout::tn, Output::added>>(
       problem_of(DType::bf16, GemmLayout::tn, true, kSizes));
 }
 
 TEST(GroupedGemm, Fp8IsRightInEveryPass) {
-  expect_right<Fp8Config<128, 128, 1, 5, Shared::a, false>>(
+  expect_right<Fp8Config<{128, 128, 1, 5, Shared::a}, false>>(
       problem_of(DType::fp8, GemmLayout::nt, false, kSizes));
-  expect_right<Fp8Config<256, 128, 2, 3, Shared::a, false>>(
+  expect_right<Fp8Config<{256, 128, 2, 3, Shared::a}, false>>(
       problem_of(DType::fp8, GemmLayout::nt, false, kSizes));
-  expect_right<Fp8Config<128, 128, 2, 4, Shared::a, true>>(
+  expect_right<Fp8Config<{128, 128, 2, 4, Shared::a}, true>>(
       problem_of(DType::fp8, GemmLayout::nt, true, kSizes));
-  expect_right<Fp8Config<256, 128, 2, 3, Shared::a, true>>(
+  expect_right<Fp8Config<{256, 128, 2, 3, Shared::a}, true>>(
       problem_of(DType::fp8, GemmLayout::nt, true, kSizes));
 }
 

@@ -98,9 +98,7 @@ int wrong_elements(int m, int n, int k, int clusters) {
 
 template <TileShape kTile, bool kAdds = false>
 void expect_right(int m, int n, int k, int clusters) {
-  using Config =
-      Fp8Config<kTile.rows, kTile.columns, kTile.blocks, kTile.stages, kTile.shared, kAdds>;
-  EXPECT_EQ(wrong_elements<Config>(m, n, k, clusters), 0)
+  EXPECT_EQ((wrong_elements<Fp8Config<kTile, kAdds>>(m, n, k, clusters)), 0)
       << to_string(kTile) << (kAdds ? ", added to: " : ": ") << m << " x " << n << " x " << k;
 }
 

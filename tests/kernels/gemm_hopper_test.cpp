@@ -96,12 +96,8 @@ int wrong_elements(const Shape& s, int clusters) {
 }
 
 template <TileShape kTile, GemmLayout kLayout, Output kOutput = Output::bf16>
-using ConfigOf = GemmConfig<kTile.rows, kTile.columns, kTile.blocks, kTile.stages, kTile.shared,
-                            kLayout, kOutput, kTile.alternates>;
-
-template <TileShape kTile, GemmLayout kLayout, Output kOutput = Output::bf16>
 void expect_right_in(const Shape& s, int clusters) {
-  EXPECT_EQ((wrong_elements<ConfigOf<kTile, kLayout, kOutput>, kLayout>(s, clusters)), 0)
+  EXPECT_EQ((wrong_elements<GemmConfig<kTile, kLayout, kOutput>, kLayout>(s, clusters)), 0)
       << to_string(kTile) << ", output " << static_cast<int>(kOutput) << ", " << to_string(kLayout)
       << ": " << s.m << " x " << s.n << " x " << s.k;
 }
