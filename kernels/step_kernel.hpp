@@ -68,6 +68,7 @@
 #include "kernels/operation.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -105,31 +106,43 @@ enum class StepKernel {
   topk_sigmoid_backward
 };
 
-inline constexpr std::array<StepKernel, 25> kStepKernels = {StepKernel::rmsnorm,
-                                                            StepKernel::swiglu,
-                                                            StepKernel::rope,
-                                                            StepKernel::cast_fp8,
-                                                            StepKernel::cast_fp8_transpose,
-                                                            StepKernel::cast_fp8_block,
-                                                            StepKernel::recast_fp8,
-                                                            StepKernel::permute,
-                                                            StepKernel::residual_add,
-                                                            StepKernel::layernorm,
-                                                            StepKernel::gelu,
-                                                            StepKernel::cross_entropy,
-                                                            StepKernel::adamw,
-                                                            StepKernel::rmsnorm_backward,
-                                                            StepKernel::swiglu_backward,
-                                                            StepKernel::layernorm_backward,
-                                                            StepKernel::gelu_backward,
-                                                            StepKernel::rope_backward,
-                                                            StepKernel::permute_backward,
-                                                            StepKernel::unpermute,
-                                                            StepKernel::unpermute_backward,
-                                                            StepKernel::topk_softmax,
-                                                            StepKernel::topk_softmax_backward,
-                                                            StepKernel::topk_sigmoid,
-                                                            StepKernel::topk_sigmoid_backward};
+// In the order of the enumerators.
+inline constexpr auto kStepKernelNames = std::to_array<std::string_view>({
+    "rmsnorm",
+    "swiglu",
+    "rope",
+    "cast_fp8",
+    "cast_fp8_transpose",
+    "cast_fp8_block",
+    "recast_fp8",
+    "permute",
+    "residual_add",
+    "layernorm",
+    "gelu",
+    "cross_entropy",
+    "adamw",
+    "rmsnorm_backward",
+    "swiglu_backward",
+    "layernorm_backward",
+    "gelu_backward",
+    "rope_backward",
+    "permute_backward",
+    "unpermute",
+    "unpermute_backward",
+    "topk_softmax",
+    "topk_softmax_backward",
+    "topk_sigmoid",
+    "topk_sigmoid_backward",
+});
+static_assert(kStepKernelNames.size() ==
+                  static_cast<std::size_t>(StepKernel::topk_sigmoid_backward) + 1 &&
+              kStepKernelNames.back() == "topk_sigmoid_backward");
+
+inline constexpr auto kStepKernels = [] {
+  std::array<StepKernel, kStepKernelNames.size()> all{};
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<StepKernel>(i);
+  return all;
+}();
 
 std::string_view to_string(StepKernel kernel);
 
