@@ -55,8 +55,8 @@ TRAINMETER_DEVICE void as_operand(std::uint32_t (&a)[4], const float (&left)[4],
 template <class Ptx, int kWidth, int kPieces>
 TRAINMETER_DEVICE void multiply_lines(float (&sums)[2 * kPieces][4], std::uint32_t tile_a, int line,
                                       std::uint32_t tile_b, int lane) {
-  const std::uint32_t of_a = tile_a + first_of_lane(kWidth, true, true, lane);
-  const std::uint32_t of_b = tile_b + first_of_lane(kWidth, false, true, lane);
+  const std::uint32_t of_a = tile_a + first_of_lane(kWidth, Side::a, Along::k, lane);
+  const std::uint32_t of_b = tile_b + first_of_lane(kWidth, Side::b, Along::k, lane);
   TRAINMETER_UNROLL_TWICE  // wholly, the widest backward pass would spill
       for (int depth = 0; depth < kWidth; depth += 16) {
     std::uint32_t a[4];
@@ -75,7 +75,7 @@ TRAINMETER_DEVICE void multiply_lines(float (&sums)[2 * kPieces][4], std::uint32
 template <class Ptx, int kWidth>
 TRAINMETER_DEVICE void multiply_columns(float (&sums)[kWidth / 8][4], const std::uint32_t (&a)[4],
                                         std::uint32_t tile, int line, int lane) {
-  const std::uint32_t of_b = tile + first_of_lane(kWidth, false, false, lane);
+  const std::uint32_t of_b = tile + first_of_lane(kWidth, Side::b, Along::other, lane);
   TRAINMETER_UNROLL
   for (int column = 0; column < kWidth; column += 16) {
     std::uint32_t b[4];

@@ -86,15 +86,6 @@ inline CUtensorMap map_of(void* data, const TensorMapDesc& what) {
   return map;
 }
 
-inline int sms_of_device() {
-  int device = 0;
-  int sms = 0;
-  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda_check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device),
-             "cudaDeviceGetAttribute");
-  return sms;
-}
-
 // Clusters of this launch that run at once. Fewer than the SMs would hold, where a group of SMs
 // that a cluster must lie in has an odd number of them: one that came later would double the time.
 template <class Task>
@@ -250,7 +241,8 @@ class TriedGemm : public DeviceGemm {
  public:
   TriedGemm(const GemmProblem& problem, const OperandOptions& options)
       : DeviceGemm(problem, options) {
-    for (const std::size_t tile : tiles_for(problem, sms_of_device())) {
+    for (const std::size_t tile :
+         tiles_for(problem, device_attribute(cudaDevAttrMultiProcessorCount))) {
       for (const CachePolicy policy : {kEvictNormally, kEvictFirst}) {
         if (policy == kEvictNormally || !problem.accumulate) ways_.push_back({tile, policy, {}});
       }

@@ -53,10 +53,11 @@ __device__ __forceinline__ __nv_bfloat162 pair_of(float x, float y, __nv_bfloat1
 
 // Of one operand: copies 128 x 32 of it from (first, k) on into a stage. `others` is its number of
 // rows (A) or columns (B).
-template <class T, bool kAlongK>
+template <class T, Along kAlong>
 __device__ __forceinline__ void copy_tile(std::uint32_t stage, const T* data, int first, int k,
                                           int others, int depth) {
-  constexpr int kLine = chunks_of_line(kAlongK);
+  constexpr bool kAlongK = kAlong == Along::k;
+  constexpr int kLine = chunks_of_line(kAlong);
   const int lines = kAlongK ? others : depth;  // of the whole operand
   const int length = kAlongK ? depth : others;
 #pragma unroll
@@ -67,15 +68,15 @@ __device__ __forceinline__ void copy_tile(std::uint32_t stage, const T* data, in
     const int element = (kAlongK ? k : first) + at.chunk * kChunk;
     const bool inside = line < lines && element < length;
     const T* from = inside ? data + static_cast<std::int64_t>(line) * length + element : data;
-    Ptx::copy_chunk(stage + place_of(kAlongK, at) * kChunkBytes, from, inside);
+    Ptx::copy_chunk(stage + place_of(kAlong, at) * kChunkBytes, from, inside);
   }
 }
 
 template <class T, GemmLayout kLayout>
 __global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) {
 #if __CUDA_ARCH__ >= 800
-  constexpr bool kAlongA = kLayout != GemmLayout::tn;
-  constexpr bool kAlongB = kLayout == GemmLayout::nt;
+  constexpr Along kAlongA = kLayout == GemmLayout::tn ? Along::other : Along::k;
+  constexpr Along kAlongB = kLayout == GemmLayout::nt ? Along::k : Along::other;
   extern __shared__ __align__(128) char stages[];
   const auto shared = static_cast<std::uint32_t>(__cvta_generic_to_shared(stages));
   const TileAt tile = tile_at(task.grid, static_cast<int>(blockIdx.x));
@@ -115,10 +116,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) 
       std::uint32_t of_b[kWarpTile / 16][4];
 #pragma unroll
       for (int i = 0; i < kWarpTile / 16; ++i) {
-        const ChunkAt at_a = chunk_for_lane(true, kAlongA, lane, warp_row + 16 * i, depth);
-        Ptx::load_matrices<!kAlongA>(of_a[i], stage_a + place_of(kAlongA, at_a) * kChunkBytes);
-        const ChunkAt at_b = chunk_for_lane(false, kAlongB, lane, warp_column + 16 * i, depth);
-        Ptx::load_matrices<!kAlongB>(of_b[i], stage_b + place_of(kAlongB, at_b) * kChunkBytes);
+        const ChunkAt at_a = chunk_for_lane(Side::a, kAlongA, lane, warp_row + 16 * i, depth);
+        Ptx::load_matrices<kAlongA != Along::k>(of_a[i],
+                                                stage_a + place_of(kAlongA, at_a) * kChunkBytes);
+        const ChunkAt at_b = chunk_for_lane(Side::b, kAlongB, lane, warp_column + 16 * i, depth);
+        Ptx::load_matrices<kAlongB != Along::k>(of_b[i],
+                                                stage_b + place_of(kAlongB, at_b) * kChunkBytes);
       }
 #pragma unroll
       for (int i = 0; i < kWarpTile / 16; ++i) {

@@ -214,11 +214,11 @@ TEST(MmaAttention, NeitherLoadsNorCopiesMeetInABank) {
     }
   };
   for (const int width : {64, 128, 192}) {
-    for (const bool along_k : {false, true}) {
-      for (const bool of_a : {false, true}) {
+    for (const Along along : {Along::other, Along::k}) {
+      for (const Side side : {Side::b, Side::a}) {
         for (const int element : {0, 16, 48, width - 16}) {
           expect_apart([&](int lane) {
-            return further(first_of_lane(width, of_a, along_k, lane), width, 16, element);
+            return further(first_of_lane(width, side, along, lane), width, 16, element);
           });
         }
       }
@@ -235,15 +235,15 @@ TEST(MmaAttention, PlacesOfPiecesAreThoseOfTheirChunks) {
     for (int lane = 0; lane < 32; ++lane) {
       for (const int line : {0, 16, 48}) {
         for (int element = 0; element < width; element += 16) {
-          for (const bool of_a : {false, true}) {
-            EXPECT_EQ(further(first_of_lane(width, of_a, true, lane), width, line, element),
+          for (const Side side : {Side::b, Side::a}) {
+            EXPECT_EQ(further(first_of_lane(width, side, Along::k, lane), width, line, element),
                       static_cast<std::uint32_t>(
-                          kChunkBytes *
-                          place_of(width, mma::chunk_for_lane(of_a, true, lane, line, element))));
-            EXPECT_EQ(further(first_of_lane(width, of_a, false, lane), width, line, element),
+                          kChunkBytes * place_of(width, mma::chunk_for_lane(side, Along::k, lane,
+                                                                            line, element))));
+            EXPECT_EQ(further(first_of_lane(width, side, Along::other, lane), width, line, element),
                       static_cast<std::uint32_t>(
-                          kChunkBytes *
-                          place_of(width, mma::chunk_for_lane(of_a, false, lane, element, line))));
+                          kChunkBytes * place_of(width, mma::chunk_for_lane(side, Along::other,
+                                                                            lane, element, line))));
           }
         }
       }
