@@ -6,6 +6,7 @@
 #include "kernels/machine.hpp"
 #include "kernels/memory.hpp"
 #include "kernels/numa.hpp"
+#include "kernels/rounding.hpp"
 #include "record/error.hpp"
 #include "record/formulas.hpp"
 
@@ -28,7 +29,7 @@ constexpr std::int64_t kMiB = 1 << 20;
 std::int64_t default_bytes(const Target& target) {
   const std::int64_t least = (target.kind == DeviceKind::gpu ? 512 : 64) * kMiB;
   const std::int64_t beyond = 4 * target.device.last_level_cache_bytes;
-  return (std::max(least, beyond) + kPage - 1) / kPage * kPage;
+  return round_up(std::max(least, beyond), kPage);
 }
 
 int arrays_of(MemoryKernel kernel) {

@@ -117,14 +117,9 @@ void add_gemm_flags(CLI::App& app, Options& options, FlagTexts& texts) {
 }
 
 void add_memory_flags(CLI::App& app, Options& options, FlagTexts& texts) {
-  app.add_option(
-      "--kernels", texts.kernels,
-      "LIST of copy, triad, read, write; with --models: rmsnorm, swiglu, rope, "
-      "cast_fp8, cast_fp8_transpose, cast_fp8_block, recast_fp8, permute, "
-      "residual_add, layernorm, gelu, cross_entropy, adamw, rmsnorm_backward, "
-      "swiglu_backward, layernorm_backward, gelu_backward, rope_backward, "
-      "permute_backward, unpermute, unpermute_backward, topk_softmax, topk_softmax_backward, "
-      "topk_sigmoid, topk_sigmoid_backward");
+  app.add_option("--kernels", texts.kernels,
+                 fmt::format("LIST of copy, triad, read, write; with --models: {}",
+                             fmt::join(step_kernel_names(), ", ")));
   app.add_option("--bytes", texts.bytes, "LIST: bytes of one array (4 x the last-level cache)");
   app.add_option("--models", texts.models,
                  "ID,...: also the memory-bound kernels of these models' steps");
@@ -260,8 +255,7 @@ void add_case_flags(CLI::App& app, Options& options, FlagTexts& texts) {
 
 void add_flags(CLI::App& app, Options& options, FlagTexts& texts) {
   app.formatter(std::make_shared<HelpText>());
-  app.set_help_flag();  // ours comes below: CLI11's would end the parsing before other mistakes
-                        // show
+  app.set_help_flag();  // ours comes below; CLI11's would end parsing before other mistakes show
   add_case_flags(app, options, texts);
   add_method_flags(app, options, texts);
   add_record_flags(app, options, texts);

@@ -5,6 +5,7 @@
 #include "kernels/allreduce_cuda.hpp"
 #include "kernels/allreduce_peer_kernel.hpp"
 #include "kernels/collective.hpp"
+#include "kernels/rounding.hpp"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -141,7 +142,7 @@ PeerGroup::PeerGroup(std::vector<std::string> who, DType type, std::int64_t byte
     throw std::invalid_argument("a peer group has 2 to 8 ranks, not " + std::to_string(ranks()));
   }
   if (const std::string why = why_no_peer_sum(type); !why.empty()) throw Unavailable(why);
-  if (plan.algorithm == AllReduceAlgorithm::one_shot) slot_packs_ = (bytes + 15) / 16;
+  if (plan.algorithm == AllReduceAlgorithm::one_shot) slot_packs_ = ceil_div(bytes, 16);
 }
 
 void PeerGroup::allot(std::int64_t block) {

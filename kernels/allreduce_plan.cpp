@@ -4,6 +4,7 @@
 #include "kernels/allreduce_plan.hpp"
 
 #include "kernels/operation.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <array>
@@ -157,14 +158,14 @@ std::string plan_mistake(bool between_gpus) {
 
 int peer_blocks(const PeerPlan& plan, int ranks, std::int64_t bytes, int resident) {
   constexpr std::int64_t kBlockBytes = std::int64_t{16} * kPeerThreads;
-  const std::int64_t part = plan.algorithm == one_shot ? bytes : (bytes + ranks - 1) / ranks;
-  const std::int64_t wanted = (part + kBlockBytes - 1) / kBlockBytes;
+  const std::int64_t part = plan.algorithm == one_shot ? bytes : ceil_div(bytes, ranks);
+  const std::int64_t wanted = ceil_div(part, kBlockBytes);
   const int most = std::min({plan.blocks, resident, kMostPeerBlocks});
   return static_cast<int>(std::clamp<std::int64_t>(wanted, 1, std::max(1, most)));
 }
 
 Piece piece_of(std::int64_t count, int parts, int index, std::int64_t unit) {
-  const std::int64_t units = (count + unit - 1) / unit;
+  const std::int64_t units = ceil_div(count, unit);
   const auto at = [&](std::int64_t part) { return std::min(count, units * part / parts * unit); };
   return {at(index), at(index + 1) - at(index)};
 }

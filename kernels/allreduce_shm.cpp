@@ -9,6 +9,7 @@
 
 #include "kernels/allreduce_sum.hpp"
 #include "kernels/collective.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -42,7 +43,7 @@ void relax() {
 }
 
 std::int64_t whole_pages(std::int64_t bytes) {
-  return (bytes + kPage - 1) / kPage * kPage;
+  return round_up(bytes, kPage);
 }
 
 }  // namespace
@@ -64,9 +65,7 @@ struct ShmGroup::Call {
   DType type;
   AllReducePlan plan;
 
-  [[nodiscard]] std::int64_t blocks() const {
-    return (bytes + plan.block_bytes - 1) / plan.block_bytes;
-  }
+  [[nodiscard]] std::int64_t blocks() const { return ceil_div(bytes, plan.block_bytes); }
   [[nodiscard]] std::int64_t first(std::int64_t block) const { return block * plan.block_bytes; }
   [[nodiscard]] std::int64_t length(std::int64_t block) const {
     return std::min(plan.block_bytes, bytes - first(block));

@@ -6,6 +6,7 @@
 #include "kernels/attention_mma_backward.hpp"
 #include "kernels/backends.hpp"
 #include "kernels/mma_ptx.cuh"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -59,7 +60,7 @@ __global__ void __launch_bounds__(kThreads) attention_d_q(Task task, std::int64_
 }
 
 unsigned blocks_for(std::int64_t threads) {
-  return static_cast<unsigned>((threads + kThreads - 1) / kThreads);
+  return static_cast<unsigned>(ceil_div(threads, kThreads));
 }
 
 class MmaAttention final : public DeviceAttention {
@@ -98,14 +99,14 @@ class MmaAttention final : public DeviceAttention {
     keys_of_split_ = static_cast<int>(p_.keys);
     if (p_.pass == AttentionPass::backward || p_.group() * p_.queries > kBlockRows) return;
     constexpr std::int64_t kLeastKeys = 4 * kBlockKeys;
-    const std::int64_t wanted =
-        (kBlocksOfSm * device_attribute(cudaDevAttrMultiProcessorCount) + heads - 1) / heads;
-    const std::int64_t most = (p_.keys + kLeastKeys - 1) / kLeastKeys;
+    const std::int64_t wanted = ceil_div<std::int64_t>(
+        kBlocksOfSm * device_attribute(cudaDevAttrMultiProcessorCount), heads);
+    const std::int64_t most = ceil_div(p_.keys, kLeastKeys);
     const std::int64_t splits = std::min(wanted, most);
     if (splits < 2) return;
-    const std::int64_t keys = (p_.keys + splits - 1) / splits;
-    keys_of_split_ = static_cast<int>((keys + kBlockKeys - 1) / kBlockKeys * kBlockKeys);
-    splits_ = blocks_of(static_cast<int>(p_.keys), keys_of_split_);
+    const std::int64_t keys = ceil_div(p_.keys, splits);
+    keys_of_split_ = static_cast<int>(round_up(keys, kBlockKeys));
+    splits_ = ceil_div(static_cast<int>(p_.keys), keys_of_split_);
     part_o_ = DeviceBuffer(splits_ * rows() * p_.value_dim * 4);
     part_l_ = DeviceBuffer(splits_ * rows() * 4);
   }
@@ -161,7 +162,7 @@ class MmaAttention final : public DeviceAttention {
 
   void forward_pass(int set) const {
     const Task t = task_of(set);
-    const auto blocks = static_cast<unsigned>(t.heads * blocks_of(t.rows, kBlockRows) * splits_);
+    const auto blocks = static_cast<unsigned>(t.heads * ceil_div(t.rows, kBlockRows) * splits_);
     with_widths([&](auto widths) {
       using W = decltype(widths);
       attention_forward<W><<<blocks, kThreads, W::kForwardBytes, queue()>>>(t);
@@ -175,7 +176,7 @@ class MmaAttention final : public DeviceAttention {
     attention_delta<<<blocks_for(rows() * 32), kThreads, 0, queue()>>>(t, rows());
     cuda_check(cudaMemsetAsync(t.d_q_sums, 0, static_cast<std::size_t>(d_q_sums_.bytes()), queue()),
                "cudaMemsetAsync");
-    const auto blocks = static_cast<unsigned>(t.heads * blocks_of(t.keys, kBlockKeys));
+    const auto blocks = static_cast<unsigned>(t.heads * ceil_div(t.keys, kBlockKeys));
     with_widths([&](auto widths) {
       using W = decltype(widths);
       attention_backward<W><<<blocks, kThreads, W::kBackwardBytes, queue()>>>(t);

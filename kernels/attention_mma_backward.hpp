@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/attention_mma_forward.hpp"
+#include "kernels/rounding.hpp"
 
 namespace trainmeter::attention_mma {
 
@@ -67,7 +68,7 @@ TRAINMETER_DEVICE void store_gradient(std::uint32_t to, const float (&d_s)[kTile
     TRAINMETER_UNROLL
     for (int half = 0; half < 2; ++half) {
       const mma::SumAt at = mma::sum_of_lane(lane, half);
-      const int place = mma::place_of(true, {warp_key + at.row, j});
+      const int place = mma::place_of(Along::k, {warp_key + at.row, j});
       Ptx::store_shared(to + static_cast<std::uint32_t>(place * kChunkBytes + 2 * at.column),
                         Ptx::bf16_pair(d_s[j][2 * half], d_s[j][2 * half + 1]));
     }
@@ -79,13 +80,13 @@ template <class Ptx, class W>
 TRAINMETER_DEVICE void add_d_q(const Task& t, std::int64_t head, int first_row,
                                std::uint32_t gradient, std::uint32_t keys, int warp, int lane) {
   const int warp_row = warp % 2 * 16;
-  const std::uint32_t of_keys = keys + first_of_lane(W::kD, false, false, lane);
+  const std::uint32_t of_keys = keys + first_of_lane(W::kD, Side::b, Along::other, lane);
   std::uint32_t a[kBlockKeys / 16][4];
   TRAINMETER_UNROLL
   for (int piece = 0; piece < kBlockKeys / 16; ++piece) {
-    const ChunkAt at = mma::chunk_for_lane(true, false, lane, warp_row, 16 * piece);
+    const ChunkAt at = mma::chunk_for_lane(Side::a, Along::other, lane, warp_row, 16 * piece);
     Ptx::template load_matrices<true>(
-        a[piece], gradient + static_cast<std::uint32_t>(mma::place_of(true, at) * kChunkBytes));
+        a[piece], gradient + static_cast<std::uint32_t>(mma::place_of(Along::k, at) * kChunkBytes));
   }
   TRAINMETER_ROLLED
   for (int i = 0; i < W::kD / 2; i += 16) {
@@ -133,7 +134,7 @@ TRAINMETER_DEVICE void write_keys(std::uint16_t* to, const float (&sums)[kWidth 
   }
 }
 
-// Block `index` of heads x blocks_of(keys, kBlockKeys); the first keys, which the most rows see,
+// Block `index` of heads x ceil_div(keys, kBlockKeys); the first keys, which the most rows see,
 // first.
 template <class Ptx, class W>
 TRAINMETER_DEVICE void backward(const Task& t, int index, int thread, std::uint32_t shared) {
@@ -160,7 +161,7 @@ TRAINMETER_DEVICE void backward(const Task& t, int index, int thread, std::uint3
                                      t.d_o + row * t.value_dim, t.rows - first, t.value_dim,
                                      thread);
   };
-  const int tiles = blocks_of(t.rows, kTileRows);
+  const int tiles = ceil_div(t.rows, kTileRows);
   const auto next_that_sees = [&](int tile) {
     while (tile < tiles) {
       const int left = t.rows - tile * kTileRows;

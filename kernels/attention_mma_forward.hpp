@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/attention_mma_layout.hpp"
+#include "kernels/rounding.hpp"
 
 #include <limits>
 
@@ -54,8 +55,8 @@ TRAINMETER_DEVICE void as_operand(std::uint32_t (&a)[4], const float (&left)[4],
 template <class Ptx, int kWidth, int kPieces>
 TRAINMETER_DEVICE void multiply_lines(float (&sums)[2 * kPieces][4], std::uint32_t tile_a, int line,
                                       std::uint32_t tile_b, int lane) {
-  const std::uint32_t of_a = tile_a + first_of_lane(kWidth, true, true, lane);
-  const std::uint32_t of_b = tile_b + first_of_lane(kWidth, false, true, lane);
+  const std::uint32_t of_a = tile_a + first_of_lane(kWidth, Side::a, Along::k, lane);
+  const std::uint32_t of_b = tile_b + first_of_lane(kWidth, Side::b, Along::k, lane);
   TRAINMETER_UNROLL_TWICE  // wholly, the widest backward pass would spill
       for (int depth = 0; depth < kWidth; depth += 16) {
     std::uint32_t a[4];
@@ -74,7 +75,7 @@ TRAINMETER_DEVICE void multiply_lines(float (&sums)[2 * kPieces][4], std::uint32
 template <class Ptx, int kWidth>
 TRAINMETER_DEVICE void multiply_columns(float (&sums)[kWidth / 8][4], const std::uint32_t (&a)[4],
                                         std::uint32_t tile, int line, int lane) {
-  const std::uint32_t of_b = tile + first_of_lane(kWidth, false, false, lane);
+  const std::uint32_t of_b = tile + first_of_lane(kWidth, Side::b, Along::other, lane);
   TRAINMETER_UNROLL
   for (int column = 0; column < kWidth; column += 16) {
     std::uint32_t b[4];
@@ -161,10 +162,10 @@ TRAINMETER_DEVICE void write_rows(const Task& t, RowSums<kV>& rows, int head, in
   }
 }
 
-// Block `index` of heads x blocks_of(rows, kBlockRows) x splits; those with the most keys first.
+// Block `index` of heads x ceil_div(rows, kBlockRows) x splits; those with the most keys first.
 template <class Ptx, class W>
 TRAINMETER_DEVICE void forward(const Task& t, int index, int thread, std::uint32_t shared) {
-  const int row_blocks = blocks_of(t.rows, kBlockRows);
+  const int row_blocks = ceil_div(t.rows, kBlockRows);
   const int head = index % t.heads;
   const int first_row = (row_blocks - 1 - index / t.heads % row_blocks) * kBlockRows;
   const int split = index / t.heads / row_blocks;
@@ -194,7 +195,7 @@ TRAINMETER_DEVICE void forward(const Task& t, int index, int thread, std::uint32
                                       t.value_dim, thread);
   };
 
-  const int steps = end > first_key ? blocks_of(end - first_key, kBlockKeys) : 0;
+  const int steps = end > first_key ? ceil_div(end - first_key, kBlockKeys) : 0;
   copy_tile<Ptx, kBlockRows, W::kD>(shared, q, row_count, t.head_dim, thread);
   if (steps > 0) copy_step(0);
   Ptx::end_group();

@@ -15,8 +15,10 @@
 
 namespace trainmeter::attention_mma {
 
+using mma::Along;
 using mma::ChunkAt;
 using mma::kChunk;
+using mma::Side;
 
 inline constexpr int kChunkBytes = 2 * kChunk;
 inline constexpr int kThreads = 128;
@@ -56,10 +58,6 @@ struct Task {
   int splits = 1, keys_of_split = 0;
 };
 
-TRAINMETER_BOTH int blocks_of(int count, int size) {
-  return (count + size - 1) / size;
-}
-
 // Sizes, mask and scale of the problem; pointers and splits are the caller's.
 inline Task sizes_of(const AttentionProblem& p) {
   Task t;
@@ -98,9 +96,9 @@ TRAINMETER_BOTH int place_of(int width, ChunkAt at) {
 
 // Where a lane's ldmatrix reads the first 16 x 16 of such a tile, in bytes; tiles are aligned to
 // 128.
-TRAINMETER_BOTH std::uint32_t first_of_lane(int width, bool of_a, bool along_k, int lane) {
-  return static_cast<std::uint32_t>(
-      place_of(width, mma::chunk_for_lane(of_a, along_k, lane, 0, 0)) * kChunkBytes);
+TRAINMETER_BOTH std::uint32_t first_of_lane(int width, Side side, Along along, int lane) {
+  return static_cast<std::uint32_t>(place_of(width, mma::chunk_for_lane(side, along, lane, 0, 0)) *
+                                    kChunkBytes);
 }
 // And `lines` and `elements` further, both multiples of 16: four pieces of 32 bytes trade places
 // within 128, by what the lane has of the exclusive or.

@@ -11,6 +11,7 @@
 #include "kernels/float_math.hpp"
 #include "kernels/host_operand.hpp"
 #include "kernels/random.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -27,11 +28,7 @@ constexpr std::int64_t kLanes = 128;  // queries of a block
 constexpr std::int64_t kKeys = 128;   // keys of a block: 128 x 128 scores take 64 KiB
 
 std::int64_t padded(std::int64_t count) {
-  return (count + kVector - 1) / kVector * kVector;
-}
-
-std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
+  return round_up(count, kVector);
 }
 
 // Memory that is divided among blocks at whole vectors.
@@ -148,13 +145,14 @@ class OpenMpAttention final : public Operation {
 
   static std::int64_t chunks_for(const AttentionProblem& p, int threads) {
     const std::int64_t heads = p.batch * p.kv_heads;
-    return std::min(blocks_of(threads, heads), blocks_of(p.group() * p.queries, kLanes));
+    return std::min(ceil_div<std::int64_t>(threads, heads),
+                    ceil_div(p.group() * p.queries, kLanes));
   }
 
   [[nodiscard]] std::int64_t d() const { return padded(p_.head_dim); }
   [[nodiscard]] std::int64_t dv() const { return padded(p_.value_dim); }
   [[nodiscard]] std::int64_t lanes() const { return p_.group() * p_.queries; }  // of a kv head
-  [[nodiscard]] std::int64_t lane_blocks() const { return blocks_of(lanes(), kLanes); }
+  [[nodiscard]] std::int64_t lane_blocks() const { return ceil_div(lanes(), kLanes); }
   [[nodiscard]] std::int64_t kv_heads() const { return p_.batch * p_.kv_heads; }
   [[nodiscard]] std::int64_t tasks() const { return kv_heads() * chunks_; }
 
@@ -266,7 +264,7 @@ class OpenMpAttention final : public Operation {
         if (chunks_ == 1) write_sums(set, task, sums, 0, p_.keys);
       }
       if (chunks_ > 1) {  // the loop before ends with a barrier
-        const std::int64_t pieces = blocks_of(p_.keys, kKeys);
+        const std::int64_t pieces = ceil_div(p_.keys, kKeys);
 #pragma omp for schedule(static)
         for (std::int64_t i = 0; i < kv_heads() * pieces; ++i) {
           const std::int64_t first = i % pieces * kKeys;

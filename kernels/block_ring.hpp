@@ -6,6 +6,8 @@
 // places, since they place the same lengths in the same order.
 #pragma once
 
+#include "kernels/rounding.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -27,7 +29,7 @@ class BlockRing {
   // The offset of step `step`, which is larger than the last one's.
   std::int64_t place(std::uint64_t step, std::int64_t bytes) {
     constexpr std::int64_t kLine = 64;
-    const std::int64_t whole = (bytes + kLine - 1) / kLine * kLine;
+    const std::int64_t whole = round_up(bytes, kLine);
     if (next_ + whole > bytes_) next_ = 0;
     const std::int64_t at = next_;
     next_ += whole;

@@ -8,6 +8,7 @@
 #include "kernels/collective_check.hpp"
 #include "kernels/host_buffer.hpp"
 #include "kernels/machine.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -34,7 +35,7 @@ constexpr std::uint64_t kSeed = 11;
 
 std::shared_ptr<void> zeros(std::int64_t bytes) {
   constexpr std::int64_t kPage = 4096;
-  const auto whole = static_cast<std::size_t>((bytes + kPage - 1) / kPage * kPage);
+  const auto whole = static_cast<std::size_t>(round_up(bytes, kPage));
   void* const region = std::aligned_alloc(kPage, whole);
   if (region == nullptr) throw Unavailable("no memory for an all-reduce between threads");
   std::memset(region, 0, whole);

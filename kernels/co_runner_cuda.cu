@@ -6,6 +6,7 @@
 // waits for the end. That is a number in mapped host memory, which one block polls and passes on.
 #include "kernels/co_runner.hpp"
 #include "kernels/cuda_support.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -214,7 +215,7 @@ class GpuCoRunner final : public CoRunner {
     cudaFuncAttributes kernel{};
     cuda_check(cudaFuncGetAttributes(&kernel, co_run), "cudaFuncGetAttributes");
     constexpr int kUnit = 128;  // of shared memory
-    const int own = (static_cast<int>(kernel.sharedSizeBytes) + kUnit - 1) / kUnit * kUnit;
+    const int own = round_up(static_cast<int>(kernel.sharedSizeBytes), kUnit);
     all_shared_ = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - own;
     cuda_check(
         cudaFuncSetAttribute(co_run, cudaFuncAttributeMaxDynamicSharedMemorySize, all_shared_),

@@ -6,6 +6,7 @@
 #include "kernels/cache_flush.hpp"
 #include "kernels/one_stream.hpp"
 #include "kernels/operand_values.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -128,7 +129,7 @@ void enable_peer_access(int from, int to) {
 }
 
 DeviceBuffer::DeviceBuffer(std::int64_t bytes, std::int64_t block)
-    : bytes_((bytes + block - 1) / block * block) {
+    : bytes_(round_up(bytes, block)) {
   const cudaError_t code = cudaMalloc(&data_, static_cast<std::size_t>(bytes_));
   if (code == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();

@@ -6,6 +6,7 @@
 #include "kernels/exchange_shm.hpp"
 
 #include "kernels/allreduce_sum.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <span>
@@ -41,7 +42,7 @@ class Exchange {
 
   void run(const char* send, char* receive) {
     group_.exchange(
-        (layout_.longest + block_ - 1) / block_,
+        ceil_div(layout_.longest, block_),
         {[&](std::int64_t step) { return bytes(step); },
          [&](std::int64_t step, char* to, bool past_caches) { put(step, send, to, past_caches); }},
         [&](std::int64_t step, std::span<const char* const> from) { take(step, from, receive); });

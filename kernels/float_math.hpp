@@ -16,8 +16,6 @@
 
 namespace trainmeter {
 
-inline constexpr std::uint32_t kInfinityBits = 0x7f800000;
-
 TRAINMETER_INLINE std::uint32_t bits_of(float x) {
   return std::bit_cast<std::uint32_t>(x);
 }

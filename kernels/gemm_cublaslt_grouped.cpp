@@ -6,6 +6,7 @@
 #include "kernels/gemm_cublaslt_cuda.hpp"
 #include "kernels/gemm_grouped_cuda.hpp"
 #include "kernels/operand_values.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/sm_share.hpp"
 #include "kernels/step_arrays.hpp"
 
@@ -37,7 +38,7 @@ GemmProblem called_problem(const GroupedGemmProblem& problem, std::size_t group,
                            const GroupPlace& place) {
   GemmProblem one = problem_of_group(problem, group);
   if (problem.all.scaling != Scaling::none) one.k = place.row;
-  if (is_fp8_of_rows(problem)) one.m = (one.m + kDimension - 1) / kDimension * kDimension;
+  if (is_fp8_of_rows(problem)) one.m = round_up(one.m, kDimension);
   return one;
 }
 

@@ -42,7 +42,6 @@ class DeviceGemm : public Operation {
  protected:
   [[nodiscard]] const GemmProblem& problem() const { return problem_; }
   [[nodiscard]] cudaStream_t queue() const { return stream_.get(); }
-  void wait() const { stream_.wait(); }
   [[nodiscard]] void* a(int set) const { return a_.data(set); }
   [[nodiscard]] void* b(int set) const { return b_.data(set); }
   [[nodiscard]] void* c(int set) const { return c_.data(set); }

@@ -35,7 +35,6 @@ class DeviceGroupedGemm : public Operation {
   [[nodiscard]] const GroupPlace& place(std::size_t group) const { return plan_.groups[group]; }
   [[nodiscard]] GroupOperands operands(int set, std::size_t group) const;
   [[nodiscard]] cudaStream_t queue() const { return stream_.get(); }
-  void wait() const { stream_.wait(); }
   [[nodiscard]] int groups_at_work() const;  // those that aren't empty
 
  private:

@@ -5,6 +5,7 @@
 
 #include "kernels/host_operand.hpp"
 #include "kernels/random.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 #include "kernels/verify.hpp"
 
@@ -15,9 +16,6 @@
 namespace trainmeter {
 namespace {
 
-std::int64_t rounded_up(std::int64_t count, std::int64_t to) {
-  return (count + to - 1) / to * to;
-}
 // TMA takes addresses that are multiples of 16 bytes.
 constexpr std::int64_t kAlignedBytes = 16;
 constexpr std::int64_t kAlignedScales = kAlignedBytes / 4;
@@ -52,12 +50,12 @@ GroupedPlan plan_of(const GroupedGemmProblem& problem) {
   // Of rows that belong to a group, a block of k has the scales of all groups in a line.
   std::int64_t line = 0;
   for (std::size_t group = 0; group < problem.sizes.size(); ++group)
-    line += rounded_up(problem_of_group(problem, group).m, kAlignedScales);
+    line += round_up(problem_of_group(problem, group).m, kAlignedScales);
   std::int64_t first = 0;
   for (std::size_t group = 0; group < problem.sizes.size(); ++group) {
     const GemmProblem p = problem_of_group(problem, group);
     const bool pads = scaled && all.accumulate;  // rows are pieces of k
-    const std::int64_t row = pads ? rounded_up(p.k, kAlignedBytes) : p.k;
+    const std::int64_t row = pads ? round_up(p.k, kAlignedBytes) : p.k;
     plan.groups.push_back({.a = plan.a,
                            .b = plan.b,
                            .c = plan.c,
@@ -74,7 +72,7 @@ GroupedPlan plan_of(const GroupedGemmProblem& problem) {
       if (all.accumulate) plan.scales_a += scale_count(ScaleBlock::row, p.m, p.k);
       plan.scales_b += scale_count(scale_block_of_b(p), p.n, p.k);
     }
-    first += rounded_up(p.m, kAlignedScales);
+    first += round_up(p.m, kAlignedScales);
   }
   if (scaled && !all.accumulate) plan.scales_a = cast_blocks(all.k) * line;
   return plan;

@@ -41,7 +41,7 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
     if (problem().fp32_out) {
       with_layout<kFp32OutTileShapes, Output::fp32>(tile, f);
     } else if (problem().accumulate) {
-      with_tile<kTileShapesThatAdd, GemmLayout::tn, Output::added>(tile, f);
+      with_bf16_config<kTileShapesThatAdd, GemmLayout::tn, Output::added>(tile, f);
     } else {
       with_layout<kTileShapes, Output::bf16>(tile, f);
     }
@@ -63,25 +63,15 @@ class HopperGemm final : public TriedGemm<HopperGemm, Task> {
     switch (problem().layout) {
       case GemmLayout::nt:
         if constexpr (kOutput == Output::bf16) {
-          return with_tile<kTileShapesAlongK, GemmLayout::nt, kOutput>(tile, f);
+          return with_bf16_config<kTileShapesAlongK, GemmLayout::nt, kOutput>(tile, f);
         } else {
-          return with_tile<kFamily, GemmLayout::nt, kOutput>(tile, f);
+          return with_bf16_config<kFamily, GemmLayout::nt, kOutput>(tile, f);
         }
       case GemmLayout::nn:
-        return with_tile<kFamily, GemmLayout::nn, kOutput>(tile, f);
+        return with_bf16_config<kFamily, GemmLayout::nn, kOutput>(tile, f);
       case GemmLayout::tn:
-        return with_tile<kFamily, GemmLayout::tn, kOutput>(tile, f);
+        return with_bf16_config<kFamily, GemmLayout::tn, kOutput>(tile, f);
     }
-  }
-
-  template <const auto& kFamily, GemmLayout kLayout, Output kOutput, std::size_t kTile = 0, class F>
-  void with_tile(std::size_t tile, F f) const {
-    constexpr TileShape t = kFamily[kTile];
-    if constexpr (kTile + 1 < kFamily.size()) {
-      if (tile != kTile) return with_tile<kFamily, kLayout, kOutput, kTile + 1>(tile, f);
-    }
-    f.template operator()<GemmConfig<t.rows, t.columns, t.blocks, t.stages, t.shared, kLayout,
-                                     kOutput, t.alternates>>();
   }
 };
 

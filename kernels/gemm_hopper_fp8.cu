@@ -34,8 +34,8 @@ class HopperFp8Gemm final : public TriedGemm<HopperFp8Gemm, Task> {
 
   template <class F>
   void with_config(std::size_t tile, F f) const {
-    problem().accumulate ? with_tile<kFp8TileShapesThatAdd, true>(tile, f)
-                         : with_tile<kFp8TileShapes, false>(tile, f);
+    problem().accumulate ? with_fp8_config<kFp8TileShapesThatAdd, true>(tile, f)
+                         : with_fp8_config<kFp8TileShapes, false>(tile, f);
   }
 
   template <class Config>
@@ -54,16 +54,6 @@ class HopperFp8Gemm final : public TriedGemm<HopperFp8Gemm, Task> {
   template <class Config>
   static auto kernel_of() -> void (*)(Task) {
     return gemm_hopper_fp8<Config>;
-  }
-
- private:
-  template <const auto& kFamily, bool kAdds, std::size_t kTile = 0, class F>
-  void with_tile(std::size_t tile, F f) const {
-    constexpr TileShape t = kFamily[kTile];
-    if constexpr (kTile + 1 < kFamily.size()) {
-      if (tile != kTile) return with_tile<kFamily, kAdds, kTile + 1>(tile, f);
-    }
-    f.template operator()<Fp8Config<t.rows, t.columns, t.blocks, t.stages, t.shared, kAdds>>();
   }
 };
 

@@ -25,19 +25,24 @@ constexpr int partial_sums(int rows, int columns) {
   return 128 * kScaleBlock < rows * columns ? 1 : 2;
 }
 
-template <int kRowsOfTile, int kColumnsOfTile, int kBlocks, int kStages, Shared kShared,
-          bool kAdding>
-struct Fp8Config
-    : TileConfig<kRowsOfTile, kColumnsOfTile, kBlocks, kShared, kStages, Major::k, Major::k, 1,
-                 kAdding ? 4 : 2, (kRowsOfTile + (kAdding ? kColumnsOfTile : 0)) * 4, 0, false> {
+// Each row has a scale; where it adds, each column, too.
+constexpr TileTypes fp8_types(const TileShape& shape, bool adds) {
+  return {.operand_bytes = 1,
+          .output_bytes = adds ? 4 : 2,
+          .scale_bytes = (shape.rows + (adds ? shape.columns : 0)) * 4};
+}
+
+template <TileShape kShape, bool kAdding>
+struct Fp8Config : TileConfig<kShape, fp8_types(kShape, kAdding)> {
   static constexpr bool kAdds = kAdding;
   static constexpr bool kScaledColumns = kAdding;     // B by 1 x 128, not by 128 x 128
-  static constexpr int kScalesOfA = kRowsOfTile * 4;  // bytes
-  static constexpr int kPartials = partial_sums(kRowsOfTile, kColumnsOfTile);
+  static constexpr int kScalesOfA = kShape.rows * 4;  // bytes
+  static constexpr int kPartials = partial_sums(kShape.rows, kShape.columns);
   // A tile's columns may belong to two blocks of B, which meet at some multiple of kMeet columns.
-  static constexpr bool kStraddles = !kAdding && kScaleBlock % kColumnsOfTile != 0;
-  static constexpr int kMeet = std::gcd(kColumnsOfTile, kScaleBlock);
-  static_assert(!kStraddles || kColumnsOfTile <= kScaleBlock + kMeet, "not to three");
+  static constexpr bool kStraddles = !kAdding && kScaleBlock % kShape.columns != 0;
+  static constexpr int kMeet = std::gcd(kShape.columns, kScaleBlock);
+  static_assert(!kShape.alternates, "only bf16's consumers do");
+  static_assert(!kStraddles || kShape.columns <= kScaleBlock + kMeet, "not to three");
   static_assert(Fp8Config::kStepK == kScaleBlock && kPartials * Fp8Config::kMmaTiles <= 2);
 };
 

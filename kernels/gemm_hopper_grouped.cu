@@ -50,12 +50,8 @@ class HopperGroupedGemm final : public DeviceGroupedGemm {
       ways_.emplace_back().tile = tile;
       with_tile(tile, [&]<class Config>() { make_lists<Config>(ways_.back()); });
     }
-    if (ways_.size() == 1) return;
-    // A first launch loads the kernel, which must not happen behind the timer's hold.
-    for (const Way& way : ways_) start(way, 0);
-    wait();
-    chosen_ = fastest_of(queue(), ways_.size(),
-                         [this](std::size_t i, int trial) { start(ways_[i], trial % sets()); });
+    chosen_ = fastest_way(queue(), ways_.size(), sets(),
+                          [this](std::size_t way, int set) { start(ways_[way], set); });
   }
 
   void run(int set) override { start(ways_[chosen_], set); }
@@ -95,29 +91,14 @@ class HopperGroupedGemm final : public DeviceGroupedGemm {
   void with_tile(std::size_t tile, F f) const {
     const GemmProblem& all = problem().all;
     if (all.scaling != Scaling::none) {
-      return all.accumulate ? with_fp8<kGroupedFp8TileShapesThatAdd, true>(tile, f)
-                            : with_fp8<kGroupedFp8TileShapes, false>(tile, f);
+      return all.accumulate ? with_fp8_config<kGroupedFp8TileShapesThatAdd, true>(tile, f)
+                            : with_fp8_config<kGroupedFp8TileShapes, false>(tile, f);
     }
     if (all.accumulate)
-      return with_bf16<kGroupedTileShapesThatAdd[0], GemmLayout::tn, Output::added>(f);
+      return with_bf16_config<kGroupedTileShapesThatAdd, GemmLayout::tn, Output::added>(tile, f);
     if (all.layout == GemmLayout::nn)
-      return with_bf16<kGroupedTileShapes[0], GemmLayout::nn, Output::bf16>(f);
-    with_bf16<kGroupedTileShapes[0], GemmLayout::nt, Output::bf16>(f);
-  }
-
-  template <TileShape kTile, GemmLayout kLayout, Output kOutput, class F>
-  static void with_bf16(F f) {
-    f.template operator()<GemmConfig<kTile.rows, kTile.columns, kTile.blocks, kTile.stages,
-                                     kTile.shared, kLayout, kOutput>>();
-  }
-
-  template <const auto& kFamily, bool kAdds, std::size_t kTile = 0, class F>
-  static void with_fp8(std::size_t tile, F f) {
-    constexpr TileShape t = kFamily[kTile];
-    if constexpr (kTile + 1 < kFamily.size()) {
-      if (tile != kTile) return with_fp8<kFamily, kAdds, kTile + 1>(tile, f);
-    }
-    f.template operator()<Fp8Config<t.rows, t.columns, t.blocks, t.stages, t.shared, kAdds>>();
+      return with_bf16_config<kGroupedTileShapes, GemmLayout::nn, Output::bf16>(tile, f);
+    with_bf16_config<kGroupedTileShapes, GemmLayout::nt, Output::bf16>(tile, f);
   }
 
   template <class Config>

@@ -16,13 +16,16 @@ constexpr int kBf16Lead = 2;  // steps
 // What becomes of the sums.
 enum class Output { bf16, fp32, added };
 
-template <int kRows, int kColumns, int kBlocks, int kStages, Shared kShared, GemmLayout kLayout,
-          Output kOutput = Output::bf16, bool kAlternates = false>
-struct GemmConfig
-    : TileConfig<kRows, kColumns, kBlocks, kShared, kStages,
-                 kLayout == GemmLayout::tn ? Major::mn : Major::k,
-                 kLayout == GemmLayout::nt ? Major::k : Major::mn, 2,
-                 kOutput == Output::bf16 ? 2 : 4, 0, kAlternates ? 0 : kBf16Lead, kAlternates> {
+constexpr TileTypes bf16_types(const TileShape& shape, GemmLayout layout, Output output) {
+  return {.major_a = layout == GemmLayout::tn ? Major::mn : Major::k,
+          .major_b = layout == GemmLayout::nt ? Major::k : Major::mn,
+          .operand_bytes = 2,
+          .output_bytes = output == Output::bf16 ? 2 : 4,
+          .lead = shape.alternates ? 0 : kBf16Lead};
+}
+
+template <TileShape kShape, GemmLayout kLayout, Output kOutput = Output::bf16>
+struct GemmConfig : TileConfig<kShape, bf16_types(kShape, kLayout, kOutput)> {
   static constexpr bool kAdds = kOutput == Output::added;
 };
 

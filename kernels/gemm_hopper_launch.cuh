@@ -8,9 +8,11 @@
 #include "kernels/gemm.hpp"
 #include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_hopper_fp8_kernel.hpp"
+#include "kernels/gemm_hopper_kernel.hpp"
 #include "kernels/gemm_hopper_parts.hpp"
 #include "kernels/gemm_hopper_plan.hpp"
 #include "kernels/hopper_ptx.cuh"
+#include "kernels/rounding.hpp"
 #include "kernels/scaled_operand.hpp"
 
 #include <cudaTypedefs.h>
@@ -84,15 +86,6 @@ inline CUtensorMap map_of(void* data, const TensorMapDesc& what) {
   return map;
 }
 
-inline int sms_of_device() {
-  int device = 0;
-  int sms = 0;
-  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-  cuda_check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device),
-             "cudaDeviceGetAttribute");
-  return sms;
-}
-
 // Clusters of this launch that run at once. Fewer than the SMs would hold, where a group of SMs
 // that a cluster must lie in has an odd number of them: one that came later would double the time.
 template <class Task>
@@ -131,7 +124,7 @@ GemmTask<CUtensorMap> bf16_task(const GemmProblem& p, void* a, void* b, void* c)
           .c = map_of_c<Config>(c, p.m, p.n, p.groups),
           .grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n),
                                   static_cast<int>(p.groups)),
-          .k_steps = static_cast<int>((p.k + Config::kStepK - 1) / Config::kStepK)};
+          .k_steps = static_cast<int>(ceil_div(p.k, Config::kStepK))};
 }
 
 // Where an fp8 product's operands lie. Rows of A and B are `row` elements apart; A's scales of one
@@ -156,7 +149,7 @@ Fp8Task<CUtensorMap> fp8_task(const GemmProblem& p, const Fp8Operands& at) {
                          .box_columns = Config::kStepK,
                          .row_elements = at.row});
   };
-  const std::int64_t blocks = (p.k + kScaleBlock - 1) / kScaleBlock;
+  const std::int64_t blocks = ceil_div(p.k, kScaleBlock);
   const auto scales = [&](float* data, std::int64_t rows, int box, std::int64_t row) {
     return map_of(data, {.type = CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
                          .columns = rows,
@@ -207,6 +200,38 @@ void launch(void (*kernel)(Tasks), const Tasks& tasks, int tiles, int sms, cudaS
   cuda_check(cudaLaunchKernelEx(&how, kernel, tasks), "cudaLaunchKernelEx");
 }
 
+// Calls f.template operator()<kFamily[tile]>().
+template <const auto& kFamily, std::size_t kTile = 0, class F>
+void with_shape(std::size_t tile, F f) {
+  if constexpr (kTile + 1 < kFamily.size()) {
+    if (tile != kTile) return with_shape<kFamily, kTile + 1>(tile, f);
+  }
+  f.template operator()<kFamily[kTile]>();
+}
+
+// The same with the configurations that have these shapes.
+template <const auto& kFamily, GemmLayout kLayout, Output kOutput, class F>
+void with_bf16_config(std::size_t tile, F f) {
+  with_shape<kFamily>(tile, [&]<TileShape kShape>() {
+    f.template operator()<GemmConfig<kShape, kLayout, kOutput>>();
+  });
+}
+template <const auto& kFamily, bool kAdds, class F>
+void with_fp8_config(std::size_t tile, F f) {
+  with_shape<kFamily>(
+      tile, [&]<TileShape kShape>() { f.template operator()<Fp8Config<kShape, kAdds>>(); });
+}
+
+// The fastest of `ways`, which start(way, set) launches on `stream`.
+template <class Start>
+std::size_t fastest_way(cudaStream_t stream, std::size_t ways, int sets, Start start) {
+  if (ways == 1) return 0;
+  // A first launch loads the kernel, which must not happen behind the timer's hold.
+  for (std::size_t way = 0; way < ways; ++way) start(way, 0);
+  cuda_check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  return fastest_of(stream, ways, [&](std::size_t way, int trial) { start(way, trial % sets); });
+}
+
 // A GEMM of ours, in the way that is fastest of those worth a try: by tile, and whether L2 should
 // part with C first, which nothing reads again here. `Derived` has
 //   void with_config(std::size_t tile, F f) const, which calls f.template operator()<Config>(),
@@ -216,7 +241,8 @@ class TriedGemm : public DeviceGemm {
  public:
   TriedGemm(const GemmProblem& problem, const OperandOptions& options)
       : DeviceGemm(problem, options) {
-    for (const std::size_t tile : tiles_for(problem, sms_of_device())) {
+    for (const std::size_t tile :
+         tiles_for(problem, device_attribute(cudaDevAttrMultiProcessorCount))) {
       for (const CachePolicy policy : {kEvictNormally, kEvictFirst}) {
         if (policy == kEvictNormally || !problem.accumulate) ways_.push_back({tile, policy, {}});
       }
@@ -243,12 +269,8 @@ class TriedGemm : public DeviceGemm {
         }
       });
     }
-    if (ways_.size() == 1) return;
-    // A first launch loads the kernel, which must not happen behind the timer's hold.
-    for (const Way& way : ways_) start(way, 0);
-    wait();
-    chosen_ = fastest_of(queue(), ways_.size(),
-                         [this](std::size_t i, int trial) { start(ways_[i], trial % sets()); });
+    chosen_ = fastest_way(queue(), ways_.size(), sets(),
+                          [this](std::size_t way, int set) { start(ways_[way], set); });
   }
 
  private:
@@ -281,7 +303,7 @@ __device__ __forceinline__ Place place_of_thread() {
 }
 __device__ __forceinline__ std::uint32_t aligned_shared(const void* window) {
   const auto start = static_cast<std::uint32_t>(__cvta_generic_to_shared(window));
-  return Ptx::uniform((start + kAtomBytes - 1) / kAtomBytes * kAtomBytes);
+  return Ptx::uniform(round_up(start, kAtomBytes));
 }
 
 }  // namespace trainmeter::hopper

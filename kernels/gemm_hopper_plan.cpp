@@ -3,6 +3,8 @@
 // Limits and the choice of a tile, by arithmetic alone.
 #include "kernels/gemm_hopper_plan.hpp"
 
+#include "kernels/rounding.hpp"
+
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
@@ -21,10 +23,6 @@ constexpr double kProductsOfALoad = 96;
 // Sums of a block's part of k on their way to the block that adds them up, in elements of k that it
 // could multiply meanwhile. Another such assumption.
 constexpr double kSumsOfAStep = 256;
-
-std::int64_t rounded_up(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
-}
 
 // A cluster works on as many SMs as it has blocks; all of a share work.
 bool divides(const TileShape& tile, int share) {
@@ -81,13 +79,13 @@ std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
     const std::int64_t below = t.shared == Shared::b ? t.blocks : 1;  // tiles of a cluster
     const std::int64_t beside = t.shared == Shared::a ? t.blocks : 1;
     const std::int64_t tiles =
-        rounded_up(p.m, t.rows * below) * rounded_up(p.n, t.columns * beside) * p.groups;
+        ceil_div(p.m, t.rows * below) * ceil_div(p.n, t.columns * beside) * p.groups;
     if (!divides(t, p.sms) || (splits_k && sms < t.blocks)) {
       work.push_back(std::numeric_limits<double>::infinity());
       continue;
     }
     const std::int64_t at_once = std::int64_t{std::max(sms / t.blocks, 1)} * t.blocks;
-    const std::int64_t waves = rounded_up(tiles * t.blocks, at_once);
+    const std::int64_t waves = ceil_div(tiles * t.blocks, at_once);
     const double products = t.rows * t.columns;
     const double loaded = static_cast<double>(t.rows) / static_cast<double>(beside) +
                           static_cast<double>(t.columns) / static_cast<double>(below);

@@ -15,14 +15,6 @@
 
 namespace trainmeter::hopper {
 
-// A tile: rows x columns of C a block, blocks a cluster, stages of the ring, what the cluster's
-// blocks share, and whose it is. GemmConfig's and Fp8Config's parameters.
-struct TileShape {
-  int rows, columns, blocks, stages;
-  Shared shared = Shared::b;
-  bool alternates = false;  // each consumer has tiles of its own
-};
-
 template <std::size_t kFirst, std::size_t kMore>
 constexpr auto with_more(const std::array<TileShape, kFirst>& first,
                          const std::array<TileShape, kMore>& more) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/host_device.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/tile_schedule.hpp"
 
 #include <cstdint>
@@ -21,7 +22,7 @@ template <class Config>
 constexpr TileGrid grid_of(int m, int n, int groups) {
   constexpr int kRows = Config::kClusterRows;
   constexpr int kColumns = Config::kClusterColumns;
-  return {(m + kRows - 1) / kRows, (n + kColumns - 1) / kColumns, groups};
+  return {ceil_div(m, kRows), ceil_div(n, kColumns), groups};
 }
 
 // C and its operands as TMA sees them, {contiguous, other, group}, and how much there is to do. A

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/hopper_layout.hpp"
+#include "kernels/rounding.hpp"
 
 namespace trainmeter::hopper {
 
@@ -16,6 +17,23 @@ constexpr int kRegisterStep = 8;   // in which a thread has them
 // What the blocks of a cluster share: an operand, or one tile, of whose k each multiplies its part.
 enum class Shared { a, b, tile };
 
+// A tile: rows x columns of C a block, blocks a cluster, stages of the ring, what the cluster's
+// blocks share, and whose it is.
+struct TileShape {
+  int rows, columns, blocks, stages;
+  Shared shared = Shared::b;
+  bool alternates = false;  // each consumer has tiles of its own
+};
+
+// What it multiplies, and what becomes of that.
+struct TileTypes {
+  Major major_a = Major::k, major_b = Major::k;
+  int operand_bytes = 0;  // an element of A and of B
+  int output_bytes = 0;   // an element of C
+  int scale_bytes = 0;    // of a stage
+  int lead = 0;           // steps that the first of two consumers is ahead
+};
+
 // How an operand of `kOther` rows of A or columns of B comes to a stage, by kSharers blocks: each
 // loads its part for all of them, box by box. A box is rows of swizzled memory: along k, one of
 // them is a row of A or a column of B; mn-major, 64 of those at one place of k, in slabs.
@@ -25,7 +43,7 @@ struct OperandLoads {
   static constexpr bool kShared = kSharers > 1;
   static constexpr int kMnSlab = 64;  // of m or n; and as many of k
   static constexpr int kHeld =        // rows of memory
-      kMajor == Major::k ? kOther : (kOther + kMnSlab - 1) / kMnSlab * kMnSlab;
+      kMajor == Major::k ? kOther : round_up(kOther, kMnSlab);
   // Slabs that the blocks can't share evenly: each loads its part of the depth of all.
   static constexpr bool kByDepth =
       kMajor == Major::mn && kShared && kHeld / kSharers % kMnSlab != 0;
@@ -41,27 +59,25 @@ struct OperandLoads {
   static_assert(kBytes % kAtomBytes == 0);
 };
 
-// Sizes that follow from a tile of kRows x kColumns, kBlocks of them a cluster, a ring of kStages
-// and the types: bytes an element of A and B and of C, bytes of scales a stage.
-template <int kRowsOfTile, int kColumnsOfTile, int kBlocksOfCluster, Shared kSharedOperand,
-          int kStagesOfRing, Major kA, Major kB, int kBytesOfOperand, int kBytesOfC,
-          int kScaleBytesOfStage, int kLeadOfFirst = 0, bool kAlternating = false>
+// Sizes that follow from a tile and from what is multiplied.
+template <TileShape kShape, TileTypes kTypes>
 struct TileConfig {
-  static constexpr int kRows = kRowsOfTile;
-  static constexpr int kColumns = kColumnsOfTile;
-  static constexpr int kBlocks = kBlocksOfCluster;
-  static constexpr int kStages = kStagesOfRing;
-  static constexpr int kLead = kLeadOfFirst;  // steps that the first of two consumers is ahead
-  static constexpr Major kMajorA = kA;
-  static constexpr Major kMajorB = kB;
-  static constexpr bool kFp32Out = kBytesOfC == 4;
-  static constexpr int kStepK = kRowBytes / kBytesOfOperand;   // elements of k in a stage
-  static constexpr int kStoreColumns = kRowBytes / kBytesOfC;  // columns of C in a TMA store
+  static constexpr int kRows = kShape.rows;
+  static constexpr int kColumns = kShape.columns;
+  static constexpr int kBlocks = kShape.blocks;
+  static constexpr int kStages = kShape.stages;
+  static constexpr int kLead = kTypes.lead;
+  static constexpr Major kMajorA = kTypes.major_a;
+  static constexpr Major kMajorB = kTypes.major_b;
+  static constexpr bool kFp32Out = kTypes.output_bytes == 4;
+  // A row's: elements of k in a stage, columns of C in a TMA store.
+  static constexpr int kStepK = kRowBytes / kTypes.operand_bytes;
+  static constexpr int kStoreColumns = kRowBytes / kTypes.output_bytes;
 
   static constexpr int kConsumers = kRows == kMmaRows ? 1 : kRows == 3 * kMmaRows ? 3 : 2;
   // Whether each consumer has tiles of its own, every other one, so that one's C goes out while the
   // other multiplies; else all consumers have rows of the same tile.
-  static constexpr bool kAlternates = kAlternating;
+  static constexpr bool kAlternates = kShape.alternates;
   static constexpr int kConsumersOfTile = kAlternates ? 1 : kConsumers;
   // Of a consumer: each 64 rows of its tile, which one wgmma multiplies.
   static constexpr int kMmaTiles = kRows / kMmaRows / kConsumersOfTile;
@@ -74,9 +90,9 @@ struct TileConfig {
   static constexpr int kProducerRegisters =
       (1 + kConsumers) * kLaunchRegisters - kConsumers * kConsumerRegisters;
   // By each block of the cluster, of the A and B that a tile needs.
-  static constexpr bool kSharesA = kBlocks > 1 && kSharedOperand == Shared::a;
-  static constexpr bool kSharesB = kBlocks > 1 && kSharedOperand == Shared::b;
-  static constexpr int kSplits = kSharedOperand == Shared::tile ? kBlocks : 1;  // of k
+  static constexpr bool kSharesA = kBlocks > 1 && kShape.shared == Shared::a;
+  static constexpr bool kSharesB = kBlocks > 1 && kShape.shared == Shared::b;
+  static constexpr int kSplits = kShape.shared == Shared::tile ? kBlocks : 1;  // of k
   static constexpr int kReaders = kBlocks / kSplits;  // blocks that read one block's loads
   using LoadsOfA = OperandLoads<kMajorA, kRows, kSharesA ? kBlocks : 1>;
   using LoadsOfB = OperandLoads<kMajorB, kColumns, kSharesB ? kBlocks : 1>;
@@ -98,8 +114,8 @@ struct TileConfig {
   static constexpr int kStageBytes = kBytesA + LoadsOfB::kBytes;
   static constexpr int kSlabBytes = kBoxRows * kRowBytes;
   static constexpr int kStagingAt = kStages * kStageBytes;
-  static constexpr int kScaleBytes = kScaleBytesOfStage;
-  static constexpr int kSlabsOfMmaTile = (kColumns + kStoreColumns - 1) / kStoreColumns;
+  static constexpr int kScaleBytes = kTypes.scale_bytes;
+  static constexpr int kSlabsOfMmaTile = ceil_div(kColumns, kStoreColumns);
   static constexpr int kSlabs = kMmaTiles * kSlabsOfMmaTile;  // of a consumer's C
   // Where a slab begins. The last begins early where no slab ends with the tile: what it has in
   // common with the one before is written twice, alike.

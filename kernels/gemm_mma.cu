@@ -11,6 +11,7 @@
 #include "kernels/gemm_operands.hpp"
 #include "kernels/mma_layout.hpp"
 #include "kernels/mma_ptx.cuh"
+#include "kernels/rounding.hpp"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -52,10 +53,11 @@ __device__ __forceinline__ __nv_bfloat162 pair_of(float x, float y, __nv_bfloat1
 
 // Of one operand: copies 128 x 32 of it from (first, k) on into a stage. `others` is its number of
 // rows (A) or columns (B).
-template <class T, bool kAlongK>
+template <class T, Along kAlong>
 __device__ __forceinline__ void copy_tile(std::uint32_t stage, const T* data, int first, int k,
                                           int others, int depth) {
-  constexpr int kLine = chunks_of_line(kAlongK);
+  constexpr bool kAlongK = kAlong == Along::k;
+  constexpr int kLine = chunks_of_line(kAlong);
   const int lines = kAlongK ? others : depth;  // of the whole operand
   const int length = kAlongK ? depth : others;
 #pragma unroll
@@ -66,15 +68,15 @@ __device__ __forceinline__ void copy_tile(std::uint32_t stage, const T* data, in
     const int element = (kAlongK ? k : first) + at.chunk * kChunk;
     const bool inside = line < lines && element < length;
     const T* from = inside ? data + static_cast<std::int64_t>(line) * length + element : data;
-    Ptx::copy_chunk(stage + place_of(kAlongK, at) * kChunkBytes, from, inside);
+    Ptx::copy_chunk(stage + place_of(kAlong, at) * kChunkBytes, from, inside);
   }
 }
 
 template <class T, GemmLayout kLayout>
 __global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) {
 #if __CUDA_ARCH__ >= 800
-  constexpr bool kAlongA = kLayout != GemmLayout::tn;
-  constexpr bool kAlongB = kLayout == GemmLayout::nt;
+  constexpr Along kAlongA = kLayout == GemmLayout::tn ? Along::other : Along::k;
+  constexpr Along kAlongB = kLayout == GemmLayout::nt ? Along::k : Along::other;
   extern __shared__ __align__(128) char stages[];
   const auto shared = static_cast<std::uint32_t>(__cvta_generic_to_shared(stages));
   const TileAt tile = tile_at(task.grid, static_cast<int>(blockIdx.x));
@@ -96,7 +98,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) 
   const int warp_column = warp % 2 * kWarpTile;
   float sums[kWarpTile / 16][kWarpTile / 8][4] = {};
 
-  const int steps = (task.k + kStepK - 1) / kStepK;
+  const int steps = ceil_div(task.k, kStepK);
   for (int step = 0; step < kStages - 1; ++step) {
     if (step < steps) copy_step(step);
     Ptx::end_group();  // an empty one too, so that the number of those under way is always the same
@@ -114,10 +116,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksOfSm) gemm_mma(MmaTask task) 
       std::uint32_t of_b[kWarpTile / 16][4];
 #pragma unroll
       for (int i = 0; i < kWarpTile / 16; ++i) {
-        const ChunkAt at_a = chunk_for_lane(true, kAlongA, lane, warp_row + 16 * i, depth);
-        Ptx::load_matrices<!kAlongA>(of_a[i], stage_a + place_of(kAlongA, at_a) * kChunkBytes);
-        const ChunkAt at_b = chunk_for_lane(false, kAlongB, lane, warp_column + 16 * i, depth);
-        Ptx::load_matrices<!kAlongB>(of_b[i], stage_b + place_of(kAlongB, at_b) * kChunkBytes);
+        const ChunkAt at_a = chunk_for_lane(Side::a, kAlongA, lane, warp_row + 16 * i, depth);
+        Ptx::load_matrices<kAlongA != Along::k>(of_a[i],
+                                                stage_a + place_of(kAlongA, at_a) * kChunkBytes);
+        const ChunkAt at_b = chunk_for_lane(Side::b, kAlongB, lane, warp_column + 16 * i, depth);
+        Ptx::load_matrices<kAlongB != Along::k>(of_b[i],
+                                                stage_b + place_of(kAlongB, at_b) * kChunkBytes);
       }
 #pragma unroll
       for (int i = 0; i < kWarpTile / 16; ++i) {
@@ -185,8 +189,8 @@ class MmaGemm final : public DeviceGemm {
 
  private:
   static TileGrid grid_of(const GemmProblem& p) {
-    return {static_cast<int>((p.m + kTile - 1) / kTile),
-            static_cast<int>((p.n + kTile - 1) / kTile), static_cast<int>(p.groups)};
+    return {static_cast<int>(ceil_div(p.m, kTile)), static_cast<int>(ceil_div(p.n, kTile)),
+            static_cast<int>(p.groups)};
   }
 
   template <class T, class F>

@@ -6,6 +6,7 @@
 #include "kernels/gemm_cuda.hpp"
 #include "kernels/gemm_grouped_cuda.hpp"
 #include "kernels/gemm_operands.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 
 #include <cuda_bf16.h>
@@ -90,7 +91,7 @@ Operand operand_of_b(const GemmProblem& p, const void* b, std::int64_t row) {
 
 void launch(const GemmProblem& p, const Operand& a, const Operand& b, void* c,
             cudaStream_t stream) {
-  const auto blocks = static_cast<unsigned>((p.m * p.n + kThreads - 1) / kThreads);
+  const auto blocks = static_cast<unsigned>(ceil_div(p.m * p.n, kThreads));
   const auto start = [&]<class T, class Out, bool kAdds = false>() {
     gemm_reference<T, Out, kAdds>
         <<<blocks, kThreads, 0, stream>>>(a, b, static_cast<Out*>(c), p.m, p.n, p.k);

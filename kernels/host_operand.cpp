@@ -4,6 +4,7 @@
 #include "kernels/host_operand.hpp"
 
 #include "kernels/operation.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -51,7 +52,7 @@ void HostOperand::repeat_first() const {
     }
     return;
   }
-  const std::int64_t pages = (bytes_ + kPage - 1) / kPage;
+  const std::int64_t pages = ceil_div(bytes_, kPage);
   for (int set = 1; set < sets_; ++set) {
     char* const to = buffer_.as<char>() + set * stride_;
 #pragma omp parallel for schedule(static)

@@ -4,6 +4,7 @@
 // vector width.
 #include "kernels/matrix.hpp"
 
+#include "kernels/rounding.hpp"
 #include "kernels/target_clones.hpp"
 
 #include <algorithm>
@@ -99,8 +100,8 @@ void reference_product(const MatrixView& a, const MatrixView& b,
   if (b.rows != k) throw std::invalid_argument("A and B don't fit together");
   load_block(a, 0, 0, 0, 0, nullptr, 0);  // throws for an element type it can't read, out of the
   load_block(b, 0, 0, 0, 0, nullptr, 0);  // parallel part, where nothing may throw
-  const std::int64_t row_tiles = (m + kTileRows - 1) / kTileRows;
-  const std::int64_t col_tiles = (n + kTileCols - 1) / kTileCols;
+  const std::int64_t row_tiles = ceil_div(m, kTileRows);
+  const std::int64_t col_tiles = ceil_div(n, kTileCols);
 #pragma omp parallel
   {
     std::vector<double> acc(kTileRows * kTileCols);

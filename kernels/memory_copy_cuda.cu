@@ -5,6 +5,7 @@
 #include "kernels/backends.hpp"
 #include "kernels/cuda_support.hpp"
 #include "kernels/random.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -24,8 +25,8 @@ __global__ void bulk_copy_kernel(char* to, const char* from, std::int64_t bytes)
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) char stages[];
   __shared__ std::uint64_t loaded[kStages];
-  const std::int64_t chunks = (bytes + kChunk - 1) / kChunk;
-  const std::int64_t mine = (chunks - blockIdx.x + gridDim.x - 1) / gridDim.x;
+  const std::int64_t chunks = ceil_div(bytes, kChunk);
+  const std::int64_t mine = ceil_div(chunks - blockIdx.x, gridDim.x);
   const auto at = [](const void* shared) {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
   };
@@ -124,8 +125,7 @@ void by_copy_engine(void* to, const void* from, std::int64_t bytes, cudaStream_t
 
 void by_bulk_copies(void* to, const void* from, std::int64_t bytes, cudaStream_t stream) {
   static const int blocks = device_attribute(cudaDevAttrMultiProcessorCount);
-  const auto chunks =
-      static_cast<int>(std::min<std::int64_t>(blocks, (bytes + kChunk - 1) / kChunk));
+  const auto chunks = static_cast<int>(std::min<std::int64_t>(blocks, ceil_div(bytes, kChunk)));
   bulk_copy_kernel<<<chunks, 1, kSharedBytes, stream>>>(static_cast<char*>(to),
                                                         static_cast<const char*>(from), bytes);
   cuda_check(cudaGetLastError(), "bulk_copy_kernel");

@@ -11,6 +11,7 @@
 
 namespace trainmeter {
 
+inline constexpr std::uint32_t kInfinityBits = 0x7f800000;  // in fp32
 inline constexpr int kFp8MaxBits = std::bit_cast<int>(kFp8Max);
 inline constexpr int kLeastScaleExponent =
     static_cast<int>(std::bit_cast<std::uint32_t>(kLeastScale) >> 23) - 127;

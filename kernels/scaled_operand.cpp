@@ -4,19 +4,14 @@
 #include "kernels/scaled_operand.hpp"
 
 #include "kernels/float_math.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 
 #include <algorithm>
 #include <atomic>
 
 namespace trainmeter {
-namespace {
-
-std::int64_t to_four(std::int64_t count) {
-  return (count + 3) / 4 * 4;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 ScaleBlock scale_block_of_a(const GemmProblem& problem) {
   return problem.scaling == Scaling::tensor ? ScaleBlock::tensor : ScaleBlock::row;
@@ -30,9 +25,9 @@ ScaleBlock scale_block_of_b(const GemmProblem& problem) {
 std::int64_t scale_count(ScaleBlock block, std::int64_t rows, std::int64_t k) {
   switch (block) {
     case ScaleBlock::row:
-      return cast_blocks(k) * to_four(rows);
+      return cast_blocks(k) * round_up(rows, 4);
     case ScaleBlock::square:
-      return cast_blocks(rows) * to_four(cast_blocks(k));
+      return cast_blocks(rows) * round_up(cast_blocks(k), 4);
     case ScaleBlock::tensor:
       break;
   }
@@ -43,9 +38,9 @@ std::int64_t scale_index(ScaleBlock block, std::int64_t rows, std::int64_t k, st
                          std::int64_t column) {
   switch (block) {
     case ScaleBlock::row:
-      return column / kCastBlock * to_four(rows) + row;
+      return column / kCastBlock * round_up(rows, 4) + row;
     case ScaleBlock::square:
-      return row / kCastBlock * to_four(cast_blocks(k)) + column / kCastBlock;
+      return row / kCastBlock * round_up(cast_blocks(k), 4) + column / kCastBlock;
     case ScaleBlock::tensor:
       break;
   }

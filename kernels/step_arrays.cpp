@@ -224,41 +224,54 @@ std::int64_t step_set_bytes(const StepProblem& problem) {
   return sum;
 }
 
-void fill_step_array(const StepProblem& p, int array, void* data, std::uint64_t seed) {
-  const std::uint64_t own = operand_seed(seed, 0, array);
-  if (p.kernel == StepKernel::adamw) {
-    fill_random(data, p.weights, DType::fp32, own);
-    if (array == 3) square(static_cast<float*>(data), p.weights);
-    return;
+void fill_step_array(const StepProblem& p, std::size_t array, void* data, std::uint64_t seed) {
+  const std::uint64_t own = operand_seed(seed, 0, static_cast<int>(array));
+  const auto reals = [&] { return static_cast<float*>(data); };
+  const auto indices = [&] { return static_cast<std::int32_t*>(data); };
+  switch (p.kernel) {
+    case StepKernel::adamw:
+      fill_random(data, p.weights, DType::fp32, own);
+      if (array == arrays::AdamW::v) square(reals(), p.weights);
+      return;
+    case StepKernel::recast_fp8:
+      return array == arrays::RecastFp8::q
+                 ? fill_quantised(p, static_cast<std::uint8_t*>(data), own)
+                 : fill_scales(p, reals(), own);
+    case StepKernel::topk_softmax_backward:
+      if (array == arrays::TopkSoftmaxBackward::chosen) return fill_choices(p, indices(), own);
+      break;
+    case StepKernel::topk_sigmoid_backward:
+      if (array == arrays::TopkSigmoidBackward::chosen) return fill_choices(p, indices(), own);
+      if (array == arrays::TopkSigmoidBackward::affinity) return fill_affinities(p, reals(), own);
+      break;
+    case StepKernel::topk_sigmoid:
+      if (array == arrays::TopkSigmoid::bias) return fill_biases(p, reals(), own);
+      break;
+    case StepKernel::rope:
+      if (array == arrays::Rope::table) return fill_angles(p, reals());
+      break;
+    case StepKernel::rope_backward:
+      if (array == arrays::RopeBackward::table) return fill_angles(p, reals());
+      break;
+    case StepKernel::permute:
+      if (array == arrays::Permute::place) return fill_places(p, indices(), own);
+      break;
+    case StepKernel::permute_backward:
+      if (array == arrays::PermuteBackward::place) return fill_places(p, indices(), own);
+      break;
+    case StepKernel::unpermute:
+      if (array == arrays::Unpermute::place) return fill_places(p, indices(), own);
+      break;
+    case StepKernel::unpermute_backward:
+      if (array == arrays::UnpermuteBackward::place) return fill_places(p, indices(), own);
+      break;
+    case StepKernel::cross_entropy:
+      if (array == arrays::CrossEntropy::target) return fill_targets(p, indices(), own);
+      break;
+    default:
+      break;
   }
-  if (p.kernel == StepKernel::recast_fp8) {
-    return array == 0 ? fill_quantised(p, static_cast<std::uint8_t*>(data), own)
-                      : fill_scales(p, static_cast<float*>(data), own);
-  }
-  if (array == 0 && (p.kernel == StepKernel::topk_softmax_backward ||
-                     p.kernel == StepKernel::topk_sigmoid_backward))
-    return fill_choices(p, static_cast<std::int32_t*>(data), own);
-  if (array == 1) {
-    switch (p.kernel) {
-      case StepKernel::rope:
-      case StepKernel::rope_backward:
-        return fill_angles(p, static_cast<float*>(data));
-      case StepKernel::permute:
-      case StepKernel::permute_backward:
-      case StepKernel::unpermute:
-      case StepKernel::unpermute_backward:
-        return fill_places(p, static_cast<std::int32_t*>(data), own);
-      case StepKernel::cross_entropy:
-        return fill_targets(p, static_cast<std::int32_t*>(data), own);
-      case StepKernel::topk_sigmoid:
-        return fill_biases(p, static_cast<float*>(data), own);
-      case StepKernel::topk_sigmoid_backward:
-        return fill_affinities(p, static_cast<float*>(data), own);
-      default:
-        break;
-    }
-  }
-  const StepArray filled = step_arrays(p).at(static_cast<std::size_t>(array));
+  const StepArray filled = step_arrays(p).at(array);
   fill_random(data, filled.bytes / size_of(*filled.type), *filled.type, own);
   if (p.kernel == StepKernel::cast_fp8 || p.kernel == StepKernel::cast_fp8_transpose ||
       p.kernel == StepKernel::cast_fp8_block) {

@@ -5,8 +5,11 @@
 #pragma once
 
 #include "kernels/host_operand.hpp"
+#include "kernels/rounding.hpp"
+#include "kernels/step_array_order.hpp"
 #include "kernels/step_kernel.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -14,37 +17,7 @@
 
 namespace trainmeter {
 
-// Arrays of each kernel, in the order of step_arrays(); e is problem.dtype, [] counts elements:
-// rmsnorm             x e[rows,cols], w e[cols]; y e[rows,cols]
-// swiglu              x e[rows,2 cols]; y e[rows,cols]
-// rope                x e[rows,heads,head_dim], table fp32[rows,head_dim] (a row: the cosines, then
-//                     the sines); y as x
-// cast_fp8            x e[rows,cols]; q fp8[rows,cols], s fp32[rows,ceil(cols / 128)]
-// cast_fp8_transpose  and q_t fp8[cols,rows], s_t fp32[cols,ceil(rows / 128)] of x^T
-// cast_fp8_block      x e[rows,cols]; q fp8[rows,cols], s fp32[ceil(rows / 128),ceil(cols / 128)]
-// recast_fp8          q fp8[rows,cols], s fp32[rows,ceil(cols / 128)]; q_t fp8[cols,rows],
-//                     s_t fp32[cols,ceil(rows / 128)]
-// permute             x e[rows,cols], place int32[rows,top_k]; y e[rows top_k,cols]
-// residual_add        a, b e[rows,cols]; y e[rows,cols]
-// layernorm           x e[rows,cols], w, b e[cols]; y e[rows,cols]
-// gelu                x e[rows,cols]; y e[rows,cols]
-// cross_entropy       x e[rows,cols], target int32[rows]; loss fp32[rows], gradient e[rows,cols]
-// adamw               gradient fp32[weights]; weight, m, v fp32[weights], changed in place; for
-//                     bf16 the rounded weight, rounded bf16[weights]
-// rmsnorm_backward    x e[rows,cols], w e[cols], dy e[rows,cols]; dx e[rows,cols], dw fp32[cols]
-// swiglu_backward     x e[rows,2 cols], dy e[rows,cols]; dx e[rows,2 cols]
-// layernorm_backward  x e[rows,cols], w e[cols], dy e[rows,cols]; dx e[rows,cols], dw, db
-// fp32[cols] gelu_backward       x, dy e[rows,cols]; dx e[rows,cols] rope_backward       dy, table
-// as rope's x and table; dx as dy permute_backward    dy e[rows top_k,cols], place
-// int32[rows,top_k]; dx e[rows,cols] unpermute           x e[rows top_k,cols], place
-// int32[rows,top_k], w fp32[rows,top_k];
-//                     y e[rows,cols]
-// unpermute_backward  x, place, w, and dy e[rows,cols]; dx as x, dw as w
-// topk_softmax        x e[rows,experts]; chosen int32[rows,top_k], w fp32[rows,top_k]
-// topk_softmax_backward  chosen, w, dw fp32[rows,top_k]; dx e[rows,experts]
-// topk_sigmoid        x e[rows,experts], bias fp32[experts]; chosen int32[rows,top_k],
-//                     w, affinity fp32[rows,top_k]
-// topk_sigmoid_backward  chosen, affinity, dw fp32[rows,top_k]; dx e[rows,experts]
+// One of a kernel's; step_array_order.hpp names them all.
 struct StepArray {
   using Role = OperandRole;
   Role role;
@@ -61,7 +34,7 @@ std::int64_t step_set_bytes(const StepProblem& problem);  // of all arrays, as s
 // is cast holds an infinity (what is cast again, a block of NaN) and a block of zeros, where there
 // are at least three rows, so that each check is of those, too. What is cast again is about N(0,1),
 // its scales powers of two.
-void fill_step_array(const StepProblem& problem, int array, void* data, std::uint64_t seed);
+void fill_step_array(const StepProblem& problem, std::size_t array, void* data, std::uint64_t seed);
 
 // Constants of AdamW at its tenth step. Kernels compute with these very floats.
 struct AdamW {
@@ -81,7 +54,7 @@ inline constexpr int kCastBlock = 128;
 inline constexpr float kCastMax = kFp8Max;  // amax becomes it
 
 inline std::int64_t cast_blocks(std::int64_t elements) {
-  return (elements + kCastBlock - 1) / kCastBlock;
+  return ceil_div(elements, kCastBlock);
 }
 
 }  // namespace trainmeter

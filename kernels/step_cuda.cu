@@ -4,6 +4,7 @@
 #include "kernels/backends.hpp"
 #include "kernels/cuda_support.hpp"
 #include "kernels/host_buffer.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_cuda_backward.cuh"
 #include "kernels/step_cuda_cast.hpp"
@@ -105,7 +106,7 @@ class CudaStep final : public Operation {
 
   [[nodiscard]] HostBuffer start_of(std::size_t array) const {
     HostBuffer out(roles_[array].bytes);
-    fill_step_array(problem_, static_cast<int>(array), out.data(), seed_);
+    fill_step_array(problem_, array, out.data(), seed_);
     return out;
   }
 
@@ -140,13 +141,13 @@ class CudaStep final : public Operation {
 
   // Threads of a block that has a row of `packs`: whole warps, no more than there is work for.
   [[nodiscard]] static int threads_for(std::int64_t packs, std::int64_t most) {
-    return static_cast<int>(std::min(most, (packs + 31) / 32 * 32));
+    return static_cast<int>(std::min(most, round_up(packs, 32)));
   }
 
   // Enough blocks to fill every SM.
   [[nodiscard]] int flat_blocks(std::int64_t packs) const {
     constexpr std::int64_t kBlocksOfSm = 2048 / step_cuda::kFlatThreads;
-    const std::int64_t wanted = (packs + step_cuda::kFlatThreads - 1) / step_cuda::kFlatThreads;
+    const std::int64_t wanted = ceil_div(packs, step_cuda::kFlatThreads);
     return static_cast<int>(std::min(wanted, sms_ * kBlocksOfSm));
   }
 
@@ -159,95 +160,132 @@ class CudaStep final : public Operation {
     const std::int64_t count = p.rows * p.cols;
     const cudaStream_t stream = stream_.get();
     switch (p.kernel) {
-      case StepKernel::rmsnorm:
-        step_cuda::rmsnorm<T, V><<<rows, threads, 0, stream>>>(array(2), array(0), array(1), cols);
+      case StepKernel::rmsnorm: {
+        using A = arrays::RmsNorm;
+        step_cuda::rmsnorm<T, V>
+            <<<rows, threads, 0, stream>>>(array(A::y), array(A::x), array(A::w), cols);
         return;
-      case StepKernel::layernorm:
-        step_cuda::layernorm<T, V>
-            <<<rows, threads, 0, stream>>>(array(3), array(0), array(1), array(2), cols);
+      }
+      case StepKernel::layernorm: {
+        using A = arrays::LayerNorm;
+        step_cuda::layernorm<T, V><<<rows, threads, 0, stream>>>(array(A::y), array(A::x),
+                                                                 array(A::w), array(A::b), cols);
         return;
-      case StepKernel::gelu:
+      }
+      case StepKernel::gelu: {
+        using A = arrays::Gelu;
         step_cuda::gelu<T, V><<<flat_blocks(count / V), step_cuda::kFlatThreads, 0, stream>>>(
-            array(1), array(0), count);
+            array(A::y), array(A::x), count);
         return;
-      case StepKernel::gelu_backward:
+      }
+      case StepKernel::gelu_backward: {
+        using A = arrays::GeluBackward;
         step_cuda::gelu_backward<T, V>
-            <<<flat_blocks(count / V), step_cuda::kFlatThreads, 0, stream>>>(array(2), array(0),
-                                                                             array(1), count);
+            <<<flat_blocks(count / V), step_cuda::kFlatThreads, 0, stream>>>(
+                array(A::dx), array(A::x), array(A::dy), count);
         return;
-      case StepKernel::swiglu:
-        step_cuda::swiglu<T, V><<<rows, threads, 0, stream>>>(array(1), array(0), cols);
+      }
+      case StepKernel::swiglu: {
+        using A = arrays::Swiglu;
+        step_cuda::swiglu<T, V><<<rows, threads, 0, stream>>>(array(A::y), array(A::x), cols);
         return;
-      case StepKernel::rope:
-        return turn<V, false>();
-      case StepKernel::rope_backward:
-        return turn<V, true>();
-      case StepKernel::permute:
-        step_cuda::permute<T, V><<<rows, threads, 0, stream>>>(
-            array(2), array(0), array<const std::int32_t>(1), cols, static_cast<int>(p.top_k));
+      }
+      case StepKernel::rope: {
+        using A = arrays::Rope;
+        return turn<V, false>(array(A::y), array(A::x), array<const float>(A::table));
+      }
+      case StepKernel::rope_backward: {
+        using A = arrays::RopeBackward;
+        return turn<V, true>(array(A::dx), array(A::dy), array<const float>(A::table));
+      }
+      case StepKernel::permute: {
+        using A = arrays::Permute;
+        step_cuda::permute<T, V><<<rows, threads, 0, stream>>>(array(A::y), array(A::x),
+                                                               array<const std::int32_t>(A::place),
+                                                               cols, static_cast<int>(p.top_k));
         return;
-      case StepKernel::residual_add:
+      }
+      case StepKernel::residual_add: {
+        using A = arrays::ResidualAdd;
         step_cuda::residual_add<T, V>
-            <<<flat_blocks(count / V), step_cuda::kFlatThreads, 0, stream>>>(array(2), array(0),
-                                                                             array(1), count);
+            <<<flat_blocks(count / V), step_cuda::kFlatThreads, 0, stream>>>(
+                array(A::y), array(A::a), array(A::b), count);
         return;
+      }
       case StepKernel::cross_entropy: {
+        using A = arrays::CrossEntropy;
         const int many = threads_for(p.cols / V, step_cuda::kMostThreads);
-        step_cuda::cross_entropy<T, V><<<rows, many, 0, stream>>>(
-            array<float>(2), array(3), array(0), array<const std::int32_t>(1), cols);
+        step_cuda::cross_entropy<T, V>
+            <<<rows, many, 0, stream>>>(array<float>(A::loss), array(A::gradient), array(A::x),
+                                        array<const std::int32_t>(A::target), cols);
         return;
       }
       case StepKernel::adamw: {
+        using A = arrays::AdamW;
         constexpr int kPack = V == 1 ? 1 : 4;  // of fp32, whatever the rounded weights are in
         step_cuda::adamw<T, kPack>
             <<<flat_blocks(p.weights / kPack), step_cuda::kFlatThreads, 0, stream>>>(
-                array<float>(1), array<float>(2), array<float>(3),
-                arrays_.size() > 4 ? array(4) : nullptr, array<const float>(0), p.weights);
+                array<float>(A::weight), array<float>(A::m), array<float>(A::v),
+                arrays_.size() > A::rounded ? array(A::rounded) : nullptr,
+                array<const float>(A::gradient), p.weights);
         return;
       }
       case StepKernel::rmsnorm_backward:
       case StepKernel::layernorm_backward:
         return norm_backward<V>();
-      case StepKernel::swiglu_backward:
+      case StepKernel::swiglu_backward: {
+        using A = arrays::SwigluBackward;
         step_cuda::swiglu_backward<T, V>
-            <<<rows, threads, 0, stream>>>(array(2), array(0), array(1), cols);
+            <<<rows, threads, 0, stream>>>(array(A::dx), array(A::x), array(A::dy), cols);
         return;
-      case StepKernel::permute_backward:
-        step_cuda::sum_copies<T, V, false>
-            <<<rows, threads, 0, stream>>>(array(2), array(0), array<const std::int32_t>(1),
-                                           nullptr, cols, static_cast<int>(p.top_k));
+      }
+      case StepKernel::permute_backward: {
+        using A = arrays::PermuteBackward;
+        step_cuda::sum_copies<T, V, false><<<rows, threads, 0, stream>>>(
+            array(A::dx), array(A::dy), array<const std::int32_t>(A::place), nullptr, cols,
+            static_cast<int>(p.top_k));
         return;
-      case StepKernel::unpermute:
-        step_cuda::sum_copies<T, V, true>
-            <<<rows, threads, 0, stream>>>(array(3), array(0), array<const std::int32_t>(1),
-                                           array<const float>(2), cols, static_cast<int>(p.top_k));
+      }
+      case StepKernel::unpermute: {
+        using A = arrays::Unpermute;
+        step_cuda::sum_copies<T, V, true><<<rows, threads, 0, stream>>>(
+            array(A::y), array(A::x), array<const std::int32_t>(A::place), array<const float>(A::w),
+            cols, static_cast<int>(p.top_k));
         return;
-      case StepKernel::unpermute_backward:
+      }
+      case StepKernel::unpermute_backward: {
+        using A = arrays::UnpermuteBackward;
         step_cuda::unpermute_backward<T, V><<<rows, threads, 0, stream>>>(
-            array(4), array<float>(5), array(0), array(3), array<const std::int32_t>(1),
-            array<const float>(2), cols, static_cast<int>(p.top_k));
+            array(A::dx), array<float>(A::dw), array(A::x), array(A::dy),
+            array<const std::int32_t>(A::place), array<const float>(A::w), cols,
+            static_cast<int>(p.top_k));
         return;
+      }
       case StepKernel::topk_softmax:
         return p.experts <= 32 * step_cuda::kFewPerLane ? choose<V, step_cuda::kFewPerLane>()
                                                         : choose<V, step_cuda::kManyPerLane>();
-      case StepKernel::topk_softmax_backward:
+      case StepKernel::topk_softmax_backward: {
+        using A = arrays::TopkSoftmaxBackward;
         step_cuda::topk_softmax_backward<T, V>
             <<<blocks_of_warps(), step_cuda::kFlatThreads, 0, stream>>>(
-                array(3), array<const std::int32_t>(0), array<const float>(1),
-                array<const float>(2), p.rows, static_cast<int>(p.experts),
+                array(A::dx), array<const std::int32_t>(A::chosen), array<const float>(A::w),
+                array<const float>(A::dw), p.rows, static_cast<int>(p.experts),
                 static_cast<int>(p.top_k));
         return;
+      }
       case StepKernel::topk_sigmoid:
         return step_cuda::grouped_experts(p, V).per_lane <= step_cuda::kFewPerLane
                    ? choose_in_groups<V, step_cuda::kFewPerLane>()
                    : choose_in_groups<V, step_cuda::kManyPerLane>();
-      case StepKernel::topk_sigmoid_backward:
+      case StepKernel::topk_sigmoid_backward: {
+        using A = arrays::TopkSigmoidBackward;
         step_cuda::topk_sigmoid_backward<T, V>
             <<<blocks_of_warps(), step_cuda::kFlatThreads, 0, stream>>>(
-                array(3), array<const std::int32_t>(0), array<const float>(1),
-                array<const float>(2), p.rows, static_cast<int>(p.experts),
+                array(A::dx), array<const std::int32_t>(A::chosen), array<const float>(A::affinity),
+                array<const float>(A::dw), p.rows, static_cast<int>(p.experts),
                 static_cast<int>(p.top_k));
         return;
+      }
       case StepKernel::cast_fp8:
       case StepKernel::cast_fp8_transpose:
       case StepKernel::cast_fp8_block:
@@ -259,32 +297,34 @@ class CudaStep final : public Operation {
   // So many that each row has a warp.
   [[nodiscard]] unsigned blocks_of_warps() const {
     constexpr std::int64_t kWarps = step_cuda::kFlatThreads / 32;
-    return static_cast<unsigned>((problem_.rows + kWarps - 1) / kWarps);
+    return static_cast<unsigned>(ceil_div(problem_.rows, kWarps));
   }
 
   template <int V, int kPerLane>
   void choose() {
+    using A = arrays::TopkSoftmax;
     step_cuda::topk_softmax<T, V, kPerLane>
         <<<blocks_of_warps(), step_cuda::kFlatThreads, 0, stream_.get()>>>(
-            array<std::int32_t>(1), array<float>(2), array(0), problem_.rows,
+            array<std::int32_t>(A::chosen), array<float>(A::w), array(A::x), problem_.rows,
             static_cast<int>(problem_.experts), static_cast<int>(problem_.top_k));
   }
 
   template <int V, int kPerLane>
   void choose_in_groups() {
+    using A = arrays::TopkSigmoid;
     step_cuda::topk_sigmoid<T, V, kPerLane>
         <<<blocks_of_warps(), step_cuda::kFlatThreads, 0, stream_.get()>>>(
-            array<std::int32_t>(2), array<float>(3), array<float>(4), array(0),
-            array<const float>(1), problem_.rows, step_cuda::grouped_experts(problem_, V));
+            array<std::int32_t>(A::chosen), array<float>(A::w), array<float>(A::affinity),
+            array(A::x), array<const float>(A::bias), problem_.rows,
+            step_cuda::grouped_experts(problem_, V));
   }
 
   template <int V, bool kBackward>
-  void turn() {
+  void turn(T* to, const T* from, const float* table) {
     const StepProblem& p = problem_;
     const int pairs = threads_for(p.heads * p.head_dim / 2 / V, 512);
     step_cuda::rope<T, V, kBackward><<<static_cast<unsigned>(p.rows), pairs, 0, stream_.get()>>>(
-        array(2), array(0), array<const float>(1), static_cast<int>(p.heads),
-        static_cast<int>(p.head_dim));
+        to, from, table, static_cast<int>(p.heads), static_cast<int>(p.head_dim));
   }
 
   template <int V>
@@ -307,16 +347,17 @@ class CudaStep final : public Operation {
 
   template <int V>
   void norm_backward() {
+    using A = arrays::LayerNormBackward;  // RmsNormBackward has no db
     const StepProblem& p = problem_;
     const auto cols = static_cast<int>(p.cols);
     const cudaStream_t stream = stream_.get();
     auto* const partial = static_cast<float*>(partials_.data());
     norm_kernel<V>()<<<parts_, norm_threads<V>(), norm_shared(), stream>>>(
-        array(3), partial, array(0), array(1), array(2), p.rows, cols);
+        array(A::dx), partial, array(A::x), array(A::w), array(A::dy), p.rows, cols);
     for (std::int64_t i = 0; i < norm_sums(p.kernel); ++i) {
-      step_cuda::sum_rows<<<static_cast<unsigned>((p.cols + 31) / 32), step_cuda::kFlatThreads, 0,
-                            stream>>>(array<float>(4 + i), partial + i * parts_ * p.cols, parts_,
-                                      cols);
+      step_cuda::sum_rows<<<static_cast<unsigned>(ceil_div(p.cols, 32)), step_cuda::kFlatThreads, 0,
+                            stream>>>(array<float>(A::dw + static_cast<std::size_t>(i)),
+                                      partial + i * parts_ * p.cols, parts_, cols);
     }
   }
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses and launches a step's casts to fp8.
 #include "kernels/cuda_support.hpp"
+#include "kernels/rounding.hpp"
+#include "kernels/step_array_order.hpp"
 #include "kernels/step_cuda_cast.cuh"
 #include "kernels/step_cuda_cast.hpp"
 
@@ -47,30 +49,34 @@ void launch(const StepProblem& p, const CastArrays& a, cudaStream_t stream) {
   const auto cols = static_cast<int>(p.cols);
   const bool aligned = rows_aligned<T>(p);
   if (p.kernel == StepKernel::cast_fp8_transpose) {
+    using A = arrays::CastFp8Transpose;
     transpose_of<T>(p)<<<tiles_of(p), 2 * kCastBlock, kTileBytes<T>, stream>>>(
-        as<std::uint8_t>(a[1]), as<float>(a[2]), as<std::uint8_t>(a[3]), as<float>(a[4]),
-        as<const T>(a[0]), rows, cols);
+        as<std::uint8_t>(a[A::q]), as<float>(a[A::s]), as<std::uint8_t>(a[A::q_t]),
+        as<float>(a[A::s_t]), as<const T>(a[A::x]), rows, cols);
   } else if (p.kernel == StepKernel::cast_fp8_block) {
+    using A = arrays::CastFp8Block;
     const auto kernel = aligned ? cast_fp8_block<T, true> : cast_fp8_block<T, false>;
-    kernel<<<tiles_of(p), kFlatThreads, 0, stream>>>(as<std::uint8_t>(a[1]), as<float>(a[2]),
-                                                     as<const T>(a[0]), rows, cols);
+    kernel<<<tiles_of(p), kFlatThreads, 0, stream>>>(as<std::uint8_t>(a[A::q]), as<float>(a[A::s]),
+                                                     as<const T>(a[A::x]), rows, cols);
   } else {
+    using A = arrays::CastFp8;
     const std::int64_t threads = p.rows * cast_blocks(p.cols) * kLanes<T>;
-    const auto blocks = static_cast<unsigned>((threads + kFlatThreads - 1) / kFlatThreads);
+    const auto blocks = static_cast<unsigned>(ceil_div(threads, kFlatThreads));
     const auto kernel = aligned ? cast_fp8<T, true> : cast_fp8<T, false>;
-    kernel<<<blocks, kFlatThreads, 0, stream>>>(as<std::uint8_t>(a[1]), as<float>(a[2]),
-                                                as<const T>(a[0]), p.rows, cols);
+    kernel<<<blocks, kFlatThreads, 0, stream>>>(as<std::uint8_t>(a[A::q]), as<float>(a[A::s]),
+                                                as<const T>(a[A::x]), p.rows, cols);
   }
 }
 
 void launch_recast(const StepProblem& p, const CastArrays& a, cudaStream_t stream) {
+  using A = arrays::RecastFp8;
   const auto kernel =
       rows_aligned<std::uint8_t>(p)
           ? (columns_aligned(p) ? recast_fp8<true, true> : recast_fp8<true, false>)
           : (columns_aligned(p) ? recast_fp8<false, true> : recast_fp8<false, false>);
   kernel<<<tiles_of(p), 2 * kCastBlock, 0, stream>>>(
-      as<std::uint8_t>(a[2]), as<float>(a[3]), as<const std::uint8_t>(a[0]), as<const float>(a[1]),
-      static_cast<int>(p.rows), static_cast<int>(p.cols));
+      as<std::uint8_t>(a[A::q_t]), as<float>(a[A::s_t]), as<const std::uint8_t>(a[A::q]),
+      as<const float>(a[A::s]), static_cast<int>(p.rows), static_cast<int>(p.cols));
 }
 
 template <class T>

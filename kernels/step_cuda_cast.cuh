@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/power_scale.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/step_cuda_kernels.cuh"
 
 #include <cuda_fp16.h>
@@ -130,7 +131,7 @@ template <class T, bool kAligned>
 __global__ void __launch_bounds__(kFlatThreads)
     cast_fp8(std::uint8_t* __restrict__ q, float* __restrict__ scales, const T* __restrict__ x,
              std::int64_t rows, int cols) {
-  const int across = (cols + kCastBlock - 1) / kCastBlock;
+  const int across = ceil_div(cols, kCastBlock);
   const std::int64_t block =
       (static_cast<std::int64_t>(blockIdx.x) * kFlatThreads + threadIdx.x) / kLanes<T>;
   const bool inside = block < rows * across;  // threads beyond take part in the shuffles

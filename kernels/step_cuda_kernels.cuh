@@ -18,7 +18,6 @@ namespace trainmeter::step_cuda {
 constexpr unsigned kWarp = 0xffffffffU;
 constexpr int kMostThreads = 1024;
 constexpr int kFlatThreads = 256;
-constexpr std::uint32_t kInfinityBits = 0x7f800000;
 
 using Bf16 = __nv_bfloat16;
 

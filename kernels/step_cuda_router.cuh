@@ -4,6 +4,7 @@
 // step_cuda_kernels.cuh has them.
 #pragma once
 
+#include "kernels/rounding.hpp"
 #include "kernels/step_cuda_kernels.cuh"
 
 #include <bit>
@@ -138,7 +139,7 @@ inline GroupedExperts grouped_experts(const StepProblem& p, int pack) {
           .group_limit = static_cast<int>(p.group_limit),
           .group = group,
           .lanes = lanes,
-          .per_lane = (group / pack + lanes - 1) / lanes * pack};
+          .per_lane = ceil_div(group / pack, lanes) * pack};
 }
 
 __device__ inline float sigmoid_of(float x) {

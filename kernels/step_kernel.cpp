@@ -57,59 +57,9 @@ std::map<std::string, std::int64_t> sizes_of(const StepProblem& p) {
 }  // namespace
 
 std::string_view to_string(StepKernel kernel) {
-  switch (kernel) {
-    case StepKernel::rmsnorm:
-      return "rmsnorm";
-    case StepKernel::swiglu:
-      return "swiglu";
-    case StepKernel::rope:
-      return "rope";
-    case StepKernel::cast_fp8:
-      return "cast_fp8";
-    case StepKernel::cast_fp8_transpose:
-      return "cast_fp8_transpose";
-    case StepKernel::cast_fp8_block:
-      return "cast_fp8_block";
-    case StepKernel::recast_fp8:
-      return "recast_fp8";
-    case StepKernel::permute:
-      return "permute";
-    case StepKernel::residual_add:
-      return "residual_add";
-    case StepKernel::layernorm:
-      return "layernorm";
-    case StepKernel::gelu:
-      return "gelu";
-    case StepKernel::cross_entropy:
-      return "cross_entropy";
-    case StepKernel::adamw:
-      return "adamw";
-    case StepKernel::rmsnorm_backward:
-      return "rmsnorm_backward";
-    case StepKernel::swiglu_backward:
-      return "swiglu_backward";
-    case StepKernel::layernorm_backward:
-      return "layernorm_backward";
-    case StepKernel::gelu_backward:
-      return "gelu_backward";
-    case StepKernel::rope_backward:
-      return "rope_backward";
-    case StepKernel::permute_backward:
-      return "permute_backward";
-    case StepKernel::unpermute:
-      return "unpermute";
-    case StepKernel::unpermute_backward:
-      return "unpermute_backward";
-    case StepKernel::topk_softmax:
-      return "topk_softmax";
-    case StepKernel::topk_softmax_backward:
-      return "topk_softmax_backward";
-    case StepKernel::topk_sigmoid:
-      return "topk_sigmoid";
-    case StepKernel::topk_sigmoid_backward:
-      return "topk_sigmoid_backward";
-  }
-  throw std::invalid_argument("no such kernel of a step");
+  const auto i = static_cast<std::size_t>(kernel);
+  if (i >= kStepKernelNames.size()) throw std::invalid_argument("no such kernel of a step");
+  return kStepKernelNames[i];
 }
 
 bool step_takes(StepKernel kernel, DType dtype) {

@@ -18,10 +18,9 @@
 //                    gradient's GEMM reads
 // cast_fp8_block     the same in blocks of 128x128, for weights: s[r/128,c/128]
 // recast_fp8         of an activation kept in fp8, q s in blocks of 1x128, the transpose in blocks
-// of
-//                    1x128 tokens: q_t = e4m3(q s / s_t), s_t the least power of two that is amax /
-//                    448 or more. Where s are powers of two, too, only what falls below 2^-6 s_t
-//                    loses bits (DeepSeek-V3 report, 3.3.3). NaN and zeros as above
+//                    of 1x128 tokens: q_t = e4m3(q s / s_t), s_t the least power of two that is
+//                    amax / 448 or more. Where s are powers of two, too, only what falls below
+//                    2^-6 s_t loses bits (DeepSeek-V3 report, 3.3.3). NaN and zeros as above
 // permute            y[place[r,j]] = x[r] for the top_k experts j of a token: copies sorted by
 //                    expert
 // residual_add       y = a + b
@@ -69,6 +68,7 @@
 #include "kernels/operation.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -106,31 +106,43 @@ enum class StepKernel {
   topk_sigmoid_backward
 };
 
-inline constexpr std::array<StepKernel, 25> kStepKernels = {StepKernel::rmsnorm,
-                                                            StepKernel::swiglu,
-                                                            StepKernel::rope,
-                                                            StepKernel::cast_fp8,
-                                                            StepKernel::cast_fp8_transpose,
-                                                            StepKernel::cast_fp8_block,
-                                                            StepKernel::recast_fp8,
-                                                            StepKernel::permute,
-                                                            StepKernel::residual_add,
-                                                            StepKernel::layernorm,
-                                                            StepKernel::gelu,
-                                                            StepKernel::cross_entropy,
-                                                            StepKernel::adamw,
-                                                            StepKernel::rmsnorm_backward,
-                                                            StepKernel::swiglu_backward,
-                                                            StepKernel::layernorm_backward,
-                                                            StepKernel::gelu_backward,
-                                                            StepKernel::rope_backward,
-                                                            StepKernel::permute_backward,
-                                                            StepKernel::unpermute,
-                                                            StepKernel::unpermute_backward,
-                                                            StepKernel::topk_softmax,
-                                                            StepKernel::topk_softmax_backward,
-                                                            StepKernel::topk_sigmoid,
-                                                            StepKernel::topk_sigmoid_backward};
+// In the order of the enumerators.
+inline constexpr auto kStepKernelNames = std::to_array<std::string_view>({
+    "rmsnorm",
+    "swiglu",
+    "rope",
+    "cast_fp8",
+    "cast_fp8_transpose",
+    "cast_fp8_block",
+    "recast_fp8",
+    "permute",
+    "residual_add",
+    "layernorm",
+    "gelu",
+    "cross_entropy",
+    "adamw",
+    "rmsnorm_backward",
+    "swiglu_backward",
+    "layernorm_backward",
+    "gelu_backward",
+    "rope_backward",
+    "permute_backward",
+    "unpermute",
+    "unpermute_backward",
+    "topk_softmax",
+    "topk_softmax_backward",
+    "topk_sigmoid",
+    "topk_sigmoid_backward",
+});
+static_assert(kStepKernelNames.size() ==
+                  static_cast<std::size_t>(StepKernel::topk_sigmoid_backward) + 1 &&
+              kStepKernelNames.back() == "topk_sigmoid_backward");
+
+inline constexpr auto kStepKernels = [] {
+  std::array<StepKernel, kStepKernelNames.size()> all{};
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<StepKernel>(i);
+  return all;
+}();
 
 std::string_view to_string(StepKernel kernel);
 

@@ -18,11 +18,11 @@ class Casts : Results {
       case StepKernel::cast_fp8:
         return rows();
       case StepKernel::cast_fp8_transpose:
-        return std::max(rows(), columns(3));
+        return std::max(rows(), columns(arrays::CastFp8Transpose::q_t));
       case StepKernel::cast_fp8_block:
         return squares();
       case StepKernel::recast_fp8:
-        return columns(2);
+        return columns(arrays::RecastFp8::q_t);
       default:
         throw std::invalid_argument("not a cast");
     }
@@ -32,9 +32,10 @@ class Casts : Results {
   [[nodiscard]] bool again() const { return p_.kernel == StepKernel::recast_fp8; }
 
   [[nodiscard]] double x(std::int64_t row, std::int64_t col) const {
-    if (!again()) return in(0)[row * p_.cols + col];
-    const std::uint8_t q = static_cast<const std::uint8_t*>(before_[0])[row * p_.cols + col];
-    return float_from_fp8(q) * in_fp32(1)[row * cast_blocks(p_.cols) + col / kCastBlock];
+    if (!again()) return in(arrays::CastFp8::x)[row * p_.cols + col];
+    using A = arrays::RecastFp8;
+    const std::uint8_t q = static_cast<const std::uint8_t*>(before_[A::q])[row * p_.cols + col];
+    return float_from_fp8(q) * in_fp32(A::s)[row * cast_blocks(p_.cols) + col / kCastBlock];
   }
 
   // What a block should be divided by.
@@ -74,6 +75,7 @@ class Casts : Results {
   }
 
   [[nodiscard]] double rows() const {
+    using A = arrays::CastFp8;  // and CastFp8Transpose
     const std::int64_t across = cast_blocks(p_.cols);
     return worst_of(p_.rows * across, [&](std::int64_t i) {
       const std::int64_t row = i / across;
@@ -81,7 +83,7 @@ class Casts : Results {
       return block(
           std::min<std::int64_t>(kCastBlock, p_.cols - col),
           [&](std::int64_t c) { return x(row, col + c); },
-          [&](std::int64_t c) { return q(1, row * p_.cols + col + c); }, out_fp32(2)[i]);
+          [&](std::int64_t c) { return q(A::q, row * p_.cols + col + c); }, out_fp32(A::s)[i]);
     });
   }
 
@@ -99,6 +101,7 @@ class Casts : Results {
   }
 
   [[nodiscard]] double squares() const {
+    using A = arrays::CastFp8Block;
     const std::int64_t across = cast_blocks(p_.cols);
     return worst_of(cast_blocks(p_.rows) * across, [&](std::int64_t i) {
       const std::int64_t row = i / across * kCastBlock;
@@ -107,8 +110,8 @@ class Casts : Results {
       const std::int64_t wide = std::min<std::int64_t>(kCastBlock, p_.cols - col);
       return block(
           high * wide, [&](std::int64_t e) { return x(row + e / wide, col + e % wide); },
-          [&](std::int64_t e) { return q(1, (row + e / wide) * p_.cols + col + e % wide); },
-          out_fp32(2)[i]);
+          [&](std::int64_t e) { return q(A::q, (row + e / wide) * p_.cols + col + e % wide); },
+          out_fp32(A::s)[i]);
     });
   }
 };

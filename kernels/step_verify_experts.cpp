@@ -20,9 +20,12 @@ class Experts : Results {
       case StepKernel::permute:
         return worst_of(p_.rows * p_.top_k, [this](std::int64_t copy) { return permute(copy); });
       case StepKernel::permute_backward:
-        return worst_of(p_.rows, [this](std::int64_t row) { return sum_of_copies(row, 2); });
+        return worst_of(p_.rows, [this](std::int64_t row) {
+          return sum_of_copies(row, arrays::PermuteBackward::dx);
+        });
       case StepKernel::unpermute:
-        return worst_of(p_.rows, [this](std::int64_t row) { return sum_of_copies(row, 3); });
+        return worst_of(
+            p_.rows, [this](std::int64_t row) { return sum_of_copies(row, arrays::Unpermute::y); });
       case StepKernel::unpermute_backward:
         return worst_of(p_.rows * p_.top_k,
                         [this](std::int64_t copy) { return unpermute_backward(copy); });
@@ -41,17 +44,19 @@ class Experts : Results {
 
  private:
   [[nodiscard]] double permute(std::int64_t copy) const {
+    using A = arrays::Permute;
     const std::int64_t from = copy / p_.top_k * p_.cols;
-    const std::int64_t to = index(1, copy) * p_.cols;
+    const std::int64_t to = index(A::place, copy) * p_.cols;
     double worst = 0;
     for (std::int64_t c = 0; c < p_.cols; ++c) {
-      worst = std::max(worst, scaled(out(2)[to + c], in(0)[from + c], kExact));
+      worst = std::max(worst, scaled(out(A::y)[to + c], in(A::x)[from + c], kExact));
     }
     return worst;
   }
 
   // Into array `to`; with weights where that is unpermute's.
   [[nodiscard]] double sum_of_copies(std::int64_t row, std::size_t to) const {
+    using A = arrays::Unpermute;  // and PermuteBackward: dy, place
     const bool weighted = p_.kernel == StepKernel::unpermute;
     double worst = 0;
     for (std::int64_t c = 0; c < p_.cols; ++c) {
@@ -59,7 +64,8 @@ class Experts : Results {
       double size = 0;
       for (std::int64_t j = 0; j < p_.top_k; ++j) {
         const std::int64_t i = row * p_.top_k + j;
-        const double copy = in(0)[index(1, i) * p_.cols + c] * (weighted ? in_fp32(2)[i] : 1);
+        const double copy =
+            in(A::x)[index(A::place, i) * p_.cols + c] * (weighted ? in_fp32(A::w)[i] : 1);
         sum += copy;
         size += std::abs(copy);
       }
@@ -69,31 +75,34 @@ class Experts : Results {
   }
 
   [[nodiscard]] double unpermute_backward(std::int64_t copy) const {
+    using A = arrays::UnpermuteBackward;
     const std::int64_t row = copy / p_.top_k;
-    const std::int64_t at = index(1, copy) * p_.cols;
+    const std::int64_t at = index(A::place, copy) * p_.cols;
     double sum = 0;
     double size = 0;
     double worst = 0;
     for (std::int64_t c = 0; c < p_.cols; ++c) {
-      const double gradient = in(3)[row * p_.cols + c];
-      const double expected = in_fp32(2)[copy] * gradient;
-      worst = std::max(worst, stored(out(4)[at + c], expected, kU * std::abs(expected)));
-      sum += gradient * in(0)[at + c];
-      size += std::abs(gradient * in(0)[at + c]);
+      const double gradient = in(A::dy)[row * p_.cols + c];
+      const double expected = in_fp32(A::w)[copy] * gradient;
+      worst = std::max(worst, stored(out(A::dx)[at + c], expected, kU * std::abs(expected)));
+      sum += gradient * in(A::x)[at + c];
+      size += std::abs(gradient * in(A::x)[at + c]);
     }
-    return std::max(worst, scaled(out_fp32(5)[copy], sum, growth(p_.cols + 1) * size + kExact));
+    return std::max(worst, scaled(out_fp32(A::dw)[copy], sum, growth(p_.cols + 1) * size + kExact));
   }
 
   // The very experts: that logits are compared as they are makes the choice exact.
   [[nodiscard]] double topk_softmax(std::int64_t row) const {
+    using A = arrays::TopkSoftmax;
     const std::int64_t at = row * p_.experts;
     std::vector<std::int64_t> order(static_cast<std::size_t>(p_.experts));
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::int64_t a, std::int64_t b) { return in(0)[at + a] > in(0)[at + b]; });
-    const double most = in(0)[at + order.front()];
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+      return in(A::x)[at + a] > in(A::x)[at + b];
+    });
+    const double most = in(A::x)[at + order.front()];
     const auto below = [&](std::int64_t j) {
-      return most - in(0)[at + order[static_cast<std::size_t>(j)]];
+      return most - in(A::x)[at + order[static_cast<std::size_t>(j)]];
     };
     double sum = 0;
     double spread = 0;  // how far the exponents' rounding moves the sum
@@ -104,26 +113,27 @@ class Experts : Results {
     double worst = 0;
     for (std::int64_t j = 0; j < p_.top_k; ++j) {
       const std::int64_t i = row * p_.top_k + j;
-      const std::int32_t chosen = static_cast<const std::int32_t*>(after_[1])[i];
+      const std::int32_t chosen = static_cast<const std::int32_t*>(after_[A::chosen])[i];
       if (chosen != order[static_cast<std::size_t>(j)]) return kInfinite;
       const double gate = std::exp(-below(j)) / sum;
       const double allowed = growth(p_.top_k) + kChain + kU * (spread / sum + below(j));
-      worst = std::max(worst, scaled(out_fp32(2)[i], gate, allowed * gate + kExact));
+      worst = std::max(worst, scaled(out_fp32(A::w)[i], gate, allowed * gate + kExact));
     }
     return worst;
   }
 
   [[nodiscard]] double topk_softmax_backward(std::int64_t row) const {
+    using A = arrays::TopkSoftmaxBackward;
     const std::int64_t first = row * p_.top_k;
     double mean = 0;
     double size = 0;
     for (std::int64_t i = first; i < first + p_.top_k; ++i) {
-      mean += in_fp32(1)[i] * in_fp32(2)[i];
-      size += std::abs(in_fp32(1)[i] * in_fp32(2)[i]);
+      mean += in_fp32(A::w)[i] * in_fp32(A::dw)[i];
+      size += std::abs(in_fp32(A::w)[i] * in_fp32(A::dw)[i]);
     }
     return of_chosen(row, [&](std::int64_t i) -> Expected {
-      const double w = in_fp32(1)[i];
-      const double dw = in_fp32(2)[i];
+      const double w = in_fp32(A::w)[i];
+      const double dw = in_fp32(A::dw)[i];
       return {w * (dw - mean),
               std::abs(w) * (4 * kU * std::abs(dw) + (growth(p_.top_k) + 4 * kU) * size)};
     });
@@ -133,26 +143,28 @@ class Experts : Results {
     double value = 0, allowed = 0;
   };
 
-  // Of a row of a router's gradient, array 3: expected(i) for the chosen ones of array 0, else 0.
+  // Of a row of a router's gradient, dx: expected(i) for the chosen ones, else 0.
   template <class F>
   [[nodiscard]] double of_chosen(std::int64_t row, F expected) const {
+    using A = arrays::TopkSoftmaxBackward;  // and TopkSigmoidBackward
     std::vector<Expected> all(static_cast<std::size_t>(p_.experts));
     for (std::int64_t i = row * p_.top_k; i < (row + 1) * p_.top_k; ++i)
-      all[static_cast<std::size_t>(index(0, i))] = expected(i);
+      all[static_cast<std::size_t>(index(A::chosen, i))] = expected(i);
     double worst = 0;
     for (std::int64_t e = 0; e < p_.experts; ++e) {
       const Expected& one = all[static_cast<std::size_t>(e)];
-      worst = std::max(worst, stored(out(3)[row * p_.experts + e], one.value, one.allowed));
+      worst = std::max(worst, stored(out(A::dx)[row * p_.experts + e], one.value, one.allowed));
     }
     return worst;
   }
 
   [[nodiscard]] double topk_sigmoid(std::int64_t row) const {
-    const auto* const chosen = static_cast<const std::int32_t*>(after_[2]) + row * p_.top_k;
+    using A = arrays::TopkSigmoid;
+    const auto* const chosen = static_cast<const std::int32_t*>(after_[A::chosen]) + row * p_.top_k;
     std::vector<Candidate> experts;
     for (std::int64_t e = 0; e < p_.experts; ++e) {
-      const double logit = in(0)[row * p_.experts + e];
-      const double bias = in_fp32(1)[e];
+      const double logit = in(A::x)[row * p_.experts + e];
+      const double bias = in_fp32(A::bias)[e];
       const double score = affinity_of(logit) + bias;
       experts.push_back(
           {{score, kChain * affinity_of(logit) + kU * std::abs(score) + kTiny}, logit, bias});
@@ -168,8 +180,9 @@ class Experts : Results {
       const double gate = static_cast<double>(kRoutedScale) * affinity / sum;
       const double of_gate = (growth(p_.top_k + 1) + 2 * kChain) * gate +
                              5 * static_cast<double>(p_.top_k) * kTiny / sum;
-      worst = std::max({worst, scaled(out_fp32(4)[i], affinity, kChain * affinity + kTiny),
-                        scaled(out_fp32(3)[i], gate, of_gate)});
+      worst =
+          std::max({worst, scaled(out_fp32(A::affinity)[i], affinity, kChain * affinity + kTiny),
+                    scaled(out_fp32(A::w)[i], gate, of_gate)});
     }
     return worst;
   }
@@ -179,19 +192,20 @@ class Experts : Results {
   static double affinity_of(double logit) { return 1 / (1 + std::exp(-logit)); }
 
   [[nodiscard]] double topk_sigmoid_backward(std::int64_t row) const {
+    using A = arrays::TopkSigmoidBackward;
     double sum = static_cast<double>(kLeastAffinities);
     double mean = 0;
     double size = 0;
     for (std::int64_t i = row * p_.top_k; i < (row + 1) * p_.top_k; ++i) {
-      sum += in_fp32(1)[i];
-      mean += in_fp32(1)[i] * in_fp32(2)[i];
-      size += std::abs(in_fp32(1)[i] * in_fp32(2)[i]);
+      sum += in_fp32(A::affinity)[i];
+      mean += in_fp32(A::affinity)[i] * in_fp32(A::dw)[i];
+      size += std::abs(in_fp32(A::affinity)[i] * in_fp32(A::dw)[i]);
     }
     mean /= sum;
     size /= sum;
     return of_chosen(row, [&](std::int64_t i) -> Expected {
-      const double a = in_fp32(1)[i];
-      const double dw = in_fp32(2)[i];
+      const double a = in_fp32(A::affinity)[i];
+      const double dw = in_fp32(A::dw)[i];
       const double slope = static_cast<double>(kRoutedScale) * a / sum * (1 - a);
       const double of_sums = 2 * growth(p_.top_k + 1) + kChain;
       return {slope * (dw - mean), std::abs(slope) * of_sums * (std::abs(dw) + size)};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/host_device.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -20,8 +21,7 @@ class Divisor {
   explicit constexpr Divisor(int divisor)
       : shift_(31 + std::bit_width(static_cast<std::uint32_t>(divisor) - 1)),
         factor_(static_cast<std::uint32_t>(
-            ((std::uint64_t{1} << shift_) + static_cast<std::uint64_t>(divisor) - 1) /
-            static_cast<std::uint64_t>(divisor))) {}
+            ceil_div(std::uint64_t{1} << shift_, static_cast<std::uint64_t>(divisor)))) {}
 
   [[nodiscard]] TRAINMETER_BOTH int quotient(int n) const {
     return static_cast<int>(static_cast<std::uint64_t>(n) * factor_ >> shift_);

@@ -14,14 +14,14 @@
 //   less than half, lambda = 4 means more than eight standard deviations. One wrong element keeps
 //   its full size in the sum; a wrong row escapes one block and vector with probability <= 1/2.
 // - fp8: a tensor core cuts terms off after 13 bits of fraction (fp8_model.hpp), so u = 2^-13
-// within
-//   the 128 of k after which a kernel goes on in fp32. The errors of the ceil(k / 128) sums are
-//   independent: with norms alike, as random data has, all of them together come to that of one
-//   with the norms of the whole rows, divided by the root of their number.
+//   within the 128 of k after which a kernel goes on in fp32. The errors of the ceil(k / 128) sums
+//   are independent: with norms alike, as random data has, all of them together come to that of
+//   one with the norms of the whole rows, divided by the root of their number.
 // - int8 is exact in int32 and in fp64 here: the bound is half a unit.
 #include "kernels/verify.hpp"
 
 #include "kernels/matrix.hpp"
+#include "kernels/rounding.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -88,7 +88,7 @@ double growth_of(const GemmProblem& p) {
   constexpr std::int64_t kPromotion = 128;
   const bool promoted = p.dtype == DType::fp8;
   const auto depth = static_cast<double>(promoted ? std::min(p.k, kPromotion) : p.k);
-  const std::int64_t sums = promoted ? (p.k + kPromotion - 1) / kPromotion : 1;
+  const std::int64_t sums = promoted ? ceil_div(p.k, kPromotion) : 1;
   return (std::min(depth, kLambda * std::sqrt(depth)) + 1) / std::sqrt(static_cast<double>(sums));
 }
 
@@ -215,7 +215,7 @@ void compare_checksums(const GemmProblem& p, const MatrixView& a, const MatrixVi
       static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
   const std::int64_t width =
       std::max(kLeastBlock, static_cast<std::int64_t>(std::ceil(work / kMostWork)));
-  const std::int64_t blocks = (p.n + width - 1) / width;
+  const std::int64_t blocks = ceil_div(p.n, width);
   const std::int64_t sums = blocks * kVectors;
   const std::vector<double> signs = random_signs(p.n, random);
 

@@ -15,17 +15,16 @@ namespace trainmeter {
 // n ranks. NaN where the algorithm isn't one for it, or isn't known.
 //
 // allreduce      ring, two_shot  2(n-1)/n   n - 1 of n parts away and n - 1 sums round (Patarasuk
-// and
-//                                           Yuan 2009); each part to its owner, each sum back
-//                tree            2, for two ranks 1   two trees with half of the payload each: 1/2
-//                up
-//                                           and 1/2 to each of two children in one, 1/2 up in the
-//                                           other (Sanders, Speck, Traeff 2009; NCCL since 2.4)
+//                                           and Yuan 2009); each part to its owner, each sum back
+//                tree            2          for two ranks 1: two trees with half of the payload
+//                                           each, 1/2 up and 1/2 to each of two children in one,
+//                                           1/2 up in the other (Sanders, Speck, Traeff 2009; NCCL
+//                                           since 2.4)
 //                one_shot        n-1        the payload to every other rank
 //                nvls            (n+1)/n    the switch reads the payload of every rank to add it
-//                (1),
-//                                           and a rank gives its n-th of the sum (1/n) for all:
-//                                           what multimem.ld_reduce and multimem.st do (PTX ISA)
+//                                           (1), and a rank gives its n-th of the sum (1/n) for
+//                                           all: what multimem.ld_reduce and multimem.st do (PTX
+//                                           ISA)
 // allgather, reducescatter  ring, direct  (n-1)/n;  nvls 1, its own part comes back with the others
 // broadcast, reduce         ring  1
 // alltoall, alltoallv       direct  (n-1)/n

@@ -5,6 +5,7 @@
 // sanitizer, which sees whether the barriers order all accesses.
 #include "kernels/allreduce_peer_kernel.hpp"
 #include "kernels/dtype.hpp"
+#include "kernels/rounding.hpp"
 
 #include <gtest/gtest.h>
 
@@ -104,7 +105,7 @@ class Ranks {
   static constexpr std::int64_t kLanes = sizeof(Pack) / sizeof(Bits);
 
   explicit Ranks(const Setup& setup) : setup_(setup) {
-    const std::int64_t packs = (setup.count + kLanes - 1) / kLanes;
+    const std::int64_t packs = ceil_div(setup.count, kLanes);
     for (int rank = 0; rank < setup.ranks; ++rank) {
       send_.emplace_back(packs + 1);
       receive_.emplace_back(packs + 1);

@@ -5,6 +5,7 @@
 #include "kernels/attention_mma_backward.hpp"
 #include "kernels/attention_tensors.hpp"
 #include "kernels/random.hpp"
+#include "kernels/rounding.hpp"
 
 #include "warp_model.hpp"
 #include <gtest/gtest.h>
@@ -61,7 +62,7 @@ class Modelled {
   Check forward_pass() {
     const Task t = task();
     WarpModel model(kThreads, W::kForwardBytes);
-    for (int i = 0; i < t.heads * blocks_of(t.rows, kBlockRows) * t.splits; ++i)
+    for (int i = 0; i < t.heads * ceil_div(t.rows, kBlockRows) * t.splits; ++i)
       model.run([&](int thread) { forward<ModelPtx, W>(t, i, thread, 0); });
     if (splits_ > 1)
       for_each_row([&](std::int64_t row, int lane) { combine<ModelPtx>(t, row, lane); });
@@ -73,7 +74,7 @@ class Modelled {
     const Task t = task();
     for_each_row([&](std::int64_t row, int lane) { row_delta<ModelPtx>(t, row, lane); });
     WarpModel model(kThreads, W::kBackwardBytes);
-    for (int i = 0; i < t.heads * blocks_of(t.keys, kBlockKeys); ++i)
+    for (int i = 0; i < t.heads * ceil_div(t.keys, kBlockKeys); ++i)
       model.run([&](int thread) { backward<ModelPtx, W>(t, i, thread, 0); });
     for (std::int64_t pair = 0; pair < rows() * p_.head_dim / 2; ++pair)
       finish_d_q<ModelPtx>(t, pair);
@@ -107,7 +108,7 @@ class Modelled {
     t.part_o = part_o_.data();
     t.part_l = part_l_.data();
     t.splits = splits_;
-    t.keys_of_split = blocks_of(blocks_of(t.keys, splits_), kBlockKeys) * kBlockKeys;
+    t.keys_of_split = ceil_div(ceil_div(t.keys, splits_), kBlockKeys) * kBlockKeys;
     return t;
   }
 
@@ -213,11 +214,11 @@ TEST(MmaAttention, NeitherLoadsNorCopiesMeetInABank) {
     }
   };
   for (const int width : {64, 128, 192}) {
-    for (const bool along_k : {false, true}) {
-      for (const bool of_a : {false, true}) {
+    for (const Along along : {Along::other, Along::k}) {
+      for (const Side side : {Side::b, Side::a}) {
         for (const int element : {0, 16, 48, width - 16}) {
           expect_apart([&](int lane) {
-            return further(first_of_lane(width, of_a, along_k, lane), width, 16, element);
+            return further(first_of_lane(width, side, along, lane), width, 16, element);
           });
         }
       }
@@ -234,15 +235,15 @@ TEST(MmaAttention, PlacesOfPiecesAreThoseOfTheirChunks) {
     for (int lane = 0; lane < 32; ++lane) {
       for (const int line : {0, 16, 48}) {
         for (int element = 0; element < width; element += 16) {
-          for (const bool of_a : {false, true}) {
-            EXPECT_EQ(further(first_of_lane(width, of_a, true, lane), width, line, element),
+          for (const Side side : {Side::b, Side::a}) {
+            EXPECT_EQ(further(first_of_lane(width, side, Along::k, lane), width, line, element),
                       static_cast<std::uint32_t>(
-                          kChunkBytes *
-                          place_of(width, mma::chunk_for_lane(of_a, true, lane, line, element))));
-            EXPECT_EQ(further(first_of_lane(width, of_a, false, lane), width, line, element),
+                          kChunkBytes * place_of(width, mma::chunk_for_lane(side, Along::k, lane,
+                                                                            line, element))));
+            EXPECT_EQ(further(first_of_lane(width, side, Along::other, lane), width, line, element),
                       static_cast<std::uint32_t>(
-                          kChunkBytes *
-                          place_of(width, mma::chunk_for_lane(of_a, false, lane, element, line))));
+                          kChunkBytes * place_of(width, mma::chunk_for_lane(side, Along::other,
+                                                                            lane, element, line))));
           }
         }
       }

@@ -6,6 +6,7 @@
 #include "kernels/gemm_hopper_fp8_kernel.hpp"
 #include "kernels/gemm_hopper_kernel.hpp"
 #include "kernels/gemm_hopper_plan.hpp"
+#include "kernels/rounding.hpp"
 
 #include "hopper_model.hpp"
 #include <gmock/gmock.h>
@@ -99,7 +100,7 @@ struct Run {
       task.b = operand(typename Config::LoadsOfB(), b, p.n);
       task.c = map_of(c.data() + at.c, Config::kAdds ? 4 : 2, p.n, p.m, Config::kStoreColumns, 64);
       task.grid = grid_of<Config>(static_cast<int>(p.m), static_cast<int>(p.n), 1);
-      task.k_steps = static_cast<int>((p.k + depth - 1) / depth);
+      task.k_steps = static_cast<int>(ceil_div(p.k, depth));
     };
     if constexpr (Config::kScaleBytes == 0) {
       GemmTask<ModelTensorMap> task;
@@ -167,24 +168,24 @@ void expect_right(const GroupedGemmProblem& problem) {
 const std::vector<std::int64_t> kSizes = {70, 0, 131, 1, 0};  // none ends with a tile
 
 TEST(GroupedGemm, Bf16IsRightInEveryPass) {
-  expect_right<GemmConfig<128, 128, 1, 4, Shared::b, GemmLayout::nt>>(
+  expect_right<GemmConfig<{128, 128, 1, 4, Shared::b}, GemmLayout::nt>>(
       problem_of(DType::bf16, GemmLayout::nt, false, kSizes));
-  expect_right<GemmConfig<128, 128, 2, 4, Shared::a, GemmLayout::nt>>(
+  expect_right<GemmConfig<{128, 128, 2, 4, Shared::a}, GemmLayout::nt>>(
       problem_of(DType::bf16, GemmLayout::nt, false, kSizes));
-  expect_right<GemmConfig<64, 128, 1, 4, Shared::b, GemmLayout::nn>>(
+  expect_right<GemmConfig<{64, 128, 1, 4, Shared::b}, GemmLayout::nn>>(
       problem_of(DType::bf16, GemmLayout::nn, false, kSizes));
-  expect_right<GemmConfig<64, 128, 1, 4, Shared::b, GemmLayout::tn, Output::added>>(
+  expect_right<GemmConfig<{64, 128, 1, 4, Shared::b}, GemmLayout::tn, Output::added>>(
       problem_of(DType::bf16, GemmLayout::tn, true, kSizes));
 }
 
 TEST(GroupedGemm, Fp8IsRightInEveryPass) {
-  expect_right<Fp8Config<128, 128, 1, 5, Shared::a, false>>(
+  expect_right<Fp8Config<{128, 128, 1, 5, Shared::a}, false>>(
       problem_of(DType::fp8, GemmLayout::nt, false, kSizes));
-  expect_right<Fp8Config<256, 128, 2, 3, Shared::a, false>>(
+  expect_right<Fp8Config<{256, 128, 2, 3, Shared::a}, false>>(
       problem_of(DType::fp8, GemmLayout::nt, false, kSizes));
-  expect_right<Fp8Config<128, 128, 2, 4, Shared::a, true>>(
+  expect_right<Fp8Config<{128, 128, 2, 4, Shared::a}, true>>(
       problem_of(DType::fp8, GemmLayout::nt, true, kSizes));
-  expect_right<Fp8Config<256, 128, 2, 3, Shared::a, true>>(
+  expect_right<Fp8Config<{256, 128, 2, 3, Shared::a}, true>>(
       problem_of(DType::fp8, GemmLayout::nt, true, kSizes));
 }
 

@@ -5,6 +5,7 @@
 // that are powers of two, so that sums are exact. And why sums are promoted at all.
 #include "kernels/gemm_hopper_fp8_kernel.hpp"
 #include "kernels/gemm_hopper_plan.hpp"
+#include "kernels/rounding.hpp"
 #include "kernels/scaled_operand.hpp"
 
 #include "hopper_model.hpp"
@@ -38,7 +39,7 @@ ModelTensorMap map_of_operand(ScaledOperand& operand, int box_rows) {
 ModelTensorMap map_of_scales(ScaledOperand& operand, int box) {
   return {.data = reinterpret_cast<std::uint8_t*>(operand.scales.data()),
           .element = 4,
-          .sizes = {operand.rows, (operand.k + 127) / 128, 1},
+          .sizes = {operand.rows, ceil_div(operand.k, 128), 1},
           .box = {box, 1},
           .swizzles = false,
           .row = scale_index(ScaleBlock::row, operand.rows, operand.k, 0, 128)};
@@ -65,7 +66,7 @@ int wrong_elements(int m, int n, int k, int clusters) {
                                           .sizes = {n, m, 1},
                                           .box = {64, 64}};
   task.grid = grid_of<Config>(m, n, 1);
-  task.k_steps = (k + 127) / 128;
+  task.k_steps = ceil_div(k, 128);
   task.scales_a = map_of_scales(a, Config::kRows);
   if (Config::kScaledColumns) task.scales_b = map_of_scales(b, Config::kColumns);
   task.scales_of_blocks = b.scales.data();
@@ -97,9 +98,7 @@ int wrong_elements(int m, int n, int k, int clusters) {
 
 template <TileShape kTile, bool kAdds = false>
 void expect_right(int m, int n, int k, int clusters) {
-  using Config =
-      Fp8Config<kTile.rows, kTile.columns, kTile.blocks, kTile.stages, kTile.shared, kAdds>;
-  EXPECT_EQ(wrong_elements<Config>(m, n, k, clusters), 0)
+  EXPECT_EQ((wrong_elements<Fp8Config<kTile, kAdds>>(m, n, k, clusters)), 0)
       << to_string(kTile) << (kAdds ? ", added to: " : ": ") << m << " x " << n << " x " << k;
 }
 

@@ -5,6 +5,7 @@
 // are exact.
 #include "kernels/gemm_hopper_kernel.hpp"
 #include "kernels/gemm_hopper_plan.hpp"
+#include "kernels/rounding.hpp"
 
 #include "hopper_model.hpp"
 #include <gtest/gtest.h>
@@ -69,7 +70,7 @@ int wrong_elements(const Shape& s, int clusters) {
                                              .box = {32, 64}}
                             : map(c, s.n, s.m, 64),
       .grid = grid_of<Config>(s.m, s.n, s.groups),
-      .k_steps = (s.k + Config::kStepK - 1) / Config::kStepK};
+      .k_steps = ceil_div(s.k, Config::kStepK)};
   for (int cluster = 0; cluster < clusters; ++cluster) {
     ModelPtx::threads_of_block = Config::kThreads;
     ModelCluster model(Config::kBlocks, Config::kThreads);
@@ -95,12 +96,8 @@ int wrong_elements(const Shape& s, int clusters) {
 }
 
 template <TileShape kTile, GemmLayout kLayout, Output kOutput = Output::bf16>
-using ConfigOf = GemmConfig<kTile.rows, kTile.columns, kTile.blocks, kTile.stages, kTile.shared,
-                            kLayout, kOutput, kTile.alternates>;
-
-template <TileShape kTile, GemmLayout kLayout, Output kOutput = Output::bf16>
 void expect_right_in(const Shape& s, int clusters) {
-  EXPECT_EQ((wrong_elements<ConfigOf<kTile, kLayout, kOutput>, kLayout>(s, clusters)), 0)
+  EXPECT_EQ((wrong_elements<GemmConfig<kTile, kLayout, kOutput>, kLayout>(s, clusters)), 0)
       << to_string(kTile) << ", output " << static_cast<int>(kOutput) << ", " << to_string(kLayout)
       << ": " << s.m << " x " << s.n << " x " << s.k;
 }

@@ -16,7 +16,7 @@ KERNELS = {"gemm_hopper.cu": 49, "gemm_hopper_fp8.cu": 15, "gemm_hopper_grouped.
 def right(name, used):
     """65,536 in steps of 8: 4 warpgroups have 128 a thread at the launch, 3 have 168, 2 have 255 at most. Where they move on by
     setmaxnreg (hopper_sass.py), all of them must be there: who asks for what the launch didn't give waits for ever."""
-    rows = int(re.search(r"ConfigILi(\d+)E", name).group(1))
+    rows = int(re.search(r"9TileShapeELi(\d+)E", name).group(1))
     return used <= 255 if rows == 64 else used == {192: 128}.get(rows, 168)
 
 

@@ -74,6 +74,8 @@ def fp8(rows, columns, blocks, adds, partials):
 NAMES = {"HGMMA": "wgmma", "QGMMA": "wgmma", "UTMASTG": "TMA store", "UTMAREDG": "TMA add", "STSM": "stmatrix",
          "F2FP": "pack to bf16", "USETMAXREG": "setmaxnreg", "LDL": "local memory", "STL": "local memory",
          "FFMA": "fp32 multiply-add", "FSEL": "choice", "STAS": "remote store"}
+# A TileShape in a kernel's name; the last fields may be left out where they are 0.
+SHAPE = r"IXtl\w*?9TileShapeELi(\d+)ELi(\d+)ELi(\d+)ELi\d+E(?:L\w*?6SharedE(\d)E)?(?:Lb(\d)E)?EE"
 # A fence of the whole GPU waits for all of a thread's memory accesses: a release at the scope of the cluster in the loop
 # over k cost 1,300 cycles a step. What is left are those of the two barriers of the cluster, at the beginning and the end.
 FENCES = 2
@@ -109,14 +111,14 @@ def check(kernel):
             counts[NAMES[base]] += 1
         if base in ("HGMMA", "QGMMA"):
             wgmma = opcode
-    if match := re.search(r"GemmConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)EL\w*?10GemmLayoutE(\d)EL\w*?6OutputE(\d)ELb(\d)", name):
-        rows, columns, blocks, shared, layout, output, alternates = map(int, match.groups())
+    if match := re.search(rf"GemmConfig{SHAPE}L\w*?10GemmLayoutE(\d)EL\w*?6OutputE(\d)", name):
+        rows, columns, blocks, shared, alternates, layout, output = (int(n or 0) for n in match.groups())
         want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shared == A, mma_tiles=2 if alternates else 1)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
         stages = 0
     else:
-        found = re.search(r"Fp8ConfigILi(\d+)ELi(\d+)ELi(\d+)ELi\d+EL\w*?6SharedE(\d)ELb(\d)", name)
-        rows, columns, blocks, shared, adds = map(int, found.groups())
+        found = re.search(rf"Fp8Config{SHAPE}Lb(\d)", name)
+        rows, columns, blocks, shared, _, adds = (int(n or 0) for n in found.groups())
         partials = 1 if 128 * 128 < rows * columns else 2
         stages = 3 if partials == 2 else 0  # each step's, since the loop has two exits; a turn's first, too
         want = fp8(rows, columns, 1 if shared == TILE else blocks, adds, partials)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/allreduce_shm.hpp"
+#include "kernels/rounding.hpp"
 
 #include <cstdlib>
 #include <cstring>
@@ -16,7 +17,7 @@
 namespace trainmeter {
 
 inline std::shared_ptr<void> zeros_for(int ranks) {
-  const std::int64_t bytes = (ShmGroup::region_bytes(ranks) + 4095) / 4096 * 4096;
+  const std::int64_t bytes = round_up(ShmGroup::region_bytes(ranks), 4096);
   void* const region = std::aligned_alloc(4096, static_cast<std::size_t>(bytes));
   std::memset(region, 0, static_cast<std::size_t>(bytes));
   return {region, std::free};

@@ -23,7 +23,7 @@ class StepArraysOnHost {
       arrays_.emplace_back(roles[i].bytes);
       std::memset(arrays_[i].data(), 0xff, static_cast<std::size_t>(roles[i].bytes));
       if (roles[i].role != StepArray::Role::output)
-        fill_step_array(problem, static_cast<int>(i), arrays_[i].data(), 3);
+        fill_step_array(problem, i, arrays_[i].data(), 3);
     }
   }
 

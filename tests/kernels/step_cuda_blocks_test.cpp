@@ -3,6 +3,7 @@
 // The GPU's casts, norms and GELU, their own source, run on the CPU thread by thread: blocks of up
 // to 256 threads with barriers and shuffles, rows that are whole packs and not, checked as on a
 // GPU.
+#include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_verify.hpp"
 
@@ -166,7 +167,7 @@ void norms(int rows, int cols, unsigned parts) {
                                         backward.at<T>(1), backward.at<T>(2), rows, cols);
   });
   for (unsigned i = 0; i < 2; ++i) {
-    Kernel::launch({static_cast<unsigned>((cols + 31) / 32), 1}, step_cuda::kFlatThreads, [&] {
+    Kernel::launch({static_cast<unsigned>(ceil_div(cols, 32)), 1}, step_cuda::kFlatThreads, [&] {
       step_cuda::sum_rows(backward.at<float>(4 + i),
                           partial.as<float>() + static_cast<std::int64_t>(i * parts) * cols,
                           static_cast<int>(parts), cols);
@@ -179,7 +180,7 @@ void norms(int rows, int cols, unsigned parts) {
     step_cuda::rmsnorm_backward<T, V>(uncentred.at<T>(3), partial.as<float>(), uncentred.at<T>(0),
                                       uncentred.at<T>(1), uncentred.at<T>(2), rows, cols);
   });
-  Kernel::launch({static_cast<unsigned>((cols + 31) / 32), 1}, step_cuda::kFlatThreads, [&] {
+  Kernel::launch({static_cast<unsigned>(ceil_div(cols, 32)), 1}, step_cuda::kFlatThreads, [&] {
     step_cuda::sum_rows(uncentred.at<float>(4), partial.as<float>(), static_cast<int>(parts), cols);
   });
   uncentred.expect_right();

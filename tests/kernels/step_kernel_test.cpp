@@ -105,7 +105,7 @@ struct Arrays {
     for (std::size_t i = 0; i < roles.size(); ++i) {
       before.emplace_back(static_cast<std::size_t>(roles[i].bytes));
       if (roles[i].role != Role::output) {
-        fill_step_array(p, static_cast<int>(i), before[i].data(), 1);
+        fill_step_array(p, i, before[i].data(), 1);
       }
     }
     after = before;
