@@ -20,7 +20,7 @@ namespace trainmeter {
 namespace {
 
 constexpr double kGreetingS = 5;  // a connection that says nothing for so long is a stranger's
-constexpr std::size_t kMostGuests = 256;  // at the same time; of more, the oldest goes
+constexpr std::size_t kMostGuests = 256;  // or twice the ranks; of more, the oldest goes
 constexpr const char* kWelcome = "welcome";
 
 std::string place(const Launch& launch) {
@@ -73,7 +73,9 @@ struct Guest {
 // Rank 0's door and those who stand in it.
 class Door {
  public:
-  Door(const std::string& address, int port) : listening_(listen_at(address, port)) {}
+  // All ranks may come at once, and strangers beside them.
+  Door(const std::string& address, int port, std::size_t ranks)
+      : listening_(listen_at(address, port)), most_(std::max(kMostGuests, 2 * ranks)) {}
 
   struct Arrival {
     Socket socket;
@@ -91,6 +93,7 @@ class Door {
   }
 
   Socket listening_;
+  std::size_t most_;
   std::vector<Guest> guests_;  // the oldest first
   int strangers_ = 0;
 };
@@ -103,7 +106,7 @@ void Door::let_in() {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     return;
   }
-  if (guests_.size() >= kMostGuests) drop(0);
+  if (guests_.size() >= most_) drop(0);
   guests_.push_back(
       {.socket = std::move(socket), .nonce = nonce(), .end_s = steady_s() + kGreetingS});
   // A new connection's buffer takes so little at once, or the guest is gone.
@@ -162,8 +165,8 @@ Rendezvous::Rendezvous(const Launch& launch, double timeout_s, std::vector<std::
 void Rendezvous::welcome_all() {
   const double end_s = steady_s() + timeout_s_;
   const std::string address = door_address(launch_);
-  Door door(address, launch_.port);
   const auto ranks = static_cast<std::size_t>(launch_.ranks);
+  Door door(address, launch_.port, ranks);
   peers_.resize(ranks);
   std::size_t missing = ranks - 1;
   int others = 0;

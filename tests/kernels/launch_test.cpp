@@ -4,6 +4,7 @@
 #include "kernels/launch.hpp"
 
 #include "kernels/collective_gloo.hpp"
+#include "kernels/numa.hpp"
 #include "kernels/rank_cores.hpp"
 
 #include <gtest/gtest.h>
@@ -223,6 +224,21 @@ TEST(RankCores, EachRankHasOneAndTheyGoRound) {
     }
     EXPECT_EQ(together, seven[0]) << "each core once, in order";
   }
+}
+
+// Ranks of large nodes say in a few bytes where they may run: a message holds all ranks' texts.
+TEST(RankCores, AreToldAsRanges) {
+  std::string said;
+  const RanksOnHost here = take_own_cores(0, [&](const std::string& mine) {
+    said = mine;
+    return std::vector<std::string>{mine, "elsewhere 0-255"};
+  });
+  EXPECT_EQ(here.ranks, 1);
+  EXPECT_EQ(here.hosts, (std::vector<std::string>{host_name(), "elsewhere"}));
+  EXPECT_FALSE(here.crowded);
+  const std::string list = said.substr(said.find(' ') + 1);
+  EXPECT_EQ(list_of_cores(cores_in(list)), list);
+  EXPECT_FALSE(cores_in(list).empty());
 }
 
 // A name such as 127.0.1.1, as Debian's /etc/hosts has it on the host itself, is no way for others.

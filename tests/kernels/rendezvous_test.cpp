@@ -157,6 +157,26 @@ TEST(Rendezvous, StrangersDoNotKeepRanksFromMeeting) {
   EXPECT_THAT(said, Each(""));
 }
 
+// All ranks of a large run come at once, and some are slow to answer.
+TEST(Rendezvous, MoreRanksThanStrangersAreLetIn) {
+  constexpr int kGuests = 300, kRanks = 400;
+  const int port = free_port();
+  std::vector<std::string> said;
+  std::thread rank_zero([&] { said = meet({launch_of(0, kRanks, port)}, 3); });
+  std::vector<Socket> guests;
+  for (int i = 0; i < kGuests; ++i) guests.push_back(guest(port));
+  std::string first(kChallengeBytes, ' ');
+  EXPECT_TRUE(receive_bytes(guests.back(), first.data(), first.size(), steady_s() + 2));
+  EXPECT_TRUE(receive_bytes(guests.front(), first.data(), first.size(), steady_s() + 2));
+  Greeting mine = {.rank = 1, .ranks = kRanks};
+  const auto nonce_of_zero = nonce_in(first);
+  if (nonce_of_zero) {
+    send_bytes(guests.front(), greet("t", *nonce_of_zero, mine), steady_s() + 2);
+  }
+  rank_zero.join();
+  EXPECT_THAT(said[0], HasSubstr(": rank 2 3 4 ")) << "the first guest was rank 1";
+}
+
 TEST(Rendezvous, AServerThatIsNoRankZeroIsNamed) {
   const int port = free_port();
   const Socket door(::socket(AF_INET, SOCK_STREAM, 0));
