@@ -251,6 +251,7 @@ TEST(OwnAddress, OfRankZerosHostIsWhatOtherHostsReachItBy) {
   };
   EXPECT_EQ(of({"a", "a", "b"}, "10.0.0.2 10.0.0.1"), "10.0.0.1");
   EXPECT_EQ(of({"a", "a", "a"}, "127.0.0.1 127.0.0.1"), "127.0.0.1");
+  EXPECT_EQ(of({"a", "a", "a"}, "10.0.0.2 10.0.0.1"), "10.0.0.1") << "two machines of one name";
   const Launch nowhere{.rank = 0, .ranks = 1, .host = "no.such.host.invalid"};
   EXPECT_EQ(own_address(nowhere, {"a"},
                         [](const std::string& mine) { return std::vector<std::string>{mine}; }),
