@@ -47,7 +47,6 @@ constexpr std::array kPeerSwitchPoints = {
     PeerSwitchPoint{kMostPeers, kAnyBytes, {two_shot, 36}},
 };
 
-constexpr const char* kPlanVariable = "TRAINMETER_ALLREDUCE_PLAN";
 
 // The plan of the first row that holds.
 template <class Rows>

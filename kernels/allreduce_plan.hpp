@@ -13,6 +13,8 @@
 
 namespace trainmeter {
 
+inline constexpr const char* kPlanVariable = "TRAINMETER_ALLREDUCE_PLAN";  // the same on every rank
+
 // one_shot: every rank reads what all others published, and adds it all: (n - 1) S bytes read a
 // rank. two_shot: every rank adds its piece of each block, then reads the others' sums: 2 (n - 1) /
 // n S bytes. The same for two ranks, where one_shot waits once less.
