@@ -201,8 +201,9 @@ std::unique_ptr<World> collective_world(const Options& options) {
     const Leave leave = [](const RankLost& error) {
       leave_at_once(Program::collective, nullptr, error);
     };
-    if (on_gpus(options)) return make_nccl_world(split, leave);
-    return launch.by == Launch::By::mpi ? make_mpi_world(split, leave) : make_local_world(split);
+    if (on_gpus(options)) return make_nccl_world(split, leave, interrupted_by);
+    if (launch.by == Launch::By::mpi) return make_mpi_world(split, leave);
+    return make_local_world(split, interrupted_by);
   }
   if (options.device != "cpu") {
     const std::string why_none = gpus().why_none;
@@ -366,6 +367,9 @@ int collective_program(const std::vector<std::string>& command) {
     leave_at_once(Program::collective, world.get(), error);
   } catch (const RankLost& error) {
     leave_at_once(Program::collective, world.get(), error);
+  } catch (const Interrupted& interrupted) {
+    if (launched_rank() == 0) fmt::print(stderr, "collective_bench: {}\n", interrupted.what());
+    return 128 + interrupted.signal;
   }
 }
 

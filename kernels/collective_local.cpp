@@ -15,9 +15,9 @@ namespace {
 // What both worlds have of their ranks' meeting.
 class Meeting {
  public:
-  Meeting()
+  explicit Meeting(const Interrupt& interrupt)
       : launch_(launched()),
-        rendezvous_(launch_, rank_timeout_s()),
+        rendezvous_(launch_, rank_timeout_s(), {}, interrupt),
         here_(take_own_cores(launch_.rank, texts())) {
     rendezvous_.know_hosts(here_.hosts);
   }
@@ -154,8 +154,8 @@ class GlooWorld final : public World {
 
 }  // namespace
 
-std::unique_ptr<World> make_local_world(const Split& split) {
-  auto meeting = std::make_unique<Meeting>();
+std::unique_ptr<World> make_local_world(const Split& split, const Interrupt& interrupt) {
+  auto meeting = std::make_unique<Meeting>(interrupt);
   if (!meeting->one_host()) return std::make_unique<GlooWorld>(std::move(meeting), split);
   std::unique_ptr<ShmGroup> all;
   try {

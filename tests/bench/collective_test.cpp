@@ -378,6 +378,22 @@ TEST_F(LocalTest, ARankThatFailsAloneSaysWhy) {
             "most 1000000\n");
 }
 
+// While the ranks still meet.
+TEST_F(LocalTest, ASignalEndsARankThatWaitsForOthers) {
+  // As soon as the program catches SIGTERM.
+  const std::string told =
+      "& for i in $(seq 600); do grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$!/status && break; sleep "
+      "0.05; done; kill -TERM $!; wait $!";
+  for (const char* const rank : {"0", "1"}) {
+    const Said said = run("export WORLD_SIZE=2 TRAINMETER_PORT=" + std::to_string(port()) +
+                          " RANK=" + rank + "; " + kBrief + told);
+    EXPECT_EQ(said.code, 143) << said.err;
+    EXPECT_EQ(said.err, *rank == '0' ? "collective_bench: interrupted by signal 15 before all "
+                                       "ranks were there\n"
+                                     : "");
+  }
+}
+
 // Rank 1 is killed as soon as one case is in the record; rank 0 keeps that and names who is gone.
 TEST_F(LocalTest, AKilledRankIsNamedAndFinishedWorkKept) {
   const std::size_t before = segments();
