@@ -4,6 +4,7 @@
 // say nothing keep nobody waiting; it answers when all ranks are there, or with the reason why not.
 #include "kernels/rendezvous.hpp"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -60,6 +61,14 @@ std::string door_address(const Launch& launch) {
       is_loopback(*address) && !is_loopback(name) && name != "localhost" && name != "lo";
   if (own_name && launch.bind.empty() && !launch.token.empty()) return "0.0.0.0";
   return *address;
+}
+
+// Rank 0 has a connection for each rank. Systems start programs with 1,024 and allow more.
+void make_room_for(std::size_t connections) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= connections) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, connections);
+  ::setrlimit(RLIMIT_NOFILE, &limit);  // a wish: who can't be let in is missing
 }
 
 // A connection that hasn't shown yet that it is a rank's.
@@ -178,6 +187,7 @@ void Rendezvous::welcome_all() {
   const double end_s = steady_s() + timeout_s_;
   const std::string address = door_address(launch_);
   const auto ranks = static_cast<std::size_t>(launch_.ranks);
+  make_room_for(ranks + 2 * std::max(kMostGuests, ranks));  // and for the program's own files
   Door door(address, launch_.port, ranks);
   peers_.resize(ranks);
   std::size_t missing = ranks - 1;

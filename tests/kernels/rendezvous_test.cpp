@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -164,6 +165,11 @@ TEST(Rendezvous, StrangersDoNotKeepRanksFromMeeting) {
 TEST(Rendezvous, MoreRanksThanStrangersAreLetIn) {
   constexpr int kGuests = 300, kRanks = 400;
   const int port = free_port();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 64;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
   std::vector<std::string> said;
   std::thread rank_zero([&] { said = meet({launch_of(0, kRanks, port)}, 3); });
   std::vector<Socket> guests;
@@ -177,6 +183,7 @@ TEST(Rendezvous, MoreRanksThanStrangersAreLetIn) {
     send_bytes(guests.front(), greet("t", *nonce_of_zero, mine), steady_s() + 2);
   }
   rank_zero.join();
+  ::setrlimit(RLIMIT_NOFILE, &before);
   EXPECT_THAT(said[0], HasSubstr(": rank 2 3 4 ")) << "the first guest was rank 1";
 }
 
