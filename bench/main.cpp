@@ -216,11 +216,10 @@ std::unique_ptr<World> collective_world(const Options& options) {
 
 // What ranks must have in common, or they do different things at the same time.
 void require_same_command(World& world, const std::vector<std::string>& command) {
-  const char* const plan = std::getenv(kPlanVariable);
   const std::vector<std::pair<const char*, std::string>> mine = {
       {"version", std::string(program_version())},
       {"arguments", fmt::format("{}", fmt::join(command.begin() + 1, command.end(), " "))},
-      {kPlanVariable, plan == nullptr ? "" : plan}};
+      {"TRAINMETER_ALLREDUCE_PLAN", plan_of_environment()}};
   for (const auto& [what, text] : mine) {
     const std::vector<std::string> all = world.gather(text);
     for (std::size_t rank = 1; rank < all.size(); ++rank) {

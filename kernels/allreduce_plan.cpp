@@ -47,6 +47,7 @@ constexpr std::array kPeerSwitchPoints = {
     PeerSwitchPoint{kMostPeers, kAnyBytes, {two_shot, 36}},
 };
 
+constexpr const char* kPlanVariable = "TRAINMETER_ALLREDUCE_PLAN";
 
 // The plan of the first row that holds.
 template <class Rows>
@@ -55,11 +56,6 @@ auto plan_of(const Rows& rows, int ranks, std::int64_t bytes) {
              rows,
              [&](const auto& row) { return ranks <= row.most_ranks && bytes <= row.most_bytes; })
       ->plan;
-}
-
-std::string plan_of_environment() {
-  const char* const text = std::getenv(kPlanVariable);
-  return text == nullptr ? "" : text;
 }
 
 // The words between commas, of which the first is an algorithm and the second a number.
@@ -107,6 +103,11 @@ std::optional<PeerPlan> parsed_peer_plan(const std::string& text) {
 }
 
 }  // namespace
+
+std::string plan_of_environment() {
+  const char* const text = std::getenv(kPlanVariable);
+  return text == nullptr ? "" : text;
+}
 
 std::string_view to_string(AllReduceAlgorithm algorithm) {
   return algorithm == one_shot ? "one_shot" : "two_shot";

@@ -57,9 +57,9 @@ std::vector<double> times_of(StrictObject& half, StrictObject& result, const cha
 }
 
 // A bandwidth, printed with six decimals; nothing where it is "nan".
-std::optional<Printed> bandwidth(StrictObject& half, const char* key) {
+std::optional<PrintedRate> bandwidth(StrictObject& half, const char* key) {
   if (!half.has(key) || !half.raw(key).is_number()) return std::nullopt;
-  return Printed{.value = half.number(key), .half_unit = 0.5e-6};
+  return PrintedRate{.value = half.number(key), .half_unit = 0.5e-6};
 }
 
 // "    -1", as it is printed.
@@ -162,7 +162,7 @@ Measurement to_measurement(const NcclRow& row) {
   return m;
 }
 
-std::string contradiction(const NcclRow& row, const Printed& algbw, const Printed& busbw,
+std::string contradiction(const NcclRow& row, const PrintedRate& algbw, const PrintedRate& busbw,
                           bool same_twice) {
   constexpr double kSlack = 1e-3;  // of their own rounding, before they printed it
   const double low = (busbw.value - busbw.half_unit) * (1 - kSlack);

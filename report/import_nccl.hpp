@@ -31,14 +31,14 @@ Measurement to_measurement(const NcclRow& row);
 // allreduce; "" for what has no counterpart in a record.
 std::string operation_of_program(std::string_view program);
 
-// A number as it was printed, and how much it may be off by rounding.
-struct Printed {
+// A bandwidth as it was printed, and how much it may be off by rounding.
+struct PrintedRate {
   double value = 0, half_unit = 0;
 };
 // What a row's own bandwidths say against its operation and ranks, in a line; "" where they agree,
 // or are too coarse to tell. Their ratio is the operation's factor, whatever the time;
 // `same_twice`: it may be 1, too, as all_gather and reduce_scatter had it until June 2020.
-std::string contradiction(const NcclRow& row, const Printed& algbw, const Printed& busbw,
+std::string contradiction(const NcclRow& row, const PrintedRate& algbw, const PrintedRate& busbw,
                           bool same_twice);
 
 inline bool is_time(double us) {

@@ -40,7 +40,7 @@ std::optional<T> number(std::string_view word) {
 }
 
 // "10.49" is rounded to hundredths, "1e+03" to thousands. Nothing for what is no finite number.
-std::optional<Printed> printed(std::string_view word) {
+std::optional<PrintedRate> printed(std::string_view word) {
   const auto value = number<double>(word);
   if (!value || !std::isfinite(*value)) return std::nullopt;
   const std::size_t e = word.find_first_of("eE");
@@ -53,7 +53,7 @@ std::optional<Printed> printed(std::string_view word) {
     if (power.starts_with('+')) power.remove_prefix(1);
     last += number<int>(power).value_or(0);
   }
-  return Printed{.value = *value, .half_unit = 0.5 * std::pow(10.0, last)};
+  return PrintedRate{.value = *value, .half_unit = 0.5 * std::pow(10.0, last)};
 }
 
 // What the comment lines say of one table.
@@ -109,7 +109,7 @@ std::string prefix_in(std::string_view text) {
 // A half of a row, and the bandwidths beside it.
 struct Half {
   NcclRow row;
-  std::optional<Printed> algbw, busbw;
+  std::optional<PrintedRate> algbw, busbw;
 };
 
 class Text {
