@@ -109,18 +109,20 @@ class Lister {
 
   void add_size(CollectiveKind what, const std::string& dtype_name, std::int64_t asked) {
     const DType dtype = *dtype_from(dtype_name);
-    if (asked % size_of(dtype) != 0) {
+    const std::int64_t rest = asked % size_of(dtype);
+    if (rest != 0 && !asked_.whole_elements) {
       throw BadInput(fmt::format("--bytes: {}: expected a multiple of {} ({})", asked,
                                  size_of(dtype), dtype_name));
     }
+    const std::int64_t whole = asked - rest;
     CollectiveProblem problem{.dtype = dtype,
-                              .bytes = even_bytes(what, dtype, asked, ranks_),
+                              .bytes = even_bytes(what, dtype, whole, ranks_),
                               .what = what,
                               .in_place = false,
                               .counts = {}};
     double work = static_cast<double>(problem.bytes);
     if (what == CollectiveKind::all_to_all_v) {
-      problem.bytes = even_bytes(CollectiveKind::all_to_all, dtype, asked, ranks_);
+      problem.bytes = even_bytes(CollectiveKind::all_to_all, dtype, whole, ranks_);
       problem.counts = distance_weighted(dtype, problem.bytes, ranks_);
       work = static_cast<double>(busiest(problem.counts, ranks_, true) * size_of(dtype));
     }

@@ -174,8 +174,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   require_known("--format", format, {"google", "nccl-tests"});
   out.nccl_tests = format == "nccl-tests";
   if (!reduction.empty()) require_known("-o", reduction, {"sum"});
-  if (!check.empty()) require_known("-c", check, {"0", "1"});
-  out.check = check != "0";
+  if (!check.empty()) out.checks = or_zero("-c", check);
   if (!gpus.empty()) out.gpus = static_cast<int>(parse_count("-g", gpus, kMostCount));
   if (!iterations.empty()) out.iterations = parse_count("-n", iterations, kMostCount);
   if (!warmup.empty()) out.warmup = or_zero("-w", warmup);
@@ -197,6 +196,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   }
   if (sized || (out.nccl_tests && bytes.empty())) {
     bytes = sizes_of(out);
+    out.whole_elements = true;
   } else if (!bytes.empty()) {
     out.least_bytes = std::ranges::min(bytes);
     out.most_bytes = std::ranges::max(bytes);

@@ -33,8 +33,9 @@ struct CollectiveOptions {
   bool nccl_tests = false;                                                   // --format=nccl-tests
   std::int64_t least_bytes = 0, most_bytes = 0, step_bytes = 0, factor = 1;  // -b -e -i -f
   std::optional<std::int64_t> iterations, warmup;                            // -n -w
-  bool check = true;                                                         // -c
-  int gpus = 0;                                                              // -g; 0: all
+  bool whole_elements = false;  // sizes are theirs: rounded down to the type's, as there
+  std::int64_t checks = 1;      // -c; a result is checked once, or with 0 not at all
+  int gpus = 0;                 // -g; 0: all
 };
 
 // The texts of the flags, until all are known.

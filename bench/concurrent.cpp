@@ -57,26 +57,13 @@ int wait_for(pid_t child) {
   return status;
 }
 
-// "0-3,8"
-std::string list_of(const std::vector<int>& cores) {
-  std::string text;
-  for (std::size_t first = 0; first < cores.size();) {
-    std::size_t last = first;
-    while (last + 1 < cores.size() && cores[last + 1] == cores[last] + 1) ++last;
-    text += fmt::format("{}{}", text.empty() ? "" : ",", cores[first]);
-    if (last > first) text += fmt::format("-{}", cores[last]);
-    first = last + 1;
-  }
-  return text;
-}
-
 // Lists of cores: of each NUMA node, or of `groups` groups, next to each other, as large as all can
 // be.
 std::vector<std::string> cpu_devices(int groups) {
   const CpuInfo cpu = cpu_info();
   std::vector<std::string> out;
   if (groups == 0) {
-    for (const NumaNode& node : numa_nodes(cpu)) out.push_back(list_of(node.core_ids));
+    for (const NumaNode& node : numa_nodes(cpu)) out.push_back(list_of_cores(node.core_ids));
     if (out.size() > 1) return out;
     throw Unavailable(
         "--concurrent: this machine has one NUMA node; --concurrent=N measures N groups of its "
@@ -88,7 +75,7 @@ std::vector<std::string> cpu_devices(int groups) {
   }
   for (int group = 0; group < groups; ++group) {
     const auto first = cpu.core_ids.begin() + static_cast<std::ptrdiff_t>(group) * size;
-    out.push_back(list_of({first, first + size}));
+    out.push_back(list_of_cores({first, first + size}));
   }
   return out;
 }

@@ -58,6 +58,12 @@ int run_program(const std::string& program, const std::function<int()>& body) {
     const int code = body();
     require_printed();
     return code;
+  } catch (const OwnMistake& mistake) {
+    const Launch launch = launched();
+    const bool one_of_several = launch.rank > 0 && launch.rank < launch.ranks;
+    const std::string whose = one_of_several ? fmt::format("rank {}: ", launch.rank) : "";
+    fmt::print(stderr, "{}: {}{}\n", program, whose, mistake.what());
+    return kBadInput;
   } catch (...) {
     const Failure failure = failure_in_flight();
     const Launch launch = launched();  // a rank that is none has nobody to speak for it

@@ -3,6 +3,7 @@
 // The one place where the benchmark programs make exit codes out of errors.
 #pragma once
 
+#include "record/error.hpp"
 #include "record/exit_code.hpp"
 
 #include <functional>
@@ -18,7 +19,14 @@ struct Failure {
 Failure failure_in_flight();
 [[noreturn]] void throw_failure(const Failure& failure);  // the error that it was made of
 
-// Runs a program's body. An error becomes "PROGRAM: text" on stderr (of rank 0 alone) and its code.
+// A mistake in this process's own environment, found before the ranks met: no other can say it.
+class OwnMistake : public BadInput {
+ public:
+  using BadInput::BadInput;
+};
+
+// Runs a program's body. An error becomes "PROGRAM: text" on stderr (of rank 0 alone, but for the
+// above) and its code.
 int run_program(const std::string& program, const std::function<int()>& body);
 
 // This process's rank as its launcher says it (mpirun, srun, torchrun). 0 without one.

@@ -3,6 +3,7 @@
 // From the command line to a job, for each program.
 #include "bench/main.hpp"
 
+#include "bench/agreement.hpp"
 #include "bench/concurrent.hpp"
 #include "bench/copies.hpp"
 #include "bench/exclusive.hpp"
@@ -12,6 +13,7 @@
 #include "bench/interrupt.hpp"
 #include "bench/numbers.hpp"
 #include "bench/sentinel.hpp"
+#include "bench/session.hpp"
 #include "kernels/allreduce_plan.hpp"
 #include "kernels/cache_flush.hpp"
 #include "kernels/collective.hpp"
@@ -67,9 +69,9 @@ Around around_for(const Options& options, const Target& target) {
   std::_Exit(kEnvironmentFailed);
 }
 
-// Of the environment, which is as wrong on every machine.
+// Of this process's environment, which is as wrong on every machine.
 void refuse(const std::string& mistake) {
-  if (!mistake.empty()) throw BadInput(mistake);
+  if (!mistake.empty()) throw OwnMistake(mistake);
 }
 
 using Cases = CaseList (*)(const Options&, const Target&);
@@ -86,13 +88,12 @@ class OnOneDevice {
 
   int run(Cases cases) {
     try {
-      Failure failure;
-      try {
-        prepare(cases);
-      } catch (...) {
-        failure = failure_in_flight();
-      }
-      if (const int code = agree(failure); code != kFine) return code;
+      const int code = done_by_all(
+          world_, [&] { prepare(cases); },
+          [&](std::size_t device) {
+            return fmt::format("device {} ({})", device, devices_[device]);
+          });
+      if (code != kFine) return code;
       keep_common();
       return run_job(std::move(job_));
     } catch (const OutOfStep& error) {
@@ -117,22 +118,6 @@ class OnOneDevice {
     job_.around = around_for(job_.options, target);
     job_.world = &world_;
     job_.devices = devices_;
-  }
-
-  // What failed first anywhere: rank 0 throws it, the others return its code.
-  [[nodiscard]] int agree(const Failure& failure) {
-    const std::vector<std::string> texts = world_.gather(failure.text);
-    const std::vector<std::string> codes = world_.gather(std::to_string(failure.code));
-    for (std::size_t device = 0; device < texts.size(); ++device) {
-      const int code = std::stoi(codes[device]);
-      if (code == kFine) continue;
-      if (world_.rank() != 0) return code;
-      const bool all = std::ranges::count(texts, texts[device]) == world_.ranks();
-      throw_failure(
-          {code, all ? texts[device]
-                     : fmt::format("device {} ({}): {}", device, devices_[device], texts[device])});
-    }
-    return kFine;
   }
 
   // Devices with less memory have fewer cases, and ranks call a case by its place in the list.
@@ -216,8 +201,9 @@ std::unique_ptr<World> collective_world(const Options& options) {
     const Leave leave = [](const RankLost& error) {
       leave_at_once(Program::collective, nullptr, error);
     };
-    if (on_gpus(options)) return make_nccl_world(split, leave);
-    return launch.by == Launch::By::mpi ? make_mpi_world(split, leave) : make_local_world(split);
+    if (on_gpus(options)) return make_nccl_world(split, leave, interrupted_by);
+    if (launch.by == Launch::By::mpi) return make_mpi_world(split, leave);
+    return make_local_world(split, interrupted_by);
   }
   if (options.device != "cpu") {
     const std::string why_none = gpus().why_none;
@@ -228,13 +214,19 @@ std::unique_ptr<World> collective_world(const Options& options) {
   throw BadInput(kAlone);
 }
 
+// What ranks must have in common, or they do different things at the same time.
 void require_same_command(World& world, const std::vector<std::string>& command) {
-  const std::string mine = fmt::format("{}", fmt::join(command.begin() + 1, command.end(), " "));
-  const std::vector<std::string> all = world.gather(mine);
-  for (std::size_t rank = 1; rank < all.size(); ++rank) {
-    if (all[rank] == all[0]) continue;
-    throw BadInput(fmt::format("rank {} has other arguments than rank 0: '{}', expected '{}'", rank,
-                               all[rank], all[0]));
+  const std::vector<std::pair<const char*, std::string>> mine = {
+      {"version", std::string(program_version())},
+      {"arguments", fmt::format("{}", fmt::join(command.begin() + 1, command.end(), " "))},
+      {"TRAINMETER_ALLREDUCE_PLAN", plan_of_environment()}};
+  for (const auto& [what, text] : mine) {
+    const std::vector<std::string> all = world.gather(text);
+    for (std::size_t rank = 1; rank < all.size(); ++rank) {
+      if (all[rank] == all[0]) continue;
+      throw BadInput(fmt::format("rank {} has other {} than rank 0: '{}', expected '{}'", rank,
+                                 what, all[rank], all[0]));
+    }
   }
 }
 
@@ -264,7 +256,12 @@ std::vector<std::string> device_lines(World& world, const Target& target) {
 double least_bandwidth() {
   constexpr const char* kVariable = "NCCL_TESTS_MIN_BW";
   const char* const text = std::getenv(kVariable);
-  return text == nullptr || *text == '\0' ? -1 : parse_non_negative(kVariable, text);
+  if (text == nullptr || *text == '\0') return -1;
+  try {
+    return parse_non_negative(kVariable, text);
+  } catch (const BadInput& error) {
+    throw OwnMistake(error.what());
+  }
 }
 
 // The job with nccl-tests' text around it.
@@ -316,7 +313,6 @@ int collective_program(const std::vector<std::string>& command) {
   }
   refuse(timeout_mistake());
   if (job.options.collective.nccl_tests) (void)least_bandwidth();
-  require_known_system(job.options.collective.system);
   catch_interrupts();
   job.interrupted_by = interrupted_by;
   if (job.options.google.list_tests && launched_rank() != 0) return kFine;
@@ -329,12 +325,27 @@ int collective_program(const std::vector<std::string>& command) {
           fmt::format("--split={}: {}", job.options.collective.split_text, error.what()));
     }
     if (world != nullptr) require_same_command(*world, command);
-    const bool several = launched().ranks > 1;
-    const std::string kind = several && !on_gpus(job.options) ? "cpu" : job.options.device;
-    job.target = choose_target(kind, world == nullptr ? 0 : world->gpu());
-    require_alone(job.options, job.target);
-    job.list = collective_cases(job.options, job.target, world.get());
-    if (world == nullptr) return run_job(std::move(job));
+    const auto prepare = [&] {
+      require_known_system(job.options.collective.system);
+      const bool several = launched().ranks > 1;
+      const std::string kind = several && !on_gpus(job.options) ? "cpu" : job.options.device;
+      job.target = choose_target(kind, world == nullptr ? 0 : world->gpu());
+      require_alone(job.options, job.target);
+      job.list = collective_cases(job.options, job.target, world.get());
+      if (world == nullptr) return;
+      expect(*world, job);
+      // One process can't tell its GPUs' times apart.
+      const bool one_for_all = job.target.kind == DeviceKind::gpu && !several;
+      job.timer = timer_for(job.target, one_for_all ? nullptr : world.get());
+    };
+    if (world == nullptr) {
+      prepare();
+      return run_job(std::move(job));
+    }
+    const int code = done_by_all(*world, prepare, [&](std::size_t rank) {
+      return fmt::format("rank {} (host {})", rank, world->hosts()[rank]);
+    });
+    if (code != kFine) return code;
     if (const std::string nodes = nodes_of(*world); !nodes.empty()) {
       for (Case& one : job.list.cases) one.notes["hosts"] = nodes;
     }
@@ -347,11 +358,7 @@ int collective_program(const std::vector<std::string>& command) {
     if (job.target.kind == DeviceKind::gpu && job.options.collective.virtual_ranks == 0) {
       job.target.device.count = world->ranks();
     }
-    expect(*world, job);
     job.world = world.get();
-    // One process can't tell its GPUs' times apart.
-    const bool one_for_all = job.target.kind == DeviceKind::gpu && !several;
-    job.timer = timer_for(job.target, one_for_all ? nullptr : world.get());
     if (world->rank() == 0) fmt::print(stderr, "collective_bench: {}\n", world->how());
     if (job.options.collective.nccl_tests) return run_as_nccl_tests(std::move(job));
     return run_job(std::move(job));
@@ -359,6 +366,9 @@ int collective_program(const std::vector<std::string>& command) {
     leave_at_once(Program::collective, world.get(), error);
   } catch (const RankLost& error) {
     leave_at_once(Program::collective, world.get(), error);
+  } catch (const Interrupted& interrupted) {
+    if (launched_rank() == 0) fmt::print(stderr, "collective_bench: {}\n", interrupted.what());
+    return 128 + interrupted.signal;
   }
 }
 

@@ -59,7 +59,7 @@ void NcclTestsTable::begin(const std::vector<std::string>& devices) {
       "iters: 1 validation: {} graph: 0 unalign: 0\n#\n",
       asked.gpus == 0 ? 1 : asked.gpus, asked.least_bytes, asked.most_bytes,
       factor ? asked.factor : asked.step_bytes, factor ? "factor" : "bytes", *asked.warmup,
-      *asked.iterations, asked.check ? 1 : 0));
+      *asked.iterations, asked.checks));
   put_("# Using devices\n");
   for (const std::string& line : devices) put_(line);
   put_(
@@ -98,8 +98,9 @@ void NcclTestsTable::begin_line(const Measurement& row) {
 
 void NcclTestsTable::half(const Measurement& row, std::int64_t wrong) {
   if (wrong > 0 || !row.failure.empty()) ++failed_rows_;
-  const std::string wrong_text =
-      options_.collective.check ? fmt::format("{:>6.6g}", static_cast<double>(wrong)) : "  N/A";
+  const std::string wrong_text = options_.collective.checks > 0
+                                     ? fmt::format("{:>6.6g}", static_cast<double>(wrong))
+                                     : "  N/A";
   if (row.time_s.empty()) {
     put_(fmt::format("  {:>7}  {:>6}  {:>6}  {}", kNotThere, kNotThere, kNotThere, wrong_text));
     return;

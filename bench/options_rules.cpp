@@ -46,7 +46,7 @@ Rules Options::rules() const {
   rules.min_time_s = google.min_time_s.value_or(rules.min_time_s);
   rules.warmup_s = google.min_warmup_s.value_or(rules.warmup_s);
   rules.max_warmup_s = std::max(rules.max_warmup_s, 2 * rules.warmup_s);
-  rules.check = collective.check;
+  rules.check = collective.checks > 0;
   rules.warmup_samples = collective.warmup;
   if (collective.iterations) {
     rules.min_samples = rules.max_samples = *collective.iterations;

@@ -59,11 +59,6 @@ auto plan_of(const Rows& rows, int ranks, std::int64_t bytes) {
       ->plan;
 }
 
-std::string plan_of_environment() {
-  const char* const text = std::getenv(kPlanVariable);
-  return text == nullptr ? "" : text;
-}
-
 // The words between commas, of which the first is an algorithm and the second a number.
 struct PlanWords {
   AllReduceAlgorithm algorithm = one_shot;
@@ -109,6 +104,11 @@ std::optional<PeerPlan> parsed_peer_plan(const std::string& text) {
 }
 
 }  // namespace
+
+std::string plan_of_environment() {
+  const char* const text = std::getenv(kPlanVariable);
+  return text == nullptr ? "" : text;
+}
 
 std::string_view to_string(AllReduceAlgorithm algorithm) {
   return algorithm == one_shot ? "one_shot" : "two_shot";

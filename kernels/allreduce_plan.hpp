@@ -42,6 +42,7 @@ AllReducePlan plan_all_reduce(int ranks, std::int64_t bytes);
 // for the search that fills the table (scripts/allreduce_sweep.py); the last two as wanted.
 // Unavailable where it says something else.
 AllReducePlan chosen_plan(int ranks, std::int64_t bytes);
+std::string plan_of_environment();  // that variable's text, which must be the same on every rank
 
 // The same for GPUs that reach each other's memory (allreduce_peer_kernel.hpp).
 inline constexpr int kMostPeers = 8;        // ranks

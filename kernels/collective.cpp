@@ -12,6 +12,11 @@
 
 namespace trainmeter {
 
+Interrupted::Interrupted(int number)
+    : std::runtime_error("interrupted by signal " + std::to_string(number) +
+                         " before all ranks were there"),
+      signal(number) {}
+
 double World::slowest(double seconds) {
   return std::ranges::max(each(seconds));
 }

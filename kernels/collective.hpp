@@ -24,6 +24,16 @@ class RankLost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The signal that is to end this process; 0: none so far.
+using Interrupt = std::function<int()>;
+
+// That signal came while the ranks met.
+class Interrupted : public std::runtime_error {
+ public:
+  explicit Interrupted(int number);
+  int signal;
+};
+
 // Every rank's text, by rank, on every rank. Collective.
 using Gather = std::function<std::vector<std::string>(const std::string& mine)>;
 
@@ -67,13 +77,16 @@ using Leave = std::function<void(const RankLost&)>;
 // MPI_Finalize when the last World goes. With `leave` no call lasts longer than rank_timeout_s():
 // then the ranks look for each other over TCP, for as long, and leave with who didn't come.
 std::unique_ptr<World> make_mpi_world(const Split& split = {}, const Leave& leave = {});
-std::unique_ptr<World> make_local_world(
-    const Split& split = {});  // Slurm's or torchrun's variables
+// Slurm's or torchrun's variables. Here and below, Interrupted where the ranks still meet when
+// `interrupt` has a signal; MPI has no way for that.
+std::unique_ptr<World> make_local_world(const Split& split = {}, const Interrupt& interrupt = {});
 // By whoever started the ranks: they agree, and have no collectives.
-std::unique_ptr<World> make_bootstrap_world(const Leave& leave = {});
+std::unique_ptr<World> make_bootstrap_world(const Leave& leave = {},
+                                            const Interrupt& interrupt = {});
 // Several processes, each with one GPU, by NCCL. Where a rank hangs or is gone, the others get
 // RankLost after rank_timeout_s(), where they wait for their GPU, too.
-std::unique_ptr<World> make_nccl_world(const Split& split = {}, const Leave& leave = {});
+std::unique_ptr<World> make_nccl_world(const Split& split = {}, const Leave& leave = {},
+                                       const Interrupt& interrupt = {});
 std::unique_ptr<World> make_gpu_world(const Split& split = {},
                                       int gpus = 0);  // one process; 0: every visible one
 

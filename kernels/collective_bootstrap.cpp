@@ -15,9 +15,9 @@ namespace {
 
 class BootstrapWorld final : public World {
  public:
-  BootstrapWorld()
+  explicit BootstrapWorld(const Interrupt& interrupt)
       : launch_(launched()),
-        rendezvous_(launch_, rank_timeout_s()),
+        rendezvous_(launch_, rank_timeout_s(), {}, interrupt),
         hosts_(
             take_own_cores(launch_.rank, [this](const std::string& mine) { return gather(mine); })
                 .hosts),
@@ -76,9 +76,9 @@ class BootstrapWorld final : public World {
 
 }  // namespace
 
-std::unique_ptr<World> make_bootstrap_world(const Leave& leave) {
+std::unique_ptr<World> make_bootstrap_world(const Leave& leave, const Interrupt& interrupt) {
   if (launched().by == Launch::By::mpi) return make_mpi_world({}, leave);
-  return std::make_unique<BootstrapWorld>();
+  return std::make_unique<BootstrapWorld>(interrupt);
 }
 
 }  // namespace trainmeter

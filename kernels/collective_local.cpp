@@ -15,9 +15,9 @@ namespace {
 // What both worlds have of their ranks' meeting.
 class Meeting {
  public:
-  Meeting()
+  explicit Meeting(const Interrupt& interrupt)
       : launch_(launched()),
-        rendezvous_(launch_, rank_timeout_s()),
+        rendezvous_(launch_, rank_timeout_s(), {}, interrupt),
         here_(take_own_cores(launch_.rank, texts())) {
     rendezvous_.know_hosts(here_.hosts);
   }
@@ -33,8 +33,10 @@ class Meeting {
   [[nodiscard]] std::string how() const {
     const std::string by = launch_.by == Launch::By::slurm ? "Slurm" : "torchrun";
     return "TCP rendezvous by " + by + "'s variables, " + std::to_string(launch_.ranks) +
-           " processes";
+           " processes" + apart_;
   }
+  // They have one host name and no memory in common.
+  void set_apart(const std::string& why) { apart_ = "; as on several hosts: " + why; }
   std::unique_ptr<GlooGroup> connect(const RankGroup& group) {
     return make_gloo_group(group, own_address(launch_, here_.hosts, texts()), texts());
   }
@@ -63,17 +65,17 @@ class Meeting {
   Launch launch_;
   Rendezvous rendezvous_;
   RanksOnHost here_;
+  std::string apart_;
 };
 
 class LocalWorld final : public ShmWorld {
  public:
-  LocalWorld(std::unique_ptr<Meeting> meeting, const Split& split) : meeting_(std::move(meeting)) {
+  LocalWorld(std::unique_ptr<Meeting> meeting, std::unique_ptr<ShmGroup> all, const Split& split)
+      : meeting_(std::move(meeting)) {
     const RanksOnHost& here = meeting_->here();
-    const int rank = meeting_->launch().rank;
-    RankGroup members = group_of(split, here.hosts, rank);
-    const Gather texts = meeting_->texts();
-    auto all = make_shm_group(rank, meeting_->launch().ranks, here.crowded, texts);
-    auto part = members.groups > 1 ? make_shm_group(members, here.crowded, texts) : nullptr;
+    RankGroup members = group_of(split, here.hosts, meeting_->launch().rank);
+    auto part =
+        members.groups > 1 ? make_shm_group(members, here.crowded, meeting_->texts()) : nullptr;
     take(std::move(all), here.hosts, std::move(members), std::move(part), here.ranks);
   }
 
@@ -152,10 +154,22 @@ class GlooWorld final : public World {
 
 }  // namespace
 
-std::unique_ptr<World> make_local_world(const Split& split) {
-  auto meeting = std::make_unique<Meeting>();
-  if (meeting->one_host()) return std::make_unique<LocalWorld>(std::move(meeting), split);
-  return std::make_unique<GlooWorld>(std::move(meeting), split);
+std::unique_ptr<World> make_local_world(const Split& split, const Interrupt& interrupt) {
+  auto meeting = std::make_unique<Meeting>(interrupt);
+  if (!meeting->one_host()) return std::make_unique<GlooWorld>(std::move(meeting), split);
+  std::unique_ptr<ShmGroup> all;
+  try {
+    const Launch& launch = meeting->launch();
+    all = make_shm_group(launch.rank, launch.ranks, meeting->here().crowded, meeting->texts());
+  } catch (const NotShared& error) {
+    const std::string why = std::string(error.what()) + ": ranks on hosts that are all called " +
+                            meeting->here().hosts[0] +
+                            " have no /dev/shm in common (containers, or machines of one name)";
+    if (!has_gloo()) throw Unavailable(why);
+    meeting->set_apart(why);
+    return std::make_unique<GlooWorld>(std::move(meeting), split);
+  }
+  return std::make_unique<LocalWorld>(std::move(meeting), std::move(all), split);
 }
 
 }  // namespace trainmeter

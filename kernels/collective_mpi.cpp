@@ -277,17 +277,14 @@ class MpiWorld final : public World {
     const std::string& host = here_.hosts[static_cast<std::size_t>(session_->rank)];
     const std::vector<std::string> theirs = of_members(members_, here_.hosts);
     const bool near = std::ranges::all_of(theirs, [&](const auto& h) { return h == host; });
-    if (least_of(near ? 1 : 0) == 1) {
-      shared_ = make_shm_group(members_, here_.crowded, texts);
-      name_ranks(*shared_, members_.members, here_.hosts);
-    }
+    if (least_of(near ? 1 : 0) == 1) share_memory(texts);
     communicator_ = std::make_shared<Communicator>(session_, members_, watch_);
   }
 
   [[nodiscard]] int ranks() const override { return session_->ranks; }
   [[nodiscard]] int rank() const override { return session_->rank; }
   [[nodiscard]] std::string how() const override {
-    return "MPI, " + std::to_string(ranks()) + (ranks() == 1 ? " process" : " processes");
+    return "MPI, " + std::to_string(ranks()) + (ranks() == 1 ? " process" : " processes") + apart_;
   }
 
   [[nodiscard]] std::vector<std::string> backends() const override {
@@ -345,6 +342,15 @@ class MpiWorld final : public World {
   }
 
  private:
+  void share_memory(const Gather& texts) {
+    try {
+      shared_ = make_shm_group(members_, here_.crowded, texts);
+      name_ranks(*shared_, members_.members, here_.hosts);
+    } catch (const NotShared& error) {
+      apart_ = "; no shared memory: " + std::string(error.what());
+    }
+  }
+
   void watch_for_the_lost(const Leave& leave) {
     const auto stuck = [this, leave, where = meeting_place(*session_, here_.hosts)] {
       const double timeout_s = rank_timeout_s();
@@ -362,6 +368,7 @@ class MpiWorld final : public World {
   RanksOnHost here_;
   RankGroup members_;
   std::unique_ptr<ShmGroup> shared_;  // of this rank's group; none where ranks are on several hosts
+  std::string apart_;  // why there is none, where hosts of one name have none in common
   std::shared_ptr<Communicator> communicator_;
   HostCollectives operations_;
   std::shared_ptr<CallWatch> watch_;  // last: its thread uses the others

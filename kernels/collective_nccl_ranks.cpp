@@ -181,8 +181,9 @@ class NcclRanksWorld final : public World {
 
 }  // namespace
 
-std::unique_ptr<World> make_nccl_world(const Split& split, const Leave& leave) {
-  return std::make_unique<NcclRanksWorld>(make_bootstrap_world(leave), split);
+std::unique_ptr<World> make_nccl_world(const Split& split, const Leave& leave,
+                                       const Interrupt& interrupt) {
+  return std::make_unique<NcclRanksWorld>(make_bootstrap_world(leave, interrupt), split);
 }
 
 }  // namespace trainmeter
@@ -191,7 +192,8 @@ std::unique_ptr<World> make_nccl_world(const Split& split, const Leave& leave) {
 
 namespace trainmeter {
 
-std::unique_ptr<World> make_nccl_world(const Split& /*split*/, const Leave& /*leave*/) {
+std::unique_ptr<World> make_nccl_world(const Split& /*split*/, const Leave& /*leave*/,
+                                       const Interrupt& /*interrupt*/) {
   throw Unavailable("NCCL: not found when trainmeter was built (--device=cpu does without)");
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <iomanip>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <string>
@@ -43,15 +44,26 @@ std::string new_name() {
   return "/trainmeter-" + std::to_string(::getpid()) + "-" + std::to_string(random());
 }
 
-// Room is taken now, so that a full /dev/shm is an error here and no bus error later.
-void create(const std::string& name, std::int64_t bytes) {
-  const Descriptor segment(::shm_open(name.c_str(), O_CREAT | O_EXCL | O_RDWR, 0600));
-  if (segment.number() < 0) refuse("shm_open", errno);
-  const int failed = ::posix_fallocate(segment.number(), 0, bytes);
-  if (failed == 0) return;
-  ::shm_unlink(name.c_str());
-  refuse("posix_fallocate", failed);
-}
+// A new segment, as long as it has a name: until then ranks can attach to it.
+class Segment {
+ public:
+  // Room is taken now, so that a full /dev/shm is an error here and no bus error later.
+  explicit Segment(std::int64_t bytes) : name_(new_name()) {
+    const Descriptor segment(::shm_open(name_.c_str(), O_CREAT | O_EXCL | O_RDWR, 0600));
+    if (segment.number() < 0) refuse("shm_open", errno);
+    const int failed = ::posix_fallocate(segment.number(), 0, bytes);
+    if (failed == 0) return;
+    ::shm_unlink(name_.c_str());
+    refuse("posix_fallocate", failed);
+  }
+  ~Segment() { ::shm_unlink(name_.c_str()); }  // where ranks are lost in between, too
+  Segment(const Segment&) = delete;            // owns it
+  Segment& operator=(const Segment&) = delete;
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  std::string name_;
+};
 
 std::shared_ptr<void> attach(const std::string& name, std::int64_t bytes) {
   const Descriptor segment(::shm_open(name.c_str(), O_RDWR, 0));
@@ -84,29 +96,27 @@ std::map<std::string, std::string> stores_of(const StoreChoice& now, const Store
 
 std::unique_ptr<ShmGroup> make_shm_group(int rank, int ranks, bool crowded, const Gather& gather) {
   const std::int64_t bytes = ShmGroup::region_bytes(ranks);
-  std::string name;
+  std::optional<Segment> segment;
   std::string failure;
   std::shared_ptr<void> region;
   try {
-    if (rank == 0) {
-      const std::string made = new_name();
-      create(made, bytes);
-      name = made;
-    }
+    if (rank == 0) segment.emplace(bytes);
   } catch (const Unavailable& error) {
     failure = error.what();
   }
-  name = gather(name).front();
+  const std::string name = gather(segment ? segment->name() : "").front();
   try {
     if (!name.empty()) region = attach(name, bytes);
   } catch (const Unavailable& error) {
     failure = error.what();
   }
   const std::vector<std::string> failures = gather(failure);
-  if (rank == 0 && !name.empty()) ::shm_unlink(name.c_str());
+  segment.reset();
   for (std::size_t other = 0; other < failures.size(); ++other) {
     if (failures[other].empty()) continue;
-    throw Unavailable(failures[other] + " (rank " + std::to_string(other) + ")");
+    const std::string why = failures[other] + " (rank " + std::to_string(other) + ")";
+    if (name.empty()) throw Unavailable(why);
+    throw NotShared(why);
   }
   auto group = std::make_unique<ShmGroup>(std::move(region), rank, ranks, rank_timeout_s());
   if (crowded) group->set_spins(0);
@@ -116,15 +126,20 @@ std::unique_ptr<ShmGroup> make_shm_group(int rank, int ranks, bool crowded, cons
 std::unique_ptr<ShmGroup> make_shm_group(const RankGroup& group, bool crowded,
                                          const Gather& gather) {
   std::unique_ptr<ShmGroup> made;
-  std::string failure;
+  std::string none, not_shared;  // why
   try {
     made = make_shm_group(group.me, group.ranks(), crowded,
                           [&](const std::string& mine) { return of_members(group, gather(mine)); });
+  } catch (const NotShared& error) {
+    not_shared = error.what();
   } catch (const Unavailable& error) {
-    failure = error.what();
+    none = error.what();
   }
-  for (const std::string& theirs : gather(failure)) {
+  for (const std::string& theirs : gather(none)) {
     if (!theirs.empty()) throw Unavailable(theirs);
+  }
+  for (const std::string& theirs : gather(not_shared)) {
+    if (!theirs.empty()) throw NotShared(theirs);
   }
   return made;
 }

@@ -12,9 +12,16 @@
 
 namespace trainmeter {
 
+// The segment is there, but not for all: they are on other hosts, or in containers that don't share
+// /dev/shm, under one host name.
+class NotShared : public Unavailable {
+ public:
+  using Unavailable::Unavailable;
+};
+
 // Collective. Rank 0 makes the segment, all attach, and its name is removed at once: nothing stays
-// in /dev/shm, whatever becomes of the processes. Unavailable on every rank, with the reason, where
-// one can't attach (another host, no room).
+// in /dev/shm, whatever becomes of the processes. On every rank, with the reason, NotShared where
+// one can't attach, Unavailable where there is no room.
 std::unique_ptr<ShmGroup> make_shm_group(int rank, int ranks, bool crowded, const Gather& gather);
 
 // One for each of the groups that the ranks of `gather` are divided into. Where one can't be had,

@@ -3,6 +3,7 @@
 // The launchers' variables.
 #include "kernels/launch.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -35,6 +36,15 @@ bool takes(Launch& launch, Launch::By by, const char* ranks, const char* rank) {
   return true;
 }
 
+// Whether torchrun started this process, itself started by a launcher of `ranks` processes, one a
+// node: each of those starts several ranks, so the launcher's own rank is many processes'.
+bool torchrun_inside(int ranks) {
+  const std::optional<int> all = number_of("WORLD_SIZE", 2);
+  const std::optional<int> rank = number_of("RANK", 0);
+  if (!all || !rank || *rank >= *all) return false;
+  return *all > ranks || !text_of("TORCHELASTIC_RUN_ID").empty();
+}
+
 void find_ranks(Launch& launch) {
   using enum Launch::By;
   const bool by_mpi = takes(launch, mpi, "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK") ||
@@ -43,8 +53,7 @@ void find_ranks(Launch& launch) {
       !text_of("PMIX_RANK").empty()) {
     launch.by = mpi;
   }
-  const bool of_several = number_of("WORLD_SIZE", 2) && number_of("RANK", 0);
-  if (launch.by == itself || (launch.ranks == 1 && of_several)) {
+  if (launch.by == itself || torchrun_inside(launch.ranks)) {
     takes(launch, torchrun, "WORLD_SIZE", "RANK");
   }
 }
@@ -84,10 +93,19 @@ std::string node_name() {
 }
 
 std::string first_host(const std::string& node_list) {
-  const std::size_t end = node_list.find_first_of("[,");
-  std::string host = node_list.substr(0, end);
-  if (end == std::string::npos || node_list[end] == ',') return host;
-  return host + node_list.substr(end + 1, node_list.find_first_of("-,]", end) - end - 1);
+  std::string host;
+  for (std::size_t at = 0; at < node_list.size() && node_list[at] != ',';) {
+    if (node_list[at] != '[') {
+      host += node_list[at++];
+      continue;
+    }
+    const std::size_t first = at + 1;
+    const std::size_t end = std::min(node_list.find_first_of("-,]", first), node_list.size());
+    host += node_list.substr(first, end - first);
+    const std::size_t closed = node_list.find(']', end);
+    at = closed == std::string::npos ? node_list.size() : closed + 1;
+  }
+  return host;
 }
 
 Launch launched() {

@@ -24,8 +24,9 @@ struct Launch {
 // mpi       OMPI_COMM_WORLD_SIZE and _RANK, PMI_SIZE and _RANK; srun --mpi=pmix: Slurm's two with
 //           PMIX_RANK
 // slurm     SLURM_STEP_NUM_TASKS (srun's own; a batch script has only SLURM_NTASKS), SLURM_PROCID
-// torchrun  WORLD_SIZE, RANK; and before a launcher's world of one, which has nobody to exchange
-//           with, where both say one of several: torchrun in srun --ntasks=1
+// torchrun  WORLD_SIZE, RANK; and before a launcher's, where both say one of several and they are
+//           more than the launcher started, or TORCHELASTIC_RUN_ID says that torchrun set them:
+//           torchrun in srun --ntasks-per-node=1
 // host: MASTER_ADDR, else the first of SLURM_STEP_NODELIST. port: TRAINMETER_PORT, else one above
 // MASTER_PORT. token: TRAINMETER_TOKEN, else what the launcher calls its run. bind:
 // TRAINMETER_BIND. What is no number is as if it weren't set.
@@ -63,7 +64,7 @@ std::string host_name();
 // This node as Slurm names it (SLURMD_NODENAME, which a drain list needs), else as its host name.
 std::string node_name();
 
-// "node[007-012,20],login" -> "node007".
+// "node[007-012,20],login" -> "node007", "rack[1-2]node[01-04]-ib" -> "rack1node01-ib".
 std::string first_host(const std::string& node_list);
 
 }  // namespace trainmeter

@@ -23,7 +23,8 @@ std::function<void()> gpu_cache_flusher(std::int64_t /*bytes*/) {
   throw Unavailable("built without CUDA");
 }
 
-std::unique_ptr<World> make_nccl_world(const Split& /*split*/, const Leave& /*leave*/) {
+std::unique_ptr<World> make_nccl_world(const Split& /*split*/, const Leave& /*leave*/,
+                                       const Interrupt& /*interrupt*/) {
   throw Unavailable("built without CUDA");
 }
 

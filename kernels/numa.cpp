@@ -10,6 +10,7 @@
 #include <new>
 #include <sched.h>
 #include <sstream>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -44,6 +45,19 @@ std::vector<int> cores_in(const std::string& list) {
     for (int core = first; core <= last; ++core) cores.push_back(core);
   }
   return cores;
+}
+
+std::string list_of_cores(const std::vector<int>& cores) {
+  std::string text;
+  for (std::size_t first = 0; first < cores.size();) {
+    std::size_t last = first;
+    while (last + 1 < cores.size() && cores[last + 1] == cores[last] + 1) ++last;
+    if (!text.empty()) text += ",";
+    text += std::to_string(cores[first]);
+    if (last > first) text += "-" + std::to_string(cores[last]);
+    first = last + 1;
+  }
+  return text;
 }
 
 std::vector<NumaNode> numa_nodes(const CpuInfo& cpu, const std::filesystem::path& system) {

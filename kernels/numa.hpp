@@ -25,6 +25,7 @@ std::vector<NumaNode> numa_nodes(const CpuInfo& cpu,
 
 // "0-3,8" -> 0 1 2 3 8, as the kernel writes lists of cores.
 std::vector<int> cores_in(const std::string& list);
+std::string list_of_cores(const std::vector<int>& cores);  // and back; in order
 
 // Runs `work` on a thread of its own that is pinned to the node's cores.
 void run_on(const NumaNode& node, const std::function<void()>& work);

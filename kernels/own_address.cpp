@@ -51,7 +51,9 @@ std::string own_address(const Launch& launch, const std::vector<std::string>& ho
   std::istringstream(ways[me]) >> mine;
   if (!mine.starts_with("127.")) return mine;
   for (std::size_t other = 0; other < ways.size(); ++other) {
-    if (hosts[other] == hosts[me]) continue;
+    // Of one name, but not here: other machines may be called so.
+    if (hosts[other] == hosts[me] && (ways[other].empty() || ways[other].starts_with("127.")))
+      continue;
     std::string from;
     std::string to;
     std::istringstream(ways[other]) >> from >> to;

@@ -4,6 +4,7 @@
 #include "kernels/rank_cores.hpp"
 
 #include "kernels/launch.hpp"
+#include "kernels/numa.hpp"
 
 #include <algorithm>
 #include <sched.h>
@@ -38,9 +39,7 @@ std::vector<int> own_share(const std::vector<std::vector<int>>& cores, int me) {
 
 RanksOnHost take_own_cores(int rank, const Gather& gather) {
   const std::string host = host_name();
-  std::string mine = host;
-  for (const int core : cores_of_process()) mine += " " + std::to_string(core);
-  const std::vector<std::string> all = gather(mine);
+  const std::vector<std::string> all = gather(host + " " + list_of_cores(cores_of_process()));
   std::vector<std::vector<int>> cores;
   std::set<int> together;
   std::vector<std::string> hosts;
@@ -52,8 +51,9 @@ RanksOnHost take_own_cores(int rank, const Gather& gather) {
     hosts.push_back(name);
     if (name != host) continue;
     if (static_cast<int>(other) == rank) me = static_cast<int>(cores.size());
-    std::vector<int>& theirs = cores.emplace_back();
-    for (int core = 0; words >> core;) theirs.push_back(core);
+    std::string list;
+    words >> list;
+    const std::vector<int>& theirs = cores.emplace_back(cores_in(list));
     together.insert(theirs.begin(), theirs.end());
   }
   cpu_set_t mask;

@@ -4,8 +4,7 @@
 // say nothing keep nobody waiting; it answers when all ranks are there, or with the reason why not.
 #include "kernels/rendezvous.hpp"
 
-#include "kernels/collective.hpp"
-
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -20,7 +19,9 @@ namespace trainmeter {
 namespace {
 
 constexpr double kGreetingS = 5;  // a connection that says nothing for so long is a stranger's
-constexpr std::size_t kMostGuests = 256;  // at the same time; of more, the oldest goes
+constexpr std::size_t kMostGuests = 256;  // or twice the ranks; of more, the oldest goes
+constexpr double kLookS = 0.2;            // between looks for a signal
+constexpr double kConnectS = 5;           // a try to reach rank 0
 constexpr const char* kWelcome = "welcome";
 
 std::string place(const Launch& launch) {
@@ -62,6 +63,14 @@ std::string door_address(const Launch& launch) {
   return *address;
 }
 
+// Rank 0 has a connection for each rank. Systems start programs with 1,024 and allow more.
+void make_room_for(std::size_t connections) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= connections) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, connections);
+  ::setrlimit(RLIMIT_NOFILE, &limit);  // a wish: who can't be let in is missing
+}
+
 // A connection that hasn't shown yet that it is a rank's.
 struct Guest {
   Socket socket;
@@ -73,13 +82,16 @@ struct Guest {
 // Rank 0's door and those who stand in it.
 class Door {
  public:
-  Door(const std::string& address, int port) : listening_(listen_at(address, port)) {}
+  // All ranks may come at once, and strangers beside them.
+  Door(const std::string& address, int port, std::size_t ranks)
+      : listening_(listen_at(address, port)), most_(std::max(kMostGuests, 2 * ranks)) {}
 
   struct Arrival {
     Socket socket;
     Greeting greeting;
   };
   // Those who have shown that they hold the token, as soon as there are any; none at `end_s`.
+  // A signal doesn't end it.
   std::vector<Arrival> wait(std::string_view token, double end_s);
   [[nodiscard]] int strangers() const { return strangers_; }
 
@@ -91,6 +103,7 @@ class Door {
   }
 
   Socket listening_;
+  std::size_t most_;
   std::vector<Guest> guests_;  // the oldest first
   int strangers_ = 0;
 };
@@ -103,7 +116,7 @@ void Door::let_in() {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     return;
   }
-  if (guests_.size() >= kMostGuests) drop(0);
+  if (guests_.size() >= most_) drop(0);
   guests_.push_back(
       {.socket = std::move(socket), .nonce = nonce(), .end_s = steady_s() + kGreetingS});
   // A new connection's buffer takes so little at once, or the guest is gone.
@@ -122,7 +135,10 @@ std::vector<Door::Arrival> Door::wait(std::string_view token, double end_s) {
       until_s = std::min(until_s, guest.end_s);
     }
     const double left_s = std::max(0.0, until_s - steady_s());
-    if (::poll(all.data(), all.size(), static_cast<int>(left_s * 1000) + 1) < 0) return arrived;
+    if (::poll(all.data(), all.size(), static_cast<int>(left_s * 1000) + 1) < 0) {
+      if (errno != EINTR || steady_s() >= end_s) return arrived;
+      continue;
+    }
     for (std::size_t i = guests_.size(); i-- > 0;) {  // from the end: dropping moves those behind
       Guest& guest = guests_[i];
       if (all[i + 1].revents != 0) {
@@ -154,22 +170,32 @@ std::vector<Door::Arrival> Door::wait(std::string_view token, double end_s) {
 
 }  // namespace
 
-Rendezvous::Rendezvous(const Launch& launch, double timeout_s, std::vector<std::string> hosts)
-    : launch_(launch), timeout_s_(timeout_s), hosts_(std::move(hosts)) {
+Rendezvous::Rendezvous(const Launch& launch, double timeout_s, std::vector<std::string> hosts,
+                       Interrupt interrupt)
+    : launch_(launch),
+      timeout_s_(timeout_s),
+      hosts_(std::move(hosts)),
+      interrupt_(std::move(interrupt)) {
   launch_.rank == 0 ? welcome_all() : join();
+}
+
+void Rendezvous::end_where_interrupted() const {
+  if (const int number = signal(); number != 0) throw Interrupted(number);
 }
 
 void Rendezvous::welcome_all() {
   const double end_s = steady_s() + timeout_s_;
   const std::string address = door_address(launch_);
-  Door door(address, launch_.port);
   const auto ranks = static_cast<std::size_t>(launch_.ranks);
+  make_room_for(ranks + 2 * std::max(kMostGuests, ranks));  // and for the program's own files
+  Door door(address, launch_.port, ranks);
   peers_.resize(ranks);
   std::size_t missing = ranks - 1;
   int others = 0;
-  while (missing > 0) {
-    auto arrived = door.wait(launch_.token, end_s);
-    if (arrived.empty()) break;
+  while (missing > 0 && signal() == 0) {
+    const double look_s = std::min(end_s, steady_s() + kLookS);
+    auto arrived = door.wait(launch_.token, look_s);
+    if (arrived.empty() && steady_s() >= end_s) break;
     for (auto& [socket, greeting] : arrived) {
       const std::size_t rank = greeting.rank;
       Channel peer(std::move(socket), std::move(greeting.key), Channel::End::rank_zero);
@@ -191,7 +217,10 @@ void Rendezvous::welcome_all() {
     }
   }
   std::string answer = kWelcome;
-  if (missing > 0) {
+  const int number = missing > 0 ? signal() : 0;
+  if (number != 0) {
+    answer = "rendezvous: rank 0 was ended by signal " + std::to_string(number);
+  } else if (missing > 0) {
     answer = "rendezvous at " + place(launch_) + " (listening at " + address +
              "; TRAINMETER_BIND chooses): not there after " + seconds(timeout_s_) + ": rank";
     for (std::size_t rank = 1; rank < ranks; ++rank) {
@@ -210,6 +239,7 @@ void Rendezvous::welcome_all() {
   for (Channel& peer : peers_) {
     if (peer.open()) peer.send(answer, steady_s() + kGreetingS);
   }
+  if (number != 0) throw Interrupted(number);
   if (missing > 0) throw RankLost(answer);
 }
 
@@ -217,12 +247,17 @@ void Rendezvous::join() {
   const double end_s = steady_s() + timeout_s_;
   const std::optional<std::string> address = ipv4_address(launch_.host);
   if (!address) {
-    throw RankLost("rendezvous: host '" + launch_.host + "' of rank 0 is not known");
+    throw RankLost("rendezvous: host '" + launch_.host +
+                   "' of rank 0 is not known, or has no IPv4 address");
   }
-  std::optional<Socket> found = connect_to(*address, launch_.port, end_s);
+  const auto knock = [&] {
+    return connect_to(*address, launch_.port, std::min(end_s, steady_s() + kConnectS));
+  };
+  std::optional<Socket> found = knock();
   while (!found && steady_s() < end_s) {  // rank 0 may start later
+    end_where_interrupted();
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    found = connect_to(*address, launch_.port, end_s);
+    found = knock();
   }
   if (!found) {
     throw RankLost("rendezvous: no rank 0" + host_of(0, hosts_) + " at " + place(launch_) +
@@ -243,7 +278,11 @@ void Rendezvous::join() {
   }
   Channel zero(std::move(*found), std::move(mine.key), Channel::End::other);
   // Rank 0 answers when the last one has come, who may take all the time there is.
-  const std::optional<std::string> answer = zero.receive(end_s + timeout_s_ + kGreetingS);
+  const double last_s = end_s + timeout_s_ + kGreetingS;
+  while (!zero.readable(std::min(last_s, steady_s() + kLookS)) && steady_s() < last_s) {
+    end_where_interrupted();
+  }
+  const std::optional<std::string> answer = zero.receive(last_s);
   if (!answer) throw RankLost(stranger);
   if (*answer != kWelcome) throw RankLost(*answer);
   peers_.push_back(std::move(zero));

@@ -4,6 +4,7 @@
 // For starting and for errors; nothing is measured over it.
 #pragma once
 
+#include "kernels/collective.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/rendezvous_channel.hpp"
 
@@ -20,8 +21,10 @@ class Rendezvous {
   // `timeout_s`, or where rank 0 can't be reached or refuses this one; PortTaken or Unavailable
   // where rank 0 can't listen there, the latter, too, where it would do so for other hosts without
   // a token. Connections of strangers and of other runs are refused, and counted in the error.
-  // Errors have the host beside a rank where `hosts` has every rank's.
-  Rendezvous(const Launch& launch, double timeout_s, std::vector<std::string> hosts = {});
+  // Errors have the host beside a rank where `hosts` has every rank's. Interrupted, soon, where
+  // `interrupt` has a signal by then.
+  Rendezvous(const Launch& launch, double timeout_s, std::vector<std::string> hosts = {},
+             Interrupt interrupt = {});
 
   // Every rank's text, by rank. RankLost where one closed its connection or is silent.
   std::vector<std::string> gather(const std::string& mine);
@@ -31,10 +34,13 @@ class Rendezvous {
   void welcome_all();
   void join();
   [[noreturn]] void lost(std::size_t rank) const;
+  [[nodiscard]] int signal() const { return interrupt_ ? interrupt_() : 0; }
+  void end_where_interrupted() const;
 
   Launch launch_;
   double timeout_s_;
   std::vector<std::string> hosts_;
+  Interrupt interrupt_;
   std::vector<Channel> peers_;  // of rank 0: by rank, the first without use; of others: rank 0
 };
 

@@ -8,7 +8,7 @@
 namespace trainmeter {
 namespace {
 
-constexpr std::size_t kMostBytes = 1 << 20;  // of a message
+constexpr std::size_t kMostBytes = 16 << 20;  // of a message: some hundred from each of many ranks
 constexpr std::size_t kNumberBytes = 4;
 
 }  // namespace

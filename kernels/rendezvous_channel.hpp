@@ -54,6 +54,7 @@ class Channel {
   [[nodiscard]] bool open() const { return socket_.descriptor() >= 0; }
 
   bool send(const std::string& text, double end_s);
+  [[nodiscard]] bool readable(double end_s) const { return trainmeter::readable(socket_, end_s); }
   // Nothing where the other side closed, is silent until `end_s`, or sent what it can't have meant.
   std::optional<std::string> receive(double end_s);
 

@@ -22,11 +22,14 @@
 namespace trainmeter {
 namespace {
 
-// Until it can be read or written; false at `end_s`.
+// Until it can be read or written; false at `end_s`. A signal doesn't end it.
 bool ready(const Socket& socket, short events, double end_s) {
-  pollfd one = {.fd = socket.descriptor(), .events = events, .revents = 0};
-  const double left_s = std::max(0.0, end_s - steady_s());
-  return ::poll(&one, 1, static_cast<int>(left_s * 1000)) > 0;
+  for (;;) {
+    pollfd one = {.fd = socket.descriptor(), .events = events, .revents = 0};
+    const double left_s = std::max(0.0, end_s - steady_s());
+    const int found = ::poll(&one, 1, static_cast<int>(left_s * 1000));
+    if (found >= 0 || errno != EINTR) return found > 0;
+  }
 }
 
 sockaddr_in socket_address(const std::string& address, int port) {
@@ -59,6 +62,10 @@ Socket::Socket(Socket&& other) noexcept : descriptor_(std::exchange(other.descri
 Socket& Socket::operator=(Socket&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
   return *this;
+}
+
+bool readable(const Socket& socket, double end_s) {
+  return ready(socket, POLLIN, end_s);
 }
 
 bool receive_bytes(const Socket& socket, char* to, std::size_t bytes, double end_s) {

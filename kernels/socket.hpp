@@ -28,6 +28,8 @@ class Socket {
   int descriptor_;
 };
 
+// Until there is something to receive, or the other side closed; false at `end_s`.
+bool readable(const Socket& socket, double end_s);
 // All bytes, or false where the other side closed or `end_s` came first.
 bool receive_bytes(const Socket& socket, char* to, std::size_t bytes, double end_s);
 bool send_bytes(const Socket& socket, std::string_view bytes, double end_s);

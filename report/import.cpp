@@ -12,15 +12,25 @@
 namespace trainmeter {
 namespace {
 
-// Warnings that were printed before and behind an object are cut off: it begins at the first line
-// that begins with a brace.
-std::string_view object_in(std::string_view text) {
-  std::size_t begin = text.starts_with('{') ? 0 : text.find("\n{");
-  if (begin == std::string_view::npos) return {};
-  if (text[begin] == '\n') ++begin;
-  const std::size_t end = text.rfind('}');
-  if (end == std::string_view::npos || end < begin) return {};
-  return text.substr(begin, end + 1 - begin);
+// As some editors and Windows' shells begin a file.
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  return text;
+}
+
+// Where an object may begin: lines whose first character is a brace. Warnings, and others' objects,
+// may be printed before it, so there may be several.
+std::vector<std::size_t> beginnings(std::string_view text) {
+  constexpr std::size_t kMost = 16;  // each is tried
+  std::vector<std::size_t> out;
+  for (std::size_t line = 0; line < text.size() && out.size() < kMost;) {
+    const std::size_t first = text.find_first_not_of(" \t\r", line);
+    if (first != std::string_view::npos && text[first] == '{') out.push_back(first);
+    const std::size_t end = text.find('\n', line);
+    line = end == std::string_view::npos ? text.size() : end + 1;
+  }
+  return out;
 }
 
 // Google Benchmark and nccl-tests print what is no number bare, which JSON has no word for.
@@ -85,21 +95,41 @@ bool is_record(std::string_view text) {
          line.find(R"("schema":)") != std::string::npos;
 }
 
+using Import = void (*)(const nlohmann::json&, const std::string&, Imported&);
+
+Import reader_of(const nlohmann::json& json) {
+  if (json.contains("nvbandwidth")) return import_nvbandwidth;
+  if (json.contains("benchmarks")) return import_google;
+  if (json.contains("results")) return import_nccl_json;
+  return nullptr;
+}
+
 void import_any(const std::string& where, const std::string& operation, Imported& out) {
-  if (is_record(out.original)) {
+  const std::string_view text = without_mark(out.original);
+  if (is_record(text)) {
     throw BadInput(where + ": is a record already: expected another tool's output");
   }
-  const std::string_view object = object_in(out.original);
-  if (!object.empty()) {
+  const std::size_t end = text.rfind('}');
+  std::string why_none;  // of the first
+  for (const std::size_t begin : beginnings(text)) {
+    if (end == std::string_view::npos || end < begin) break;
+    nlohmann::json json;
+    try {
+      json = parsed(text.substr(begin, end + 1 - begin), where);
+    } catch (const BadInput& error) {
+      if (why_none.empty()) why_none = error.what();
+      continue;
+    }
+    const Import import = reader_of(json);
+    if (import == nullptr) continue;
     if (!operation.empty())
       throw BadInput(where + ": --operation: expected nccl-tests' text, which may not say it");
-    const nlohmann::json json = parsed(object, where);
-    if (json.contains("nvbandwidth")) return import_nvbandwidth(json, where, out);
-    if (json.contains("benchmarks")) return import_google(json, where, out);
-    if (json.contains("results")) return import_nccl_json(json, where, out);
-  } else if (out.original.find("busbw") != std::string::npos) {
-    return import_nccl_text(plain(out.original), where, operation, out);
+    return import(json, where, out);
   }
+  if (text.find("busbw") != std::string_view::npos) {  // as no object has it
+    return import_nccl_text(plain(std::string(text)), where, operation, out);
+  }
+  if (!why_none.empty()) throw BadInput(why_none);
   throw BadInput(where +
                  ": expected nccl-tests' text or JSON, nvbandwidth's JSON or Google Benchmark's");
 }
@@ -112,7 +142,10 @@ Imported import_file(const std::filesystem::path& file, const std::string& opera
   out.hash = sha256(out.original);
   out.header = blank_header(file, out.hash);
   import_any(file.string(), operation, out);
-  if (out.rows.empty()) throw BadInput(file.string() + ": there is no measurement in it");
+  if (out.rows.empty()) {
+    throw BadInput(file.string() + ": there is no measurement in it" +
+                   (out.left_out.empty() ? "" : ": " + out.left_out.front()));
+  }
   for (Measurement& row : out.rows) {
     row.session = out.header.session;
     row.at = kUnknown;

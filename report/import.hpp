@@ -41,16 +41,4 @@ void import_nccl_json(const nlohmann::json& json, const std::string& where, Impo
 void import_nvbandwidth(const nlohmann::json& json, const std::string& where, Imported& to);
 void import_google(const nlohmann::json& json, const std::string& where, Imported& to);
 
-// A row of nccl-tests.
-struct NcclRow {
-  std::string operation, type, backend;
-  std::int64_t size = 0, count = 0;
-  std::int64_t ranks = 1, groups = 1;
-  bool in_place = false;
-  std::vector<double> time_s;
-  std::int64_t runs_per_sample = 1;
-  double wrong = -1;  // elements; below 0: not counted
-};
-Measurement to_measurement(const NcclRow& row);
-
 }  // namespace trainmeter

@@ -1,227 +1,52 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// nccl-tests' text, of its version 2.19 and before (columns as its heading names them), and its
-// JSON.
+// What a row of nccl-tests is in a record, and nccl-tests' JSON.
+#include "report/import_nccl.hpp"
+
 #include "record/error.hpp"
+#include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "record/nccl_names.hpp"
 #include "record/strict_json.hpp"
 #include "record/text_limits.hpp"
-#include "report/import.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
-#include <cmath>
+#include <map>
 #include <optional>
 #include <set>
-#include <sstream>
+#include <utility>
 
 namespace trainmeter {
 namespace {
 
 constexpr double kMostCount = 9e15;  // below 2^53, as records keep them
-constexpr std::int64_t kMostRuns = 1'000'000'000'000;
 
-std::vector<std::string> words_of(std::string_view line) {
-  std::istringstream in{std::string(line)};
-  std::vector<std::string> words;
-  for (std::string word; in >> word;) words.push_back(word);
-  return words;
-}
-
-template <class T>
-std::optional<T> number(std::string_view word) {
-  T value{};
-  const auto [end, failed] = std::from_chars(word.data(), word.data() + word.size(), value);
-  if (failed != std::errc{} || end != word.data() + word.size()) return std::nullopt;
+std::int64_t size_or_zero(StrictObject& object, const char* key) {
+  const std::int64_t value = object.integer(key);
+  if (value < 0) object.refuse(key, "a whole number of at least 0");
   return value;
 }
 
-bool is_time(double us) {
-  return us > 1e-9 && us < 1e15;  // neither NaN nor infinite
-}
-
-// What the comment lines say.
-struct Run {
-  std::string operation, backend = "nccl";
-  std::int64_t iterations = 1;
-  std::set<std::string> ranks, groups;
-};
-
-void read_device(const std::vector<std::string>& words, Run& run, Header& header) {
-  // # Rank 0 Group 0 Pid 65234 on host device 0 [0000:0a:00] NVIDIA H200
-  const auto after = [&](const char* key) {
-    const auto found = std::ranges::find(words, key);
-    return found == words.end() || found + 1 == words.end() ? std::string() : found[1];
-  };
-  run.ranks.insert(after("Rank"));
-  run.groups.insert(after("Group"));
-  if (header.host == kUnknown && !after("on").empty()) header.host = after("on");
-  const auto address =
-      std::ranges::find_if(words, [](const std::string& word) { return word.ends_with(']'); });
-  if (header.device.name != kUnknown || address == words.end() || address + 1 == words.end()) {
-    return;
-  }
-  header.device.name = fmt::format("{}", fmt::join(address + 1, words.end(), " "));
-}
-
-std::string base_name(const std::string& path) {
-  return path.substr(path.find_last_of('/') + 1);
-}
-
-class Text {
- public:
-  Text(const std::string& where, const std::string& operation, Imported& to)
-      : where_(where), given_(operation), to_(to) {
-    run_.operation = operation;
-  }
-
-  void line(std::string_view text, std::size_t number_of_line) {
-    const std::vector<std::string> words = words_of(text);
-    if (words.empty()) return;
-    if (words[0].starts_with('#')) {
-      comment(text, words);
-    } else if (number<std::int64_t>(words[0])) {
-      row(words, number_of_line);
-    } else if (run_.operation.empty()) {  // a warning, or what a launcher printed: its command
-      for (const std::string& word : words) {
-        const std::string program = base_name(word);
-        if (program.ends_with("_perf")) run_.operation = operation_of_nccl(program);
-        if (!run_.operation.empty()) break;
-      }
-    }
-  }
-
- private:
-  void comment(std::string_view text, const std::vector<std::string>& words) {
-    Header& header = to_.header;
-    if (text.starts_with("# nccl-tests version ") && words.size() > 3) header.version = words[3];
-    if (text.starts_with("# trainmeter ") && words.size() > 3) {
-      run_.backend = words[3].substr(0, words[3].find(':'));
-      header.program = "collective_bench";
-      header.version = words[2].substr(0, words[2].find(':'));
-      header.device.details["ranks_by"] =
-          fmt::format("{}", fmt::join(words.begin() + 4, words.end(), " "));
-      if (run_.backend != "nccl") header.device.kind = "cpu";
-    }
-    if (text.starts_with("# Collective test starting: ") && words.size() > 4) {
-      run_.operation = operation_of_nccl(words[4]);
-      if (!given_.empty() && given_ != run_.operation) {
-        throw BadInput(fmt::format("{}: --operation: expected {}, as the file says", where_,
-                                   run_.operation.empty() ? words[4] : run_.operation));
-      }
-    }
-    if (text.starts_with("# nThread ")) read_method(words);
-    if (words.size() > 1 && words[1] == "Rank") read_device(words, run_, header);
-    if (std::ranges::find(words, "busbw") != words.end()) read_columns(words);
-  }
-
-  // warmup iters: 1 iters: 20 agg iters: 1 validation: 1
-  void read_method(const std::vector<std::string>& words) {
-    for (std::size_t i = 1; i + 1 < words.size(); ++i) {
-      if (words[i] != "iters:") continue;
-      const std::int64_t count = number<std::int64_t>(words[i + 1]).value_or(0);
-      if (words[i - 1] == "warmup") {
-        to_.header.device.details["warmup_iters"] = std::to_string(count);
-      } else if (count > 0 && count <= kMostRuns / run_.iterations) {
-        run_.iterations *= count;
-      }
-    }
-  }
-
-  // # size count type redop root time algbw busbw #wrong time algbw busbw #wrong
-  void read_columns(const std::vector<std::string>& words) {
-    columns_.assign(words.begin() + 1, words.end());
-  }
-
-  void row(const std::vector<std::string>& words, std::size_t line) {
-    const auto leave_out = [&](const char* why) {
-      to_.left_out.push_back(fmt::format("{}:{}: {}", where_, line, why));
-    };
-    if (columns_.empty()) return leave_out("numbers before the columns' heading");
-    if (run_.operation.empty()) {
-      throw BadInput(
-          fmt::format("{}:{}: expected the line '# Collective test starting: "
-                      "all_reduce_perf', or another test's, above, which older versions don't "
-                      "print: say which test it was with --operation=all_reduce",
-                      where_, line));
-    }
-    if (run_.ranks.empty()) {
-      throw BadInput(
-          fmt::format("{}:{}: expected the lines of 'Using devices' above: how many ranks there "
-                      "were isn't known",
-                      where_, line));
-    }
-    if (words.size() < columns_.size() - (columns_.back() == "timestamp" ? 1 : 0)) {
-      return leave_out("a row with too few columns: cut off, or other text runs through it");
-    }
-    NcclRow one;
-    one.operation = run_.operation;
-    one.backend = run_.backend;
-    one.groups = std::max<std::int64_t>(1, static_cast<std::int64_t>(run_.groups.size()));
-    one.ranks = static_cast<std::int64_t>(run_.ranks.size()) / one.groups;
-    one.runs_per_sample = run_.iterations;
-    if (one.ranks * one.groups != static_cast<std::int64_t>(run_.ranks.size())) {
-      throw BadInput(fmt::format("{}: groups of different sizes", where_));
-    }
-    int halves = 0;
-    std::vector<NcclRow> found;
-    for (std::size_t i = 0; i < columns_.size() && i < words.size(); ++i) {
-      const std::string& name = columns_[i];
-      if (name == "size" || name == "count") {
-        const auto value = number<std::int64_t>(words[i]);
-        if (!value || *value < 0 || static_cast<double>(*value) > kMostCount) {
-          return leave_out("a size that is none");
-        }
-        (name == "size" ? one.size : one.count) = *value;
-      } else if (name == "type") {
-        one.type = words[i];
-      } else if (name == "time" || name == "cputime") {
-        one.in_place = halves++ > 0;
-        found.push_back(one);
-        if (words[i] == "N/A") continue;
-        const auto us = number<double>(words[i]);
-        if (!us) return leave_out("a time that is none: other text runs through the row");
-        if (is_time(*us)) found.back().time_s = {*us * 1e-6};
-      } else if (name == "#wrong" && !found.empty() && words[i] != "N/A") {
-        const auto wrong = number<double>(words[i]);
-        if (!wrong || !(*wrong >= 0 && *wrong < kMostCount)) {
-          return leave_out("a count of wrong elements that is none");
-        }
-        found.back().wrong = *wrong;
-      }
-    }
-    if (one.size < 1) return leave_out("0 bytes");
-    for (const NcclRow& half : found) {
-      if (half.time_s.empty() && !(half.wrong > 0)) {
-        leave_out(half.in_place ? "no time in place" : "no time out of place");
-      } else {
-        to_.rows.push_back(to_measurement(half));
-      }
-    }
-  }
-
-  const std::string& where_;
-  const std::string& given_;
-  Imported& to_;
-  Run run_;
-  std::vector<std::string> columns_;
-};
-
+// Every iteration's, without those that -K leaves out of nccl-tests' own figures; else the mean.
 std::vector<double> times_of(StrictObject& half, StrictObject& result, const char* samples_key,
-                             std::int64_t& runs_per_sample) {
+                             std::int64_t aggregated, std::int64_t& runs_per_sample) {
   if (result.has(samples_key) && result.raw(samples_key).is_object()) {
     StrictObject samples = result.object(samples_key);
     std::vector<double> out;
     if (samples.has("times_us")) {
-      for (const double us : samples.numbers("times_us")) {
-        if (is_time(us)) out.push_back(us * 1e-6);
+      const std::vector<double> all = samples.numbers("times_us");
+      const auto skipped = static_cast<std::size_t>(
+          samples.has("skipped_iterations") ? size_or_zero(samples, "skipped_iterations") : 0);
+      for (std::size_t i = skipped; i < all.size(); ++i) {
+        if (is_time(all[i])) out.push_back(all[i] * 1e-6);
       }
     }
     if (!out.empty()) {
-      runs_per_sample = 1;
+      runs_per_sample = aggregated;  // -m: each time is the mean of so many
       return out;
     }
   }
@@ -231,15 +56,47 @@ std::vector<double> times_of(StrictObject& half, StrictObject& result, const cha
   return is_time(us) ? std::vector<double>{us * 1e-6} : std::vector<double>{};
 }
 
-std::int64_t size_or_zero(StrictObject& object, const char* key) {
-  const std::int64_t value = object.integer(key);
-  if (value < 0) object.refuse(key, "a whole number of at least 0");
-  return value;
+// A bandwidth, printed with six decimals; nothing where it is "nan".
+std::optional<PrintedRate> bandwidth(StrictObject& half, const char* key) {
+  if (!half.has(key) || !half.raw(key).is_number()) return std::nullopt;
+  return PrintedRate{.value = half.number(key), .half_unit = 0.5e-6};
 }
 
-void warn_of_one_rank(const std::string& where, Imported& to) {
-  if (to.rows.empty() || to.rows.front().ranks > 1) return;
-  to.left_out.push_back(where + ": one rank has nobody to exchange with: its times are no links'");
+// "    -1", as it is printed.
+std::int64_t root_of(StrictObject& result) {
+  if (!result.has("root") || !result.raw("root").is_string()) return -1;
+  const std::string text = result.text("root");
+  const std::size_t begin = text.find_first_not_of(' ');
+  std::int64_t root = -1;
+  if (begin != std::string::npos) {
+    (void)std::from_chars(text.data() + begin, text.data() + text.size(), root);
+  }
+  return root;
+}
+
+std::int64_t few(StrictObject& config, const char* key) {
+  constexpr std::int64_t kMost = 1'000'000;
+  const std::int64_t count = config.has(key) ? config.count(key) : 1;
+  if (count > kMost) config.refuse(key, "at most 1000000");
+  return count;
+}
+
+// Of the devices: nccl-tests writes one for each process, the first of -g times -t.
+void read_ranks(StrictObject& config, NcclRow& one, Header& header) {
+  std::set<std::int64_t> groups;
+  std::int64_t processes = 0;
+  for (StrictObject& device : config.objects("devices")) {
+    ++processes;
+    groups.insert(device.integer("group"));
+    if (header.device.name == kUnknown) header.device.name = device.text("device_info");
+    if (header.host == kUnknown) header.host = device.text("hostname");
+  }
+  one.groups = static_cast<std::int64_t>(groups.size());
+  if (processes == 0 || processes % one.groups != 0) {
+    config.refuse("devices", "processes, as many in each group");
+  }
+  const std::int64_t each = few(config, "ngpus") * few(config, "nthreads");
+  one.ranks = header.device.count = processes / one.groups * each;
 }
 
 // What nccl-tests itself says went wrong.
@@ -281,6 +138,17 @@ Measurement to_measurement(const NcclRow& row) {
   if (row.in_place) m.name += "/in_place:1";
   if (row.groups > 1) m.shape["groups"] = row.groups;
   if (row.groups > 1) m.name += fmt::format("/groups:{}", row.groups);
+  if (row.root > 0) {
+    m.shape["root"] = row.root;
+    m.name += fmt::format("/root:{}", row.root);
+  }
+  // What a record has no field for is in the name, which keeps cases apart.
+  const auto note = [&](const char* key, const std::string& text) {
+    m.notes[key] = shortened(text);
+    m.name += fmt::format("/{}:{}", key, m.notes[key]);
+  };
+  if (!row.redop.empty() && row.redop != "sum" && row.redop != "none") note("redop", row.redop);
+  if (m.dtype == kUnknown) note("type", row.type);
   m.bytes = static_cast<double>(row.size);
   m.ranks = row.ranks;
   m.time_s = row.time_s;
@@ -294,25 +162,53 @@ Measurement to_measurement(const NcclRow& row) {
   return m;
 }
 
+std::string contradiction(const NcclRow& row, const PrintedRate& algbw, const PrintedRate& busbw,
+                          bool same_twice) {
+  constexpr double kSlack = 1e-3;  // of their own rounding, before they printed it
+  const double low = (busbw.value - busbw.half_unit) * (1 - kSlack);
+  const double high = (busbw.value + busbw.half_unit) * (1 + kSlack);
+  const auto fits = [&](double factor) {
+    return factor * (algbw.value - algbw.half_unit) <= high &&
+           factor * (algbw.value + algbw.half_unit) >= low;
+  };
+  const double factor = bus_factor(row.operation, row.ranks);
+  // One rank alone has a factor of 0 here, and in some of their tests 1.
+  if (fits(factor) || ((same_twice || row.ranks == 1) && fits(1))) return "";
+  return fmt::format(
+      "busbw is {:.3g} times algbw, expected {:.3g} for {} between {} ranks: of another test or "
+      "another number of ranks",
+      busbw.value / algbw.value, factor, row.operation, row.ranks);
+}
+
+void number_repetitions(Imported& to) {
+  std::map<std::pair<std::string, std::int64_t>, std::int64_t> seen;  // by name and ranks
+  for (Measurement& row : to.rows) row.repetition = seen[{row.name, row.ranks}]++;
+}
+
+void warn_of_one_rank(const std::string& where, Imported& to) {
+  if (std::ranges::none_of(to.rows, [](const Measurement& row) { return row.ranks == 1; })) return;
+  to.left_out.push_back(where + ": one rank has nobody to exchange with: its times are no links'");
+}
+
+std::string base_name(const std::string& path) {
+  return path.substr(path.find_last_of('/') + 1);
+}
+
+std::string operation_of_program(std::string_view program) {
+  constexpr std::string_view kEnd = "_perf";
+  const std::size_t end = program.find(kEnd);
+  if (end == std::string_view::npos) return "";
+  const std::string_view suffix = program.substr(end + kEnd.size());
+  const bool plain = std::ranges::all_of(suffix, [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
+  });
+  return plain ? operation_of_nccl(program.substr(0, end + kEnd.size())) : "";
+}
+
 std::string operation_named(const std::string& word) {
   const std::string program = word.ends_with("_perf") ? word : word + "_perf";
   if (const std::string known = operation_of_nccl(program); !known.empty()) return known;
   return nccl_program(word).empty() ? "" : word;
-}
-
-void import_nccl_text(std::string_view text, const std::string& where, const std::string& operation,
-                      Imported& to) {
-  to.header.program = "nccl-tests";
-  Text reader(where, operation, to);
-  std::size_t number_of_line = 0;
-  while (!text.empty()) {
-    const std::size_t end = text.find('\n');
-    reader.line(text.substr(0, end), ++number_of_line);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  }
-  if (!to.rows.empty()) to.header.device.count = to.rows.front().ranks;
-  warn_of_one_rank(where, to);
-  if (to.header.device.kind == "cpu") to.header.device.count = 1;
 }
 
 void import_nccl_json(const nlohmann::json& json, const std::string& where, Imported& to) {
@@ -323,26 +219,22 @@ void import_nccl_json(const nlohmann::json& json, const std::string& where, Impo
   const std::vector<std::string> arguments = top.texts("args");
   NcclRow one;
   one.backend = "nccl";
-  if (!arguments.empty()) one.operation = operation_of_nccl(base_name(arguments.front()));
-  if (one.operation.empty()) top.refuse("args", "first a test's name, such as all_reduce_perf");
+  const std::string program = arguments.empty() ? "" : base_name(arguments.front());
+  one.operation = operation_of_program(program);
+  if (one.operation.empty()) {
+    if (program.find("_perf") == std::string::npos) {
+      top.refuse("args", "first a test's name, such as all_reduce_perf");
+    }
+    to.left_out.push_back(
+        fmt::format("{}: no counterpart in a record: {}", where, shortened(program)));
+    return;
+  }
   StrictObject config = top.object("config");
-  std::set<std::int64_t> groups;
-  std::int64_t ranks = 0;
-  for (StrictObject& device : config.objects("devices")) {
-    ++ranks;
-    groups.insert(device.integer("group"));
-    if (header.device.name == kUnknown) header.device.name = device.text("device_info");
-    if (header.host == kUnknown) header.host = device.text("hostname");
-  }
-  one.groups = static_cast<std::int64_t>(groups.size());
-  if (ranks == 0 || ranks % one.groups != 0) {
-    config.refuse("devices", "ranks, as many in each group");
-  }
-  one.ranks = header.device.count = ranks / one.groups;
-  const double runs = static_cast<double>(config.count("iterations")) *
-                      static_cast<double>(config.has("aggregated_iterations")
-                                              ? config.count("aggregated_iterations")
-                                              : 1);
+  read_ranks(config, one, header);
+  const std::int64_t aggregated =
+      config.has("aggregated_iterations") ? config.count("aggregated_iterations") : 1;
+  const double runs =
+      static_cast<double>(config.count("iterations")) * static_cast<double>(aggregated);
   if (!(runs <= static_cast<double>(kMostRuns))) config.refuse("iterations", "a count of iterations");
   if (config.has("warmup_iters")) {
     header.device.details["warmup_iters"] = std::to_string(size_or_zero(config, "warmup_iters"));
@@ -351,22 +243,36 @@ void import_nccl_json(const nlohmann::json& json, const std::string& where, Impo
     one.size = size_or_zero(result, "size");
     one.count = size_or_zero(result, "count");
     one.type = result.text("type");
+    one.redop = result.has("redop") ? result.text("redop") : "";
+    one.root = root_of(result);
     for (const bool in_place : {false, true}) {
       const char* const key = in_place ? "in_place" : "out_of_place";
       if (!result.has(key) || result.raw(key).is_null()) continue;
       StrictObject half = result.object(key);
+      const auto leave_out = [&](const std::string& why) {
+        to.left_out.push_back(fmt::format("{}: {} bytes, {}: {}", where, one.size, key, why));
+      };
       one.in_place = in_place;
       one.runs_per_sample = static_cast<std::int64_t>(runs);
       one.time_s = times_of(half, result, in_place ? "in_place_per_iter" : "out_of_place_per_iter",
-                            one.runs_per_sample);
+                            aggregated, one.runs_per_sample);
       one.wrong = half.has("nwrong") && half.raw("nwrong").is_number() ? half.number("nwrong") : -1;
       if (one.size < 1 || (one.time_s.empty() && !(one.wrong > 0))) {
-        to.left_out.push_back(fmt::format("{}: {} bytes, {}: no time", where, one.size, key));
+        leave_out("no time");
         continue;
+      }
+      const auto algbw = bandwidth(half, "alg_bw");
+      const auto busbw = bandwidth(half, "bus_bw");
+      if (algbw && busbw) {
+        if (const auto why = contradiction(one, *algbw, *busbw, false); !why.empty()) {
+          leave_out(why);
+          continue;
+        }
       }
       to.rows.push_back(to_measurement(one));
     }
   }
+  number_repetitions(to);
   warn_of_one_rank(where, to);
   warn_of_errors(top, where, to);
 }

@@ -91,15 +91,29 @@ Measurement transfer(const Direction& direction, bool by_sms, std::size_t row, s
   return m;
 }
 
-// "0: NVIDIA H100 80GB HBM3 (00000000:04:00)": the name alone, as drivers have it.
-std::string without_place(const std::string& device) {
-  const std::size_t digits = device.find_first_not_of("0123456789");
-  const std::size_t bus = device.rfind(" (");
-  if (digits == 0 || digits == std::string::npos || device.compare(digits, 2, ": ") != 0 ||
-      bus == std::string::npos || bus <= digits + 2 || !device.ends_with(')')) {
-    return device;
+// "0: NVIDIA H100 80GB HBM3 (00000000:04:00): (node-1)": the name alone, as drivers have it, and
+// the host (older versions print none).
+struct ListedDevice {
+  std::string name, host;
+};
+
+ListedDevice device_of(const std::string& printed) {
+  ListedDevice out{.name = printed, .host = ""};
+  constexpr std::string_view kBeforeHost = "): (";
+  if (const std::size_t host = printed.rfind(kBeforeHost);
+      host != std::string::npos && printed.ends_with(')')) {
+    const std::size_t begin = host + kBeforeHost.size();
+    out.host = printed.substr(begin, printed.size() - 1 - begin);
+    out.name = printed.substr(0, host + 1);
   }
-  return device.substr(digits + 2, bus - digits - 2);
+  const std::size_t digits = out.name.find_first_not_of("0123456789");
+  const std::size_t bus = out.name.rfind(" (");
+  if (digits == 0 || digits == std::string::npos || out.name.compare(digits, 2, ": ") != 0 ||
+      bus == std::string::npos || bus <= digits + 2 || !out.name.ends_with(')')) {
+    return out;
+  }
+  out.name = out.name.substr(digits + 2, bus - digits - 2);
+  return out;
 }
 
 void import_matrix(StrictObject& test, const std::string& where, Imported& to) {
@@ -195,7 +209,11 @@ void import_nvbandwidth(const nlohmann::json& json, const std::string& where, Im
         fmt::format("{}: nvbandwidth says: {}", where, shortened(error->second, 200)));
   if (top.has("GPU Device list")) {
     const std::vector<std::string> devices = top.texts("GPU Device list");
-    if (!devices.empty()) header.device.name = without_place(devices.front());
+    if (!devices.empty()) {
+      const ListedDevice first = device_of(devices.front());
+      header.device.name = first.name;
+      if (!first.host.empty()) header.host = first.host;
+    }
     header.device.count = std::max<std::int64_t>(1, static_cast<std::int64_t>(devices.size()));
   }
   for (StrictObject& test : top.objects("testcases")) import_matrix(test, where, to);

@@ -64,6 +64,15 @@ TEST_F(CollectiveTest, ATypeThatIsNotAddedIsOneLine) {
   EXPECT_EQ(said.err.find(why, first + 1), std::string::npos) << said.err;
 }
 
+// As nccl-tests has it: 10 bytes are two floats, and three are none.
+TEST(CollectiveMistakes, NcclTestsSizesAreWholeElements) {
+  Said said = run("collective_bench --device=cpu --benchmark_list_tests --backend=shm -b 10 -e 10");
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("allreduce/fp32/shm/bytes:8"));
+  said = run("collective_bench --device=cpu --benchmark_list_tests --backend=shm -b 3 -e 3");
+  EXPECT_THAT(said.err, HasSubstr("3 bytes are too few"));
+}
+
 // Found before any rank waits for another.
 TEST(CollectiveMistakes, OfOneProcess) {
   Said said = run("collective_bench --device=cpu --benchmark_list_tests --bytes=1022");

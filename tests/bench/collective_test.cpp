@@ -351,10 +351,47 @@ TEST_F(LocalTest, AMissingRankEndsTheOthers) {
 }
 
 TEST_F(LocalTest, OtherArgumentsAreNamed) {
-  const Said said = ranks({kBrief + "--bytes=1024", kBrief + "--bytes=2048"}, 2);
+  Said said = ranks({kBrief + "--bytes=1024", kBrief + "--bytes=2048"}, 2);
   EXPECT_EQ(said.code, 2) << said.err;
   EXPECT_THAT(said.err, HasSubstr("rank 1 has other arguments than rank 0"));
   EXPECT_THAT(said.err, HasSubstr("--bytes=2048"));
+  const std::string command = kBrief + "--bytes=1048576";
+  said =
+      ranks({command, "env TRAINMETER_ALLREDUCE_PLAN=two_shot,4096,ahead,streaming " + command}, 2);
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("rank 1 has other TRAINMETER_ALLREDUCE_PLAN than rank 0: "
+                                  "'two_shot,4096,ahead,streaming', expected ''"));
+}
+
+// What is wrong with one rank alone is said, whichever it is, and nobody waits for it.
+TEST_F(LocalTest, ARankThatFailsAloneSaysWhy) {
+  const std::string command = kBrief + "--operation=dispatch --tokens=64";
+  Said said = ranks({command, "env TRAINMETER_DATA=/nonexistent " + command}, 2);
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, ::testing::ContainsRegex("collective_bench: rank 1 \\(host [^ ]+\\): .*"
+                                                 "/nonexistent"));
+  // Before they meet.
+  said = run("WORLD_SIZE=2 RANK=1 TRAINMETER_TIMEOUT=abc " + kBrief);
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_EQ(said.err,
+            "collective_bench: rank 1: TRAINMETER_TIMEOUT: 'abc': expected seconds, above 0, at "
+            "most 1000000\n");
+}
+
+// While the ranks still meet.
+TEST_F(LocalTest, ASignalEndsARankThatWaitsForOthers) {
+  // As soon as the program catches SIGTERM.
+  const std::string told =
+      "& for i in $(seq 600); do grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$!/status && break; sleep "
+      "0.05; done; kill -TERM $!; wait $!";
+  for (const char* const rank : {"0", "1"}) {
+    const Said said = run("export WORLD_SIZE=2 TRAINMETER_PORT=" + std::to_string(port()) +
+                          " RANK=" + rank + "; " + kBrief + told);
+    EXPECT_EQ(said.code, 143) << said.err;
+    EXPECT_EQ(said.err, *rank == '0' ? "collective_bench: interrupted by signal 15 before all "
+                                       "ranks were there\n"
+                                     : "");
+  }
 }
 
 // Rank 1 is killed as soon as one case is in the record; rank 0 keeps that and names who is gone.

@@ -76,7 +76,7 @@ TEST_F(HarnessTest, AnUncheckedCaseHasRunBeforeItIsTimed) {
   std::optional<int> before;
   on_run_ = [&] { ++runs; };
   Job unchecked = job({fake_case("a")});
-  unchecked.options.collective.check = false;
+  unchecked.options.collective.checks = 0;
   const auto now_s = [&] {
     if (!before) before = runs;
     return time_.now_s;

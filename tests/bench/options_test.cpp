@@ -135,6 +135,7 @@ TEST(Options, CollectivesTakeNcclTestsFlags) {
   EXPECT_EQ(theirs.rules().min_samples, 5);
   EXPECT_EQ(theirs.rules().warmup_samples, 0);
   EXPECT_FALSE(theirs.rules().check);
+  EXPECT_TRUE(read({"-c", "5"}, Program::collective).rules().check);
   const Options defaults = read({"--format=nccl-tests"}, Program::collective);
   EXPECT_THAT(defaults.bytes, ElementsAre(32 << 20));
   EXPECT_EQ(defaults.rules().max_samples, 20);
@@ -156,7 +157,7 @@ TEST(Options, CollectivesTakeNcclTestsFlags) {
            {{"-b", "8", "--bytes=8"}, "expected one of them"},
            {{"-d", "int32"}, "-d: 'int32': expected one of float"},
            {{"-o", "max"}, "-o: 'max': expected one of sum"},
-           {{"-c", "2"}, "-c: '2'"},
+           {{"-c", "x"}, "-c: 'x'"},
            {{"--split=1"}, "--split: '1': expected node, rail or ranks of a group"},
            {{"--split=x"}, "--split: 'x'"},
            {{"--operation=gossip"}, "--operation: 'gossip': expected one of allreduce"},

@@ -105,6 +105,24 @@ def refused(hosts, program):
     require(all(code == 3 for _, code in said) and "here there is gloo alone" in said[0][0], said)
 
 
+def of_one_name(hosts, program, folder):
+    """Containers on one machine's network, and machines from one image: one host name, and no /dev/shm in common."""
+    for which in ["aa", "ab"]:
+        file = folder / f"one_name_{which}.jsonl"
+        running = []
+        for rank, namespace in enumerate(hosts.names["ab".index(one)] for one in which):
+            environment = dict(os.environ, WORLD_SIZE="2", RANK=str(rank), MASTER_ADDR="10.231.0.1", OMP_WAIT_POLICY="passive",
+                               TRAINMETER_PORT="29625", TRAINMETER_TOKEN="one-name", TRAINMETER_TIMEOUT=str(PATIENT_S))
+            alone = 'hostname clone && mount -t tmpfs none /dev/shm && exec "$@"'
+            command = ["ip", "netns", "exec", namespace, "unshare", "--uts", "--mount", "sh", "-c", alone, "sh", program]
+            running.append(subprocess.Popen([*command, *BRIEF, "--operation=allreduce,alltoall", "--bytes=4096", f"--out={file}"],
+                                            env=environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+        said = end(running)
+        require(all(code == 0 for _, code in said), said)
+        require("as on several hosts" in said[0][0] and "called clone" in said[0][0], said)
+        require([row["backend"] for row in rows_of(file) if row["verified"]] == ["gloo"] * 2, rows_of(file))
+
+
 def lost(hosts, program, folder, signal_number):
     """Rank 1 is killed, or stopped for good: rank 0 says so with its host, and keeps what is finished."""
     file = folder / f"lost_{signal_number}.jsonl"
@@ -133,6 +151,7 @@ def main():
             every_operation(hosts, program, pathlib.Path(folder))
             groups(hosts, program, pathlib.Path(folder))
             refused(hosts, program)
+            of_one_name(hosts, program, pathlib.Path(folder))
             for signal_number in [signal.SIGKILL, signal.SIGSTOP]:
                 lost(hosts, program, pathlib.Path(folder), signal_number)
         finally:

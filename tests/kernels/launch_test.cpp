@@ -4,6 +4,7 @@
 #include "kernels/launch.hpp"
 
 #include "kernels/collective_gloo.hpp"
+#include "kernels/numa.hpp"
 #include "kernels/rank_cores.hpp"
 
 #include <gtest/gtest.h>
@@ -81,9 +82,34 @@ TEST_F(LaunchTest, AWorldOfOneLeavesSeveralToTorchrun) {
     set("WORLD_SIZE", "1");
     set("RANK", "0");
     EXPECT_EQ(launched().by, alone);
-    set("WORLD_SIZE", "8");
+  }
+}
+
+// srun --ntasks-per-node=1 torchrun --nnodes=2 --nproc-per-node=2: the launcher's two are no ranks.
+TEST_F(LaunchTest, TorchrunInsideALauncherOfSeveralNodesHasTheRanks) {
+  for (const std::vector<const char*>& one :
+       {std::vector<const char*>{"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"},
+        {"PMI_SIZE", "PMI_RANK"},
+        {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"}}) {
+    for (const char* name : kLaunchVariables) unsetenv(name);
     set(one[0], "2");
-    EXPECT_EQ(launched().by, alone) << "its own world is one of several";
+    set(one[1], "1");
+    const Launch::By alone = launched().by;
+    set("WORLD_SIZE", "4");
+    set("RANK", "3");
+    EXPECT_EQ(launched().by, Launch::By::torchrun) << one[0];
+    EXPECT_EQ(launched().ranks, 4);
+    EXPECT_EQ(launched().rank, 3);
+    EXPECT_EQ(launch_mistake(), "");
+    set("RANK", "4");
+    EXPECT_EQ(launched().by, alone) << "no rank of four";
+    // As scripts copy them from the launcher's own.
+    set("WORLD_SIZE", "2");
+    set("RANK", "1");
+    EXPECT_EQ(launched().by, alone);
+    set("TORCHELASTIC_RUN_ID", "none");
+    EXPECT_EQ(launched().by, Launch::By::torchrun) << "one rank a node";
+    EXPECT_EQ(launched().ranks, 2);
   }
 }
 
@@ -162,6 +188,10 @@ TEST_F(LaunchTest, SlurmNamesTheFirstHost) {
   EXPECT_EQ(first_host("a1,b2"), "a1");
   EXPECT_EQ(first_host("n[3,5]"), "n3");
   EXPECT_EQ(first_host("n[3]"), "n3");
+  EXPECT_EQ(first_host("rack[1-2]node[01-04]"), "rack1node01");
+  EXPECT_EQ(first_host("tux[1-2]-ib,other"), "tux1-ib");
+  EXPECT_EQ(first_host("n[3,5"), "n3");  // cut off
+  EXPECT_EQ(first_host("n["), "n");
 }
 
 using Cores = std::vector<int>;
@@ -196,6 +226,21 @@ TEST(RankCores, EachRankHasOneAndTheyGoRound) {
   }
 }
 
+// Ranks of large nodes say in a few bytes where they may run: a message holds all ranks' texts.
+TEST(RankCores, AreToldAsRanges) {
+  std::string said;
+  const RanksOnHost here = take_own_cores(0, [&](const std::string& mine) {
+    said = mine;
+    return std::vector<std::string>{mine, "elsewhere 0-255"};
+  });
+  EXPECT_EQ(here.ranks, 1);
+  EXPECT_EQ(here.hosts, (std::vector<std::string>{host_name(), "elsewhere"}));
+  EXPECT_FALSE(here.crowded);
+  const std::string list = said.substr(said.find(' ') + 1);
+  EXPECT_EQ(list_of_cores(cores_in(list)), list);
+  EXPECT_FALSE(cores_in(list).empty());
+}
+
 // A name such as 127.0.1.1, as Debian's /etc/hosts has it on the host itself, is no way for others.
 TEST(OwnAddress, OfRankZerosHostIsWhatOtherHostsReachItBy) {
   const Launch launch{.rank = 1, .ranks = 3, .host = "127.0.0.1"};
@@ -206,6 +251,7 @@ TEST(OwnAddress, OfRankZerosHostIsWhatOtherHostsReachItBy) {
   };
   EXPECT_EQ(of({"a", "a", "b"}, "10.0.0.2 10.0.0.1"), "10.0.0.1");
   EXPECT_EQ(of({"a", "a", "a"}, "127.0.0.1 127.0.0.1"), "127.0.0.1");
+  EXPECT_EQ(of({"a", "a", "a"}, "10.0.0.2 10.0.0.1"), "10.0.0.1") << "two machines of one name";
   const Launch nowhere{.rank = 0, .ranks = 1, .host = "no.such.host.invalid"};
   EXPECT_EQ(own_address(nowhere, {"a"},
                         [](const std::string& mine) { return std::vector<std::string>{mine}; }),

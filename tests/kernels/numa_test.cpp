@@ -23,6 +23,8 @@ TEST(Numa, ReadsListsOfCores) {
   EXPECT_THAT(cores_in("0-3,8,10-11"), ElementsAre(0, 1, 2, 3, 8, 10, 11));
   EXPECT_THAT(cores_in("5"), ElementsAre(5));
   EXPECT_TRUE(cores_in("").empty());
+  for (const char* list : {"", "5", "0-255", "0-3,8,10-11", "1,3,5"})
+    EXPECT_EQ(list_of_cores(cores_in(list)), list);
 }
 
 class NumaNodes : public ::testing::Test {

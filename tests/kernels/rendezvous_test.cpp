@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -117,6 +118,9 @@ TEST(Rendezvous, TheMissingAreNamedWithTheirHosts) {
 TEST(Rendezvous, WithoutRankZeroTheOthersSaySo) {
   const auto said = meet({launch_of(1, 2, free_port())}, 0.3);
   EXPECT_THAT(said[0], HasSubstr("no rank 0 at 127.0.0.1:"));
+  Launch six = launch_of(1, 2, free_port());
+  six.host = "::1";
+  EXPECT_THAT(meet({six}, 0.3)[0], HasSubstr("has no IPv4 address"));
 }
 
 TEST(Rendezvous, AnotherTokenRankOrCountIsRefused) {
@@ -155,6 +159,61 @@ TEST(Rendezvous, StrangersDoNotKeepRanksFromMeeting) {
   EXPECT_THAT(meet({launch_of(1, 2, port)}, 20), Each(""));
   rank_zero.join();
   EXPECT_THAT(said, Each(""));
+}
+
+// All ranks of a large run come at once, and some are slow to answer.
+TEST(Rendezvous, MoreRanksThanStrangersAreLetIn) {
+  constexpr int kGuests = 300, kRanks = 400;
+  const int port = free_port();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 64;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  std::vector<std::string> said;
+  std::thread rank_zero([&] { said = meet({launch_of(0, kRanks, port)}, 3); });
+  std::vector<Socket> guests;
+  for (int i = 0; i < kGuests; ++i) guests.push_back(guest(port));
+  std::string first(kChallengeBytes, ' ');
+  EXPECT_TRUE(receive_bytes(guests.back(), first.data(), first.size(), steady_s() + 2));
+  EXPECT_TRUE(receive_bytes(guests.front(), first.data(), first.size(), steady_s() + 2));
+  Greeting mine = {.rank = 1, .ranks = kRanks};
+  const auto nonce_of_zero = nonce_in(first);
+  if (nonce_of_zero) {
+    send_bytes(guests.front(), greet("t", *nonce_of_zero, mine), steady_s() + 2);
+  }
+  rank_zero.join();
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_THAT(said[0], HasSubstr(": rank 2 3 4 ")) << "the first guest was rank 1";
+}
+
+// What a signal handler would note.
+TEST(Rendezvous, AnInterruptEndsThoseWhoWait) {
+  const auto interrupted = [](const Launch& launch) {
+    const double begin_s = steady_s();
+    const Interrupt after = [begin_s] { return steady_s() < begin_s + 0.3 ? 0 : 2; };
+    try {
+      const Rendezvous rendezvous(launch, 60, {}, after);
+    } catch (const Interrupted& error) {
+      EXPECT_LT(steady_s() - begin_s, 10);
+      EXPECT_THAT(error.what(), HasSubstr("signal 2"));
+      return error.signal;
+    }
+    return 0;
+  };
+  const int port = free_port();
+  EXPECT_EQ(interrupted(launch_of(0, 2, port)), 2);
+  EXPECT_EQ(interrupted(launch_of(1, 2, port)), 2) << "no rank 0";
+  // Rank 1 is there, rank 2 isn't: rank 0 alone gets the signal, and tells rank 1.
+  std::vector<std::string> said;
+  std::thread one([&] { said = meet({launch_of(1, 3, port)}, 60); });
+  EXPECT_EQ(interrupted(launch_of(0, 3, port)), 2);
+  one.join();
+  EXPECT_THAT(said[0], HasSubstr("rank 0 was ended by signal 2"));
+  // And rank 1 alone.
+  std::thread zero([&] { meet({launch_of(0, 3, port)}, 2); });
+  EXPECT_EQ(interrupted(launch_of(1, 3, port)), 2);
+  zero.join();
 }
 
 TEST(Rendezvous, AServerThatIsNoRankZeroIsNamed) {
