@@ -141,12 +141,12 @@ class Biller {
     const Work kind = work.groups > 1       ? Work::grouped
                       : !work.low_precision ? Work::gemm_high
                                             : Work::gemm;
-    slot.work[static_cast<std::size_t>(kind)] += seconds;
+    slot.work[kind] += seconds;
     if (work.pass == Pass::wgrad && !rate.of_weight_gradients)
-      slot.at_other_passes[static_cast<std::size_t>(kind)] += seconds;
+      slot.at_other_passes[kind] += seconds;
     (work.low_precision ? clock_ : clock_high_).add(rate, seconds * uses_);
     const bool again = repeated(work);
-    if (again) out.backward_input.work[static_cast<std::size_t>(kind)] += seconds;
+    if (again) out.backward_input.work[kind] += seconds;
     const double all = (again ? 2 : 1) * seconds;
     use(work.groups > 1 ? "grouped_gemm" : "gemm",
         fmt::format("{} {} {}{}x{}x{} {}", work.name, to_string(work.pass),
@@ -176,8 +176,8 @@ class Biller {
     const Rate backward = rates_.attention(false, bill_.stack.attention, core);
     const double f = core.forward_flops / (forward.value * power_);
     const double b = core.backward_flops / (backward.value * power_);
-    out.forward.work[static_cast<std::size_t>(Work::attention)] += f;
-    out.backward_input.work[static_cast<std::size_t>(Work::attention)] += b;
+    out.forward.work[Work::attention] += f;
+    out.backward_input.work[Work::attention] += b;
     use("attention_core", "attention core forward", forward, f);
     use("attention_core", "attention core backward", backward, b);
   }
@@ -194,10 +194,9 @@ class Biller {
     const double forward = 2 * core.forward_flops / gemm_rate + 13 * scores / rates_.memory().value;
     const double backward =
         4 * core.forward_flops / gemm_rate + 18 * scores / rates_.memory().value;
-    const auto attention = static_cast<std::size_t>(Work::attention);
-    out.forward.work[attention] += forward;
-    out.backward_input.work[attention] += backward;
-    if (bill_.layout.recompute == "selective") out.backward_input.work[attention] += forward;
+    out.forward.work[Work::attention] += forward;
+    out.backward_input.work[Work::attention] += backward;
+    if (bill_.layout.recompute == "selective") out.backward_input.work[Work::attention] += forward;
     use("attention_core", "attention core, scores in memory", rates_.memory(), forward + backward);
     assume("attention with its scores in memory: this stack dates from before fused kernels");
   }
@@ -206,7 +205,7 @@ class Biller {
     const double seconds = t.bytes / rates_.memory().value;
     const bool experts = t.name == "expert_permute" || t.name == "router";
     SlotBill& slot = t.half == Half::forward ? out.forward : out.backward_input;
-    slot.work[static_cast<std::size_t>(experts ? Work::expert_traffic : Work::traffic)] += seconds;
+    slot.work[experts ? Work::expert_traffic : Work::traffic] += seconds;
     memory_s_ += seconds * uses_;
   }
 
@@ -234,9 +233,8 @@ class Biller {
   // Norms and activation functions again; with FSDP every other GEMM too (torchtitan's policy).
   void selective(LayerBill& out) const {
     SlotBill& again = out.backward_input;
-    const auto of = [](Work w) { return static_cast<std::size_t>(w); };
-    again.work[of(Work::traffic)] += 0.5 * out.forward.work[of(Work::traffic)];
-    if (run_.stack == "fsdp") again.work[of(Work::gemm)] += 0.5 * out.forward.work[of(Work::gemm)];
+    again.work[Work::traffic] += 0.5 * out.forward.work[Work::traffic];
+    if (run_.stack == "fsdp") again.work[Work::gemm] += 0.5 * out.forward.work[Work::gemm];
   }
 
   void once_a_step() {
