@@ -62,6 +62,19 @@ void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
   }
 }
 
+void copy_check(const Measurement& from, Measurement& to) {
+  to.verified = from.verified;
+  to.error = from.error;
+  to.error_bound = from.error_bound;
+  to.check = from.check;
+}
+
+void forget_energy(Measurement& row) {
+  row.energy_j.reset();
+  row.energy_steps = 0;
+  row.stretches.clear();
+}
+
 bool at_odds_with_graph(const Measurement& row) {
   constexpr double kLongEnough = 100e-6;  // below, an event's own time shows
   constexpr double kMost = 0.03;
@@ -196,12 +209,7 @@ Outcome Runner::run_in_step(const Plan& plan) {
     rows.push_back(&outcome.rows[i]);
   }
   if (!sample(measured, *timer_, rules_of(plan), world_, rows, outcome)) return interrupted();
-  if (outcome.rows.size() > 1) {  // whose energy it was can't be told
-    for (Measurement& row : outcome.rows) {
-      row.energy_j.reset();
-      row.stretches.clear();
-    }
-  }
+  if (outcome.rows.size() > 1) std::ranges::for_each(outcome.rows, forget_energy);
   return finished(kFine);
 }
 

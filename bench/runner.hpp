@@ -50,6 +50,11 @@ inline constexpr double kTelemetryPeriod = 0.05;  // seconds; sensors are no fas
 
 // The outcome of a check, into the row of what was checked.
 void note_check(const Check& check, bool ok_everywhere, Measurement& row);
+// The same outcome, for a row of the same result.
+void copy_check(const Measurement& from, Measurement& to);
+
+// Of rows that took turns: whose energy it was can't be told.
+void forget_energy(Measurement& row);
 
 // By more than 3 %, of runs that are long enough to tell (100 us).
 bool at_odds_with_graph(const Measurement& row);

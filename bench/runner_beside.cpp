@@ -54,11 +54,7 @@ struct Side {
     for (const auto& [from, to] :
          {std::pair{&rows.together, &rows.held}, std::pair{&rows.co_together, &rows.co_alone},
           std::pair{&rows.alone, rows.crowded ? &*rows.crowded : nullptr}}) {
-      if (to == nullptr) continue;
-      to->verified = from->verified;
-      to->error = from->error;
-      to->error_bound = from->error_bound;
-      to->check = from->check;
+      if (to != nullptr) copy_check(*from, *to);
     }
   }
 
@@ -257,10 +253,7 @@ Outcome Runner::run_beside(const Plan& plan) {
     for (Measurement* row : side.measured()) rows.push_back(row);
     rows.push_back(&of.co_together);
   }
-  for (Measurement* row : rows) {  // whose energy it was can't be told
-    row->energy_j.reset();
-    row->stretches.clear();
-  }
+  for (Measurement* row : rows) forget_energy(*row);
   return finished(kFine, rows);
 }
 

@@ -129,10 +129,7 @@ std::pair<Measurement, Measurement> rows_of_part(const Part& part, std::size_t a
   const OverlapRows rows = overlap_rows(part.all, co_runner, co_sms, false);
   Measurement alone = arm == kAll ? rows.alone : arm == kHeld ? rows.held : rows.together;
   if (arm != kAll) {
-    alone.verified = part.rest.verified;
-    alone.error = part.rest.error;
-    alone.error_bound = part.rest.error_bound;
-    alone.check = part.rest.check;
+    copy_check(part.rest, alone);
     alone.notes = part.rest.notes;
   }
   Measurement in_place = alone;
