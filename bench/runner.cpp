@@ -83,19 +83,17 @@ bool at_odds_with_graph(const Measurement& row) {
   return !(std::abs(std::stod(found->second) - 1) < kMost);
 }
 
-Runner::Runner(const Target& target, const Rules& rules, const OperandOptions& operands,
-               std::unique_ptr<Timer> timer, World* world, std::function<bool()> stop,
-               Around around, std::vector<std::string> devices)
-    : target_(target),
-      rules_(rules),
-      operands_(operands),
-      timer_(std::move(timer)),
-      world_(world),
-      stop_(std::move(stop)),
-      around_(std::move(around)),
-      devices_(std::move(devices)),
-      telemetry_(target.kind == DeviceKind::gpu ? gpu_telemetry(target.device.details.at("uuid"))
-                                                : cpu_telemetry(cpu_info())) {}
+Runner::Runner(RunnerSetup setup)
+    : target_(std::move(setup.target)),
+      rules_(setup.rules),
+      operands_(setup.operands),
+      timer_(std::move(setup.timer)),
+      world_(setup.world),
+      stop_(std::move(setup.stop)),
+      around_(std::move(setup.around)),
+      devices_(std::move(setup.devices)),
+      telemetry_(target_.kind == DeviceKind::gpu ? gpu_telemetry(target_.device.details.at("uuid"))
+                                                 : cpu_telemetry(cpu_info())) {}
 
 bool Runner::all(bool mine) const {
   return world_ == nullptr ? mine : world_->all(mine);

@@ -66,16 +66,28 @@ class OutOfStep : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// What a runner measures, and by what.
+struct RunnerSetup {
+  Target target;
+  Rules rules;
+  OperandOptions operands;  // what cases are made with
+  std::unique_ptr<Timer> timer;
+  World* world = nullptr;
+  std::function<bool()> stop;
+  Around around;  // every case's runs
+  // Where the ranks are devices that do the same each by itself (bench/concurrent.hpp).
+  std::vector<std::string> devices = {};
+};
+
 class Runner {
  public:
-  // `around` is what is done around every case's runs; `operands` what cases are made with.
-  // `devices`, where the ranks are devices that do the same each by itself (bench/concurrent.hpp).
-  Runner(const Target& target, const Rules& rules, const OperandOptions& operands,
-         std::unique_ptr<Timer> timer, World* world, std::function<bool()> stop, Around around,
-         std::vector<std::string> devices = {});
+  explicit Runner(RunnerSetup setup);
   Outcome run(const Plan& plan);
 
  private:
+  class CaseBeside;   // of run_beside()
+  class LayerBeside;  // of run_layer_beside()
+
   Outcome run_in_step(const Plan& plan);
   Outcome run_together(const Plan& plan, Operation& operation, Outcome outcome);
   Outcome run_layer(const Plan& plan);
