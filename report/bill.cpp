@@ -31,11 +31,6 @@ bool is_ampere(const System& s) {
 
 constexpr double kReferencePower = 700;  // watts of the cards that most published figures are of
 
-// As a record names what a pass multiplies.
-const char* layout_of(Pass pass) {
-  return pass == Pass::fprop ? "nt" : pass == Pass::dgrad ? "nn" : "tn";
-}
-
 class Biller {
  public:
   Biller(const Run& run, const System& system, const RateBook& book, const Layout& layout,
@@ -128,7 +123,7 @@ class Biller {
 
   void gemm(LayerBill& out, const GemmWork& work) {
     const std::string& dtype = work.low_precision ? rates_.low() : rates_.high();
-    const char* layout = layout_of(work.pass);
+    const std::string_view layout = layout_of(work.pass);
     const Rate rate = rates_.gemm(dtype, layout, work);
     const double alone =
         work.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) / (rate.value * power_);
@@ -293,7 +288,7 @@ class Biller {
       if (o.operation == "gemm") {
         const GemmWork work{
             .m = size("m"), .n = size("n"), .k = size("k"), .groups = size("groups")};
-        const Rate rate = rates_.gemm(rates_.dtype_known(o.dtype), o.layout.c_str(), work);
+        const Rate rate = rates_.gemm(rates_.dtype_known(o.dtype), o.layout, work);
         const double alone = o.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) /
                              (rate.value * power_);
         const InPlace here = in_place_.gemm(bill_.gemm, o.dtype, o.layout, work, alone);

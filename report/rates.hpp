@@ -110,6 +110,9 @@ class RateBook {
   // The device whose rates these are: its SMs and bandwidth shape the curve between known shapes.
   void describe(const System& system) { device_ = system; }
 
+  // All three below, where `records` have measured them.
+  void set_measured_in_steps(const std::vector<Record>& records);
+
   // What GEMMs reach in a step of their rates alone (report/in_place.hpp), where that was measured.
   void set_in_place(InPlaceRatios ratios) { in_place_ = std::move(ratios); }
   [[nodiscard]] const InPlaceRatios& in_place() const { return in_place_; }

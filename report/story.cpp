@@ -364,9 +364,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   const std::vector<Record>& own = story.records;
   story.rates.add(own);
   story.points = story.rates.points();
-  story.rates.set_in_place(measured_in_place(own));
-  story.rates.set_slowdowns(measured_slowdowns(own));
-  story.rates.set_layers_beside(layers_beside_communication(own));
+  story.rates.set_measured_in_steps(own);
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
   collect_achieved(story);

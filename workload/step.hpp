@@ -41,6 +41,9 @@ double active_parameters(const Model& model);  // used by one token, without the
 
 enum class Pass { fprop, dgrad, wgrad };
 std::string_view to_string(Pass pass);
+// The layout of its GEMM, as a record names it, and back; any other layout is as fprop's.
+std::string_view layout_of(Pass pass);
+Pass pass_of(std::string_view layout);
 
 // One shape of GEMM in a step: C[m,n] += A[m,k] B[k,n], `groups` of it side by side (1 but for
 // routed experts), `count` times in the whole step of one GPU.
