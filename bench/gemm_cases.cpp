@@ -304,7 +304,7 @@ Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
 }
 
 std::int64_t tokens_of_models(const Options& options, const Target& target) {
-  return options.tokens.value_or(target.kind == DeviceKind::gpu ? 8192 : 1024);
+  return options.tokens.value_or(kStepTokens.of(target.kind == DeviceKind::gpu));
 }
 
 bool asked_for(const Options& options, std::string_view backend) {
