@@ -284,6 +284,7 @@ class Biller {
       Collective send{
           .name = "pp_send",
           .operation = "sendrecv",
+          .group = Group::pp,
           .payload_bytes = real(l.tokens() * run_.model->hidden) * 2 / (l.sp ? real(l.tp) : 1),
           .ranks = 2,
           .ranks_on_node = l.tp * l.cp * l.dp < system_.gpus_per_node ? 2 : 1};
