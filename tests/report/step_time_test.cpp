@@ -110,7 +110,7 @@ class Random {
 
   SlotBill any_slot(bool moe) {
     SlotBill out;
-    for (double& seconds : out.work) seconds = real(0.02, 0.2);
+    for (const Work w : kWorks) out.work[w] = real(0.02, 0.2);
     const std::int64_t comms = whole(0, 3);
     for (std::int64_t i = 0; i < comms; ++i) out.comm.push_back(comm());
     if (moe) out.host = 1;
