@@ -45,8 +45,8 @@ Case gemm_case(const GemmProblem& problem, const GemmBackend& backend);
 Case grouped_case(const GroupedGemmProblem& problem, Skew skew, const GroupedGemmBackend& backend);
 Case attention_case(const AttentionProblem& problem, const AttentionBackend& backend);
 
-// How training lays out a GEMM's operands: fprop y = x W^T, dgrad dx = dy W, wgrad dW = dy^T x.
-GemmLayout layout_of(Pass pass);
+// By what flags and records call it; nt where it is neither nn nor tn.
+GemmLayout layout_named(std::string_view layout);
 
 // Tokens of a micro-batch for --models.
 std::int64_t tokens_of_models(const Options& options, const Target& target);

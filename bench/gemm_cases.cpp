@@ -61,9 +61,7 @@ std::vector<GemmLayout> layouts_asked_for(const Options& options) {
   if (options.layouts.empty()) return {GemmLayout::nt};
   std::vector<GemmLayout> layouts;
   for (const std::string& name : options.layouts) {
-    layouts.push_back(name == "nn"   ? GemmLayout::nn
-                      : name == "tn" ? GemmLayout::tn
-                                     : GemmLayout::nt);
+    layouts.push_back(layout_named(name));
   }
   return layouts;
 }
@@ -222,7 +220,7 @@ std::vector<Shape> model_shapes(const Options& options, const Target& target) {
       seen;
   const auto add = [&](Shape shape, const ModelGemm& gemm, double count) {
     shape.pass = gemm.work.pass;
-    shape.layout = layout_of(gemm.work.pass);
+    shape.layout = layout_named(layout_of(gemm.work.pass));
     const auto [at, fresh] = seen.try_emplace(
         {shape.m, shape.n, shape.k, shape.layout, shape.groups, shape.of_expert}, shapes.size());
     if (fresh) shapes.push_back(shape);
@@ -275,16 +273,8 @@ std::vector<Shape> squares(const Target& target) {
 
 }  // namespace
 
-GemmLayout layout_of(Pass pass) {
-  switch (pass) {
-    case Pass::fprop:
-      return GemmLayout::nt;  // y = x W^T
-    case Pass::dgrad:
-      return GemmLayout::nn;  // dx = dy W
-    case Pass::wgrad:
-      return GemmLayout::tn;  // dW = dy^T x
-  }
-  return GemmLayout::nt;
+GemmLayout layout_named(std::string_view layout) {
+  return layout == "nn" ? GemmLayout::nn : layout == "tn" ? GemmLayout::tn : GemmLayout::nt;
 }
 
 Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
@@ -314,7 +304,7 @@ Case gemm_case(const GemmProblem& problem, const GemmBackend& backend) {
 }
 
 std::int64_t tokens_of_models(const Options& options, const Target& target) {
-  return options.tokens.value_or(target.kind == DeviceKind::gpu ? 8192 : 1024);
+  return options.tokens.value_or(kStepTokens.of(target.kind == DeviceKind::gpu));
 }
 
 bool asked_for(const Options& options, std::string_view backend) {

@@ -77,7 +77,7 @@ GroupedGemmProblem problem_of(const ModelGemm& gemm, DType dtype, std::int64_t s
   if (dtype == DType::fp8) {  // weights are transposed, and operands quantised along k, before
     all.scaling = Scaling::block128;
   } else {
-    all.layout = layout_of(work.pass);
+    all.layout = layout_named(layout_of(work.pass));
   }
   made.sizes = gemm.sizes;
   (all.accumulate ? all.k : all.m) =

@@ -408,10 +408,14 @@ int run_job(Job job) {
     throw Unavailable(fmt::format("nothing to measure: {}", fmt::join(job.list.left_out, "; ")));
   }
   const std::vector<Plan> plans = make_plans(job.list.cases, job.options, job.target.rotate_bytes);
-  Runner runner(
-      job.target, job.options.rules(), job.options.operands(job.target.rotate_bytes),
-      std::move(job.timer), job.world, [&job] { return job.interrupted_by() != 0; },
-      std::move(job.around), job.devices);
+  Runner runner({.target = job.target,
+                 .rules = job.options.rules(),
+                 .operands = job.options.operands(job.target.rotate_bytes),
+                 .timer = std::move(job.timer),
+                 .world = job.world,
+                 .stop = [&job] { return job.interrupted_by() != 0; },
+                 .around = std::move(job.around),
+                 .devices = job.devices});
   if (job.world != nullptr && job.world->rank() != 0) return follow(job, plans, runner);
   const auto end = [&](int code) {
     if (job.world != nullptr) job.world->decide(kEnd - code);

@@ -96,7 +96,7 @@ class Builder {
   // All tokens of a micro-batch, some of the experts; the kind that most of the model's layers are.
   [[nodiscard]] LayerShare share_of(const Model& model, DType precision) const {
     const std::int64_t tokens =
-        options_.tokens.value_or(target_.kind == DeviceKind::gpu ? 4096 : 256);
+        options_.tokens.value_or(kLayerTokens.of(target_.kind == DeviceKind::gpu));
     LayerShare share;
     share.precision = to_string(precision);
     share.seq_len = tokens % kLongestSequence == 0 ? kLongestSequence : tokens;

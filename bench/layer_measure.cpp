@@ -4,6 +4,7 @@
 #include "bench/layer_measure.hpp"
 
 #include "bench/or_else_ended.hpp"
+#include "bench/stop_rule.hpp"
 #include "bench/until_it_moves.hpp"
 #include "kernels/telemetry.hpp"
 #include "record/error.hpp"
@@ -165,23 +166,11 @@ class Turns {
     const double sampled_s = std::accumulate(whole_s.begin(), whole_s.end(), 0.0);
     const bool late = spent_s >= kKinds * static_cast<double>(arms_.size()) * rules_.max_time_s;
     if (have < rules_.min_samples || (sampled_s < rules_.min_time_s && !late)) return false;
-    const bool full = have >= rules_.max_samples;
-    std::string& stopped = all_.stopped;
-    if (!(rules_.target > 0)) {
-      stopped = full ? "sample_limit" : "enough";
-    } else if (have >= next_look_ || late || full) {
-      // As in measure(): two successive looks, the second at twice as many.
-      const bool narrow_now = narrow(have);
-      next_look_ = 2 * have;
-      stopped = narrow_now && (late || full || narrow(have / 2)) ? "converged"
-                : full                                           ? "sample_limit"
-                : late                                           ? "time_limit"
-                                                                 : "";
-    }
-    return !stopped.empty();
+    all_.stopped = stop_rule_.why_stop(have, late, [this](std::int64_t n) { return narrow(n); });
+    return !all_.stopped.empty();
   }
 
-  [[nodiscard]] bool narrow(std::ptrdiff_t count) const {
+  [[nodiscard]] bool narrow(std::int64_t count) const {
     return std::ranges::all_of(arms_, [&](const Taken& arm) {
       const auto first = std::span(arm.out.whole_s).first(static_cast<std::size_t>(count));
       return estimate_median(first).half_width() < rules_.target;
@@ -196,7 +185,7 @@ class Turns {
   const std::function<void()>& last_;
   std::vector<Taken> arms_;
   std::vector<std::int64_t> places_;  // of each part in the layer
-  std::ptrdiff_t next_look_ = static_cast<std::ptrdiff_t>(kLeastSamplesForInterval);
+  StopRule stop_rule_{rules_.target, rules_.max_samples};
   LayerSamples all_;  // what isn't of one arm
 };
 

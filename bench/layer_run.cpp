@@ -62,9 +62,7 @@ void note_layer(const LayerSamples& samples, const Watched& watched,
   row.marks = changed_states(row.probes, std::ssize(row.time_s));
   note_telemetry(during(watched, phases), row);
   note_sampling(watched, phases, row);
-  row.energy_j.reset();  // whose it was can't be told
-  row.energy_steps = 0;
-  row.stretches.clear();
+  forget_energy(row);
 }
 
 }  // namespace trainmeter

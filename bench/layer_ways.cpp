@@ -89,7 +89,7 @@ GemmProblem gemm_problem(const GemmWork& work, DType dtype, DeviceKind device) {
                    .n = work.n,
                    .k = work.k,
                    .dtype = dtype,
-                   .layout = layout_of(work.pass),
+                   .layout = layout_named(layout_of(work.pass)),
                    .groups = work.groups};
   if (dtype == DType::fp8) {
     p.layout = GemmLayout::nt;

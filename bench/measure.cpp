@@ -3,6 +3,7 @@
 // The measuring loop, for one operation or several in turn.
 #include "bench/measure.hpp"
 
+#include "bench/stop_rule.hpp"
 #include "kernels/telemetry.hpp"
 #include "record/median_estimate.hpp"
 #include "record/names.hpp"
@@ -171,35 +172,18 @@ class Loop {
 
   [[nodiscard]] std::int64_t missing_for_target() {
     const auto have = static_cast<std::int64_t>(series_.front().time_s.size());
-    const bool full = have >= rules_.max_samples;
-    if (!(rules_.target > 0)) {
-      stopped_ = full ? "sample_limit" : "enough";
-      return 0;
-    }
     const bool late = wall_s_ >= rules_.max_time_s * static_cast<double>(series_.size());
-    const bool look = have >= next_look_;
-    if (look || full || late) {
-      // The look before this one was at half as many samples, or would have been.
-      const bool narrow_now = narrow(have);
-      next_look_ = 2 * have;
-      if (narrow_now && (full || late || narrow(have / 2))) {
-        stopped_ = "converged";
-      } else if (full) {
-        stopped_ = "sample_limit";
-      } else if (late) {
-        stopped_ = "time_limit";
-      }
-      if (!stopped_.empty()) return 0;
-    }
-    return std::min(next_look_, rules_.max_samples) - have;
+    const std::string why =
+        stop_rule_.why_stop(have, late, [this](std::int64_t n) { return narrow(n); });
+    if (why.empty()) return std::min(stop_rule_.next_look(), rules_.max_samples) - have;
+    stopped_ = why;
+    return 0;
   }
 
-  // Whether the first `count` samples give an interval within the target.
   [[nodiscard]] bool narrow(std::int64_t count) const {
     const auto first = [&](const Series& series) {
       return std::span(series.time_s).first(static_cast<std::size_t>(count));
     };
-    if (count < 1) return false;
     const MedianEstimate estimate = series_.size() == 2
                                         ? estimate_ratio(first(series_[0]), first(series_[1]))
                                         : estimate_median(first(series_[0]));
@@ -279,7 +263,7 @@ class Loop {
   std::string stopped_;
   std::vector<Round> rounds_;
   std::vector<Probe> probes_;
-  std::int64_t next_look_ = static_cast<std::int64_t>(kLeastSamplesForInterval);
+  StopRule stop_rule_{rules_.target, rules_.max_samples};
   double wall_s_ = 0;  // spent in this phase
   bool settled_ = false;
   bool sampling_ = false;

@@ -6,6 +6,7 @@
 
 #include "record/names.hpp"
 #include "record/overlap.hpp"
+#include "workload/step.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -13,12 +14,18 @@
 
 #include <algorithm>
 #include <memory>
+#include <string_view>
 
 namespace trainmeter {
 namespace {
 
 std::string list_of(const std::vector<std::string>& words) {
   return fmt::format("LIST of {}", fmt::join(words, ", "));
+}
+
+std::string of_a_micro_batch(std::string_view of_what, const DefaultTokens& tokens) {
+  return fmt::format("tokens of a micro-batch {}({} on a CPU, {} on a GPU)", of_what, tokens.cpu,
+                     tokens.gpu);
 }
 
 void add_record_flags(CLI::App& app, Options& options, FlagTexts& texts) {
@@ -101,8 +108,7 @@ void add_gemm_flags(CLI::App& app, Options& options, FlagTexts& texts) {
   app.add_option("--skew", texts.skews,
                  "LIST of balanced, zipf, hot: how tokens fall on --groups (balanced)");
   app.add_option("--models", texts.models, "ID,...: also the GEMMs of these models' steps");
-  app.add_option("--tokens", texts.tokens,
-                 "tokens of a micro-batch for --models (1024 on a CPU, 8192 on a GPU)");
+  app.add_option("--tokens", texts.tokens, of_a_micro_batch("for --models ", kStepTokens));
   app.add_option("--decode", texts.decode,
                  "LIST of batch sizes: instead, decode steps of --models, forward alone");
   app.add_option("--tp", texts.tp, "tensor-parallel GPUs of --models (1)");
@@ -123,8 +129,7 @@ void add_memory_flags(CLI::App& app, Options& options, FlagTexts& texts) {
   app.add_option("--bytes", texts.bytes, "LIST: bytes of one array (4 x the last-level cache)");
   app.add_option("--models", texts.models,
                  "ID,...: also the memory-bound kernels of these models' steps");
-  app.add_option("--tokens", texts.tokens,
-                 "tokens of a micro-batch for --models (1024 on a CPU, 8192 on a GPU)");
+  app.add_option("--tokens", texts.tokens, of_a_micro_batch("for --models ", kStepTokens));
   app.add_option("--threads", texts.threads, "LIST of numbers of a CPU's cores, or all (all)");
   app.add_flag("--numa", options.numa, "each NUMA node by itself: its memory, its cores");
 }
@@ -146,7 +151,7 @@ void add_attention_flags(CLI::App& app, FlagTexts& texts) {
 void add_layer_flags(CLI::App& app, FlagTexts& texts) {
   app.add_option("--models", texts.models,
                  "ID,...: whose layers (gpt2-124m on a CPU, deepseek-v3 and llama-3-8b on a GPU)");
-  app.add_option("--tokens", texts.tokens, "tokens of a micro-batch (256 on a CPU, 4096 on a GPU)");
+  app.add_option("--tokens", texts.tokens, of_a_micro_batch("", kLayerTokens));
   app.add_option("--experts", texts.experts,
                  "experts of a model on this device (those of one GPU of 64)");
   app.add_option("--pass", texts.passes, "LIST of forward, backward (both)");
@@ -171,8 +176,7 @@ void add_overlap_flags(CLI::App& app, FlagTexts& texts) {
   app.add_option("--models", texts.models,
                  "ID,...: instead, the forward GEMM with most of their layers' FLOPs, a cast of "
                  "its m x k, and on a GPU the largest GEMM of their experts");
-  app.add_option("--tokens", texts.tokens,
-                 "tokens of a micro-batch for --models (256 on a CPU, 4096 on a GPU)");
+  app.add_option("--tokens", texts.tokens, of_a_micro_batch("for --models ", kLayerTokens));
 }
 
 void add_collective_flags(CLI::App& app, FlagTexts& texts) {

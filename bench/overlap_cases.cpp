@@ -49,9 +49,8 @@ Sizes largest_of(const Model& model, std::int64_t tokens) {
           in_step_note(model.id, largest->name, "fprop", largest->count)};
 }
 
-// Of layer_bench, too: a micro-batch of one sequence, as DeepSeek-V3 has them.
 std::int64_t tokens_of(const Options& options, const Target& target) {
-  return options.tokens.value_or(target.kind == DeviceKind::gpu ? 4096 : 256);
+  return options.tokens.value_or(kLayerTokens.of(target.kind == DeviceKind::gpu));
 }
 
 // Without flags DeepSeek-V3's gate and up of 4096 tokens; on a CPU a square.

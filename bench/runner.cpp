@@ -62,6 +62,19 @@ void note_check(const Check& check, bool ok_everywhere, Measurement& row) {
   }
 }
 
+void copy_check(const Measurement& from, Measurement& to) {
+  to.verified = from.verified;
+  to.error = from.error;
+  to.error_bound = from.error_bound;
+  to.check = from.check;
+}
+
+void forget_energy(Measurement& row) {
+  row.energy_j.reset();
+  row.energy_steps = 0;
+  row.stretches.clear();
+}
+
 bool at_odds_with_graph(const Measurement& row) {
   constexpr double kLongEnough = 100e-6;  // below, an event's own time shows
   constexpr double kMost = 0.03;
@@ -70,19 +83,17 @@ bool at_odds_with_graph(const Measurement& row) {
   return !(std::abs(std::stod(found->second) - 1) < kMost);
 }
 
-Runner::Runner(const Target& target, const Rules& rules, const OperandOptions& operands,
-               std::unique_ptr<Timer> timer, World* world, std::function<bool()> stop,
-               Around around, std::vector<std::string> devices)
-    : target_(target),
-      rules_(rules),
-      operands_(operands),
-      timer_(std::move(timer)),
-      world_(world),
-      stop_(std::move(stop)),
-      around_(std::move(around)),
-      devices_(std::move(devices)),
-      telemetry_(target.kind == DeviceKind::gpu ? gpu_telemetry(target.device.details.at("uuid"))
-                                                : cpu_telemetry(cpu_info())) {}
+Runner::Runner(RunnerSetup setup)
+    : target_(std::move(setup.target)),
+      rules_(setup.rules),
+      operands_(setup.operands),
+      timer_(std::move(setup.timer)),
+      world_(setup.world),
+      stop_(std::move(setup.stop)),
+      around_(std::move(setup.around)),
+      devices_(std::move(setup.devices)),
+      telemetry_(target_.kind == DeviceKind::gpu ? gpu_telemetry(target_.device.details.at("uuid"))
+                                                 : cpu_telemetry(cpu_info())) {}
 
 bool Runner::all(bool mine) const {
   return world_ == nullptr ? mine : world_->all(mine);
@@ -196,12 +207,7 @@ Outcome Runner::run_in_step(const Plan& plan) {
     rows.push_back(&outcome.rows[i]);
   }
   if (!sample(measured, *timer_, rules_of(plan), world_, rows, outcome)) return interrupted();
-  if (outcome.rows.size() > 1) {  // whose energy it was can't be told
-    for (Measurement& row : outcome.rows) {
-      row.energy_j.reset();
-      row.stretches.clear();
-    }
-  }
+  if (outcome.rows.size() > 1) std::ranges::for_each(outcome.rows, forget_energy);
   return finished(kFine);
 }
 

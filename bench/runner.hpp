@@ -50,6 +50,11 @@ inline constexpr double kTelemetryPeriod = 0.05;  // seconds; sensors are no fas
 
 // The outcome of a check, into the row of what was checked.
 void note_check(const Check& check, bool ok_everywhere, Measurement& row);
+// The same outcome, for a row of the same result.
+void copy_check(const Measurement& from, Measurement& to);
+
+// Of rows that took turns: whose energy it was can't be told.
+void forget_energy(Measurement& row);
 
 // By more than 3 %, of runs that are long enough to tell (100 us).
 bool at_odds_with_graph(const Measurement& row);
@@ -61,16 +66,28 @@ class OutOfStep : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// What a runner measures, and by what.
+struct RunnerSetup {
+  Target target;
+  Rules rules;
+  OperandOptions operands;  // what cases are made with
+  std::unique_ptr<Timer> timer;
+  World* world = nullptr;
+  std::function<bool()> stop;
+  Around around;  // every case's runs
+  // Where the ranks are devices that do the same each by itself (bench/concurrent.hpp).
+  std::vector<std::string> devices = {};
+};
+
 class Runner {
  public:
-  // `around` is what is done around every case's runs; `operands` what cases are made with.
-  // `devices`, where the ranks are devices that do the same each by itself (bench/concurrent.hpp).
-  Runner(const Target& target, const Rules& rules, const OperandOptions& operands,
-         std::unique_ptr<Timer> timer, World* world, std::function<bool()> stop, Around around,
-         std::vector<std::string> devices = {});
+  explicit Runner(RunnerSetup setup);
   Outcome run(const Plan& plan);
 
  private:
+  class CaseBeside;   // of run_beside()
+  class LayerBeside;  // of run_layer_beside()
+
   Outcome run_in_step(const Plan& plan);
   Outcome run_together(const Plan& plan, Operation& operation, Outcome outcome);
   Outcome run_layer(const Plan& plan);

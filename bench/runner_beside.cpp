@@ -40,46 +40,43 @@ std::unique_ptr<CoRunner> make_co_runner(DeviceKind kind, const CoRunnerProblem&
   return kind == DeviceKind::gpu ? make_gpu_co_runner(problem) : make_cpu_co_runner(problem);
 }
 
-// One of the cases beside the co-runner: what is prepared for it, its arms and their rows.
+// One of the cases beside the co-runner: what is prepared for it, its rows, and which arm takes the
+// times of which row.
 struct Side {
+  struct ArmOfRow {
+    ArmOfRow(Operation* operation, Beside beside, int threads, Measurement& of)
+        : arm(operation, beside, threads), row(&of) {}
+    Arm arm;
+    Measurement* row;
+  };
+
   Side(const Case& one, const Measurement& row, bool may_crowd)
       : of(&one),
         rows(rows_beside(row, one.overlap->beside, one.overlap->make_rest && may_crowd)) {}
 
   Operation& left() { return share ? *share : *whole; }
-  Arm& together() { return arms[2]; }
 
   // Each row that isn't checked by itself has the check of one with the same result.
   void checks_for_all() {
-    for (const auto& [from, to] :
-         {std::pair{&rows.together, &rows.held}, std::pair{&rows.co_together, &rows.co_alone},
-          std::pair{&rows.alone, rows.crowded ? &*rows.crowded : nullptr}}) {
-      if (to == nullptr) continue;
-      to->verified = from->verified;
-      to->error = from->error;
-      to->error_bound = from->error_bound;
-      to->check = from->check;
-    }
+    copy_check(rows.together, rows.held);
+    copy_check(rows.co_together, rows.co_alone);
+    if (rows.crowded) copy_check(rows.alone, *rows.crowded);
   }
 
   // On a CPU, of so many threads; 0 on a GPU.
   void add_arms(int all, int rest) {
-    arms.emplace_back(whole.get(), Beside::nothing, all);
-    arms.emplace_back(&left(), Beside::idle, rest);
-    arms.emplace_back(&left(), Beside::traffic, rest);
-    arms.emplace_back(nullptr, Beside::traffic, 0);
-    if (rows.crowded) arms.emplace_back(whole.get(), Beside::traffic, 0);
-  }
-  std::vector<Measurement*> measured() {  // in the arms' order
-    std::vector<Measurement*> out = {&rows.alone, &rows.held, &rows.together, &rows.co_alone};
-    if (rows.crowded) out.push_back(&*rows.crowded);
-    return out;
+    arms.emplace_back(whole.get(), Beside::nothing, all, rows.alone);
+    arms.emplace_back(&left(), Beside::idle, rest, rows.held);
+    together = &arms.emplace_back(&left(), Beside::traffic, rest, rows.together).arm;
+    arms.emplace_back(nullptr, Beside::traffic, 0, rows.co_alone);
+    if (rows.crowded) arms.emplace_back(whole.get(), Beside::traffic, 0, *rows.crowded);
   }
 
   const Case* of;
   OverlapRows rows;
   std::unique_ptr<Operation> whole, share;
-  std::deque<Arm> arms;
+  std::deque<ArmOfRow> arms;  // in the order of their turns
+  Arm* together = nullptr;    // of them
 };
 
 }  // namespace
@@ -142,126 +139,155 @@ std::vector<double> OverlapTimer::take(Rotation& rotation, std::int64_t samples,
   return times;
 }
 
-Outcome Runner::run_beside(const Plan& plan) {
-  const CoRunnerProblem& problem = plan.main.overlap->beside;
-  const bool cpu = target_.kind == DeviceKind::cpu;
-  const int all = static_cast<int>(target_.device.sms);
-  const int rest = all - problem.sms;
-  const CpuInfo cpu_facts = cpu ? cpu_info() : CpuInfo{};
-  const auto use = [&](int threads) {
-    if (cpu) pin_threads(cpu_facts, threads);
-  };
-  Outcome outcome;
-  const auto finished = [&](int code, const std::vector<Measurement*>& which) {
-    for (Measurement* row : which) {
-      row->at = utc_now();
-      outcome.rows.push_back(std::move(*row));
-    }
-    outcome.code = code;
-    return std::move(outcome);
-  };
-  std::deque<Side> sides;
-  sides.emplace_back(plan.main, row_of(plan.main), !cpu);
-  if (plan.versus) {
-    sides.emplace_back(*plan.versus, row_of(*plan.versus), !cpu);
-    sides[0].rows.alone.paired_with = plan.versus->name;
-    sides[1].rows.alone.paired_with = plan.main.name;
+// One such run. False from a step: the outcome is known, and says why it ended.
+class Runner::CaseBeside {
+ public:
+  CaseBeside(Runner& runner, const Plan& plan)
+      : runner_(runner),
+        plan_(plan),
+        problem_(plan.main.overlap->beside),
+        cpu_(runner.target_.kind == DeviceKind::cpu),
+        all_(static_cast<int>(runner.target_.device.sms)),
+        rest_(all_ - problem_.sms),
+        facts_(cpu_ ? cpu_info() : CpuInfo{}) {
+    sides_.emplace_back(plan.main, runner.row_of(plan.main), !cpu_);
+    if (!plan.versus) return;
+    sides_.emplace_back(*plan.versus, runner.row_of(*plan.versus), !cpu_);
+    sides_[0].rows.alone.paired_with = plan.versus->name;
+    sides_[1].rows.alone.paired_with = plan.main.name;
   }
 
-  std::unique_ptr<CoRunner> co_runner;
-  try {
-    // A share of the SMs is then a grid, not a green context: which SMs are left is the co-runner's
-    // to say. Its own streams are others.
-    std::optional<OneStream> one;
-    if (!cpu) one.emplace();
-    for (Side& side : sides) {
-      const OperandOptions operands = side.of->operands.value_or(operands_);
-      use(all);
-      side.whole = side.of->make(operands);
-      use(rest);
-      if (side.of->overlap->make_rest) side.share = side.of->overlap->make_rest(operands);
+  Outcome run() {
+    if (prepare() && verify() && measure()) {
+      std::vector<Measurement*> rows;
+      for (Side& side : sides_) add_rows_of(side, rows);
+      for (Measurement* row : rows) forget_energy(*row);
+      end(kFine, rows);
     }
-    one.reset();
-    co_runner = make_co_runner(target_.kind, problem);
-  } catch (...) {
-    const Failure failure = failure_in_flight();
-    use(all);
-    if (failure.code != kUnavailable) throw;
-    std::vector<Measurement*> failed;
-    for (Side& side : sides) {
-      side.rows.alone.failure = failure.text;
-      failed.push_back(&side.rows.alone);
+    return std::move(outcome_);
+  }
+
+ private:
+  void use(int threads) {
+    if (cpu_) pin_threads(facts_, threads);
+  }
+
+  bool end(int code, const std::vector<Measurement*>& rows) {
+    for (Measurement* row : rows) outcome_.rows.push_back(std::move(*row));
+    outcome_ = ended(std::move(outcome_), code);
+    return false;
+  }
+
+  bool prepare() {
+    try {
+      // A share of the SMs is then a grid, not a green context: which SMs are left is the
+      // co-runner's to say. Its own streams are others.
+      std::optional<OneStream> one;
+      if (!cpu_) one.emplace();
+      for (Side& side : sides_) {
+        const OperandOptions operands = side.of->operands.value_or(runner_.operands_);
+        use(all_);
+        side.whole = side.of->make(operands);
+        use(rest_);
+        if (side.of->overlap->make_rest) side.share = side.of->overlap->make_rest(operands);
+      }
+      one.reset();
+      co_runner_ = make_co_runner(runner_.target_.kind, problem_);
+      return true;
+    } catch (...) {
+      const Failure failure = failure_in_flight();
+      use(all_);
+      if (failure.code != kUnavailable) throw;
+      std::vector<Measurement*> failed;
+      for (Side& side : sides_) {
+        side.rows.alone.failure = failure.text;
+        failed.push_back(&side.rows.alone);
+      }
+      return end(kUnavailable, failed);
     }
-    return finished(kUnavailable, failed);
   }
 
   // The result beside the traffic, and the traffic beside it.
-  std::vector<Measurement*> wrong;
-  for (Side& side : sides) {
-    use(all);
-    note_check(side.whole->verify(), true, side.rows.alone);
-    use(rest);
-    Rotation first(side.left());
-    timer_->take(first, 1, 1);  // a kernel that is loaded beside a co-runner may wait for its end
-    co_runner->start(true, kCheckingLimit);
-    or_else_ended([&] { note_check(side.left().verify(), true, side.rows.together); },
-                  [&] { (void)co_runner->stop(); });
-    (void)co_runner->stop();
-    note_check(co_runner->check(), true, side.rows.co_together);
-    side.checks_for_all();
-    for (Measurement* row : {&side.rows.alone, &side.rows.together, &side.rows.co_together})
-      if (!row->verified) wrong.push_back(row);
-  }
-  if (!wrong.empty()) {
-    use(all);
-    return finished(kCheckFailed, wrong);
+  bool verify() {
+    std::vector<Measurement*> wrong;
+    for (Side& side : sides_) {
+      use(all_);
+      note_check(side.whole->verify(), true, side.rows.alone);
+      use(rest_);
+      Rotation first(side.left());
+      // A kernel that is loaded beside a co-runner may wait for its end.
+      runner_.timer_->take(first, 1, 1);
+      co_runner_->start(true, kCheckingLimit);
+      or_else_ended([&] { note_check(side.left().verify(), true, side.rows.together); },
+                    [&] { (void)co_runner_->stop(); });
+      (void)co_runner_->stop();
+      note_check(co_runner_->check(), true, side.rows.co_together);
+      side.checks_for_all();
+      for (Measurement* row : {&side.rows.alone, &side.rows.together, &side.rows.co_together})
+        if (!row->verified) wrong.push_back(row);
+    }
+    if (wrong.empty()) return true;
+    use(all_);
+    return end(kCheckFailed, wrong);
   }
 
-  std::vector<Operation*> arms;
-  std::vector<Measurement*> measured;
-  for (Side& side : sides) {
-    side.add_arms(cpu ? all : 0, cpu ? rest : 0);
-    for (Arm& arm : side.arms) arms.push_back(&arm);
-    const std::vector<Measurement*> rows = side.measured();
-    measured.insert(measured.end(), rows.begin(), rows.end());
+  bool measure() {
+    std::vector<Operation*> arms;
+    std::vector<Measurement*> rows;
+    for (Side& side : sides_) {
+      side.add_arms(cpu_ ? all_ : 0, cpu_ ? rest_ : 0);
+      for (Side::ArmOfRow& of : side.arms) {
+        arms.push_back(&of.arm);
+        rows.push_back(of.row);
+      }
+    }
+    const double least_s = is_collective(problem_.kind) ? kLeastOfCollective
+                           : cpu_                       ? kLeastOfCpu
+                                                        : kLeastOfGpu;
+    timer_.emplace(*runner_.timer_, *co_runner_, facts_, least_s);
+    Rules rules = runner_.rules_of(plan_);
+    if (plan_.versus)  // as many as an interval of their ratio wants
+      rules.min_samples = std::max(rules.min_samples, std::int64_t{kLeastSamplesForInterval});
+    outcome_.interrupted = !runner_.sample(arms, *timer_, rules, nullptr, rows, outcome_);
+    use(all_);
+    return !outcome_.interrupted;
   }
-  const double least_s = is_collective(problem.kind) ? kLeastOfCollective
-                         : cpu                       ? kLeastOfCpu
-                                                     : kLeastOfGpu;
-  OverlapTimer timer(*timer_, *co_runner, cpu_facts, least_s);
-  Rules rules = rules_of(plan);
-  if (plan.versus)  // as many as an interval of their ratio wants
-    rules.min_samples = std::max(rules.min_samples, std::int64_t{kLeastSamplesForInterval});
-  const bool done = sample(arms, timer, rules, nullptr, measured, outcome);
-  use(all);
-  if (!done) {
-    outcome.interrupted = true;
-    return outcome;
-  }
-  std::vector<Measurement*> rows;
-  for (Side& side : sides) {
+
+  // The arms' rows, then that of the co-runner beside its case.
+  void add_rows_of(Side& side, std::vector<Measurement*>& rows) {
     // Of the co-runner beside it, the last ones: what came before them was warm-up.
-    const std::vector<double>& beside_s = timer.co_runner_s(side.together());
+    const std::vector<double>& beside_s = timer_->co_runner_s(*side.together);
     OverlapRows& of = side.rows;
     const auto count = static_cast<std::ptrdiff_t>(of.together.time_s.size());
     of.co_together.time_s.assign(beside_s.end() - count, beside_s.end());
     of.co_together.stopped = of.together.stopped;
     for (Measurement* row : {&of.co_alone, &of.co_together}) {
-      row->bytes = co_runner->bytes_of_run();
-      row->backend = co_runner->backend();
-      row->dtype = co_runner->dtype();
-      if (is_collective(problem.kind)) row->shape["bytes"] = static_cast<std::int64_t>(row->bytes);
-      for (const auto& [key, text] : co_runner->notes()) row->notes[key] = text;
+      row->bytes = co_runner_->bytes_of_run();
+      row->backend = co_runner_->backend();
+      row->dtype = co_runner_->dtype();
+      if (is_collective(problem_.kind)) row->shape["bytes"] = static_cast<std::int64_t>(row->bytes);
+      for (const auto& [key, text] : co_runner_->notes()) row->notes[key] = text;
       row->runs_per_sample = 1;  // the mean over the time that it was looked at
     }
-    for (Measurement* row : side.measured()) rows.push_back(row);
+    for (const Side::ArmOfRow& arm : side.arms) rows.push_back(arm.row);
     rows.push_back(&of.co_together);
   }
-  for (Measurement* row : rows) {  // whose energy it was can't be told
-    row->energy_j.reset();
-    row->stretches.clear();
-  }
-  return finished(kFine, rows);
+
+  Runner& runner_;
+  const Plan& plan_;
+  const CoRunnerProblem& problem_;
+  bool cpu_;
+  int all_, rest_;  // SMs or cores: of the device, and those that the co-runner leaves
+  CpuInfo facts_;
+  Outcome outcome_;
+  std::deque<Side> sides_;
+  // Destroyed before the operations: their memory isn't given back beside a co-runner.
+  std::unique_ptr<CoRunner> co_runner_;
+  std::optional<OverlapTimer> timer_;
+};
+
+Outcome Runner::run_beside(const Plan& plan) {
+  return CaseBeside(*this, plan).run();
 }
 
 }  // namespace trainmeter

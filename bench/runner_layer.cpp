@@ -195,11 +195,7 @@ Outcome Runner::run_layers(const Plan& plan) {
   const auto timer = sequence_timer(target_.kind);
   WholeTimer whole_timer(*timer, timer_->resolution_s());
   if (!sample(measured, whole_timer, rules_of(plan), nullptr, rows, outcome)) return interrupted();
-  for (Measurement& row : outcome.rows) {  // whose energy it was can't be told
-    row.energy_j.reset();
-    row.energy_steps = 0;
-    row.stretches.clear();
-  }
+  std::ranges::for_each(outcome.rows, forget_energy);
   return finished(kFine);
 }
 

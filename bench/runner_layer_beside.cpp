@@ -129,10 +129,7 @@ std::pair<Measurement, Measurement> rows_of_part(const Part& part, std::size_t a
   const OverlapRows rows = overlap_rows(part.all, co_runner, co_sms, false);
   Measurement alone = arm == kAll ? rows.alone : arm == kHeld ? rows.held : rows.together;
   if (arm != kAll) {
-    alone.verified = part.rest.verified;
-    alone.error = part.rest.error;
-    alone.error_bound = part.rest.error_bound;
-    alone.check = part.rest.check;
+    copy_check(part.rest, alone);
     alone.notes = part.rest.notes;
   }
   Measurement in_place = alone;
@@ -142,159 +139,225 @@ std::pair<Measurement, Measurement> rows_of_part(const Part& part, std::size_t a
 
 }  // namespace
 
-Outcome Runner::run_layer_beside(const Plan& plan) {
-  const Case& layer = plan.main;
-  const CoRunnerProblem& problem = layer.overlap->beside;
-  const std::string co_runner(to_string(problem.kind));
-  Outcome outcome;
-  const auto finished = [&](int code) { return ended(std::move(outcome), code); };
-  const auto interrupted = [&] { return ended_by_interrupt(std::move(outcome)); };
-  Measurement whole = row_of(layer);
-  if (!right_as_a_whole(layer, whole)) {
-    outcome.rows = {whole};
-    return finished(kCheckFailed);
-  }
+// One such run. False from a step: the outcome is known, and says why it ended.
+class Runner::LayerBeside {
+ public:
+  LayerBeside(Runner& runner, const Plan& plan)
+      : runner_(runner),
+        plan_(plan),
+        layer_(plan.main),
+        problem_(layer_.overlap->beside),
+        co_runner_(to_string(problem_.kind)),
+        whole_(runner.row_of(layer_)) {}
 
-  // Destroyed before the operations: their memory isn't given back beside a co-runner.
-  std::vector<Part> parts;
-  std::optional<Surroundings> beside;
-  try {
-    beside.emplace(target_.kind, problem);
-    std::optional<OneStream> one;
-    if (target_.kind == DeviceKind::gpu) one.emplace();
-    const std::string of_all = layer.name.substr(layer.name.rfind("/" + co_runner + "/"));
-    for (const std::vector<Case>& ways : layer.parts) {
-      if (stop_()) return interrupted();
-      const Case* used = nullptr;
-      Part& part = parts.emplace_back();
-      part.whole = make_first(ways, operands_, used);
-      part.all = row_of(*used);
-      part.all.name += of_all;
-      part.all.shape[kCoSms] = problem.sms;
-      if (const auto rate = layer.shape.find(kCoRate); rate != layer.shape.end())
-        part.all.shape.insert(*rate);
-      part.all.notes[kOfLayer] = layer.name;
-      part.rest = part.all;
-      if (!used->overlap) continue;
-      beside->use_rest();
-      part.share = used->overlap->make_rest(used->operands.value_or(operands_));
-      beside->use_all();
+  Outcome run() {
+    if (prepare() && verify()) {
+      pace();
+      if (measure()) {
+        for (std::size_t arm = 0; arm < arms_.size(); ++arm) add_rows_of(arm);
+        add_layer_rows();
+        add_co_runner_rows();
+        end(kFine);
+      }
     }
-  } catch (const Unavailable& error) {
-    if (beside) beside->use_all();
-    whole.verified = false;
-    whole.failure = error.what();
-    outcome.rows = {whole};
-    return finished(kUnavailable);
+    return std::move(outcome_);
   }
 
-  const auto timer = sequence_timer(target_.kind);
-  Check moved{.ok = true};
-  for (Part& part : parts) {
-    if (stop_()) return interrupted();
-    note_check(part.whole->verify(), true, part.all);
-    // A kernel that is loaded beside a co-runner may wait for its end.
-    Rotation first(part.left());
-    Rotation* const once[] = {&first};
-    (void)timer->laps(once);
-    beside->during(true, [&] { note_check(part.left().verify(), true, part.rest); });
-    if (moved.ok) moved = beside->check();
-    for (const Measurement* row : {&part.all, &part.rest}) {
-      take_check({.ok = row->verified, .error = row->error, .bound = row->error_bound}, whole);
-      if (row->verified) continue;
-      whole.verified = false;
-      outcome.rows.push_back(*row);
+ private:
+  bool end(int code) {
+    outcome_ = ended(std::move(outcome_), code);
+    return false;
+  }
+  bool end_by_interrupt() {
+    outcome_ = ended_by_interrupt(std::move(outcome_));
+    return false;
+  }
+
+  bool prepare() {
+    if (!right_as_a_whole(layer_, whole_)) {
+      outcome_.rows = {whole_};
+      return end(kCheckFailed);
     }
+    try {
+      beside_.emplace(runner_.target_.kind, problem_);
+      std::optional<OneStream> one;
+      if (runner_.target_.kind == DeviceKind::gpu) one.emplace();
+      for (const std::vector<Case>& ways : layer_.parts) {
+        if (runner_.stop_()) return end_by_interrupt();
+        add_part(ways);
+      }
+    } catch (const Unavailable& error) {
+      if (beside_) beside_->use_all();
+      whole_.verified = false;
+      whole_.failure = error.what();
+      outcome_.rows = {whole_};
+      return end(kUnavailable);
+    }
+    timer_ = sequence_timer(runner_.target_.kind);
+    return true;
   }
-  Measurement mover = overlap_rows(whole, co_runner, problem.sms, false).co_alone;
-  note_check(moved, true, mover);
-  if (!moved.ok) outcome.rows.push_back(mover);
-  if (!outcome.rows.empty()) return finished(kCheckFailed);
 
-  std::vector<Rotation> rotations;
-  rotations.reserve(parts.size());
-  for (Part& part : parts) rotations.emplace_back(part.left());
-  std::vector<Rotation*> steps;
-  for (const std::size_t part : layer.order) steps.push_back(&rotations[part]);
-  if (layer.overlap->bytes_a_run > 0) {
-    beside->pace(layer.overlap->bytes_a_run, steps, *timer);
-    whole.notes["co_layer_bytes"] = fmt::format("{:.0f}", layer.overlap->bytes_a_run);
-    whole.notes["co_paced_bytes_per_s"] = fmt::format("{:.0f}", beside->bytes_per_s());
+  void add_part(const std::vector<Case>& ways) {
+    const Case* used = nullptr;
+    Part& part = parts_.emplace_back();
+    part.whole = make_first(ways, runner_.operands_, used);
+    part.all = runner_.row_of(*used);
+    part.all.name += layer_.name.substr(layer_.name.rfind("/" + co_runner_ + "/"));
+    part.all.shape[kCoSms] = problem_.sms;
+    if (const auto rate = layer_.shape.find(kCoRate); rate != layer_.shape.end())
+      part.all.shape.insert(*rate);
+    part.all.notes[kOfLayer] = layer_.name;
+    part.rest = part.all;
+    if (!used->overlap) return;
+    beside_->use_rest();
+    part.share = used->overlap->make_rest(used->operands.value_or(runner_.operands_));
+    beside_->use_all();
   }
 
-  std::array<LayerArm, 3> arms;
-  for (Part& part : parts) {
-    arms[kAll].parts.push_back(part.whole.get());
-    for (const Arms arm : {kHeld, kTogether}) arms[arm].parts.push_back(&part.left());
+  bool verify() {
+    for (Part& part : parts_) {
+      if (runner_.stop_()) return end_by_interrupt();
+      note_check(part.whole->verify(), true, part.all);
+      // A kernel that is loaded beside a co-runner may wait for its end.
+      Rotation first(part.left());
+      Rotation* const once[] = {&first};
+      (void)timer_->laps(once);
+      beside_->during(true, [&] { note_check(part.left().verify(), true, part.rest); });
+      if (moved_.ok) moved_ = beside_->check();
+      for (const Measurement* row : {&part.all, &part.rest}) {
+        take_check({.ok = row->verified, .error = row->error, .bound = row->error_bound}, whole_);
+        if (row->verified) continue;
+        whole_.verified = false;
+        outcome_.rows.push_back(*row);
+      }
+    }
+    Measurement mover = overlap_rows(whole_, co_runner_, problem_.sms, false).co_alone;
+    note_check(moved_, true, mover);
+    if (!moved_.ok) outcome_.rows.push_back(mover);
+    return outcome_.rows.empty() || end(kCheckFailed);
   }
-  std::vector<double> co_alone_s;
-  std::vector<double> co_together_s;
-  arms[kHeld].begin = [&] { beside->begin(false); };
-  arms[kHeld].end = [&] { return beside->end(), true; };
-  arms[kTogether].begin = [&] { beside->begin(true); };
-  arms[kTogether].look = [&](void* stream) { beside->look(stream); };
-  arms[kTogether].end = [&] {
-    const auto run_s = beside->end();
-    if (run_s) co_together_s.push_back(*run_s);
-    return run_s.has_value();
-  };
-  std::this_thread::sleep_for(std::chrono::duration<double>(rules_.rest_s));
-  Monitor monitor(*telemetry_, kTelemetryPeriod);
-  std::vector<LayerSamples> samples =
-      measure_layers(arms, layer.order, *timer, rules_of(plan), stop_, around_,
-                     [&] { co_alone_s.push_back(beside->alone()); });
-  if (samples.front().interrupted) return interrupted();
-  const Watched watched = monitor.stop();
-  outcome.settled = samples.front().settled;
 
-  OverlapRows of_layer = overlap_rows(whole, co_runner, problem.sms, false);
-  const std::array layers = {&of_layer.alone, &of_layer.held, &of_layer.together};
-  for (std::size_t arm = 0; arm < arms.size(); ++arm) {
-    LayerSamples& taken = samples[arm];
+  void pace() {
+    if (!(layer_.overlap->bytes_a_run > 0)) return;
+    std::vector<Rotation> rotations;
+    rotations.reserve(parts_.size());
+    for (Part& part : parts_) rotations.emplace_back(part.left());
+    std::vector<Rotation*> steps;
+    for (const std::size_t part : layer_.order) steps.push_back(&rotations[part]);
+    beside_->pace(layer_.overlap->bytes_a_run, steps, *timer_);
+    whole_.notes["co_layer_bytes"] = fmt::format("{:.0f}", layer_.overlap->bytes_a_run);
+    whole_.notes["co_paced_bytes_per_s"] = fmt::format("{:.0f}", beside_->bytes_per_s());
+  }
+
+  void make_arms() {
+    for (Part& part : parts_) {
+      arms_[kAll].parts.push_back(part.whole.get());
+      for (const Arms arm : {kHeld, kTogether}) arms_[arm].parts.push_back(&part.left());
+    }
+    arms_[kHeld].begin = [this] { beside_->begin(false); };
+    arms_[kHeld].end = [this] { return beside_->end(), true; };
+    arms_[kTogether].begin = [this] { beside_->begin(true); };
+    arms_[kTogether].look = [this](void* stream) { beside_->look(stream); };
+    arms_[kTogether].end = [this] {
+      const auto run_s = beside_->end();
+      if (run_s) co_together_s_.push_back(*run_s);
+      return run_s.has_value();
+    };
+  }
+
+  bool measure() {
+    make_arms();
+    std::this_thread::sleep_for(std::chrono::duration<double>(runner_.rules_.rest_s));
+    Monitor monitor(*runner_.telemetry_, kTelemetryPeriod);
+    samples_ = measure_layers(arms_, layer_.order, *timer_, runner_.rules_of(plan_), runner_.stop_,
+                              runner_.around_, [this] { co_alone_s_.push_back(beside_->alone()); });
+    if (samples_.front().interrupted) return end_by_interrupt();
+    watched_ = monitor.stop();
+    outcome_.settled = samples_.front().settled;
+    of_layer_ = overlap_rows(whole_, co_runner_, problem_.sms, false);
+    return true;
+  }
+
+  Measurement& layer_row(std::size_t arm) {
+    return arm == kAll ? of_layer_.alone : arm == kHeld ? of_layer_.held : of_layer_.together;
+  }
+
+  // Its parts', and what the layer's own row says of them.
+  void add_rows_of(std::size_t arm) {
+    LayerSamples& taken = samples_[arm];
+    Measurement& layer = layer_row(arm);
     std::vector<Measurement> rows;
     const auto add = [&](Measurement row, std::vector<double> time_s,
                          const std::vector<Round>& phases) {
       row.time_s = std::move(time_s);
-      note_layer(taken, watched, phases, row);
+      note_layer(taken, watched_, phases, row);
       rows.push_back(std::move(row));
     };
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      auto [in_place, alone] = rows_of_part(parts[i], arm, co_runner, problem.sms);
-      for (Measurement* row : {&in_place, &alone}) row->notes.merge(arms[arm].parts[i]->notes());
-      in_place.runs_per_sample = std::ranges::count(layer.order, i);
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      auto [in_place, alone] = rows_of_part(parts_[i], arm, co_runner_, problem_.sms);
+      for (Measurement* row : {&in_place, &alone}) row->notes.merge(arms_[arm].parts[i]->notes());
+      in_place.runs_per_sample = std::ranges::count(layer_.order, i);
       alone.runs_per_sample = kAloneRuns;
       add(std::move(in_place), std::move(taken.in_place_s[i]), taken.in_layer);
       add(std::move(alone), std::move(taken.alone_s[i]), taken.alone);
     }
     if (!taken.launched_s.empty()) {
-      layers[arm]->notes["launched_vs_layer"] =
+      layer.notes["launched_vs_layer"] =
           fmt::format("{:.4f}", median(taken.launched_s) / median(taken.whole_s));
     }
-    add(std::move(*layers[arm]), std::move(taken.whole_s), taken.in_layer);
+    add(std::move(layer), std::move(taken.whole_s), taken.in_layer);
     note_ratios(rows);
-    *layers[arm] = std::move(rows.back());
+    layer = std::move(rows.back());
     rows.pop_back();
-    std::ranges::move(rows, std::back_inserter(outcome.rows));
+    std::ranges::move(rows, std::back_inserter(outcome_.rows));
   }
-  outcome.shown = outcome.rows.size();
-  for (Measurement* row : layers) outcome.rows.push_back(std::move(*row));
-  // Of the co-runner beside it, the last ones: what came before them was warm-up.
-  const auto count = static_cast<std::ptrdiff_t>(co_alone_s.size());
-  of_layer.co_alone.time_s = std::move(co_alone_s);
-  of_layer.co_together.time_s.assign(co_together_s.end() - count, co_together_s.end());
-  for (Measurement* row : {&of_layer.co_alone, &of_layer.co_together}) {
-    note_check(moved, true, *row);
-    row->notes = {{"co_moves", layer.notes.at("co_moves")}};
-    for (const char* note : {"co_layer_bytes", "co_paced_bytes_per_s"})
-      if (const auto found = whole.notes.find(note); found != whole.notes.end())
-        row->notes.insert(*found);
-    row->bytes = beside->co_runner().bytes_of_run();
-    row->stopped = samples.front().stopped;
-    row->probes = samples.front().probes;
-    row->marks = outcome.rows[outcome.shown].marks;
-    outcome.rows.push_back(std::move(*row));
+
+  void add_layer_rows() {
+    outcome_.shown = outcome_.rows.size();
+    for (std::size_t arm = 0; arm < arms_.size(); ++arm)
+      outcome_.rows.push_back(std::move(layer_row(arm)));
   }
-  return finished(kFine);
+
+  void add_co_runner_rows() {
+    // Of the co-runner beside it, the last ones: what came before them was warm-up.
+    const auto count = static_cast<std::ptrdiff_t>(co_alone_s_.size());
+    of_layer_.co_alone.time_s = std::move(co_alone_s_);
+    of_layer_.co_together.time_s.assign(co_together_s_.end() - count, co_together_s_.end());
+    for (Measurement* row : {&of_layer_.co_alone, &of_layer_.co_together}) {
+      note_check(moved_, true, *row);
+      row->notes = {{"co_moves", layer_.notes.at("co_moves")}};
+      for (const char* note : {"co_layer_bytes", "co_paced_bytes_per_s"})
+        if (const auto found = whole_.notes.find(note); found != whole_.notes.end())
+          row->notes.insert(*found);
+      row->bytes = beside_->co_runner().bytes_of_run();
+      row->stopped = samples_.front().stopped;
+      row->probes = samples_.front().probes;
+      row->marks = outcome_.rows[outcome_.shown].marks;
+      outcome_.rows.push_back(std::move(*row));
+    }
+  }
+
+  Runner& runner_;
+  const Plan& plan_;
+  const Case& layer_;
+  const CoRunnerProblem& problem_;
+  std::string co_runner_;  // as rows name it
+  Outcome outcome_;
+  Measurement whole_;
+  std::vector<Part> parts_;
+  // Destroyed before the operations: their memory isn't given back beside a co-runner.
+  std::optional<Surroundings> beside_;
+  std::unique_ptr<SequenceTimer> timer_;
+  Check moved_{.ok = true};  // by the co-runner
+  std::array<LayerArm, 3> arms_;
+  std::vector<double> co_alone_s_, co_together_s_;
+  std::vector<LayerSamples> samples_;  // by arm
+  Watched watched_;
+  OverlapRows of_layer_;
+};
+
+Outcome Runner::run_layer_beside(const Plan& plan) {
+  return LayerBeside(*this, plan).run();
 }
 
 }  // namespace trainmeter

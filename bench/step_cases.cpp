@@ -3,6 +3,7 @@
 // The memory-bound kernels of a training step at the shapes of models.
 #include "bench/step_cases.hpp"
 
+#include "bench/case_lists.hpp"
 #include "kernels/step_arrays.hpp"
 #include "record/error.hpp"
 #include "record/formulas.hpp"
@@ -175,7 +176,7 @@ Case step_case(const StepProblem& problem, const StepBackend& backend) {
 
 CaseList step_cases(const Options& options, const std::vector<StepKernel>& kernels,
                     const std::vector<DType>& dtypes, const Target& target) {
-  const std::int64_t tokens = options.tokens.value_or(target.kind == DeviceKind::gpu ? 8192 : 1024);
+  const std::int64_t tokens = tokens_of_models(options, target);
   if (options.data != "normal") {
     throw BadInput("--data: the kernels of a step have content of their own; expected normal");
   }

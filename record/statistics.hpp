@@ -19,6 +19,11 @@ double quantile(std::span<const double> samples, double p);
 // Median absolute deviation, not scaled.
 double median_absolute_deviation(std::span<const double> samples);
 
+// Of a normal distribution: its standard deviation over its median absolute deviation, and the
+// variance of the median of samples over that of their mean (pi / 2).
+inline constexpr double kNormalMad = 1.4826;
+inline constexpr double kMedianVariance = 1.5708;
+
 struct Interval {
   double low = 0;
   double high = 0;

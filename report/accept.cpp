@@ -17,11 +17,9 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kNormalMad = 1.4826;       // standard deviation / MAD of a normal distribution
-constexpr double kMadEfficiency = 0.37;     // of the MAD, against the standard deviation
-constexpr double kMedianVariance = 1.5708;  // pi / 2: of a median, against that of a mean
-constexpr double kMayLack = 0.25;           // what more nodes than this lack is no loss
-constexpr std::size_t kLeastNodes = 5;      // to say what a node lacks
+constexpr double kMadEfficiency = 0.37;  // of the MAD, against the standard deviation
+constexpr double kMayLack = 0.25;        // what more nodes than this lack is no loss
+constexpr std::size_t kLeastNodes = 5;   // to say what a node lacks
 
 // How far one part is below the others, in one case or over a group of cases.
 struct Shortfall {

@@ -31,11 +31,6 @@ bool is_ampere(const System& s) {
 
 constexpr double kReferencePower = 700;  // watts of the cards that most published figures are of
 
-// As a record names what a pass multiplies.
-const char* layout_of(Pass pass) {
-  return pass == Pass::fprop ? "nt" : pass == Pass::dgrad ? "nn" : "tn";
-}
-
 class Biller {
  public:
   Biller(const Run& run, const System& system, const RateBook& book, const Layout& layout,
@@ -67,8 +62,8 @@ class Biller {
     }
     for (const auto& [kind, count] : counts) {
       if (count < 1) continue;
-      uses_ = count * real(bill_.layout.microbatches) / real(bill_.layout.pp);
-      bill_.layers[kind] = layer(layer_work(m, kind, bill_.layout, options));
+      const double uses = count * real(bill_.layout.microbatches) / real(bill_.layout.pp);
+      bill_.layers[kind] = layer(layer_work(m, kind, bill_.layout, options), uses);
     }
     once_a_step();
     operations();
@@ -121,41 +116,61 @@ class Biller {
       assume("in-place factors of Hopper are used for Blackwell");
   }
 
-  // `part` of the breakdown holds these seconds.
+  // `part` of the breakdown holds these seconds of the step.
   void use(const char* part, const std::string& what, const Rate& rate, double seconds) {
-    bill_.rates.push_back({what, rate, seconds * uses_, part});
+    bill_.rates.push_back({what, rate, seconds, part});
   }
 
-  void gemm(LayerBill& out, const GemmWork& work) {
+  // GEMMs of one shape at their rate, and what is known of it in place.
+  struct Timed {
+    Rate rate;
+    InPlace here;
+    double seconds = 0;  // of one use
+  };
+
+  // `rates_of`: the dtype whose rates stand for `dtype`. The step uses them so many times.
+  Timed timed(const GemmWork& work, const std::string& dtype, const std::string& rates_of,
+              std::string_view layout, const GemmFactors& factors, double uses) {
+    Timed out;
+    out.rate = rates_.gemm(rates_of, layout, work);
+    const double alone = work.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) /
+                         (out.rate.value * power_);
+    out.here = in_place_.gemm(factors, dtype, layout, work, alone * uses);
+    out.seconds = alone / out.here.ratio;
+    return out;
+  }
+
+  // Their share of the spread, by their seconds of the step.
+  void count(const Timed& gemm, double seconds) {
+    noise_ += seconds * std::hypot(gemm.rate.noise, gemm.here.sigma);
+    shape_ += seconds * gemm.rate.shape;
+    gemm_s_ += seconds;
+  }
+
+  // Here and below, `uses` is how often the step of one GPU has the layer.
+  void gemm(LayerBill& out, const GemmWork& work, double uses) {
     const std::string& dtype = work.low_precision ? rates_.low() : rates_.high();
-    const char* layout = layout_of(work.pass);
-    const Rate rate = rates_.gemm(dtype, layout, work);
-    const double alone =
-        work.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) / (rate.value * power_);
-    const InPlace here = in_place_.gemm(work.low_precision ? bill_.gemm : bill_.gemm_high, dtype,
-                                        layout, work, alone * uses_);
-    const double seconds = alone / here.ratio;
+    const Timed one = timed(work, dtype, dtype, layout_of(work.pass),
+                            work.low_precision ? bill_.gemm : bill_.gemm_high, uses);
     SlotBill& slot = work.pass == Pass::fprop   ? out.forward
                      : work.pass == Pass::dgrad ? out.backward_input
                                                 : out.weight;
     const Work kind = work.groups > 1       ? Work::grouped
                       : !work.low_precision ? Work::gemm_high
                                             : Work::gemm;
-    slot.work[static_cast<std::size_t>(kind)] += seconds;
-    if (work.pass == Pass::wgrad && !rate.of_weight_gradients)
-      slot.at_other_passes[static_cast<std::size_t>(kind)] += seconds;
-    (work.low_precision ? clock_ : clock_high_).add(rate, seconds * uses_);
+    slot.work[kind] += one.seconds;
+    if (work.pass == Pass::wgrad && !one.rate.of_weight_gradients)
+      slot.at_other_passes[kind] += one.seconds;
+    (work.low_precision ? clock_ : clock_high_).add(one.rate, one.seconds * uses);
     const bool again = repeated(work);
-    if (again) out.backward_input.work[static_cast<std::size_t>(kind)] += seconds;
-    const double all = (again ? 2 : 1) * seconds;
+    if (again) out.backward_input.work[kind] += one.seconds;
+    const double all = (again ? 2 : 1) * one.seconds * uses;
     use(work.groups > 1 ? "grouped_gemm" : "gemm",
         fmt::format("{} {} {}{}x{}x{} {}", work.name, to_string(work.pass),
                     work.groups > 1 ? fmt::format("{} x ", work.groups) : "", work.m, work.n,
                     work.k, dtype),
-        rate, all);
-    noise_ += all * uses_ * std::hypot(rate.noise, here.sigma);
-    shape_ += all * uses_ * rate.shape;
-    gemm_s_ += all * uses_;
+        one.rate, all);
+    count(one, all);
   }
 
   // By selective recomputation, single ones: what MLA's projections up write isn't kept
@@ -166,26 +181,26 @@ class Biller {
            (work.name == "q_b" || work.name == "kv_b");
   }
 
-  void attention(LayerBill& out, const Core& core) {
+  void attention(LayerBill& out, const Core& core, double uses) {
     if (!(core.forward_flops > 0)) return;
     if (bill_.stack.attention == kUnfused) {
-      unfused(out, core);
+      unfused(out, core, uses);
       return;
     }
     const Rate forward = rates_.attention(true, bill_.stack.attention, core);
     const Rate backward = rates_.attention(false, bill_.stack.attention, core);
     const double f = core.forward_flops / (forward.value * power_);
     const double b = core.backward_flops / (backward.value * power_);
-    out.forward.work[static_cast<std::size_t>(Work::attention)] += f;
-    out.backward_input.work[static_cast<std::size_t>(Work::attention)] += b;
-    use("attention_core", "attention core forward", forward, f);
-    use("attention_core", "attention core backward", backward, b);
+    out.forward.work[Work::attention] += f;
+    out.backward_input.work[Work::attention] += b;
+    use("attention_core", "attention core forward", forward, f * uses);
+    use("attention_core", "attention core backward", backward, b * uses);
   }
 
   // Before FlashAttention: batched GEMMs over the full square, and the scores through memory:
   // written, scaled, masked and normalised in one kernel, dropped out, read (13 bytes each forward,
   // 18 backward, in 16 bits).
-  void unfused(LayerBill& out, const Core& core) {
+  void unfused(LayerBill& out, const Core& core, double uses) {
     const double gemm_rate = rates_.unfused_attention_gemm();
     const double scores =
         core.forward_flops / (real(query_key_dim(*run_.model) + value_dim(*run_.model)));
@@ -194,28 +209,28 @@ class Biller {
     const double forward = 2 * core.forward_flops / gemm_rate + 13 * scores / rates_.memory().value;
     const double backward =
         4 * core.forward_flops / gemm_rate + 18 * scores / rates_.memory().value;
-    const auto attention = static_cast<std::size_t>(Work::attention);
-    out.forward.work[attention] += forward;
-    out.backward_input.work[attention] += backward;
-    if (bill_.layout.recompute == "selective") out.backward_input.work[attention] += forward;
-    use("attention_core", "attention core, scores in memory", rates_.memory(), forward + backward);
+    out.forward.work[Work::attention] += forward;
+    out.backward_input.work[Work::attention] += backward;
+    if (bill_.layout.recompute == "selective") out.backward_input.work[Work::attention] += forward;
+    use("attention_core", "attention core, scores in memory", rates_.memory(),
+        (forward + backward) * uses);
     assume("attention with its scores in memory: this stack dates from before fused kernels");
   }
 
-  void traffic(LayerBill& out, const Traffic& t) {
+  void traffic(LayerBill& out, const Traffic& t, double uses) {
     const double seconds = t.bytes / rates_.memory().value;
     const bool experts = t.name == "expert_permute" || t.name == "router";
     SlotBill& slot = t.half == Half::forward ? out.forward : out.backward_input;
-    slot.work[static_cast<std::size_t>(experts ? Work::expert_traffic : Work::traffic)] += seconds;
-    memory_s_ += seconds * uses_;
+    slot.work[experts ? Work::expert_traffic : Work::traffic] += seconds;
+    memory_s_ += seconds * uses;
   }
 
-  LayerBill layer(const LayerWork& work) {
+  LayerBill layer(const LayerWork& work, double uses) {
     LayerBill out;
-    for (const GemmWork& g : work.gemms) gemm(out, g);
+    for (const GemmWork& g : work.gemms) gemm(out, g, uses);
     if (run_.operations.empty()) {
-      attention(out, work.core);
-      for (const Traffic& t : work.traffic) traffic(out, t);
+      attention(out, work.core, uses);
+      for (const Traffic& t : work.traffic) traffic(out, t, uses);
     }
     for (const Collective& c : work.collectives) {
       (c.half == Half::forward ? out.forward : out.backward_input)
@@ -234,9 +249,8 @@ class Biller {
   // Norms and activation functions again; with FSDP every other GEMM too (torchtitan's policy).
   void selective(LayerBill& out) const {
     SlotBill& again = out.backward_input;
-    const auto of = [](Work w) { return static_cast<std::size_t>(w); };
-    again.work[of(Work::traffic)] += 0.5 * out.forward.work[of(Work::traffic)];
-    if (run_.stack == "fsdp") again.work[of(Work::gemm)] += 0.5 * out.forward.work[of(Work::gemm)];
+    again.work[Work::traffic] += 0.5 * out.forward.work[Work::traffic];
+    if (run_.stack == "fsdp") again.work[Work::gemm] += 0.5 * out.forward.work[Work::gemm];
   }
 
   void once_a_step() {
@@ -270,13 +284,13 @@ class Biller {
       Collective send{
           .name = "pp_send",
           .operation = "sendrecv",
+          .group = Group::pp,
           .payload_bytes = real(l.tokens() * run_.model->hidden) * 2 / (l.sp ? real(l.tp) : 1),
           .ranks = 2,
           .ranks_on_node = l.tp * l.cp * l.dp < system_.gpus_per_node ? 2 : 1};
       place_bytes(send);
       bill_.send = links_.bill(send, "pipeline_bubble");
     }
-    uses_ = 1;
     if (!run_.operations.empty()) return;  // the optimizer is among them
     bill_.optimizer_s = optimizer_bytes(owned) / rates_.memory().value;
     use("optimizer_and_overhead", "optimizer, memory bandwidth", rates_.memory(),
@@ -286,29 +300,26 @@ class Biller {
 
   // The run's own list, each kernel at its rate alone and what is known of it in place.
   void operations() {
-    uses_ = 1;
     for (const StepOperation& o : run_.operations) {
       const auto size = [&](const char* key) {
         const auto found = o.shape.find(key);
         return found == o.shape.end() ? 1 : found->second;
       };
       if (o.operation == "gemm") {
-        const GemmWork work{
-            .m = size("m"), .n = size("n"), .k = size("k"), .groups = size("groups")};
-        const Rate rate = rates_.gemm(rates_.dtype_known(o.dtype), o.layout.c_str(), work);
-        const double alone = o.count * real(work.groups) * gemm_flops(work.m, work.n, work.k) /
-                             (rate.value * power_);
-        const InPlace here = in_place_.gemm(bill_.gemm, o.dtype, o.layout, work, alone);
-        const double seconds = alone / here.ratio;
-        bill_.operation_gemms_s += seconds;
-        clock_.add(rate, seconds);
+        const GemmWork work{.m = size("m"),
+                            .n = size("n"),
+                            .k = size("k"),
+                            .groups = size("groups"),
+                            .count = o.count};
+        const Timed all =
+            timed(work, o.dtype, rates_.dtype_known(o.dtype), o.layout, bill_.gemm, 1);
+        bill_.operation_gemms_s += all.seconds;
+        clock_.add(all.rate, all.seconds);
         use("operation_gemms",
             fmt::format("{} x {}x{}x{} {} {}", work.groups, work.m, work.n, work.k, o.layout,
                         o.dtype),
-            rate, seconds);
-        noise_ += seconds * std::hypot(rate.noise, here.sigma);
-        shape_ += seconds * rate.shape;
-        gemm_s_ += seconds;
+            all.rate, all.seconds);
+        count(all, all.seconds);
         continue;
       }
       const auto known = book_.kernel(o.operation, o.dtype, o.bytes);
@@ -362,7 +373,6 @@ class Biller {
           "memory-bound kernels: their least bytes at memory bandwidth times a fitted factor; "
           "those of the records are left out, since stacks fuse other ones");
     }
-    uses_ = 1;
     use("memory_bound", "memory-bound kernels, memory bandwidth", rates_.memory(), memory_s_);
   }
 
@@ -388,7 +398,6 @@ class Biller {
   StepLinks links_;
   StepInPlace in_place_;
   double power_ = 1;
-  double uses_ = 1;  // of the layer at hand, in one step of one GPU
   double noise_ = 0, shape_ = 0, gemm_s_ = 0, memory_s_ = 0, operation_noise_ = 0;
 };
 

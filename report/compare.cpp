@@ -19,9 +19,6 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kNormalMad = 1.4826;       // standard deviation / MAD of a normal distribution
-constexpr double kMedianVariance = 1.5708;  // pi / 2: of a median, against that of a mean
-
 // Relative variance of the median of samples that follow each other closely: as if there were
 // fewer independent ones, by their autocorrelation time.
 double median_variance(const std::vector<double>& samples) {

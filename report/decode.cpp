@@ -7,6 +7,7 @@
 #include "record/formulas.hpp"
 #include "record/names.hpp"
 #include "record/real.hpp"
+#include "report/device_rates.hpp"
 #include "report/gemm_curve.hpp"
 #include "workload/step.hpp"
 
@@ -30,16 +31,7 @@ constexpr double kCombineBytes = 2;    // bf16
 
 Rate memory_rate(const System& system, const RateBook& book) {
   if (const auto known = book.memory()) return *known;
-  if (system.memory_bytes_per_s) {
-    return {.value = kMemoryShare * *system.memory_bytes_per_s,
-            .noise = 0.05,
-            .shape = 0,
-            .origin = "system " + system.id,
-            .how = "datasheet",
-            .basis = Basis::datasheet,
-            .figure = "",
-            .key = "memory_bytes_per_s"};
-  }
+  if (const auto datasheet = datasheet_memory(system)) return *datasheet;
   throw BadInput(fmt::format(
       "system {}: no memory bandwidth is known: give a record with --rates (memory_bench)",
       system.id));

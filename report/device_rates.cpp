@@ -21,6 +21,18 @@ constexpr double kAttentionOfGemm = 0.65;
 
 }  // namespace
 
+std::optional<Rate> datasheet_memory(const System& system) {
+  if (!system.memory_bytes_per_s) return std::nullopt;
+  return Rate{.value = kMemoryShare * *system.memory_bytes_per_s,
+              .noise = 0.05,
+              .shape = 0,
+              .origin = "system " + system.id,
+              .how = "datasheet",
+              .basis = Basis::datasheet,
+              .figure = "",
+              .key = "memory_bytes_per_s"};
+}
+
 DeviceRates::DeviceRates(const Run& run, const System& system, const RateBook& book,
                          std::function<void(std::string)> assume)
     : run_(run), system_(system), book_(book), assume_(std::move(assume)) {
@@ -28,14 +40,7 @@ DeviceRates::DeviceRates(const Run& run, const System& system, const RateBook& b
   high_ = run.precision == "fp8" ? dtype_known("bf16") : low_;
   auto memory = book.memory();
   if (!memory && system.kind == "gpu" && system.memory_bytes_per_s) {
-    memory = Rate{.value = kMemoryShare * *system.memory_bytes_per_s,
-                  .noise = 0.05,
-                  .shape = 0,
-                  .origin = "system " + system.id,
-                  .how = "datasheet",
-                  .basis = Basis::datasheet,
-                  .figure = "",
-                  .key = "memory_bytes_per_s"};
+    memory = datasheet_memory(system);
     assume_(fmt::format("memory bandwidth: {:.2f} of the datasheet's", kMemoryShare));
   }
   if (!memory) {
@@ -80,7 +85,8 @@ std::string DeviceRates::dtype_known(const std::string& wanted) const {
                   run_.id, wanted, system_.id));
 }
 
-Rate DeviceRates::gemm(const std::string& dtype, const char* layout, const GemmWork& work) const {
+Rate DeviceRates::gemm(const std::string& dtype, std::string_view layout,
+                       const GemmWork& work) const {
   // FSDP keeps a micro-batch's gradients in 16 bits until they are scattered; others add them up.
   const bool adds = run_.stack != "fsdp";
   if (const auto known = book_.gemm(dtype, layout, work.m, work.n, work.k, work.groups, adds)) {

@@ -9,9 +9,14 @@
 #include "workload/worklist.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace trainmeter {
+
+// What kernels reach of the datasheet's memory bandwidth, bytes/s; none where that isn't known.
+std::optional<Rate> datasheet_memory(const System& system);
 
 class DeviceRates {
  public:
@@ -28,7 +33,8 @@ class DeviceRates {
 
   [[nodiscard]] const Rate& memory() const { return memory_; }  // bytes/s
   // FLOP/s. `layout`: nt, nn, tn.
-  [[nodiscard]] Rate gemm(const std::string& dtype, const char* layout, const GemmWork& work) const;
+  [[nodiscard]] Rate gemm(const std::string& dtype, std::string_view layout,
+                          const GemmWork& work) const;
   [[nodiscard]] double best_gemm(const std::string& dtype) const;
   // Of the attention core in a fused kernel, FLOP/s; `backend`: the stack's own.
   [[nodiscard]] Rate attention(bool forward, const std::string& backend, const Core& core) const;

@@ -53,7 +53,7 @@ std::string_view layout_that_serves(std::string_view dtype, std::string_view lay
 
 double noise_of(const Measurement& m) {
   const std::vector<double> time_s = counted_samples(m).time_s;
-  return 1.4826 * median_absolute_deviation(time_s) / median(time_s);
+  return kNormalMad * median_absolute_deviation(time_s) / median(time_s);
 }
 
 double rate_at(const Measurement& m, const Header& header, double seconds) {

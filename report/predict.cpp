@@ -25,7 +25,8 @@ namespace {
 
 // The geometric mean of the middle tenth: the median, but one that doesn't jump from one lobe to
 // the other where what a run doesn't print (its attention kernel, say) makes two of them.
-double middle(std::vector<double> values) {
+double middle(const std::vector<double>& draws) {
+  std::vector<double> values = draws;
   std::ranges::sort(values);
   const std::size_t n = values.size();
   const std::size_t trimmed = std::min(n * 9 / 20, (n - 1) / 2);
@@ -33,10 +34,6 @@ double middle(std::vector<double> values) {
   for (std::size_t i = trimmed; i < n - trimmed; ++i) sum += std::log(values[i]);
   const double out = std::exp(sum / static_cast<double>(n - 2 * trimmed));
   return std::clamp(out, values[trimmed], values[n - 1 - trimmed]);  // rounding apart
-}
-
-Estimate estimate_of(const std::vector<double>& values) {
-  return {quantile(values, 0.05), middle(values), quantile(values, 0.95)};
 }
 
 // `n` numbers in (0, 1), one in each n-th of it, in random order: shares come out as they are
@@ -56,28 +53,17 @@ AttentionFlops attention_convention(const Run& run) {
 }
 
 struct RunFacts {
-  double tokens_per_step, flops_per_token, gpus, peak;
-  std::optional<double> steps, price;
-  double goodput;
+  double tokens_per_step = 0, flops_per_token = 0, peak = 0;
+  StepsOfRun of;
 };
 
 RunEstimates estimates_from(const std::vector<double>& step_times, const RunFacts& f) {
-  RunEstimates out;
-  std::vector<double> hours, mfus, tflops, cost;
+  StepDraws draws{.step_time_s = step_times, .mfu = {}, .tflops_per_gpu = {}};
   for (const double t : step_times) {
-    mfus.push_back(mfu(f.tokens_per_step / t, f.flops_per_token, f.gpus, f.peak));
-    tflops.push_back(f.tokens_per_step * f.flops_per_token / t / f.gpus / 1e12);
-    if (f.steps) {
-      hours.push_back(gpu_hours(f.gpus, *f.steps * t) / f.goodput);
-      if (f.price) cost.push_back(cost_usd(hours.back(), *f.price));
-    }
+    draws.mfu.push_back(mfu(f.tokens_per_step / t, f.flops_per_token, f.of.gpus, f.peak));
+    draws.tflops_per_gpu.push_back(f.tokens_per_step * f.flops_per_token / t / f.of.gpus / 1e12);
   }
-  out.step_time_s = estimate_of(step_times);
-  out.mfu = estimate_of(mfus);
-  out.tflops_per_gpu = estimate_of(tflops);
-  if (!hours.empty()) out.gpu_hours = estimate_of(hours);
-  if (!cost.empty()) out.cost_usd = estimate_of(cost);
-  return out;
+  return estimates_of(draws, f.of, middle);
 }
 
 }  // namespace
@@ -351,22 +337,22 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   out.moves_most = sensitivities(sampled);
   if (ways.front().bill.layout.pp > 1) {
     const double slot = step_time(ways.front().bill, centre).slot_s;
-    const Estimate ratio = estimate_of(sampled.slot_ratio);
+    const Estimate ratio = estimate_of(sampled.slot_ratio, middle);
     out.slot_time_s = Estimate{slot * ratio.p05, slot * ratio.p50, slot * ratio.p95};
   }
 
-  RunFacts facts{};
+  RunFacts facts;
   facts.tokens_per_step = static_cast<double>(*run.global_batch_sequences * *run.seq_len);
   facts.flops_per_token = training_flops_per_token(
       *run.model, {.seq_len = *run.seq_len, .attention = attention_convention(run)});
-  facts.gpus = static_cast<double>(run.gpus);
+  facts.of.gpus = static_cast<double>(run.gpus);
   const UsedInput peak = mfu_peak(run, system, book);
   facts.peak = peak.value;
   bound_by_peak(sampled.step, run, system, book);
-  facts.goodput = run.goodput;
-  if (run.tokens) facts.steps = *run.tokens / facts.tokens_per_step;
+  facts.of.goodput = run.goodput;
+  if (run.tokens) facts.of.steps = *run.tokens / facts.tokens_per_step;
   const Price price = price_of(run, system, options);
-  facts.price = out.price_usd_per_gpu_hour = price.usd_per_gpu_hour;
+  facts.of.usd_per_gpu_hour = out.price_usd_per_gpu_hour = price.usd_per_gpu_hour;
   out.price_how = price.how;
   out.flops_per_step = facts.tokens_per_step * facts.flops_per_token;
   out.mfu_peak_flops = facts.peak;
@@ -380,7 +366,8 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
     out.published_step_time_s = published;
     out.error_pct = (out.estimates.step_time_s.p50 / *published - 1) * 100;
   }
-  if (!facts.price) out.assumptions.emplace_back("no price is known: give --price for the cost");
+  if (!price.usd_per_gpu_hour)
+    out.assumptions.emplace_back("no price is known: give --price for the cost");
   out.published = printed_figures(run.published);
   return checked(std::move(out), run, system);
 }

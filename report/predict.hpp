@@ -5,6 +5,7 @@
 #pragma once
 
 #include "report/candidates.hpp"
+#include "report/estimates.hpp"
 #include "report/factors.hpp"
 #include "report/rates.hpp"
 #include "report/used_factors.hpp"
@@ -19,18 +20,6 @@
 #include <vector>
 
 namespace trainmeter {
-
-struct Estimate {
-  double p05 = 0, p50 = 0, p95 = 0;
-};
-
-struct RunEstimates {
-  Estimate step_time_s;
-  Estimate mfu;                       // 0..1, in the run's convention, against mfu_peak_flops
-  Estimate tflops_per_gpu;            // model TFLOP/s in the same convention
-  std::optional<Estimate> gpu_hours;  // where the run names its tokens
-  std::optional<Estimate> cost_usd;   // where a price is known too
-};
 
 struct Prediction {
   std::string run_id, system_id;

@@ -124,12 +124,12 @@ struct PredictCommand : Command {
       notes.insert(notes.end(), reasons.begin(), reasons.end());
     }
     const std::vector<Record> own = of_chip(records, on, library);
-    const InPlaceRatios in_place = measured_in_place(own);
-    book.set_in_place(no_in_place ? InPlaceRatios::all_one() : in_place);
-    book.set_slowdowns(measured_slowdowns(own));
-    book.set_layers_beside(layers_beside_communication(own));
+    book.set_measured_in_steps(own);
+    const bool no_factor =
+        book.in_place().empty() && book.slowdowns().empty() && book.layers_beside().empty();
+    if (no_in_place) book.set_in_place(InPlaceRatios::all_one());
     if (!records.empty() && book.points().empty()) {
-      if (in_place.empty() && book.slowdowns().empty() && book.layers_beside().empty())
+      if (no_factor)
         throw BadInput(
             fmt::format("--rates: none of these records' rows gives a rate or a factor "
                         "on {} (verified, measured alone, on normal data)",

@@ -135,6 +135,12 @@ void RateBook::add(const std::vector<Record>& records) {
   for (const RateLine& of : rate_lines(records)) add(point_of(*of.record, *of.line));
 }
 
+void RateBook::set_measured_in_steps(const std::vector<Record>& records) {
+  set_in_place(measured_in_place(records));
+  set_slowdowns(measured_slowdowns(records));
+  set_layers_beside(layers_beside_communication(records));
+}
+
 void RateBook::add(const Record& record) {
   for (const RateLine& of : rate_lines(std::vector<const Record*>{&record}))
     add(point_of(record, *of.line));

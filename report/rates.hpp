@@ -110,6 +110,9 @@ class RateBook {
   // The device whose rates these are: its SMs and bandwidth shape the curve between known shapes.
   void describe(const System& system) { device_ = system; }
 
+  // All three below, where `records` have measured them.
+  void set_measured_in_steps(const std::vector<Record>& records);
+
   // What GEMMs reach in a step of their rates alone (report/in_place.hpp), where that was measured.
   void set_in_place(InPlaceRatios ratios) { in_place_ = std::move(ratios); }
   [[nodiscard]] const InPlaceRatios& in_place() const { return in_place_; }
@@ -189,7 +192,7 @@ class RateBook {
 // The device rates of one usable measurement: FLOP/s per device for gemm and fma, bytes/s for
 // memory kernels and transfers, bus bandwidth for collectives, from the median time of the samples
 // that count. A register loop (fma) is a ceiling: its 5 % fastest, which no other program slowed
-// down. Noise: 1.4826 MAD / median, the standard deviation where the noise is normal.
+// down. Noise: kNormalMad x MAD / median, the standard deviation where the noise is normal.
 double rate_of(const Measurement& measurement, const Header& header);
 double rate_at(const Measurement& measurement, const Header& header, double seconds);
 double noise_of(const Measurement& measurement);

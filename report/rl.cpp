@@ -92,32 +92,19 @@ std::string would_explain(const ModelOf& model_of, const Run& run, std::optional
                          run.rl->questions_per_step * run.rl->samples_per_question))));
 }
 
-Estimate estimate_of(const std::vector<double>& values) {
-  return {quantile(values, 0.05), quantile(values, 0.5), quantile(values, 0.95)};
+double median_draw(const std::vector<double>& draws) {
+  return quantile(draws, 0.5);
 }
 
-struct Facts {
-  double gpus, steps, peak, goodput;
-  std::optional<double> price;
-};
-
-RunEstimates estimates_of(const std::vector<double>& seconds, const std::vector<double>& flops,
-                          const Facts& f) {
-  std::vector<double> rates, shares, all_hours, cost;
+RunEstimates estimates_from(const std::vector<double>& seconds, const std::vector<double>& flops,
+                            double peak_flops, const StepsOfRun& run) {
+  StepDraws draws{.step_time_s = seconds, .mfu = {}, .tflops_per_gpu = {}};
   for (std::size_t i = 0; i < seconds.size(); ++i) {
-    const double per_gpu = flops[i] / seconds[i] / f.gpus;
-    rates.push_back(per_gpu / 1e12);
-    shares.push_back(per_gpu / f.peak);
-    all_hours.push_back(gpu_hours(f.gpus, f.steps * seconds[i]) / f.goodput);
-    if (f.price) cost.push_back(cost_usd(all_hours.back(), *f.price));
+    const double per_gpu = flops[i] / seconds[i] / run.gpus;
+    draws.tflops_per_gpu.push_back(per_gpu / 1e12);
+    draws.mfu.push_back(per_gpu / peak_flops);
   }
-  RunEstimates out;
-  out.step_time_s = estimate_of(seconds);
-  out.mfu = estimate_of(shares);
-  out.tflops_per_gpu = estimate_of(rates);
-  out.gpu_hours = estimate_of(all_hours);
-  if (f.price) out.cost_usd = estimate_of(cost);
-  return out;
+  return estimates_of(draws, run, median_draw);
 }
 
 double squared_correlation(const std::vector<double>& x, const std::vector<double>& y) {
@@ -303,7 +290,7 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
   check_phases(run, model_of);
   RlModel model = model_of(run.rl->phases);
   const Sampled sampled = sample(model, options);
-  model.centre_on(estimate_of(sampled.seconds).p50);  // its parts are those of the step shown
+  model.centre_on(median_draw(sampled.seconds));  // its parts are those of the step shown
   const RlStep centre = model.step(model.central());
 
   Prediction out;
@@ -322,16 +309,15 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
   const Price price = price_of(run, system, options);
   out.price_usd_per_gpu_hour = price.usd_per_gpu_hour;
   out.price_how = price.how;
-  const Facts facts{.gpus = static_cast<double>(run.gpus),
-                    .steps = model.steps(),
-                    .peak = peak_flops,
-                    .goodput = run.goodput,
-                    .price = price.usd_per_gpu_hour};
-  out.estimates = estimates_of(sampled.seconds, sampled.flops, facts);
+  const StepsOfRun all{.gpus = static_cast<double>(run.gpus),
+                       .steps = model.steps(),
+                       .usd_per_gpu_hour = price.usd_per_gpu_hour,
+                       .goodput = run.goodput};
+  out.estimates = estimates_from(sampled.seconds, sampled.flops, peak_flops, all);
   // The null model's 6 N per token, for generated and for trained tokens alike.
   const double null_flops = 6 * active_parameters(*run.model) * 2 * centre.tokens;
-  out.null_model =
-      estimates_of({null_flops / (kNullMfu * peak_flops * facts.gpus)}, {null_flops}, facts);
+  out.null_model = estimates_from({null_flops / (kNullMfu * peak_flops * all.gpus)}, {null_flops},
+                                  peak_flops, all);
   if (options.samples > 0) out.moves_most = sensitivities(sampled);
   out.flops_per_step = centre.flops;
   out.mfu_peak_flops = peak_flops;
@@ -347,7 +333,8 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
   add_inputs(out, run, peak, std::nullopt, price.input());
   add_constants(out, model, system);
   out.assumptions = words(model, run);
-  if (!facts.price) out.assumptions.emplace_back("no price is known: give --price for the cost");
+  if (!price.usd_per_gpu_hour)
+    out.assumptions.emplace_back("no price is known: give --price for the cost");
   if (const auto published = published_hours(run)) {
     out.published_step_time_s = *published * 3600 * run.goodput / model.steps();
     out.error_pct = (out.estimates.step_time_s.p50 / *out.published_step_time_s - 1) * 100;

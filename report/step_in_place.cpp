@@ -11,13 +11,6 @@
 #include <utility>
 
 namespace trainmeter {
-namespace {
-
-Pass pass_of(std::string_view layout) {
-  return layout == "tn" ? Pass::wgrad : layout == "nn" ? Pass::dgrad : Pass::fprop;
-}
-
-}  // namespace
 
 StepInPlace::StepInPlace(const RateBook& book, std::function<void(std::string)> assume)
     : book_(book), assume_(std::move(assume)) {}

@@ -101,7 +101,7 @@ void StepLinks::inside_a_node(CommBill& out, const Collective& c, const std::str
   if (ours && ours->ranks <= system_.gpus_per_node + (system_.kind == "cpu" ? ours->ranks : 0)) {
     // Measured here: no factor stands between it and the step but what runs beside it.
     out.fixed_s = times * (ours->start_s + c.node_bytes / ours->bus_bytes_per_s) *
-                  (c.hidden && c.group != "tp" ? beside_compute(part) : 1);
+                  (c.hidden && c.group != Group::tp ? beside_compute(part) : 1);
     use(fmt::format("links.{}.bus_bytes_per_s", c.operation), part, [&] {
       return of_sweep(ours->bus_bytes_per_s, *ours, stands_in ? ", an all-reduce's" : "");
     });
@@ -125,7 +125,7 @@ void StepLinks::inside_a_node(CommBill& out, const Collective& c, const std::str
 
 CommBill StepLinks::bill(const Collective& c, const std::string& part) {
   CommBill out{.name = c.name, .hidden = c.hidden};
-  if (c.group == "tp") out.interference = Factor::tensor_interference;
+  if (c.group == Group::tp) out.interference = Factor::tensor_interference;
   if (c.node_bytes > 0) inside_a_node(out, c, part);
   if (c.network_bytes > 0) {
     if (c.ranks_on_node == 1) out.channels = kOneNicChannels;

@@ -18,7 +18,7 @@ struct Priced {  // one slot of one layer
   double hidden_gathers = 0, lost_to_gathers = 0;  // of these, of sharded weights
   double exposed = 0;
   double host = 0;
-  std::array<double, kWorks> work{};
+  WorkSeconds work;
 
   void add(const Priced& other, double times) {
     compute += other.compute * times;
@@ -28,7 +28,7 @@ struct Priced {  // one slot of one layer
     lost_to_gathers += other.lost_to_gathers * times;
     exposed += other.exposed * times;
     host += other.host * times;
-    for (std::size_t i = 0; i < kWorks; ++i) work[i] += other.work[i] * times;
+    for (const Work w : kWorks) work[w] += other.work[w] * times;
   }
 };
 
@@ -59,14 +59,17 @@ class Pricer {
     const double high = gemm_share(bill.gemm_high, f_) * spread.gemm / sms.gemms.fewer;
     const double traffic =
         at(f_, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager) / spread.memory;
-    per_work_ = {1 / gemm,
-                 1 / high,
-                 1 / (gemm * at(f_, Factor::grouped_gemm)),
-                 sms.attention.fewer / at(f_, bill.stack.attention_factor),
-                 traffic * sms.others.fewer,
-                 at(f_, Factor::traffic_experts) / spread.memory * sms.others.fewer};
-    beside_ = {sms.gemms.traffic,     sms.gemms.traffic,  sms.gemms.traffic,
-               sms.attention.traffic, sms.others.traffic, sms.others.traffic};
+    in_step_[Work::gemm] = 1 / gemm;
+    in_step_[Work::gemm_high] = 1 / high;
+    in_step_[Work::grouped] = 1 / (gemm * at(f_, Factor::grouped_gemm));
+    in_step_[Work::attention] = sms.attention.fewer / at(f_, bill.stack.attention_factor);
+    in_step_[Work::traffic] = traffic * sms.others.fewer;
+    in_step_[Work::expert_traffic] =
+        at(f_, Factor::traffic_experts) / spread.memory * sms.others.fewer;
+    for (const Work w : {Work::gemm, Work::gemm_high, Work::grouped})
+      beside_[w] = sms.gemms.traffic;
+    beside_[Work::attention] = sms.attention.traffic;
+    for (const Work w : {Work::traffic, Work::expert_traffic}) beside_[w] = sms.others.traffic;
   }
 
   // Forward, backward by inputs, backward by weights.
@@ -91,9 +94,9 @@ class Pricer {
   [[nodiscard]] Priced price_slot(const SlotBill& slot) const {
     Priced out;
     const double longer = 1 / at(f_, Factor::weight_pass) - 1;  // at the rates of other passes
-    for (std::size_t i = 0; i < kWorks; ++i) {
-      out.work[i] = (slot.work[i] + slot.at_other_passes[i] * longer) * per_work_[i];
-      out.compute += out.work[i];
+    for (const Work w : kWorks) {
+      out.work[w] = (slot.work[w] + slot.at_other_passes[w] * longer) * in_step_[w];
+      out.compute += out.work[w];
     }
     const bool own_sms = bill_.stack.compute_sms < 1;
     for (const CommBill& c : slot.comm) {
@@ -106,33 +109,33 @@ class Pricer {
       }
     }
     if (own_sms && out.hidden > 0)
-      for (std::size_t i = 0; i < kWorks; ++i) out.lost += out.work[i] * (beside_[i] - 1);
+      for (const Work w : kWorks) out.lost += out.work[w] * (beside_[w] - 1);
     out.host = slot.host * at(f_, Factor::experts_host_s);
     return out;
   }
 
   const Bill& bill_;
   const FactorValues& f_;
-  std::array<double, kWorks> per_work_{};
-  std::array<double, kWorks> beside_{};  // times what it takes beside communication's traffic
+  WorkSeconds in_step_;  // of a second alone
+  WorkSeconds beside_;   // of a second in the step, beside communication's traffic
 };
 
 struct Chunk {  // one virtual stage
   Priced forward, backward_input, weight;
 };
 
-struct Priced3 {
+struct PricedPipeline {
   std::vector<Chunk> chunks;
   PipelineProblem problem;
 };
 
-Priced3 price_chunks(const Bill& bill, const Pricer& pricer) {
+PricedPipeline price_chunks(const Bill& bill, const Pricer& pricer) {
   std::map<LayerKind, Chunk> kinds;
   for (const auto& [kind, layer] : bill.layers) {
     const auto [forward, backward_input, weight] = pricer(layer);
     kinds[kind] = {forward, backward_input, weight};
   }
-  Priced3 out;
+  PricedPipeline out;
   const Layout& l = bill.layout;
   for (const StageContent& content : bill.stages) {
     Chunk chunk;
@@ -199,35 +202,37 @@ double data_parallel_s(const Bill& bill, const PipelineProblem& p, const FactorV
   return shown(bill.gradients, backward / ranks) + shown(bill.weights, forward / ranks);
 }
 
-double operation_gemms_s(const Bill& bill, const FactorValues& f, const Spread& spread) {
-  return bill.operation_gemms_s / (gemm_share(bill.gemm, f) * spread.gemm);
-}
+// What a step takes beside its pipeline, and the whole: the same sum for a prediction and its
+// draws.
+struct Totals {
+  double data_parallel_s = 0, overheads_s = 0, operation_gemms_s = 0, operations_s = 0;
+  double waiting_s = 0;  // for a host that takes longer to launch a step than the device to run it
+  double alone_s = 0;    // the pipeline and these
+  double total_s = 0;    // with the jitter of all nodes
+};
 
-double operations_s(const Bill& bill, const Spread& spread) {
-  return bill.operations_s / spread.memory;
-}
-
-double overheads_s(const Bill& bill, const FactorValues& f, const Spread& spread) {
-  return bill.optimizer_s *
-             at(f, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager) /
-             spread.memory +
-         (bill.host_s ? 0 : at(f, Factor::step_overhead_s));
-}
-
-// The device waits for a host that takes longer to launch a step than the device to run it.
-double waiting_s(const Bill& bill, double device_s) {
-  return bill.host_s ? std::max(0.0, *bill.host_s - device_s) : 0;
-}
-
-double grown(const Bill& bill, const FactorValues& f) {
-  return 1 + at(f, Factor::jitter) * bill.doublings;
+Totals totals_of(const Bill& bill, const PipelineProblem& problem, double pipeline_s,
+                 const FactorValues& f, const Spread& spread) {
+  const double traffic = at(f, bill.stack.fused ? Factor::traffic_fused : Factor::traffic_eager);
+  Totals out;
+  out.data_parallel_s = data_parallel_s(bill, problem, f);
+  out.overheads_s = bill.optimizer_s * traffic / spread.memory +
+                    (bill.host_s ? 0 : at(f, Factor::step_overhead_s));
+  out.operation_gemms_s = bill.operation_gemms_s / (gemm_share(bill.gemm, f) * spread.gemm);
+  out.operations_s = bill.operations_s / spread.memory;
+  const double device_s =
+      pipeline_s + out.data_parallel_s + out.overheads_s + out.operation_gemms_s + out.operations_s;
+  if (bill.host_s) out.waiting_s = std::max(0.0, *bill.host_s - device_s);
+  out.alone_s = device_s + out.waiting_s;
+  out.total_s = out.alone_s * (1 + at(f, Factor::jitter) * bill.doublings);
+  return out;
 }
 
 }  // namespace
 
 StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& spread) {
   const Pricer pricer(bill, factors, spread);
-  const Priced3 priced = price_chunks(bill, pricer);
+  const PricedPipeline priced = price_chunks(bill, pricer);
   const PipelineResult pipeline = simulate(priced.problem);
   StepTime out;
 
@@ -251,24 +256,21 @@ StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& 
     constexpr double kRounding = 1e-12;  // what a difference of sums leaves
     if (seconds > kRounding * pipeline.total_s) out.breakdown_s.emplace_back(name, seconds);
   };
-  part("gemm", all.work[0] + all.work[1]);
-  part("grouped_gemm", all.work[2]);
-  part("attention_core", all.work[3]);
-  part("memory_bound", all.work[4] + all.work[5]);
+  const Totals totals = totals_of(bill, priced.problem, pipeline.total_s, factors, spread);
+  part("gemm", all.work[Work::gemm] + all.work[Work::gemm_high]);
+  part("grouped_gemm", all.work[Work::grouped]);
+  part("attention_core", all.work[Work::attention]);
+  part("memory_bound", all.work[Work::traffic] + all.work[Work::expert_traffic]);
   part("communication_exposed", all.exposed);
   part("interference_and_host", busy - all.compute - all.exposed);
-  const double unhidden = data_parallel_s(bill, priced.problem, factors);
   part("pipeline_bubble", pipeline.total_s - busy);
-  part("data_parallel", unhidden);
-  part("optimizer_and_overhead", overheads_s(bill, factors, spread));
-  part("operation_gemms", operation_gemms_s(bill, factors, spread));
-  part("operations", operations_s(bill, spread));
-  const double whole = pipeline.total_s + unhidden + overheads_s(bill, factors, spread) +
-                       operation_gemms_s(bill, factors, spread) + operations_s(bill, spread);
-  part("waiting_for_host", waiting_s(bill, whole));
-  const double alone = whole + waiting_s(bill, whole);
-  out.total_s = alone * grown(bill, factors);
-  part("jitter_of_nodes", out.total_s - alone);
+  part("data_parallel", totals.data_parallel_s);
+  part("optimizer_and_overhead", totals.overheads_s);
+  part("operation_gemms", totals.operation_gemms_s);
+  part("operations", totals.operations_s);
+  part("waiting_for_host", totals.waiting_s);
+  part("jitter_of_nodes", totals.total_s - totals.alone_s);
+  out.total_s = totals.total_s;
   std::vector<double> slots = priced.problem.overlapped_s;
   if (slots.empty()) {
     for (const ChunkTimes& c : priced.problem.chunks) {
@@ -279,7 +281,7 @@ StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& 
   return out;
 }
 
-WorkTimes layer_work_s(const Bill& bill, LayerKind kind, const FactorValues& factors) {
+WorkSeconds layer_work_s(const Bill& bill, LayerKind kind, const FactorValues& factors) {
   const Pricer pricer(bill, factors, {});
   Priced sum;
   for (const Priced& slot : pricer(bill.layers.at(kind))) sum.add(slot, 1);
@@ -297,7 +299,7 @@ void StepSampler::learn(const FactorValues& point) {
 }
 
 double StepSampler::operator()(const FactorValues& factors, const Spread& spread) const {
-  const Priced3 priced = price_chunks(bill_, Pricer(bill_, factors, spread));
+  const PricedPipeline priced = price_chunks(bill_, Pricer(bill_, factors, spread));
   double longest = 0;
   for (const Path& path : paths_) {
     double time = path.sends * priced.problem.send_s;
@@ -307,10 +309,7 @@ double StepSampler::operator()(const FactorValues& factors, const Spread& spread
     }
     longest = std::max(longest, time);
   }
-  const double total = longest + data_parallel_s(bill_, priced.problem, factors) +
-                       overheads_s(bill_, factors, spread) +
-                       operation_gemms_s(bill_, factors, spread) + operations_s(bill_, spread);
-  return (total + waiting_s(bill_, total)) * grown(bill_, factors);
+  return totals_of(bill_, priced.problem, longest, factors, spread).total_s;
 }
 
 }  // namespace trainmeter

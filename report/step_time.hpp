@@ -26,7 +26,18 @@ namespace trainmeter {
 
 // Classes of compute time in a slot; each has its factors.
 enum class Work : std::size_t { gemm, gemm_high, grouped, attention, traffic, expert_traffic };
-inline constexpr std::size_t kWorks = 6;
+inline constexpr std::array kWorks = {Work::gemm,      Work::gemm_high, Work::grouped,
+                                      Work::attention, Work::traffic,   Work::expert_traffic};
+
+// Seconds of each class.
+class WorkSeconds {
+ public:
+  [[nodiscard]] double operator[](Work w) const { return seconds_[static_cast<std::size_t>(w)]; }
+  double& operator[](Work w) { return seconds_[static_cast<std::size_t>(w)]; }
+
+ private:
+  std::array<double, kWorks.size()> seconds_{};
+};
 
 struct CommBill {  // one collective of a layer, all its calls
   std::string name;
@@ -39,9 +50,9 @@ struct CommBill {  // one collective of a layer, all its calls
 };
 
 struct SlotBill {
-  std::array<double, kWorks> work{};
+  WorkSeconds work;
   // Of a weight gradient's work: at rates of other passes, to which weight_pass is what it loses.
-  std::array<double, kWorks> at_other_passes{};
+  WorkSeconds at_other_passes;
   std::vector<CommBill> comm;
   double host = 0;  // MoE layers' passes that the host must launch: x experts_host_s
 };
@@ -115,8 +126,7 @@ struct Spread {
 StepTime step_time(const Bill& bill, const FactorValues& factors, const Spread& spread = {});
 
 // Seconds of each class of work in one layer, forward and backward.
-using WorkTimes = std::array<double, kWorks>;
-WorkTimes layer_work_s(const Bill& bill, LayerKind kind, const FactorValues& factors);
+WorkSeconds layer_work_s(const Bill& bill, LayerKind kind, const FactorValues& factors);
 
 // The step time for many draws: the pipeline's longest path is found at a few points and priced
 // again at the others. The step is the longest of those paths, so at most a little too short where

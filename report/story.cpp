@@ -11,6 +11,7 @@
 #include "report/stages.hpp"
 #include "report/story_device.hpp"
 #include "report/transfer.hpp"
+#include "workload/step.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -113,11 +114,6 @@ bool says(const Run& run, const std::string& key) {
   return std::ranges::find(run.left_out, key) == run.left_out.end();
 }
 
-// As many tokens as gemm_bench --models measures its shapes with.
-std::int64_t micro_batch_tokens(const System& machine) {
-  return machine.kind == "gpu" ? 8192 : 1024;
-}
-
 // The dtype that a run on this machine would train in, by the GEMMs that were measured: the run
 // file's own where it names one of them. A datasheet is no measurement of this machine. BadInput
 // where none will do.
@@ -172,8 +168,8 @@ Run here(const Run& published, const Story& story, const std::string& dtype) {
   Parallel layout;
   layout.recompute = "none";
   layout.dp = run.gpus;
-  layout.microbatch_sequences =
-      std::max<std::int64_t>(1, micro_batch_tokens(story.machine) / *run.seq_len);
+  layout.microbatch_sequences =  // gemm_bench --models measures these shapes
+      std::max<std::int64_t>(1, kStepTokens.of(story.machine.kind == "gpu") / *run.seq_len);
   run.parallel = layout;
   run.precision = dtype;
   std::erase_if(run.left_out, [](const std::string& key) { return key != "stack"; });
@@ -364,9 +360,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   const std::vector<Record>& own = story.records;
   story.rates.add(own);
   story.points = story.rates.points();
-  story.rates.set_in_place(measured_in_place(own));
-  story.rates.set_slowdowns(measured_slowdowns(own));
-  story.rates.set_layers_beside(layers_beside_communication(own));
+  story.rates.set_measured_in_steps(own);
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
   collect_achieved(story);

@@ -25,22 +25,21 @@ Trace read_trace(const std::filesystem::path& file) {
 }
 
 Bill with_trace(Bill bill, const Trace& trace, const FactorValues& factors) {
-  const WorkTimes layer = layer_work_s(bill, trace.kind, factors);
-  const auto of = [&](Work w) { return layer[static_cast<std::size_t>(w)]; };
-  const double gemm =
-      trace.gemm_s / trace.layers / (of(Work::gemm) + of(Work::gemm_high) + of(Work::grouped));
-  const double attention = trace.attention_s / trace.layers / of(Work::attention);
+  const WorkSeconds layer = layer_work_s(bill, trace.kind, factors);
+  const double gemm = trace.gemm_s / trace.layers /
+                      (layer[Work::gemm] + layer[Work::gemm_high] + layer[Work::grouped]);
+  const double attention = trace.attention_s / trace.layers / layer[Work::attention];
   const double memory =
-      trace.memory_s / trace.layers / (of(Work::traffic) + of(Work::expert_traffic));
+      trace.memory_s / trace.layers / (layer[Work::traffic] + layer[Work::expert_traffic]);
   for (auto& [kind, bill_of] : bill.layers) {
     for (SlotBill* slot : {&bill_of.forward, &bill_of.backward_input, &bill_of.weight}) {
       for (const Work w : {Work::gemm, Work::gemm_high, Work::grouped}) {
-        slot->work[static_cast<std::size_t>(w)] *= gemm;
-        slot->at_other_passes[static_cast<std::size_t>(w)] *= gemm;
+        slot->work[w] *= gemm;
+        slot->at_other_passes[w] *= gemm;
       }
-      slot->work[static_cast<std::size_t>(Work::attention)] *= attention;
+      slot->work[Work::attention] *= attention;
       for (const Work w : {Work::traffic, Work::expert_traffic}) {
-        slot->work[static_cast<std::size_t>(w)] *= memory;
+        slot->work[w] *= memory;
       }
     }
   }

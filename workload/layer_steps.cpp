@@ -280,7 +280,7 @@ LayerSteps layer_steps(const Model& model, const LayerShare& share) {
 std::vector<Exchange> layer_exchanges(const Model& model, const LayerShare& share, bool backward) {
   std::vector<Exchange> out;
   for (const Collective& c : work_of(model, share, "deepseek").collectives) {
-    if (c.group == "ep" && (c.half == Half::backward) == backward)
+    if (c.group == Group::ep && (c.half == Half::backward) == backward)
       out.push_back({c.name, 2 * c.count * (c.node_bytes + c.network_bytes)});
   }
   return out;

@@ -154,6 +154,22 @@ std::string_view to_string(Pass pass) {
   return "";
 }
 
+std::string_view layout_of(Pass pass) {
+  switch (pass) {
+    case Pass::fprop:
+      return "nt";  // y = x W^T
+    case Pass::dgrad:
+      return "nn";  // dx = dy W
+    case Pass::wgrad:
+      return "tn";  // dW = dy^T x
+  }
+  return "";
+}
+
+Pass pass_of(std::string_view layout) {
+  return layout == "tn" ? Pass::wgrad : layout == "nn" ? Pass::dgrad : Pass::fprop;
+}
+
 namespace {
 
 class GemmList {

@@ -41,6 +41,18 @@ double active_parameters(const Model& model);  // used by one token, without the
 
 enum class Pass { fprop, dgrad, wgrad };
 std::string_view to_string(Pass pass);
+// The layout of its GEMM, as a record names it, and back; any other layout is as fprop's.
+std::string_view layout_of(Pass pass);
+Pass pass_of(std::string_view layout);
+
+// Tokens of a micro-batch by which the benchmarks take a model's shapes, where none are given.
+struct DefaultTokens {
+  std::int64_t cpu, gpu;
+  [[nodiscard]] std::int64_t of(bool on_gpu) const { return on_gpu ? gpu : cpu; }
+};
+inline constexpr DefaultTokens kStepTokens{.cpu = 1024, .gpu = 8192};
+// Of one layer or operation: on a GPU one sequence, as DeepSeek-V3's micro-batches are.
+inline constexpr DefaultTokens kLayerTokens{.cpu = 256, .gpu = 4096};
 
 // One shape of GEMM in a step: C[m,n] += A[m,k] B[k,n], `groups` of it side by side (1 but for
 // routed experts), `count` times in the whole step of one GPU.

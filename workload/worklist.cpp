@@ -75,47 +75,45 @@ class Builder {
     work_.traffic.push_back({name, Half::backward, backward * tokens * element_bytes()});
   }
 
-  void collective(const char* name, const char* operation, const char* group, Half half,
-                  double payload, double count, bool hidden) {
-    const std::string g = group;
-    Collective c{.name = name,
-                 .operation = operation,
-                 .group = group,
-                 .half = half,
-                 .payload_bytes = payload,
-                 .count = count,
-                 .hidden = hidden};
-    std::int64_t stride = 1;
-    if (g == "tp") c.ranks = layout_.tp;
-    if (g == "cp") c.ranks = layout_.cp, stride = layout_.tp;
-    if (g == "ep") c.ranks = layout_.ep * layout_.etp;
-    if (g == "dp" || g == "expert_dp") {
-      const bool routed = g == "expert_dp";
+  // `c` but for its ranks and where they are; left out where there is nothing to exchange.
+  void collective(Collective c) {
+    if (c.group == Group::dp || c.group == Group::expert_dp) {
+      const bool routed = c.group == Group::expert_dp;
       c.ranks = replicas(layout_, routed);
       c.ranks_on_node = replicas_on_node(layout_, routed, options_.gpus_per_node);
     } else {
+      if (c.group == Group::tp) c.ranks = layout_.tp;
+      if (c.group == Group::cp) c.ranks = layout_.cp;
+      if (c.group == Group::ep) c.ranks = layout_.ep * layout_.etp;
+      const std::int64_t stride = c.group == Group::cp ? layout_.tp : 1;
       c.ranks_on_node = on_node(c.ranks, stride, options_.gpus_per_node);
     }
-    if (c.ranks < 2 || !(payload > 0) || !(count > 0)) return;
+    if (c.ranks < 2 || !(c.payload_bytes > 0) || !(c.count > 0)) return;
     place_bytes(c);
     work_.collectives.push_back(std::move(c));
   }
 
-  void tensor_parallel(
-      double regions) {  // a region: from a column-parallel to a row-parallel matrix
+  // A region: from a column-parallel to a row-parallel matrix.
+  void tensor_parallel(double regions) {
     const double payload = tokens_ * h() * element_bytes();
-    const bool hidden = layout_.overlap_tp;
+    const auto add = [&](const char* name, const char* operation, Half half, double count) {
+      collective({.name = name,
+                  .operation = operation,
+                  .group = Group::tp,
+                  .half = half,
+                  .payload_bytes = payload,
+                  .count = count,
+                  .hidden = layout_.overlap_tp});
+    };
     if (layout_.sp) {
-      collective("tp_all_gather", "allgather", "tp", Half::forward, payload, regions, hidden);
-      collective("tp_reduce_scatter", "reducescatter", "tp", Half::forward, payload, regions,
-                 hidden);
+      add("tp_all_gather", "allgather", Half::forward, regions);
+      add("tp_reduce_scatter", "reducescatter", Half::forward, regions);
       // Backward: the mirror, and the inputs once more for the weights' gradient.
-      collective("tp_all_gather", "allgather", "tp", Half::backward, payload, 2 * regions, hidden);
-      collective("tp_reduce_scatter", "reducescatter", "tp", Half::backward, payload, regions,
-                 hidden);
+      add("tp_all_gather", "allgather", Half::backward, 2 * regions);
+      add("tp_reduce_scatter", "reducescatter", Half::backward, regions);
     } else {
-      collective("tp_all_reduce", "allreduce", "tp", Half::forward, payload, regions, hidden);
-      collective("tp_all_reduce", "allreduce", "tp", Half::backward, payload, regions, hidden);
+      add("tp_all_reduce", "allreduce", Half::forward, regions);
+      add("tp_all_reduce", "allreduce", Half::backward, regions);
     }
   }
 
@@ -150,9 +148,15 @@ class Builder {
       const double kv = m_.mla ? heads * real(query_key_dim(m_) + value_dim(m_))
                                : 2 * std::max(1.0, real(m_.kv_heads) / tp()) * real(m_.head_dim);
       const double payload = tokens_ * kv * element_bytes();
-      const double sends = real(layout_.cp - 1);
-      collective("cp_keys_values", "sendrecv", "cp", Half::forward, payload, sends, true);
-      collective("cp_keys_values", "sendrecv", "cp", Half::backward, 2 * payload, sends, true);
+      for (const Half half : {Half::forward, Half::backward}) {
+        collective({.name = "cp_keys_values",
+                    .operation = "sendrecv",
+                    .group = Group::cp,
+                    .half = half,
+                    .payload_bytes = half == Half::forward ? payload : 2 * payload,
+                    .count = real(layout_.cp - 1),
+                    .hidden = true});
+      }
     }
   }
 
@@ -191,7 +195,12 @@ class Builder {
     const double copies = real(m_.moe->experts_per_token);
     const double payload = tokens * copies * h() * element;
     const std::size_t before = work_.collectives.size();
-    collective(name, "alltoall", "ep", half, payload, 1, layout_.overlap_ep);
+    collective({.name = name,
+                .operation = "alltoall",
+                .group = Group::ep,
+                .half = half,
+                .payload_bytes = payload,
+                .hidden = layout_.overlap_ep});
     if (work_.collectives.size() == before || options_.stack != "deepseek" ||
         !m_.moe->group_limit) {
       return;
@@ -208,8 +217,16 @@ class Builder {
     traffic("final_norm", 2 * h(), 3 * h(), outer_tokens());
     if (layout_.tp > 1) {
       const double payload = tokens_ * h() * element_bytes();
-      collective("tp_all_gather", "allgather", "tp", Half::forward, payload, 1, false);
-      collective("tp_reduce_scatter", "reducescatter", "tp", Half::backward, payload, 1, false);
+      collective({.name = "tp_all_gather",
+                  .operation = "allgather",
+                  .group = Group::tp,
+                  .half = Half::forward,
+                  .payload_bytes = payload});
+      collective({.name = "tp_reduce_scatter",
+                  .operation = "reducescatter",
+                  .group = Group::tp,
+                  .half = Half::backward,
+                  .payload_bytes = payload});
     }
   }
 
@@ -240,16 +257,21 @@ class Builder {
     one.mtp = work_.kind == LayerKind::mtp ? 1 : 0;
     const StageWeights weights = stage_weights(m_, layout_, one);
     for (const auto& [group, held] :
-         {std::pair{"dp", weights.common}, std::pair{"expert_dp", weights.routed}}) {
-      const double payload = held * element_bytes();
-      collective(kGatheredWeights, "allgather", group, Half::forward, payload, 1,
-                 layout_.overlap_dp);
-      if (layout_.zero == 3) {
-        collective(kGatheredWeights, "allgather", group, Half::backward, payload, 1,
-                   layout_.overlap_dp);
-      }
-      collective("dp_reduce_scatter", "reducescatter", group, Half::backward, payload, 1,
-                 layout_.overlap_dp);
+         {std::pair{Group::dp, weights.common}, std::pair{Group::expert_dp, weights.routed}}) {
+      Collective gather{.name = kGatheredWeights,
+                        .operation = "allgather",
+                        .group = group,
+                        .half = Half::forward,
+                        .payload_bytes = held * element_bytes(),
+                        .hidden = layout_.overlap_dp};
+      Collective scatter = gather;
+      collective(gather);
+      gather.half = Half::backward;
+      if (layout_.zero == 3) collective(gather);
+      scatter.name = "dp_reduce_scatter";
+      scatter.operation = "reducescatter";
+      scatter.half = Half::backward;
+      collective(scatter);
     }
   }
 

@@ -36,12 +36,16 @@ struct Traffic {  // least bytes of one memory-bound kernel, neighbours fused
   double bytes = 0;
 };
 
+// Whose collective it is: tensor, context, expert and data parallelism, the last of the common and
+// of the routed weights, and the pipeline.
+enum class Group { tp, cp, ep, dp, expert_dp, pp };
+
 // A collective over `ranks` GPUs, of which `ranks_on_node` share a node; the node's links carry
 // what passes between those, the network the rest.
 struct Collective {
   std::string name;       // tp_all_gather, ep_dispatch, ...
   std::string operation;  // allreduce allgather reducescatter alltoall sendrecv
-  std::string group;      // tp cp ep dp
+  Group group = Group::dp;
   Half half = Half::forward;
   double payload_bytes = 0;  // as nccl-tests counts it: the full vector
   double count = 1;

@@ -20,8 +20,12 @@ TEST(OverlapGpu, WhichSmsAreLeftIsTheCoRunnersToSay) {
       read_options(Program::overlap, {"overlap_bench", "--dtype=bf16", "--m=2048", "--n=2048",
                                       "--k=1024", "--co_sms=20", "--beside=cache_mover"});
   const std::string left = std::to_string(target.device.sms - 20);
-  Runner runner(target, {.min_time_s = 0.01, .max_time_s = 0.1}, {}, make_gpu_timer(), nullptr,
-                [] { return false; }, {});
+  Runner runner({.target = target,
+                 .rules = {.min_time_s = 0.01, .max_time_s = 0.1},
+                 .operands = {},
+                 .timer = make_gpu_timer(),
+                 .stop = [] { return false; },
+                 .around = {}});
   int seen = 0;
   for (const Case& one : overlap_cases(options, target).cases) {
     if (one.backend != "cublaslt") continue;

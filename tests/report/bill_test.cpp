@@ -29,8 +29,7 @@ trainmeter::Run deepseek(const char* recompute) {
 }
 
 double gemms(const SlotBill& slot) {
-  return slot.work[static_cast<std::size_t>(Work::gemm)] +
-         slot.work[static_cast<std::size_t>(Work::gemm_high)];
+  return slot.work[Work::gemm] + slot.work[Work::gemm_high];
 }
 
 double seconds_of(const Bill& bill, const std::string& beginning) {

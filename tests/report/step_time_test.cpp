@@ -37,9 +37,9 @@ FactorValues with(Factor factor, double value) {
 
 SlotBill slot(double gemm, double attention = 0, double traffic = 0) {
   SlotBill out;
-  out.work[static_cast<std::size_t>(Work::gemm)] = gemm;
-  out.work[static_cast<std::size_t>(Work::attention)] = attention;
-  out.work[static_cast<std::size_t>(Work::traffic)] = traffic;
+  out.work[Work::gemm] = gemm;
+  out.work[Work::attention] = attention;
+  out.work[Work::traffic] = traffic;
   return out;
 }
 
@@ -110,7 +110,7 @@ class Random {
 
   SlotBill any_slot(bool moe) {
     SlotBill out;
-    for (double& seconds : out.work) seconds = real(0.02, 0.2);
+    for (const Work w : kWorks) out.work[w] = real(0.02, 0.2);
     const std::int64_t comms = whole(0, 3);
     for (std::int64_t i = 0; i < comms; ++i) out.comm.push_back(comm());
     if (moe) out.host = 1;
@@ -134,7 +134,8 @@ class Random {
                                  LayerKind::mtp, LayerKind::head}) {
       const bool moe = kind == LayerKind::moe;
       out.layers[kind] = {any_slot(moe), any_slot(moe), any_slot(false)};
-      if (coin()) out.layers[kind].weight.at_other_passes[0] = out.layers[kind].weight.work[0];
+      SlotBill& weight = out.layers[kind].weight;
+      if (coin()) weight.at_other_passes[Work::gemm] = weight.work[Work::gemm];
     }
     for (std::int64_t v = 0; v < l.pp * l.vpp; ++v) {
       StageContent content;
@@ -246,9 +247,9 @@ TEST(StepTime, GroupedAndHighPrecisionGemmsHaveTheirOwnFactors) {
   Bill bill = hand_bill();
   bill.gemm = {Factor::in_place_hopper_fp8, Factor::sustained_clock_fp8};
   bill.gemm_high = {Factor::in_place_hopper, Factor::sustained_clock};
-  dense(bill).forward.work[static_cast<std::size_t>(Work::gemm_high)] = 10;
-  dense(bill).forward.work[static_cast<std::size_t>(Work::grouped)] = 100;
-  dense(bill).forward.work[static_cast<std::size_t>(Work::expert_traffic)] = 1000;
+  dense(bill).forward.work[Work::gemm_high] = 10;
+  dense(bill).forward.work[Work::grouped] = 100;
+  dense(bill).forward.work[Work::expert_traffic] = 1000;
   const double before = total(bill);
   EXPECT_NEAR(total(bill, with(Factor::in_place_hopper, 0.5)) - before, 4 * 10, 1e-9);
   EXPECT_NEAR(total(bill, with(Factor::in_place_hopper_fp8, 0.5)) - before, 4 * 103.5, 1e-9);
@@ -311,7 +312,7 @@ TEST(StepTime, CommunicationUnderComputeCostsItsInterferenceOnly) {
   EXPECT_NEAR(total(bill, with(Factor::node_interference, 0.3)), 24, 1e-9);
   // Where its traffic was measured to slow the others, it does so in the slot that it is beside.
   bill.sms.gemms.traffic = 1.5;
-  const double gemm_s = dense(bill).forward.work[static_cast<std::size_t>(Work::gemm)];
+  const double gemm_s = dense(bill).forward.work[Work::gemm];
   EXPECT_NEAR(total(bill), 24 + 4 * 0.5 * gemm_s, 1e-9);
 }
 
@@ -394,10 +395,10 @@ TEST(StepTime, DualPipeHidesOneDirectionsTrafficUnderTheOthersCompute) {
 
 TEST(StepTime, APublishedLayersWorkIsWhatItsSlotsHold) {
   const Bill bill = hand_bill();
-  const WorkTimes work = layer_work_s(bill, LayerKind::dense, with(Factor::in_place_other, 0.5));
-  EXPECT_NEAR(work[static_cast<std::size_t>(Work::gemm)], 7, 1e-12);
-  EXPECT_NEAR(work[static_cast<std::size_t>(Work::attention)], 2, 1e-12);
-  EXPECT_NEAR(work[static_cast<std::size_t>(Work::traffic)], 0.5, 1e-12);
+  const WorkSeconds work = layer_work_s(bill, LayerKind::dense, with(Factor::in_place_other, 0.5));
+  EXPECT_NEAR(work[Work::gemm], 7, 1e-12);
+  EXPECT_NEAR(work[Work::attention], 2, 1e-12);
+  EXPECT_NEAR(work[Work::traffic], 0.5, 1e-12);
 }
 
 TEST(StepTime, PartsAddUpForAnyBill) {

@@ -48,13 +48,12 @@ TEST(Trace, ItsLayersTakeWhatItSays) {
   EXPECT_EQ(trace.kind, LayerKind::moe);
   for (const double slower : {1.0, 3.0}) {
     trace.gemm_s *= slower;
-    const WorkTimes layer =
+    const WorkSeconds layer =
         layer_work_s(with_trace(bill, trace, table.medians()), trace.kind, table.medians());
-    const auto of = [&](Work w) { return layer[static_cast<std::size_t>(w)]; };
-    EXPECT_NEAR((of(Work::gemm) + of(Work::gemm_high) + of(Work::grouped)) * trace.layers,
+    EXPECT_NEAR((layer[Work::gemm] + layer[Work::gemm_high] + layer[Work::grouped]) * trace.layers,
                 trace.gemm_s, 1e-9);
-    EXPECT_NEAR(of(Work::attention) * trace.layers, trace.attention_s, 1e-9);
-    EXPECT_NEAR((of(Work::traffic) + of(Work::expert_traffic)) * trace.layers, trace.memory_s,
+    EXPECT_NEAR(layer[Work::attention] * trace.layers, trace.attention_s, 1e-9);
+    EXPECT_NEAR((layer[Work::traffic] + layer[Work::expert_traffic]) * trace.layers, trace.memory_s,
                 1e-9);
   }
 }

@@ -105,6 +105,14 @@ TEST(StepGemms, AddUpToTheModelsFlops) {
   }
 }
 
+TEST(StepGemms, APassAndItsLayoutNameEachOther) {
+  EXPECT_EQ(layout_of(Pass::fprop), "nt");
+  EXPECT_EQ(layout_of(Pass::dgrad), "nn");
+  EXPECT_EQ(layout_of(Pass::wgrad), "tn");
+  for (const Pass pass : {Pass::fprop, Pass::dgrad, Pass::wgrad})
+    EXPECT_EQ(pass_of(layout_of(pass)), pass);
+}
+
 TEST(StepGemms, ParallelSharesAddUpToo) {
   const auto work = [](const Model& m, std::int64_t tokens, std::int64_t tp, std::int64_t ep) {
     double sum = 0;

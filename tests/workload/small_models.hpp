@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <optional>
 #include <ostream>
 #include <string>
 
@@ -115,10 +116,10 @@ inline double traffic(const LayerWork& work, const std::string& name, Half half)
 }
 
 inline const Collective& only(const LayerWork& work, const std::string& name, Half half,
-                              const std::string& group = "") {
+                              std::optional<Group> group = std::nullopt) {
   const Collective* found = nullptr;
   for (const Collective& c : work.collectives) {
-    if (c.name != name || c.half != half || (!group.empty() && c.group != group)) continue;
+    if (c.name != name || c.half != half || (group && c.group != *group)) continue;
     if (found != nullptr) ADD_FAILURE() << "two of " << name;
     found = &c;
   }

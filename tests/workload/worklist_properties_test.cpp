@@ -336,7 +336,7 @@ TEST(AnyLayout, GathersEveryWeightUnderZero3) {
         const double gathered = over_stages(d, [&](const LayerWork& w) {
           double sum = 0;
           for (const Collective& c : w.collectives) {
-            if (c.name == kGatheredWeights && c.group == (routed ? "expert_dp" : "dp") &&
+            if (c.name == kGatheredWeights && c.group == (routed ? Group::expert_dp : Group::dp) &&
                 c.half == half)
               sum += c.payload_bytes;
           }

@@ -328,8 +328,8 @@ TEST(Collectives, Zero3GathersExpertsAmongThoseWhoHoldTheSame) {
   l.ep = 4;
   l.zero = 3;
   const LayerWork w = layer_work(small_moe(), LayerKind::moe, l, {});
-  const Collective& common = only(w, "dp_all_gather", Half::forward, "dp");
-  const Collective& routed = only(w, "dp_all_gather", Half::forward, "expert_dp");
+  const Collective& common = only(w, "dp_all_gather", Half::forward, Group::dp);
+  const Collective& routed = only(w, "dp_all_gather", Half::forward, Group::expert_dp);
   EXPECT_EQ(common.ranks, 16);
   EXPECT_EQ(routed.ranks, 4);
   EXPECT_EQ(routed.ranks_on_node, 2);                             // 4 GPUs apart
