@@ -43,29 +43,31 @@ struct TileOfTask {
   TileAt tile;
 };
 
-// What a launch works through: one task,
+// What a launch works through: one task, a parameter of the kernel,
 template <class TaskType>
 struct OneTask {
   using Task = TaskType;
+  static constexpr bool kInMemory = false;
   const Task& task;
 
   TRAINMETER_DEVICE int tiles() const { return task.grid.count(); }
-  TRAINMETER_DEVICE const Task& first() const { return task; }
   TRAINMETER_DEVICE TileOfTask<Task> at(int index, int& /*from*/) const {
     return {task, tile_at(task.grid, index)};
   }
 };
 
-// or several, each with sizes of its own: experts, say. Those without tiles are passed over.
+// or several, each with sizes of its own: experts, say. Those without tiles are passed over. Their
+// tensor maps lie in global memory, where an earlier operation may have had others: each thread
+// that has TMA use one acquires it first.
 template <class TaskType>
 struct TaskList {
   using Task = TaskType;
+  static constexpr bool kInMemory = true;
   const Task* tasks = nullptr;
   const int* begins = nullptr;  // of each task, its first tile's index; then how many there are
   int count = 0;
 
   TRAINMETER_DEVICE int tiles() const { return begins[count]; }
-  TRAINMETER_DEVICE const Task& first() const { return tasks[0]; }
   // `from`: the task of an earlier index, 0 before the first.
   TRAINMETER_DEVICE TileOfTask<Task> at(int index, int& from) const {
     while (index >= begins[from + 1]) ++from;

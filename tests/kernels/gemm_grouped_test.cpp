@@ -66,7 +66,8 @@ ModelTensorMap map_of(void* data, int element, std::int64_t columns, std::int64_
           .sizes = {columns, rows, 1},
           .box = {box_x, box_y},
           .swizzles = swizzles,
-          .row = row};
+          .row = row,
+          .in_memory = true};
 }
 
 template <class Config>
