@@ -167,18 +167,19 @@ void expect_every_tile_right(GemmProblem problem) {
 }
 
 // Columns and rows that tiles divide, and that none does; a partner block beyond C; more tiles than
-// the whole device works on at once.
+// the whole device works on at once; a batch of two where they are few.
 TEST(Gpu, EveryTileOfEveryFamilyIsRight) {
   NEEDS_GPU();
   for (const Shape s : {Shape{1000, 2112, 528}, Shape{576, 1152, 336}, Shape{200, 504, 1040},
                         Shape{2048, 4096, 1024}}) {
+    const std::int64_t groups = s.m < 1000 ? 2 : 1;
     for (const GemmLayout layout : {GemmLayout::nt, GemmLayout::nn, GemmLayout::tn}) {
-      GemmProblem problem = {s.m, s.n, s.k, DType::bf16, layout};
+      GemmProblem problem = {s.m, s.n, s.k, DType::bf16, layout, groups};
       expect_every_tile_right(problem);
       problem.fp32_out = true;
       expect_every_tile_right(problem);
     }
-    GemmProblem gradient = {s.m, s.n, s.k, DType::bf16, GemmLayout::tn};
+    GemmProblem gradient = {s.m, s.n, s.k, DType::bf16, GemmLayout::tn, groups};
     gradient.accumulate = true;
     expect_every_tile_right(gradient);
     for (const bool accumulate : {false, true}) expect_every_tile_right(fp8_problem(s, accumulate));
@@ -189,7 +190,7 @@ TEST(Gpu, EveryTileOfEveryFamilyIsRight) {
 TEST(Gpu, TilesWhoseKIsSharedAreRight) {
   NEEDS_GPU();
   for (const Shape s : {Shape{64, 2112, 7168}, Shape{128, 7168, 2048}, Shape{1, 136, 144}}) {
-    expect_every_tile_right({s.m, s.n, s.k, DType::bf16, GemmLayout::nt});
+    expect_every_tile_right({s.m, s.n, s.k, DType::bf16, GemmLayout::nt, s.m == 1 ? 2 : 1});
     expect_every_tile_right(fp8_problem(s, false));
   }
 }
