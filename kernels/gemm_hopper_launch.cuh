@@ -218,7 +218,8 @@ class TriedGemm : public DeviceGemm {
       : DeviceGemm(problem, options) {
     for (const std::size_t tile : tiles_for(problem, sms_of_device())) {
       for (const CachePolicy policy : {kEvictNormally, kEvictFirst}) {
-        if (policy == kEvictNormally || !problem.accumulate) ways_.push_back({tile, policy, {}});
+        if (policy == kEvictNormally || !(problem.accumulate || tile_is_named()))
+          ways_.push_back({tile, policy, {}});
       }
     }
   }

@@ -91,6 +91,7 @@ std::string to_string(const TileShape& tile);  // "128 x 192, clusters of 2, in 
 // blocks x what a block's step takes, be it products or loads. TRAINMETER_GEMM_TILE=i in the
 // environment: that one alone. Unavailable where its clusters don't divide the share.
 constexpr double kWorthATry = 1.5;
+bool tile_is_named();  // by the environment: then nothing is tried
 std::vector<std::size_t> tiles_for(const GemmProblem& problem, int sms);
 
 // All of them whose clusters divide the share, or that one.

@@ -165,8 +165,10 @@ TEST(HopperPlan, GroupsOnAnOddShareAreRefused) {
 TEST(HopperPlan, ATileAskedForThatDoesntFitTheShareIsRefused) {
   const GemmProblem p = {.m = 64, .n = 64, .k = 64, .dtype = DType::bf16, .sms = 3};
   const auto family = tiles_of(p);
+  EXPECT_FALSE(tile_is_named());
   for (std::size_t i = 0; i < family.size(); ++i) {
     ::setenv("TRAINMETER_GEMM_TILE", std::to_string(i).c_str(), 1);
+    EXPECT_TRUE(tile_is_named());
     if (p.sms % family[i].blocks == 0) {
       EXPECT_THAT(tiles_for(p, 132), testing::ElementsAre(i));
     } else {
