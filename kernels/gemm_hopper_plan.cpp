@@ -132,9 +132,10 @@ std::string why_no_maps(const GemmProblem& p) {
   } else {
     return "hopper: multiplies bf16 and fp8, not " + std::string(to_string(p.dtype));
   }
-  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  // A cluster's last tile, up to 512 rows or columns, ends within TMA's coordinates, 32 bits.
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max() - 512;
   for (const std::int64_t size : {p.m, p.n, p.k, p.groups}) {
-    if (size > kMost) return "hopper: sizes are below 2^31";
+    if (size > kMost) return "hopper: sizes are below 2^31 - 512";
   }
   constexpr std::int64_t kRow = 16;  // bytes: TMA's strides are multiples of it
   const auto why = [&](const char* who, std::int64_t elements) {

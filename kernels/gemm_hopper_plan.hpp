@@ -98,8 +98,8 @@ std::vector<std::size_t> tiles_for(const GemmProblem& problem, int sms);
 std::vector<std::size_t> tiles_for(const GroupedGemmProblem& problem);
 
 // Empty where TMA can describe the operands and a kernel of the family multiplies them, else the
-// limit: element types, rows of a multiple of 16 bytes, sizes below 2^31, a share of the SMs that
-// some cluster divides.
+// limit: element types, rows of a multiple of 16 bytes, sizes below 2^31 - 512, a share of the SMs
+// that some cluster divides.
 std::string why_no_maps(const GemmProblem& problem);
 
 // The same of groups, and where their sizes don't add up.

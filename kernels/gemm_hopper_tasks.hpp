@@ -19,9 +19,10 @@ constexpr CachePolicy kEvictFirst = 0x12F0000000000000;
 // The clusters' tiles of C, m x n, in each group.
 template <class Config>
 constexpr TileGrid grid_of(int m, int n, int groups) {
-  constexpr int kRows = Config::kClusterRows;
-  constexpr int kColumns = Config::kClusterColumns;
-  return {(m + kRows - 1) / kRows, (n + kColumns - 1) / kColumns, groups};
+  const auto tiles = [](std::int64_t size, int of_tile) {
+    return static_cast<int>((size + of_tile - 1) / of_tile);  // size + of_tile may be beyond 2^31
+  };
+  return {tiles(m, Config::kClusterRows), tiles(n, Config::kClusterColumns), groups};
 }
 
 // C and its operands as TMA sees them, {contiguous, other, group}, and how much there is to do. A
