@@ -63,8 +63,7 @@ __global__ void __launch_bounds__(kFlatThreads)
     __syncthreads();  // before the next row's sums take the place of this one's
   }
   partial += static_cast<std::int64_t>(blockIdx.x) * cols;
-  for_each_pack<V>(cols,
-                   [&](std::int64_t c) { store_pack<V>(partial + c, load<V>(dw_of_block + c)); });
+  for_each_pack<V>(cols, [&](std::int64_t c) { copy_pack<V>(partial + c, dw_of_block + c); });
 }
 
 // Sums the rows of partial fp32[parts, cols]. A block has 32 columns, each of its warps every

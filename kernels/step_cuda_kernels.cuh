@@ -62,6 +62,15 @@ __device__ void store_pack(T* to, const Pack<T, V>& pack) {
   *reinterpret_cast<Pack<T, V>*>(to) = pack;
 }
 
+// A pack of 16 bytes goes as one number here: a struct that is only copied, nvcc stores member by
+// member, two bytes at a time in bf16.
+template <int V, class T>
+__device__ void copy_pack(T* to, const T* from) {
+  using Whole =
+      std::conditional_t<sizeof(Pack<T, V>) == sizeof(__int128), unsigned __int128, Pack<T, V>>;
+  *reinterpret_cast<Whole*>(to) = *reinterpret_cast<const Whole*>(from);
+}
+
 // Calls visit(c) for the first element of each pack of a row of `cols`, the block's threads side by
 // side.
 template <int V, class F>
@@ -223,9 +232,8 @@ __global__ void __launch_bounds__(kMostThreads)
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * cols;
   places += static_cast<std::int64_t>(blockIdx.x) * top_k;
   for_each_pack<V>(cols, [&](std::int64_t c) {
-    const auto in = load<V>(x + at + c);
     for (int j = 0; j < top_k; ++j) {
-      store_pack<V>(y + static_cast<std::int64_t>(places[j]) * cols + c, in);
+      copy_pack<V>(y + static_cast<std::int64_t>(places[j]) * cols + c, x + at + c);
     }
   });
 }
@@ -268,8 +276,10 @@ __global__ void __launch_bounds__(kMostThreads)
     loss[blockIdx.x] = logf(row.sum) + row.most - to_float(x[at + target]);
   }
   const float inverse = 1 / row.sum;
-  for_each_pack<V>(cols, [&](std::int64_t from_end) {
-    const std::int64_t c = cols - V - from_end;
+  // An int that counts down: of 64 bits, or beside another that counts up, nvcc made a pointer into
+  // the pack's middle, and stored the pack in pieces.
+  for (int c = cols - V - V * static_cast<int>(threadIdx.x); c >= 0;
+       c -= V * static_cast<int>(blockDim.x)) {
     const auto in = load<V>(x + at + c);
     Pack<T, V> out;
 #pragma unroll
@@ -278,7 +288,7 @@ __global__ void __launch_bounds__(kMostThreads)
       store(out.lane[l], softmax - (c + l == target ? 1.0F : 0.0F));
     }
     store_pack<V>(gradient + at + c, out);
-  });
+  }
 }
 
 // T: what the weights are rounded to; float where they stay as they are, and `rounded` is unused.

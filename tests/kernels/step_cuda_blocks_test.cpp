@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The GPU's casts, norms and GELU, their own source, run on the CPU thread by thread: blocks of up
-// to 256 threads with barriers and shuffles, rows that are whole packs and not, checked as on a
-// GPU.
+// The GPU's casts, norms, GELU, permutation and loss, their own source, run on the CPU thread by
+// thread: blocks of up to 256 threads with barriers and shuffles, rows that are whole packs and
+// not, checked as on a GPU.
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_verify.hpp"
 
@@ -202,6 +202,30 @@ void gelus(int rows, int cols) {
   backward.expect_right();
 }
 
+template <class T, int V>
+void permutes(int rows, int cols) {
+  Kernel copies({.kernel = StepKernel::permute,
+                 .dtype = kType<T>,
+                 .rows = rows,
+                 .cols = cols,
+                 .experts = 5,
+                 .top_k = 3});
+  Kernel::launch(copies.rows(), 64, [&] {
+    step_cuda::permute<T, V>(copies.at<T>(2), copies.at<T>(0), copies.at<std::int32_t>(1), cols, 3);
+  });
+  copies.expect_right();
+}
+
+template <class T, int V>
+void cross_entropies(int rows, int cols) {
+  Kernel loss({.kernel = StepKernel::cross_entropy, .dtype = kType<T>, .rows = rows, .cols = cols});
+  Kernel::launch(loss.rows(), 64, [&] {
+    step_cuda::cross_entropy<T, V>(loss.at<float>(2), loss.at<T>(3), loss.at<T>(0),
+                                   loss.at<std::int32_t>(1), cols);
+  });
+  loss.expect_right();
+}
+
 TEST(CudaStepOnTheCpu, CastsAreRight) {
   casts<Bf16, true, true>(144, 200);  // parts of tiles in both directions
   casts<Bf16, false, false>(3, 127);
@@ -223,6 +247,21 @@ TEST(CudaStepOnTheCpu, LayerNormIsRight) {
   norms<Bf16, 1>(3, 127, 3);
   norms<float, 4>(9, 512, 4);
   norms<float, 1>(1, 1, 1);
+}
+
+// Fewer packs than threads and more.
+TEST(CudaStepOnTheCpu, PermuteIsRight) {
+  permutes<Bf16, 8>(7, 600);
+  permutes<Bf16, 1>(3, 127);
+  permutes<float, 4>(5, 260);
+  permutes<float, 1>(1, 1);
+}
+
+TEST(CudaStepOnTheCpu, CrossEntropyIsRight) {
+  cross_entropies<Bf16, 8>(3, 1000);
+  cross_entropies<Bf16, 1>(3, 127);
+  cross_entropies<float, 4>(5, 260);
+  cross_entropies<float, 1>(2, 3);
 }
 
 TEST(CudaStepOnTheCpu, GeluIsRight) {
