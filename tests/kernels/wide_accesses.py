@@ -27,8 +27,26 @@ def check(kernel):
     return True
 
 
+def check_cast(kernel):
+    """Of both orientations, where rows and columns are whole packs: loads in flight before the first cast, four or eight; the
+    tile read by pairs of columns."""
+    name = kernel.split("\n", 1)[0].strip()
+    found = re.search(r"cast_fp8_transposeI(f|13__nv_bfloat16)Lb1ELb1E", name)
+    if not found:
+        return False
+    code = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+ )?([A-Z][\w.]*)", kernel)
+    first = next(i for i, opcode in enumerate(code) if opcode.startswith("SHFL"))
+    ahead = sum(opcode.startswith("LDG") and ".128" in opcode for opcode in code[:first])
+    assert (8 if found.group(1) == "f" else 4) <= ahead, f"{name}: {ahead} loads before the first shuffle"
+    narrow = [opcode for opcode in code if re.match(r"(LDS|STG)\.\S*U(8|16)", opcode)]
+    assert not narrow, f"{name}: {narrow}"
+    return True
+
+
 tool = Cuobjdump(sys.argv[2:])
 steps = [made for made in sys.argv[1].split(";") if made.endswith("step_cuda.cu.o")]
 checked = sum(check(function) for made in steps for function in tool.functions("-sass", made))
-assert 0 < checked, "no kernel of packs found"
-print(f"{checked} kernels store packs of 16 bytes whole")
+casts = sum(check_cast(function) for made in sys.argv[1].split(";") if made.endswith("step_cuda_cast.cu.o")
+            for function in tool.functions("-sass", made))
+assert 0 < checked and 0 < casts, f"{checked} kernels of packs, {casts} casts found"
+print(f"{checked} kernels store packs of 16 bytes whole, {casts} casts have loads in flight")
