@@ -314,9 +314,9 @@ class CudaStep final : public Operation {
     norm_kernel<V>()<<<parts_, norm_threads<V>(), norm_shared(), stream>>>(
         array(3), partial, array(0), array(1), array(2), p.rows, cols);
     for (std::int64_t i = 0; i < norm_sums(p.kernel); ++i) {
-      step_cuda::sum_rows<<<static_cast<unsigned>((p.cols + 31) / 32), step_cuda::kFlatThreads, 0,
-                            stream>>>(array<float>(4 + i), partial + i * parts_ * p.cols, parts_,
-                                      cols);
+      step_cuda::sum_rows<>
+          <<<static_cast<unsigned>((p.cols + 31) / 32), 32 * step_cuda::kSumWarps, 0, stream>>>(
+              array<float>(4 + i), partial + i * parts_ * p.cols, parts_, cols);
     }
   }
 
