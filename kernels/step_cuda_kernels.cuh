@@ -118,12 +118,17 @@ template <class T, int V>
 __global__ void __launch_bounds__(kMostThreads)
     rmsnorm(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, int cols) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * cols;
+  const int step = V * static_cast<int>(blockDim.x);
   float squares = 0;
-  for_each_pack<V>(cols, [&](std::int64_t c) {
-    const auto in = load<V>(x + at + c);
+  for (int c = V * static_cast<int>(threadIdx.x); c < cols; c += 2 * step) {  // two loads at a time
+    Pack<T, V> in[2] = {load<V>(x + at + c), {}};
+    if (step < cols - c) in[1] = load<V>(x + at + c + step);
 #pragma unroll
-    for (int l = 0; l < V; ++l) squares += to_float(in.lane[l]) * to_float(in.lane[l]);
-  });
+    for (const auto& pack : in) {
+#pragma unroll
+      for (int l = 0; l < V; ++l) squares += to_float(pack.lane[l]) * to_float(pack.lane[l]);
+    }
+  }
   const Sum sum =
       reduce_block(Sum{squares}, Sum{0}, [](Sum a, Sum b) { return Sum{a.value + b.value}; });
   const float inverse = 1 / sqrtf(sum.value / static_cast<float>(cols) + kNormEpsilon);
