@@ -109,8 +109,7 @@ TRAINMETER_DEVICE void add_d_q(const Task& t, std::int64_t head, int first_row,
         const int to = column + 8 * j + at.column;
         if (to >= t.head_dim) continue;
         float* sum = t.d_q_sums + (head * t.rows + row) * t.head_dim + to;
-        Ptx::add(sum, sums[j][2 * half]);
-        Ptx::add(sum + 1, sums[j][2 * half + 1]);
+        Ptx::add_pair(sum, sums[j][2 * half], sums[j][2 * half + 1]);
       }
     }
   }

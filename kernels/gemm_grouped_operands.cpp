@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 
 namespace trainmeter {
@@ -138,11 +139,28 @@ void GroupedOperands::fill_scaled(Values values) {
   laid = lay_scaled(problem_, made_a, made_b);
 }
 
+std::int64_t GroupedOperands::not_zero(std::size_t group, const void* c) const {
+  const GemmProblem p = problem_of_group(problem_, group);
+  if (!p.accumulate) return 0;  // it has no rows of C
+  const auto* const bytes = static_cast<const std::byte*>(c) + plan_.groups[group].c;
+  const auto* const sums = reinterpret_cast<const float*>(bytes);
+  return std::count_if(sums, sums + p.m * p.n, [](float sum) { return sum != 0; });
+}
+
 Check GroupedOperands::verify(const void* c, std::uint64_t seed) const {
   Check worst{.ok = true, .error = 0, .bound = 1, .how = "no group has anything to do"};
   for (std::size_t group = 0; group < problem_.sizes.size(); ++group) {
-    if (problem_.sizes[group] == 0) continue;
     const GroupPlace& at = plan_.groups[group];
+    if (problem_.sizes[group] == 0) {
+      if (const std::int64_t wrong = not_zero(group, c); wrong > 0) {
+        return {.ok = false,
+                .error = std::numeric_limits<double>::infinity(),
+                .bound = 1,
+                .how = "C of an empty group, which stays zero",
+                .wrong = wrong};
+      }
+      continue;
+    }
     const bool scaled = !values_a_.empty();
     const void* one_a = scaled ? static_cast<const void*>(values_a_[group].data()) : &laid.a[at.a];
     const void* one_b = scaled ? static_cast<const void*>(values_b_[group].data()) : &laid.b[at.b];

@@ -51,11 +51,12 @@ class GroupedOperands {
   LaidOperands laid;
 
   // C after one run, where it was NaN before; or half of C after two, where it was zero and is
-  // added to. The worst group's check.
+  // added to, as that of an empty group still is. The worst group's check.
   [[nodiscard]] Check verify(const void* c, std::uint64_t seed) const;
 
  private:
   void fill_scaled(Values values);
+  [[nodiscard]] std::int64_t not_zero(std::size_t group, const void* c) const;  // of its C
 
   GroupedGemmProblem problem_;
   std::uint64_t seed_;

@@ -74,6 +74,11 @@ struct Fp8Kernel : GemmParts<Config, Ptx, Tasks> {
 
   TRAINMETER_DEVICE void run() const { this->work(*this); }
 
+  TRAINMETER_DEVICE void acquire_scales(const Task& task) const {
+    Ptx::acquire(task.scales_a);
+    if constexpr (Config::kScaledColumns) Ptx::acquire(task.scales_b);
+  }
+
   TRAINMETER_DEVICE void load_scales(const Task& task, int stage, const TileAt& tile,
                                      int step) const {
     Ptx::load(scales_of(stage), task.scales_a, full(stage), this->row_of(tile), step, 0);

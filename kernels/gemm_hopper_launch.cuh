@@ -244,7 +244,8 @@ class TriedGemm : public DeviceGemm {
     for (const std::size_t tile :
          tiles_for(problem, device_attribute(cudaDevAttrMultiProcessorCount))) {
       for (const CachePolicy policy : {kEvictNormally, kEvictFirst}) {
-        if (policy == kEvictNormally || !problem.accumulate) ways_.push_back({tile, policy, {}});
+        if (policy == kEvictNormally || !(problem.accumulate || tile_is_named()))
+          ways_.push_back({tile, policy, {}});
       }
     }
   }

@@ -150,17 +150,28 @@ struct GemmParts {
       Ptx::barrier_init(part_taken(), 4);  // by each warp of the first block
     }
     Ptx::barrier_init_fence();
-    Ptx::prefetch(tasks.first().a);
-    Ptx::prefetch(tasks.first().b);
-    Ptx::prefetch(tasks.first().c);
+    if constexpr (!Tasks::kInMemory) {
+      Ptx::prefetch(tasks.task.a);
+      Ptx::prefetch(tasks.task.b);
+      Ptx::prefetch(tasks.task.c);
+    }
   }
 
   template <class Kernel>
   TRAINMETER_DEVICE void produce(const Kernel& kernel) const {
     Ring<Config::kStages> ring;
     int from = 0;
+    [[maybe_unused]] const Task* acquired = nullptr;
     for (int index = place.cluster; index < tasks.tiles(); index += place.clusters) {
       const auto [task, tile] = tasks.at(index, from);
+      if constexpr (Tasks::kInMemory) {
+        if (acquired != &task) {
+          acquired = &task;
+          Ptx::acquire(task.a);
+          Ptx::acquire(task.b);
+          if constexpr (Config::kScaleBytes > 0) kernel.acquire_scales(task);
+        }
+      }
       if constexpr (Config::kSplits > 1) {
         const Part part = part_of(task.k_steps);
         TRAINMETER_ROLLED
@@ -310,8 +321,15 @@ struct GemmParts {
     }
     Ring<Config::kSlabsHeld> ring;
     int from = 0;
+    [[maybe_unused]] const Task* acquired = nullptr;
     for (int index = first_tile(consumer); index < tasks.tiles(); index += tiles_on()) {
       const auto [task, tile] = tasks.at(index, from);
+      if constexpr (Tasks::kInMemory) {
+        if (acquired != &task) {
+          acquired = &task;
+          Ptx::acquire(task.c);
+        }
+      }
       for (int mma_tile = 0; mma_tile < Config::kMmaTiles; ++mma_tile) {
         const int row = row_of(tile) + first_row(consumer, mma_tile);
         for (int i = 0; i < Config::kSlabsOfMmaTile; ++i, ring.advance()) {

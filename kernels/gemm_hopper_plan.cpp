@@ -36,13 +36,16 @@ std::string why_no_share(std::span<const TileShape> family, int share) {
          std::to_string(least) + " here, not " + std::to_string(share);
 }
 
+constexpr const char* kTileOfEnvironment = "TRAINMETER_GEMM_TILE";
+
 std::optional<std::size_t> tile_asked_for(std::span<const TileShape> family, int share) {
-  const char* const asked = std::getenv("TRAINMETER_GEMM_TILE");
+  const char* const asked = std::getenv(kTileOfEnvironment);
   if (asked == nullptr) return {};
   const auto i = std::min<std::size_t>(std::strtoul(asked, nullptr, 10), family.size() - 1);
   if (!divides(family[i], share))
-    throw Unavailable("TRAINMETER_GEMM_TILE=" + std::to_string(i) + ": " + to_string(family[i]) +
-                      ": --sms=" + std::to_string(share) + " is no multiple of it");
+    throw Unavailable(std::string(kTileOfEnvironment) + "=" + std::to_string(i) + ": " +
+                      to_string(family[i]) + ": --sms=" + std::to_string(share) +
+                      " is no multiple of it");
   return i;
 }
 
@@ -67,6 +70,10 @@ std::string to_string(const TileShape& tile) {
   return std::to_string(tile.rows) + " x " + std::to_string(tile.columns) + ", clusters of " +
          std::to_string(tile.blocks) + (tile.shared == Shared::tile ? " that share k" : "") +
          (tile.alternates ? ", in turn" : "");
+}
+
+bool tile_is_named() {
+  return std::getenv(kTileOfEnvironment) != nullptr;
 }
 
 std::vector<std::size_t> tiles_for(const GemmProblem& p, int sms) {
@@ -123,9 +130,10 @@ std::string why_no_maps(const GemmProblem& p) {
   } else {
     return "hopper: multiplies bf16 and fp8, not " + std::string(to_string(p.dtype));
   }
-  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  // A cluster's last tile, up to 512 rows or columns, ends within TMA's coordinates, 32 bits.
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max() - 512;
   for (const std::int64_t size : {p.m, p.n, p.k, p.groups}) {
-    if (size > kMost) return "hopper: sizes are below 2^31";
+    if (size > kMost) return "hopper: sizes are below 2^31 - 512";
   }
   constexpr std::int64_t kRow = 16;  // bytes: TMA's strides are multiples of it
   const auto why = [&](const char* who, std::int64_t elements) {

@@ -83,14 +83,15 @@ std::string to_string(const TileShape& tile);  // "128 x 192, clusters of 2, in 
 // blocks x what a block's step takes, be it products or loads. TRAINMETER_GEMM_TILE=i in the
 // environment: that one alone. Unavailable where its clusters don't divide the share.
 constexpr double kWorthATry = 1.5;
+bool tile_is_named();  // by the environment: then nothing is tried
 std::vector<std::size_t> tiles_for(const GemmProblem& problem, int sms);
 
 // All of them whose clusters divide the share, or that one.
 std::vector<std::size_t> tiles_for(const GroupedGemmProblem& problem);
 
 // Empty where TMA can describe the operands and a kernel of the family multiplies them, else the
-// limit: element types, rows of a multiple of 16 bytes, sizes below 2^31, a share of the SMs that
-// some cluster divides.
+// limit: element types, rows of a multiple of 16 bytes, sizes below 2^31 - 512, a share of the SMs
+// that some cluster divides.
 std::string why_no_maps(const GemmProblem& problem);
 
 // The same of groups, and where their sizes don't add up.

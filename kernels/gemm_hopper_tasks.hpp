@@ -20,9 +20,11 @@ constexpr CachePolicy kEvictFirst = 0x12F0000000000000;
 // The clusters' tiles of C, m x n, in each group.
 template <class Config>
 constexpr TileGrid grid_of(int m, int n, int groups) {
-  constexpr int kRows = Config::kClusterRows;
-  constexpr int kColumns = Config::kClusterColumns;
-  return {ceil_div(m, kRows), ceil_div(n, kColumns), groups};
+  // In 64 bits: a size and its tile may together be beyond 2^31.
+  const auto tiles = [](std::int64_t size, std::int64_t of_tile) {
+    return static_cast<int>(ceil_div(size, of_tile));
+  };
+  return {tiles(m, Config::kClusterRows), tiles(n, Config::kClusterColumns), groups};
 }
 
 // C and its operands as TMA sees them, {contiguous, other, group}, and how much there is to do. A
@@ -44,29 +46,31 @@ struct TileOfTask {
   TileAt tile;
 };
 
-// What a launch works through: one task,
+// What a launch works through: one task, a parameter of the kernel,
 template <class TaskType>
 struct OneTask {
   using Task = TaskType;
+  static constexpr bool kInMemory = false;
   const Task& task;
 
   TRAINMETER_DEVICE int tiles() const { return task.grid.count(); }
-  TRAINMETER_DEVICE const Task& first() const { return task; }
   TRAINMETER_DEVICE TileOfTask<Task> at(int index, int& /*from*/) const {
     return {task, tile_at(task.grid, index)};
   }
 };
 
-// or several, each with sizes of its own: experts, say. Those without tiles are passed over.
+// or several, each with sizes of its own: experts, say. Those without tiles are passed over. Their
+// tensor maps lie in global memory, where an earlier operation may have had others: each thread
+// that has TMA use one acquires it first.
 template <class TaskType>
 struct TaskList {
   using Task = TaskType;
+  static constexpr bool kInMemory = true;
   const Task* tasks = nullptr;
   const int* begins = nullptr;  // of each task, its first tile's index; then how many there are
   int count = 0;
 
   TRAINMETER_DEVICE int tiles() const { return begins[count]; }
-  TRAINMETER_DEVICE const Task& first() const { return tasks[0]; }
   // `from`: the task of an earlier index, 0 before the first.
   TRAINMETER_DEVICE TileOfTask<Task> at(int index, int& from) const {
     while (index >= begins[from + 1]) ++from;

@@ -162,6 +162,12 @@ struct Ptx {
   static __device__ void wait_for_reads() {
     asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
   }
+  // fence.proxy.tensormap, acquire: TMA takes this thread's map as it is in memory now, where the
+  // SM may still hold what lay there before. For maps in global memory, which are copied there
+  // between launches; parameters of a kernel need none.
+  static __device__ void acquire(const TensorMap& map) {
+    asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" ::"l"(&map) : "memory");
+  }
   // prefetch.tensormap.
   static __device__ void prefetch(const TensorMap& map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");

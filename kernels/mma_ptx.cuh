@@ -100,8 +100,16 @@ struct Ptx {
   static __device__ __forceinline__ void store_pair(std::uint16_t* to, std::uint32_t pair) {
     *reinterpret_cast<std::uint32_t*>(to) = pair;
   }
-  // red.global.add.
-  static __device__ __forceinline__ void add(float* to, float value) { atomicAdd(to, value); }
+  // red.global.add, to neighbours at a multiple of 8 bytes: in one instruction from 9.0 on.
+  static __device__ __forceinline__ void add_pair(float* to, float first, float second) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(first), "f"(second)
+                 : "memory");
+#else
+    atomicAdd(to, first);
+    atomicAdd(to + 1, second);
+#endif
+  }
 };
 
 }  // namespace trainmeter::mma

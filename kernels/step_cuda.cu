@@ -355,9 +355,10 @@ class CudaStep final : public Operation {
     norm_kernel<V>()<<<parts_, norm_threads<V>(), norm_shared(), stream>>>(
         array(A::dx), partial, array(A::x), array(A::w), array(A::dy), p.rows, cols);
     for (std::int64_t i = 0; i < norm_sums(p.kernel); ++i) {
-      step_cuda::sum_rows<<<static_cast<unsigned>(ceil_div(p.cols, 32)), step_cuda::kFlatThreads, 0,
-                            stream>>>(array<float>(A::dw + static_cast<std::size_t>(i)),
-                                      partial + i * parts_ * p.cols, parts_, cols);
+      step_cuda::sum_rows<>
+          <<<static_cast<unsigned>(ceil_div(p.cols, 32)), 32 * step_cuda::kSumWarps, 0, stream>>>(
+              array<float>(A::dw + static_cast<std::size_t>(i)), partial + i * parts_ * p.cols,
+              parts_, cols);
     }
   }
 

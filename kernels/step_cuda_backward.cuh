@@ -63,15 +63,15 @@ __global__ void __launch_bounds__(kFlatThreads)
     __syncthreads();  // before the next row's sums take the place of this one's
   }
   partial += static_cast<std::int64_t>(blockIdx.x) * cols;
-  for_each_pack<V>(cols,
-                   [&](std::int64_t c) { store_pack<V>(partial + c, load<V>(dw_of_block + c)); });
+  for_each_pack<V>(cols, [&](std::int64_t c) { copy_pack<V>(partial + c, dw_of_block + c); });
 }
 
-// Sums the rows of partial fp32[parts, cols]. A block has 32 columns, each of its warps every
-// eighth row.
-__global__ void __launch_bounds__(kFlatThreads)
+// Sums the rows of partial fp32[parts, cols], some hundreds. A block has 32 columns, each of its
+// warps every so many-th row: with as many warps as a block can have, few are waited for.
+constexpr int kSumWarps = kMostThreads / 32;
+template <int kWarps = kSumWarps>
+__global__ void __launch_bounds__(kWarps * 32)
     sum_rows(float* __restrict__ sums, const float* __restrict__ partial, int parts, int cols) {
-  constexpr int kWarps = kFlatThreads / 32;
   __shared__ float of_warp[kWarps][32];
   const int lane = threadIdx.x % 32;
   const int c = blockIdx.x * 32 + lane;

@@ -52,6 +52,11 @@ __device__ inline std::uint8_t e4m3_of(float x) {
   return __nv_cvt_float_to_fp8(x, __NV_SATFINITE, __NV_E4M3);
 }
 
+// Both as e4m3_of has them, the first in the low byte.
+__device__ inline std::uint16_t e4m3_of_two(float first, float second) {
+  return __nv_cvt_float2_to_fp8x2(float2{first, second}, __NV_SATFINITE, __NV_E4M3);
+}
+
 // Neighbouring threads that share a 1x128 block, so that each has 16 bytes of it: 16 for bf16, 32
 // for fp32.
 template <class T>
@@ -114,10 +119,12 @@ struct BlockPart {
 
   __device__ void write(std::uint8_t* q, float inverse, int count) const {
     if constexpr (kAligned) {
-      Pack<std::uint8_t, kElements> pack;
+      Pack<std::uint16_t, kElements / 2> pack;
 #pragma unroll
-      for (int i = 0; i < kElements; ++i) pack.lane[i] = e4m3_of(x[i] * inverse);
-      if (index(0) < count) store_pack<kElements>(q + index(0), pack);
+      for (int i = 0; i < kElements; i += 2)
+        pack.lane[i / 2] = e4m3_of_two(x[i] * inverse, x[i + 1] * inverse);
+      if (index(0) < count)
+        store_pack<kElements / 2>(reinterpret_cast<std::uint16_t*>(q + index(0)), pack);
     } else {
 #pragma unroll
       for (int i = 0; i < kElements; ++i) {
@@ -159,39 +166,87 @@ struct Columns {
   int rows, tile_rows, tile_cols;
 };
 
-// Half a column of the block's tile a thread: value_of(r, c) is x, zero beyond the tile's rows. A
-// warp reads 32 neighbours of a row at a time, and each thread gathers 16 elements of its column
-// for a store. kAligned: rows of q^T are aligned; kPowers: scales are powers of two.
-template <bool kAligned, bool kPowers, class Value>
-__device__ void cast_columns(const Columns& to, Value value_of) {
-  __shared__ std::uint32_t amax_of_half[2][kCastBlock];
-  constexpr int kHalf = kCastBlock / 2;
-  const int col0 = blockIdx.x * kCastBlock;
-  const int row0 = blockIdx.y * kCastBlock;
-  const int c = threadIdx.x % kCastBlock;
-  const int half = threadIdx.x / kCastBlock;
-  std::uint32_t most = 0;
+// Two neighbours of a row as they lie in a tile.
+template <class T>
+struct Two;
+template <>
+struct alignas(8) Two<float> {
+  float x[2];
+  [[nodiscard]] __device__ float first() const { return x[0]; }
+  [[nodiscard]] __device__ float second() const { return x[1]; }
+};
+template <>
+struct Two<Bf16> {
+  std::uint32_t bits;
+  [[nodiscard]] __device__ float first() const { return __uint_as_float(bits << 16); }
+  [[nodiscard]] __device__ float second() const { return __uint_as_float(bits & 0xffff0000U); }
+};
+template <>
+struct Two<std::uint8_t> {  // e4m3
+  std::uint16_t bits;
+  [[nodiscard]] __device__ float first() const { return from_e4m3(bits & 0xff); }
+  [[nodiscard]] __device__ float second() const { return from_e4m3(bits >> 8); }
+};
+
+// A quarter of two neighbouring columns of the block's tile a thread: value_of(x, r) is what an
+// element of row r stands for, zero beyond the tile's rows. A warp reads 64 neighbours of a row at
+// a time, and each thread gathers 16 elements of a column for a store. kAligned: rows of q^T are
+// aligned; kPowers: scales are powers of two.
+template <bool kAligned, bool kPowers, class T, class Value>
+__device__ void cast_columns(const Columns& to, const T* tile, int stride, Value value_of) {
+  constexpr int kParts = 4;
+  constexpr int kRows = kCastBlock / kParts;
+  __shared__ std::uint32_t amax_of_part[kParts][kCastBlock];
+  const int c = threadIdx.x % (kCastBlock / 2) * 2;
+  const int part = threadIdx.x / (kCastBlock / 2);
+  const auto two_of = [&](int r) {
+    return *reinterpret_cast<const Two<T>*>(tile + r * stride + c);
+  };
+  std::uint32_t most[2] = {0, 0};
 #pragma unroll 8
-  for (int r = 0; r < kHalf; ++r) most = max(most, size_bits(value_of(half * kHalf + r, c)));
-  amax_of_half[half][c] = most;
-  __syncthreads();
-  if (c >= to.tile_cols) return;
-  const std::uint32_t amax = max(amax_of_half[0][c], amax_of_half[1][c]);
-  const Scale with = kPowers ? power_scale_of(amax) : scale_of(amax);
-  if (half == 0) {
-    to.scales[static_cast<std::int64_t>(col0 + c) * gridDim.y + blockIdx.y] = with.scale;
+  for (int r = part * kRows; r < (part + 1) * kRows; ++r) {
+    const Two<T> two = two_of(r);
+    most[0] = max(most[0], size_bits(value_of(two.first(), r)));
+    most[1] = max(most[1], size_bits(value_of(two.second(), r)));
   }
-  std::uint8_t* const q = to.q + static_cast<std::int64_t>(col0 + c) * to.rows + row0;
-  for (int r = half * kHalf; r < min(to.tile_rows, (half + 1) * kHalf); r += 16) {
-    Pack<std::uint8_t, 16> pack;
+  amax_of_part[part][c] = most[0];
+  amax_of_part[part][c + 1] = most[1];
+  __syncthreads();
+  std::uint8_t* q[2];
+  float inverse[2];
 #pragma unroll
-    for (int i = 0; i < 16; ++i) pack.lane[i] = e4m3_of(value_of(r + i, c) * with.inverse);
-    if (kAligned) {
-      store_pack<16>(q + r, pack);
-    } else {
+  for (int i = 0; i < 2; ++i) {
+    const std::uint32_t amax = max(max(amax_of_part[0][c + i], amax_of_part[1][c + i]),
+                                   max(amax_of_part[2][c + i], amax_of_part[3][c + i]));
+    const Scale with = kPowers ? power_scale_of(amax) : scale_of(amax);
+    const std::int64_t column = blockIdx.x * kCastBlock + c + i;
+    if (part == 0 && c + i < to.tile_cols) to.scales[column * gridDim.y + blockIdx.y] = with.scale;
+    q[i] = to.q + column * to.rows + blockIdx.y * kCastBlock;
+    inverse[i] = with.inverse;
+  }
+#pragma unroll 1
+  for (int r = part * kRows; r < min(to.tile_rows, (part + 1) * kRows); r += 16) {
+    Pack<std::uint16_t, 8> packs[2];
 #pragma unroll
-      for (int i = 0; i < 16; ++i) {
-        if (r + i < to.tile_rows) q[r + i] = pack.lane[i];
+    for (int j = 0; j < 8; ++j) {
+      const Two<T> upper = two_of(r + 2 * j), lower = two_of(r + 2 * j + 1);
+      const auto x = [&](float of, int row) { return value_of(of, r + 2 * j + row); };
+      packs[0].lane[j] =
+          e4m3_of_two(x(upper.first(), 0) * inverse[0], x(lower.first(), 1) * inverse[0]);
+      packs[1].lane[j] =
+          e4m3_of_two(x(upper.second(), 0) * inverse[1], x(lower.second(), 1) * inverse[1]);
+    }
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      if (c + i >= to.tile_cols) return;
+      if constexpr (kAligned) {
+        store_pack<8>(reinterpret_cast<std::uint16_t*>(q[i] + r), packs[i]);
+      } else {
+#pragma unroll
+        for (int j = 0; j < 16; ++j) {
+          if (r + j < to.tile_rows)
+            q[i][r + j] = static_cast<std::uint8_t>(packs[i].lane[j / 2] >> j % 2 * 8);
+        }
       }
     }
   }
@@ -211,21 +266,33 @@ __global__ void __launch_bounds__(2 * kCastBlock)
   const int tile_rows = min(kCastBlock, rows - row0);
   const int tile_cols = min(kCastBlock, cols - col0);
   constexpr int kRowsAtOnce = 2 * kCastBlock / kLanes<T>;
-  for (int r = threadIdx.x / kLanes<T>; r < kCastBlock; r += kRowsAtOnce) {
-    const int count = r < tile_rows ? tile_cols : 0;
-    const std::int64_t at = static_cast<std::int64_t>(row0 + r) * cols + col0;
-    const BlockPart<T, kAligned> part(x + at, count);
-    const Scale with = scale_of(part.amax_bits());
-    part.write(q + at, with.inverse, count);
-    part.keep(tile + r * kTileStride<T>);
-    if (count > 0 && threadIdx.x % kLanes<T> == 0) {
-      scales[static_cast<std::int64_t>(row0 + r) * gridDim.x + blockIdx.x] = with.scale;
+  // Parts that are loaded before one is cast: 32 elements, or half as many in loads of one each.
+  constexpr int kInFlight = (kAligned ? 32 : 16) / BlockPart<T, kAligned>::kElements;
+  BlockPart<T, kAligned> parts[kInFlight];
+#pragma unroll 1
+  for (int first = threadIdx.x / kLanes<T>; first < kCastBlock; first += kInFlight * kRowsAtOnce) {
+    const auto count_of = [&](int r) { return r < tile_rows ? tile_cols : 0; };
+    const auto at = [&](int r) { return static_cast<std::int64_t>(row0 + r) * cols + col0; };
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      const int r = first + i * kRowsAtOnce;
+      parts[i] = BlockPart<T, kAligned>(x + at(r), count_of(r));
+    }
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      const int r = first + i * kRowsAtOnce;
+      const Scale with = scale_of(parts[i].amax_bits());
+      parts[i].write(q + at(r), with.inverse, count_of(r));
+      parts[i].keep(tile + r * kTileStride<T>);
+      if (r < tile_rows && threadIdx.x % kLanes<T> == 0) {
+        scales[static_cast<std::int64_t>(row0 + r) * gridDim.x + blockIdx.x] = with.scale;
+      }
     }
   }
   __syncthreads();
-  cast_columns<kColumnsAligned, false>(
-      Columns{q_turned, scales_turned, rows, tile_rows, tile_cols},
-      [&](int r, int c) { return to_float(tile[r * kTileStride<T> + c]); });
+  cast_columns<kColumnsAligned, false>(Columns{q_turned, scales_turned, rows, tile_rows, tile_cols},
+                                       tile, kTileStride<T>,
+                                       [](float value, int) { return value; });
 }
 
 // A thread block a block of 128 x 128, which stays in registers until its scale is known.
@@ -294,9 +361,9 @@ __global__ void __launch_bounds__(2 * kCastBlock)
         r < tile_rows ? scales[static_cast<std::int64_t>(row0 + r) * gridDim.x + blockIdx.x] : 0;
   }
   __syncthreads();
-  cast_columns<kColumnsAligned, true>(
-      Columns{q_turned, scales_turned, rows, tile_rows, tile_cols},
-      [&](int r, int column) { return from_e4m3(tile[r * kLength + column]) * scale_of_row[r]; });
+  cast_columns<kColumnsAligned, true>(Columns{q_turned, scales_turned, rows, tile_rows, tile_cols},
+                                      tile, kLength,
+                                      [&](float value, int r) { return value * scale_of_row[r]; });
 }
 
 }  // namespace trainmeter::step_cuda

@@ -61,6 +61,15 @@ __device__ void store_pack(T* to, const Pack<T, V>& pack) {
   *reinterpret_cast<Pack<T, V>*>(to) = pack;
 }
 
+// A pack of 16 bytes goes as one number here: a struct that is only copied, nvcc stores member by
+// member, two bytes at a time in bf16.
+template <int V, class T>
+__device__ void copy_pack(T* to, const T* from) {
+  using Whole =
+      std::conditional_t<sizeof(Pack<T, V>) == sizeof(__int128), unsigned __int128, Pack<T, V>>;
+  *reinterpret_cast<Whole*>(to) = *reinterpret_cast<const Whole*>(from);
+}
+
 // Calls visit(c) for the first element of each pack of a row of `cols`, the block's threads side by
 // side.
 template <int V, class F>
@@ -108,12 +117,17 @@ template <class T, int V>
 __global__ void __launch_bounds__(kMostThreads)
     rmsnorm(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, int cols) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * cols;
+  const int step = V * static_cast<int>(blockDim.x);
   float squares = 0;
-  for_each_pack<V>(cols, [&](std::int64_t c) {
-    const auto in = load<V>(x + at + c);
+  for (int c = V * static_cast<int>(threadIdx.x); c < cols; c += 2 * step) {  // two loads at a time
+    Pack<T, V> in[2] = {load<V>(x + at + c), {}};
+    if (step < cols - c) in[1] = load<V>(x + at + c + step);
 #pragma unroll
-    for (int l = 0; l < V; ++l) squares += to_float(in.lane[l]) * to_float(in.lane[l]);
-  });
+    for (const auto& pack : in) {
+#pragma unroll
+      for (int l = 0; l < V; ++l) squares += to_float(pack.lane[l]) * to_float(pack.lane[l]);
+    }
+  }
   const Sum sum =
       reduce_block(Sum{squares}, Sum{0}, [](Sum a, Sum b) { return Sum{a.value + b.value}; });
   const float inverse = 1 / sqrtf(sum.value / static_cast<float>(cols) + kNormEpsilon);
@@ -222,9 +236,8 @@ __global__ void __launch_bounds__(kMostThreads)
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * cols;
   places += static_cast<std::int64_t>(blockIdx.x) * top_k;
   for_each_pack<V>(cols, [&](std::int64_t c) {
-    const auto in = load<V>(x + at + c);
     for (int j = 0; j < top_k; ++j) {
-      store_pack<V>(y + static_cast<std::int64_t>(places[j]) * cols + c, in);
+      copy_pack<V>(y + static_cast<std::int64_t>(places[j]) * cols + c, x + at + c);
     }
   });
 }
@@ -267,8 +280,10 @@ __global__ void __launch_bounds__(kMostThreads)
     loss[blockIdx.x] = logf(row.sum) + row.most - to_float(x[at + target]);
   }
   const float inverse = 1 / row.sum;
-  for_each_pack<V>(cols, [&](std::int64_t from_end) {
-    const std::int64_t c = cols - V - from_end;
+  // An int that counts down: of 64 bits, or beside another that counts up, nvcc made a pointer into
+  // the pack's middle, and stored the pack in pieces.
+  for (int c = cols - V - V * static_cast<int>(threadIdx.x); c >= 0;
+       c -= V * static_cast<int>(blockDim.x)) {
     const auto in = load<V>(x + at + c);
     Pack<T, V> out;
 #pragma unroll
@@ -277,7 +292,7 @@ __global__ void __launch_bounds__(kMostThreads)
       store(out.lane[l], softmax - (c + l == target ? 1.0F : 0.0F));
     }
     store_pack<V>(gradient + at + c, out);
-  });
+  }
 }
 
 // T: what the weights are rounded to; float where they stay as they are, and `rounded` is unused.

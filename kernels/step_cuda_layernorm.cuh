@@ -131,8 +131,8 @@ __global__ void __launch_bounds__(kFlatThreads)
   const std::int64_t own = static_cast<std::int64_t>(blockIdx.x) * cols;
   const std::int64_t biases = static_cast<std::int64_t>(gridDim.x) * cols;
   for_each_pack<V>(cols, [&](std::int64_t c) {
-    store_pack<V>(partial + own + c, load<V>(sums_of_block + c));
-    store_pack<V>(partial + biases + own + c, load<V>(sums_of_block + cols + c));
+    copy_pack<V>(partial + own + c, sums_of_block + c);
+    copy_pack<V>(partial + biases + own + c, sums_of_block + cols + c);
   });
 }
 

@@ -7,11 +7,13 @@
 #include "kernels/random.hpp"
 #include "kernels/scaled_operand.hpp"
 
+#include "exact_fp8.hpp"
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <string>
 #include <vector>
 
 namespace trainmeter {
@@ -83,6 +85,69 @@ TEST(ScaledOperand, WhatIsNotFiniteMakesItsBlockNaN) {
       values_of(scaled_operand(values.data(), 256, 256, ScaleBlock::square));
   EXPECT_TRUE(std::isnan(squares[128 * 256 + 127]));
   EXPECT_EQ(squares[127 * 256 + 10], 1);
+}
+
+// C in bf16 of A and B, both along k.
+std::vector<std::uint16_t> product_of(const ScaledOperand& operand_a,
+                                      const ScaledOperand& operand_b) {
+  const std::vector<float> a = values_of(operand_a), b = values_of(operand_b);
+  const std::int64_t k = operand_a.k;
+  std::vector<std::uint16_t> c;
+  for (std::int64_t i = 0; i < operand_a.rows; ++i) {
+    for (std::int64_t j = 0; j < operand_b.rows; ++j) {
+      float sum = 0;
+      for (std::int64_t q = 0; q < k; ++q) sum += a[i * k + q] * b[j * k + q];
+      c.push_back(bf16_from_float(sum));
+    }
+  }
+  return c;
+}
+
+// With the scales of what lies `rows` further on, and `deep` in k, from the end on to the
+// beginning.
+ScaledOperand with_scales_of(const ScaledOperand& right, std::int64_t rows, std::int64_t deep) {
+  ScaledOperand wrong = right;
+  const auto at = [&](std::int64_t row, std::int64_t k) {
+    return scale_index(right.block, right.rows, right.k, row, k);
+  };
+  for (std::int64_t row = 0; row < right.rows; ++row) {
+    for (std::int64_t k = 0; k < right.k; k += 128)
+      wrong.scales[at(row, k)] = right.scales[at((row + rows) % right.rows, (k + deep) % right.k)];
+  }
+  return wrong;
+}
+
+// The numbers on which kernels are compared bit for bit: a scale of another row (a fragment's other
+// one, another warp's or consumer's), another block of columns, or another block of k (the next
+// step's, that of a ring's stage one round ago, of a cluster's first part of k) changes C.
+TEST(ExactFp8, AWrongScaleShows) {
+  constexpr std::int64_t kRows = 80, kColumns = 256, kDepth = 8 * 128;
+  for (const ScaleBlock block_b : {ScaleBlock::square, ScaleBlock::row}) {
+    const std::vector<float> a = exact_values(kRows, kDepth, ScaleBlock::row, 1);
+    const std::vector<float> b = exact_values(kColumns, kDepth, block_b, 2);
+    const ScaledOperand made_a = scaled_operand(a.data(), kRows, kDepth, ScaleBlock::row);
+    const ScaledOperand made_b = scaled_operand(b.data(), kColumns, kDepth, block_b);
+    EXPECT_EQ(values_of(made_a), a);
+    EXPECT_EQ(values_of(made_b), b);
+    const std::vector<std::uint16_t> right = product_of(made_a, made_b);
+    const auto expect_other = [&](const ScaledOperand& one, const ScaledOperand& other) {
+      const std::vector<std::uint16_t> wrong = product_of(one, other);
+      std::size_t different = 0;
+      for (std::size_t i = 0; i < right.size(); ++i) different += right[i] != wrong[i] ? 1 : 0;
+      EXPECT_LT(right.size() / 2, different);
+    };
+    for (const std::int64_t rows : {1, 8, 16, 64}) {
+      SCOPED_TRACE(std::to_string(rows) + " rows further");
+      expect_other(with_scales_of(made_a, rows, 0), made_b);
+      if (block_b == ScaleBlock::row) expect_other(made_a, with_scales_of(made_b, rows, 0));
+    }
+    expect_other(made_a, with_scales_of(made_b, 128, 0));
+    for (const std::int64_t steps : {1, 2, 3, 4, 5, 6, 7}) {
+      SCOPED_TRACE(std::to_string(steps) + " steps of k further");
+      expect_other(with_scales_of(made_a, 0, steps * 128), made_b);
+      expect_other(made_a, with_scales_of(made_b, 0, steps * 128));
+    }
+  }
 }
 
 // A dot product's error without promotion and with, in units of its terms' Euclidean norm.

@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -67,7 +68,8 @@ ModelTensorMap map_of(void* data, int element, std::int64_t columns, std::int64_
           .sizes = {columns, rows, 1},
           .box = {box_x, box_y},
           .swizzles = swizzles,
-          .row = row};
+          .row = row,
+          .in_memory = true};
 }
 
 template <class Config>
@@ -165,6 +167,22 @@ void expect_right(const GroupedGemmProblem& problem) {
   EXPECT_FALSE(run.operands.verify(run.c.data(), 5).ok);
 }
 
+TEST(GroupedGemm, WhatIsAddedToAnEmptyGroupIsSeen) {
+  for (const DType dtype : {DType::bf16, DType::fp8}) {
+    const GemmLayout layout = dtype == DType::bf16 ? GemmLayout::tn : GemmLayout::nt;
+    const GroupedGemmProblem problem = problem_of(dtype, layout, true, {0, 0, 16});
+    const GroupedPlan plan = plan_of(problem);
+    std::vector<float> c(static_cast<std::size_t>(plan.c) / sizeof(float));
+    for (const float one : {1.0F, std::numeric_limits<float>::quiet_NaN()}) {
+      c[static_cast<std::size_t>(plan.groups[2].c) / sizeof(float) - 1] = one;  // the second's
+      const Check check = GroupedOperands(problem, 3, Values::integers).verify(c.data(), 5);
+      EXPECT_FALSE(check.ok);
+      EXPECT_EQ(check.wrong, 1);
+      EXPECT_THAT(check.how, HasSubstr("empty group"));
+    }
+  }
+}
+
 const std::vector<std::int64_t> kSizes = {70, 0, 131, 1, 0};  // none ends with a tile
 
 TEST(GroupedGemm, Bf16IsRightInEveryPass) {
@@ -173,6 +191,8 @@ TEST(GroupedGemm, Bf16IsRightInEveryPass) {
   expect_right<GemmConfig<{128, 128, 2, 4, Shared::a}, GemmLayout::nt>>(
       problem_of(DType::bf16, GemmLayout::nt, false, kSizes));
   expect_right<GemmConfig<{64, 128, 1, 4, Shared::b}, GemmLayout::nn>>(
+      problem_of(DType::bf16, GemmLayout::nn, false, kSizes));
+  expect_right<GemmConfig<{128, 128, 2, 4, Shared::a}, GemmLayout::nn>>(
       problem_of(DType::bf16, GemmLayout::nn, false, kSizes));
   expect_right<GemmConfig<{64, 128, 1, 4, Shared::b}, GemmLayout::tn, Output::added>>(
       problem_of(DType::bf16, GemmLayout::tn, true, kSizes));

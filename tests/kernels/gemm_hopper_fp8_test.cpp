@@ -8,25 +8,18 @@
 #include "kernels/rounding.hpp"
 #include "kernels/scaled_operand.hpp"
 
+#include "exact_fp8.hpp"
 #include "hopper_model.hpp"
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <random>
 #include <string>
 #include <vector>
 
 namespace trainmeter::hopper {
 namespace {
 
-ScaledOperand whole_numbers(int rows, int k, ScaleBlock block, std::mt19937& random) {
-  ScaledOperand made{.rows = rows, .k = k, .block = block, .elements = {}, .scales = {}};
-  made.elements.resize(static_cast<std::size_t>(rows) * k);
-  for (auto& x : made.elements)
-    x = fp8_from_float(static_cast<float>(static_cast<int>(random() % 5) - 2));
-  made.scales.resize(static_cast<std::size_t>(scale_count(block, rows, k)));
-  for (auto& scale : made.scales) scale = std::ldexp(1.0F, static_cast<int>(random() % 3) - 1);
-  return made;
+ScaledOperand exact_operand(int rows, int k, ScaleBlock block, std::uint32_t seed) {
+  return scaled_operand(exact_values(rows, k, block, seed).data(), rows, k, block);
 }
 
 ModelTensorMap map_of_operand(ScaledOperand& operand, int box_rows) {
@@ -48,10 +41,9 @@ ModelTensorMap map_of_scales(ScaledOperand& operand, int box) {
 // Runs the kernel as `clusters` clusters, one after the other, and counts the wrong elements.
 template <class Config>
 int wrong_elements(int m, int n, int k, int clusters) {
-  std::mt19937 random(7);
-  ScaledOperand a = whole_numbers(m, k, ScaleBlock::row, random);
+  ScaledOperand a = exact_operand(m, k, ScaleBlock::row, 1);
   ScaledOperand b =
-      whole_numbers(n, k, Config::kScaledColumns ? ScaleBlock::row : ScaleBlock::square, random);
+      exact_operand(n, k, Config::kScaledColumns ? ScaleBlock::row : ScaleBlock::square, 2);
   const auto elements = static_cast<std::size_t>(m) * n;
   std::vector<std::uint16_t> c(elements, 0xffff);
   std::vector<float> sums(elements, 5);  // what is there, where the kernel adds

@@ -3,6 +3,7 @@
 // The arithmetic around Hopper's GEMM: tiles, their order, swizzles, descriptors, limits.
 #include "kernels/gemm_hopper_plan.hpp"
 
+#include "kernels/gemm_hopper_tasks.hpp"
 #include "kernels/hopper_layout.hpp"
 #include "kernels/tile_schedule.hpp"
 
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <limits>
 #include <random>
 #include <set>
 #include <tuple>
@@ -37,6 +39,19 @@ TEST(TileSchedule, CoversEveryTileOnceInAnyGridByAnyNumberOfWorkers) {
     }
     ASSERT_EQ(static_cast<int>(seen.size()), grid.count());
   }
+}
+
+struct ClustersOf256 {
+  static constexpr int kClusterRows = 256;
+  static constexpr int kClusterColumns = 256;
+};
+
+TEST(TileSchedule, AGridHasTilesForTheLastRowsThatAnIntCounts) {
+  constexpr int kMost = std::numeric_limits<int>::max();
+  constexpr TileGrid tall = grid_of<ClustersOf256>(kMost, 257, 1);
+  EXPECT_EQ(tall.rows, 1 << 23);
+  EXPECT_EQ(tall.columns, 2);
+  EXPECT_EQ(grid_of<ClustersOf256>(1, kMost, 1).columns, 1 << 23);
 }
 
 TEST(TileSchedule, NeighboursShareOperands) {
@@ -165,8 +180,10 @@ TEST(HopperPlan, GroupsOnAnOddShareAreRefused) {
 TEST(HopperPlan, ATileAskedForThatDoesntFitTheShareIsRefused) {
   const GemmProblem p = {.m = 64, .n = 64, .k = 64, .dtype = DType::bf16, .sms = 3};
   const auto family = tiles_of(p);
+  EXPECT_FALSE(tile_is_named());
   for (std::size_t i = 0; i < family.size(); ++i) {
     ::setenv("TRAINMETER_GEMM_TILE", std::to_string(i).c_str(), 1);
+    EXPECT_TRUE(tile_is_named());
     if (p.sms % family[i].blocks == 0) {
       EXPECT_THAT(tiles_for(p, 132), testing::ElementsAre(i));
     } else {
@@ -209,7 +226,9 @@ TEST(HopperPlan, LimitsAreNamed) {
   EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16}), HasSubstr("k is a multiple of 8"));
   EXPECT_THAT(why_no_maps({64, 64, 63, DType::bf16, GemmLayout::tn}), IsEmpty());  // any k
   EXPECT_THAT(why_no_maps({63, 64, 64, DType::bf16, GemmLayout::tn}), HasSubstr("m is a multiple"));
-  EXPECT_THAT(why_no_maps({std::int64_t{1} << 31, 64, 64, DType::bf16}), HasSubstr("2^31"));
+  const std::int64_t most = (std::int64_t{1} << 31) - 512;
+  EXPECT_THAT(why_no_maps({most - 1, 64, 64, DType::bf16}), IsEmpty());
+  EXPECT_THAT(why_no_maps({most, 64, 64, DType::bf16}), HasSubstr("2^31 - 512"));
 }
 
 // 17 tiles for 132 SMs, and 56: a decode step's. Not where k is short, or tiles are many.

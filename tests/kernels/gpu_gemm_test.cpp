@@ -8,6 +8,7 @@
 #include "kernels/machine.hpp"
 
 #include "each_tile.hpp"
+#include "exact_fp8.hpp"
 #include "needs_gpu.hpp"
 #include <gtest/gtest.h>
 
@@ -60,20 +61,6 @@ GemmProblem fp8_problem(Shape s, bool accumulate) {
   return problem;
 }
 
-// Whole numbers of -7 to 7, the first of each 128 in a row 7 in size: scales are 1 / 64, elements
-// exact, and so is each sum of 128, even with a tensor core's few bits (fp8_model.hpp).
-std::vector<float> whole_numbers(std::int64_t rows, std::int64_t k, std::uint32_t seed) {
-  std::vector<float> values(static_cast<std::size_t>(rows * k));
-  for (std::int64_t i = 0; i < rows * k; ++i) {
-    seed = seed * 1664525U + 1013904223U;
-    const auto drawn = static_cast<int>(seed >> 16);
-    const bool first = i % k % 128 == 0;
-    values[static_cast<std::size_t>(i)] =
-        static_cast<float>(first ? (drawn % 2 == 0 ? 7 : -7) : drawn % 15 - 7);
-  }
-  return values;
-}
-
 // Elements whose bits differ.
 std::int64_t different(const std::vector<std::byte>& a, const std::vector<std::byte>& b,
                        std::size_t size) {
@@ -88,8 +75,8 @@ std::vector<std::byte> output_of(const GemmBackend& one, const GemmProblem& prob
   const auto made = one.make(problem, {.values = Values::integers});
   auto& gemm = dynamic_cast<DeviceGemm&>(*made);
   if (problem.scaling != Scaling::none) {
-    gemm.set_values(whole_numbers(problem.m, problem.k, 1).data(),
-                    whole_numbers(problem.n, problem.k, 2).data());
+    gemm.set_values(exact_values(problem.m, problem.k, scale_block_of_a(problem), 1).data(),
+                    exact_values(problem.n, problem.k, scale_block_of_b(problem), 2).data());
   }
   return gemm.output();
 }
@@ -180,18 +167,19 @@ void expect_every_tile_right(GemmProblem problem) {
 }
 
 // Columns and rows that tiles divide, and that none does; a partner block beyond C; more tiles than
-// the whole device works on at once.
+// the whole device works on at once; a batch of two where they are few.
 TEST(Gpu, EveryTileOfEveryFamilyIsRight) {
   NEEDS_GPU();
   for (const Shape s : {Shape{1000, 2112, 528}, Shape{576, 1152, 336}, Shape{200, 504, 1040},
                         Shape{2048, 4096, 1024}}) {
+    const std::int64_t groups = s.m < 1000 ? 2 : 1;
     for (const GemmLayout layout : {GemmLayout::nt, GemmLayout::nn, GemmLayout::tn}) {
-      GemmProblem problem = {s.m, s.n, s.k, DType::bf16, layout};
+      GemmProblem problem = {s.m, s.n, s.k, DType::bf16, layout, groups};
       expect_every_tile_right(problem);
       problem.fp32_out = true;
       expect_every_tile_right(problem);
     }
-    GemmProblem gradient = {s.m, s.n, s.k, DType::bf16, GemmLayout::tn};
+    GemmProblem gradient = {s.m, s.n, s.k, DType::bf16, GemmLayout::tn, groups};
     gradient.accumulate = true;
     expect_every_tile_right(gradient);
     for (const bool accumulate : {false, true}) expect_every_tile_right(fp8_problem(s, accumulate));
@@ -202,7 +190,7 @@ TEST(Gpu, EveryTileOfEveryFamilyIsRight) {
 TEST(Gpu, TilesWhoseKIsSharedAreRight) {
   NEEDS_GPU();
   for (const Shape s : {Shape{64, 2112, 7168}, Shape{128, 7168, 2048}, Shape{1, 136, 144}}) {
-    expect_every_tile_right({s.m, s.n, s.k, DType::bf16, GemmLayout::nt});
+    expect_every_tile_right({s.m, s.n, s.k, DType::bf16, GemmLayout::nt, s.m == 1 ? 2 : 1});
     expect_every_tile_right(fp8_problem(s, false));
   }
 }

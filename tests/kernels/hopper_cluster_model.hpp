@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -27,7 +28,8 @@ struct ModelTensorMap {
   std::int64_t sizes[3] = {};  // {contiguous, other, group}, in elements
   int box[2] = {};
   bool swizzles = true;
-  std::int64_t row = 0;  // elements from one row to the next; 0: packed
+  std::int64_t row = 0;    // elements from one row to the next; 0: packed
+  bool in_memory = false;  // not a parameter of the kernel: who uses it must acquire it
 
   [[nodiscard]] std::uint8_t* at(std::int64_t x, std::int64_t y, std::int64_t z) const {
     const bool inside = x >= 0 && y >= 0 && z >= 0 && x < sizes[0] && y < sizes[1] && z < sizes[2];
@@ -129,6 +131,7 @@ struct ModelThread {
   std::deque<std::vector<std::function<void()>>> groups;  // of wgmma
   std::deque<std::function<void()>> stores;               // not yet read
   std::vector<std::pair<std::uint32_t, std::uint32_t>> unfenced;  // writes: address, word
+  std::set<const ModelTensorMap*> acquired;
 
   [[nodiscard]] ModelBlock& block() const { return cluster->block(rank); }
 };

@@ -58,7 +58,12 @@ struct ModelPtx {
     me.block().barriers[barrier] = {.arrivals = arrivals, .missing = arrivals};
   }
   static void barrier_init_fence() {}
-  static void prefetch(const TensorMap& /*map*/) {}
+  static void prefetch(const TensorMap& map) { require_acquired(map); }
+  static void acquire(const TensorMap& map) { me.acquired.insert(&map); }
+  static void require_acquired(const TensorMap& map) {
+    if (map.in_memory && !me.acquired.contains(&map))
+      throw std::runtime_error("a tensor map in memory that the thread didn't acquire");
+  }
   template <class Value>
   static Value uniform(Value value) {
     return value;
@@ -96,6 +101,7 @@ struct ModelPtx {
 
   static void load_multicast(std::uint32_t to, const TensorMap& map, std::uint32_t barrier, int x,
                              int y, int z, std::uint16_t mask) {
+    require_acquired(map);
     if (to % (map.swizzles ? kAtomBytes : 128) != 0)
       throw std::runtime_error("TMA to an address that isn't aligned");
     const std::lock_guard lock(me.cluster->mutex);
@@ -121,6 +127,7 @@ struct ModelPtx {
   // Each element of a box of shared memory with its place in C.
   static void store_by(const TensorMap& map, std::uint32_t from, int x, int y, int z,
                        void (*one)(std::uint8_t* to, const std::uint8_t* value, int bytes)) {
+    require_acquired(map);
     me.stores.emplace_back([&map, from, x, y, z, one, &block = me.block()] {
       for (int row = 0; row < map.box[1]; ++row) {
         for (int column = 0; column < map.box[0]; ++column) {

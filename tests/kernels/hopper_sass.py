@@ -81,6 +81,13 @@ SHAPE = r"IXtl\w*?9TileShapeELi(\d+)ELi(\d+)ELi(\d+)ELi\d+E(?:L\w*?6SharedE(\d)E
 FENCES = 2
 
 
+def tensor_maps(name, scales):
+    """Of a list of tasks, maps lie in global memory: its threads that use them acquire each, in one place. A product's are
+    parameters, which only needs them fetched ahead."""
+    grouped = "TaskList" in name
+    return {"map acquired": 3 + scales if grouped else 0, "map fetched": 0 if grouped else 3}
+
+
 def moves_to_uniform(kernel):
     """In the loop over k, the shortest with a wgmma: from a thread's registers to the warp's, of which wgmma takes descriptors."""
     code = [(int(at, 16), base, int(to or "0", 16)) for at, base, to in
@@ -107,6 +114,8 @@ def check(kernel):
             counts["fence of the GPU"] += 1
         elif base == "UTMALDG":
             counts["TMA multicast" if "MULTICAST" in opcode else "TMA load"] += 1
+        elif base == "UTMACCTL":
+            counts["map fetched" if opcode.endswith(".PF") else "map acquired"] += 1
         elif base in NAMES:
             counts[NAMES[base]] += 1
         if base in ("HGMMA", "QGMMA"):
@@ -115,16 +124,18 @@ def check(kernel):
         rows, columns, blocks, shared, alternates, layout, output = (int(n or 0) for n in match.groups())
         want = bf16(rows, columns, 1 if shared == TILE else blocks, layout, output, shared == A, mma_tiles=2 if alternates else 1)
         shape = f"HGMMA.64x{columns}x16.F32.BF16"
-        stages = 0
+        stages, scales = 0, 0
     else:
         found = re.search(rf"Fp8Config{SHAPE}Lb(\d)", name)
         rows, columns, blocks, shared, _, adds = (int(n or 0) for n in found.groups())
         partials = 1 if 128 * 128 < rows * columns else 2
         stages = 3 if partials == 2 else 0  # each step's, since the loop has two exits; a turn's first, too
+        scales = 1 + adds
         want = fp8(rows, columns, 1 if shared == TILE else blocks, adds, partials)
         shape = f"QGMMA.64x{columns}x32.F32.E4M3.E4M3"
     want |= {"fence of the GPU": FENCES, "setmaxnreg": 2 if rows > 64 else 0, "local memory": 0, "remote store": 0}  # a lone consumer needs none
     want |= shared_k(columns) if shared == TILE else {}
+    want |= tensor_maps(name, scales)
     if rows > 64:
         check_registers(name, kernel, rows)
     assert wgmma.startswith(shape), f"{name}: {wgmma}"

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// The GPU's casts, norms and GELU, their own source, run on the CPU thread by thread: blocks of up
-// to 256 threads with barriers and shuffles, rows that are whole packs and not, checked as on a
-// GPU.
+// The GPU's casts, norms, GELU, permutation and loss, their own source, run on the CPU thread by
+// thread: blocks of up to 256 threads with barriers and shuffles, rows that are whole packs and
+// not, checked as on a GPU.
 #include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 #include "kernels/step_verify.hpp"
@@ -159,6 +159,12 @@ void norms(int rows, int cols, unsigned parts) {
                                forward.at<T>(2), cols);
   });
   forward.expect_right();
+  p.kernel = StepKernel::rmsnorm;
+  Kernel root(p);
+  Kernel::launch(root.rows(), threads, [&] {
+    step_cuda::rmsnorm<T, V>(root.at<T>(2), root.at<T>(0), root.at<T>(1), cols);
+  });
+  root.expect_right();
   p.kernel = StepKernel::layernorm_backward;
   Kernel backward(p);
   HostBuffer partial(static_cast<std::int64_t>(2 * parts) * cols * 4);
@@ -168,9 +174,9 @@ void norms(int rows, int cols, unsigned parts) {
   });
   for (unsigned i = 0; i < 2; ++i) {
     Kernel::launch({static_cast<unsigned>(ceil_div(cols, 32)), 1}, step_cuda::kFlatThreads, [&] {
-      step_cuda::sum_rows(backward.at<float>(4 + i),
-                          partial.as<float>() + static_cast<std::int64_t>(i * parts) * cols,
-                          static_cast<int>(parts), cols);
+      step_cuda::sum_rows<8>(backward.at<float>(4 + i),
+                             partial.as<float>() + static_cast<std::int64_t>(i * parts) * cols,
+                             static_cast<int>(parts), cols);
     });
   }
   backward.expect_right();
@@ -181,7 +187,8 @@ void norms(int rows, int cols, unsigned parts) {
                                       uncentred.at<T>(1), uncentred.at<T>(2), rows, cols);
   });
   Kernel::launch({static_cast<unsigned>(ceil_div(cols, 32)), 1}, step_cuda::kFlatThreads, [&] {
-    step_cuda::sum_rows(uncentred.at<float>(4), partial.as<float>(), static_cast<int>(parts), cols);
+    step_cuda::sum_rows<8>(uncentred.at<float>(4), partial.as<float>(), static_cast<int>(parts),
+                           cols);
   });
   uncentred.expect_right();
 }
@@ -201,6 +208,30 @@ void gelus(int rows, int cols) {
                                    p.rows * p.cols);
   });
   backward.expect_right();
+}
+
+template <class T, int V>
+void permutes(int rows, int cols) {
+  Kernel copies({.kernel = StepKernel::permute,
+                 .dtype = kType<T>,
+                 .rows = rows,
+                 .cols = cols,
+                 .experts = 5,
+                 .top_k = 3});
+  Kernel::launch(copies.rows(), 64, [&] {
+    step_cuda::permute<T, V>(copies.at<T>(2), copies.at<T>(0), copies.at<std::int32_t>(1), cols, 3);
+  });
+  copies.expect_right();
+}
+
+template <class T, int V>
+void cross_entropies(int rows, int cols) {
+  Kernel loss({.kernel = StepKernel::cross_entropy, .dtype = kType<T>, .rows = rows, .cols = cols});
+  Kernel::launch(loss.rows(), 64, [&] {
+    step_cuda::cross_entropy<T, V>(loss.at<float>(2), loss.at<T>(3), loss.at<T>(0),
+                                   loss.at<std::int32_t>(1), cols);
+  });
+  loss.expect_right();
 }
 
 TEST(CudaStepOnTheCpu, CastsAreRight) {
@@ -223,7 +254,23 @@ TEST(CudaStepOnTheCpu, LayerNormIsRight) {
   norms<Bf16, 8>(5, 264, 2);
   norms<Bf16, 1>(3, 127, 3);
   norms<float, 4>(9, 512, 4);
+  norms<Bf16, 8>(21, 64, 19);  // more parts than a warp of the sum has to itself
   norms<float, 1>(1, 1, 1);
+}
+
+// Fewer packs than threads and more.
+TEST(CudaStepOnTheCpu, PermuteIsRight) {
+  permutes<Bf16, 8>(7, 600);
+  permutes<Bf16, 1>(3, 127);
+  permutes<float, 4>(5, 260);
+  permutes<float, 1>(1, 1);
+}
+
+TEST(CudaStepOnTheCpu, CrossEntropyIsRight) {
+  cross_entropies<Bf16, 8>(3, 1000);
+  cross_entropies<Bf16, 1>(3, 127);
+  cross_entropies<float, 4>(5, 260);
+  cross_entropies<float, 1>(2, 3);
 }
 
 TEST(CudaStepOnTheCpu, GeluIsRight) {

@@ -268,7 +268,12 @@ struct ModelPtx {
     std::memcpy(WarpModel::now().at(to, 4), &word, 4);
   }
   static void store_pair(std::uint16_t* to, std::uint32_t pair) { std::memcpy(to, &pair, 4); }
-  static void add(float* to, float value) { *to += value; }
+  static void add_pair(float* to, float first, float second) {
+    if (reinterpret_cast<std::uintptr_t>(to) % 8 != 0)
+      throw std::runtime_error("a pair at no multiple of 8 bytes");
+    to[0] += first;
+    to[1] += second;
+  }
 
  private:
   static float half_of(std::uint32_t word, int half) {
