@@ -177,8 +177,8 @@ class Biller {
   // (DeepSeek-V3 report, 3.2.3; Megatron's recompute module mla_up_proj). selective() has what goes
   // by share.
   [[nodiscard]] bool repeated(const GemmWork& work) const {
-    return bill_.layout.recompute == "selective" && run_.model->mla && work.pass == Pass::fprop &&
-           (work.name == "q_b" || work.name == "kv_b");
+    return bill_.layout.recompute == Recompute::selective && run_.model->mla &&
+           work.pass == Pass::fprop && (work.name == "q_b" || work.name == "kv_b");
   }
 
   void attention(LayerBill& out, const Core& core, double uses) {
@@ -211,7 +211,8 @@ class Biller {
         4 * core.forward_flops / gemm_rate + 18 * scores / rates_.memory().value;
     out.forward.work[Work::attention] += forward;
     out.backward_input.work[Work::attention] += backward;
-    if (bill_.layout.recompute == "selective") out.backward_input.work[Work::attention] += forward;
+    if (bill_.layout.recompute == Recompute::selective)
+      out.backward_input.work[Work::attention] += forward;
     use("attention_core", "attention core, scores in memory", rates_.memory(),
         (forward + backward) * uses);
     assume("attention with its scores in memory: this stack dates from before fused kernels");
@@ -240,9 +241,9 @@ class Biller {
     if (work.kind == LayerKind::moe || (work.kind == LayerKind::mtp && run_.model->moe)) {
       out.forward.host = 1.0 / 3;
       out.backward_input.host = 2.0 / 3;
-      if (run_.stack == "deepseek") out.forward.host = out.backward_input.host = 0;
+      if (run_.stack == TrainingStack::deepseek) out.forward.host = out.backward_input.host = 0;
     }
-    if (bill_.layout.recompute == "selective") selective(out);
+    if (bill_.layout.recompute == Recompute::selective) selective(out);
     return out;
   }
 
@@ -250,7 +251,8 @@ class Biller {
   void selective(LayerBill& out) const {
     SlotBill& again = out.backward_input;
     again.work[Work::traffic] += 0.5 * out.forward.work[Work::traffic];
-    if (run_.stack == "fsdp") again.work[Work::gemm] += 0.5 * out.forward.work[Work::gemm];
+    if (run_.stack == TrainingStack::fsdp)
+      again.work[Work::gemm] += 0.5 * out.forward.work[Work::gemm];
   }
 
   void once_a_step() {
@@ -261,7 +263,7 @@ class Biller {
       for (std::size_t v = 0; v < bill_.stages.size(); ++v) {
         // DualPipe's rank holds a stage from either end.
         const auto stage = static_cast<std::int64_t>(v);
-        const bool mirrored = l.schedule == "dualpipe" && stage == l.pp - 1 - rank;
+        const bool mirrored = l.schedule == Schedule::dualpipe && stage == l.pp - 1 - rank;
         if (stage % l.pp != rank && !mirrored) continue;
         const StageWeights s = stage_weights(*run_.model, l, bill_.stages[v]);
         held.common += s.common;

@@ -38,11 +38,12 @@ bool ran(const Run& run) {
 // FSDP accumulates no gradients unless it has to: a replica's whole share is one micro-batch where
 // that needs no full recomputation. A pipeline needs several.
 std::vector<Choice> whole_share(std::vector<Choice> out, const Run& run) {
-  if (run.stack != "fsdp" || (run.parallel && run.parallel->microbatch_sequences)) return out;
+  if (run.stack != TrainingStack::fsdp || (run.parallel && run.parallel->microbatch_sequences))
+    return out;
   const bool must_recompute = run.parallel && run.parallel->recompute;
   const auto whole = [](const Choice& c) { return c.layout.pp == 1 && c.layout.microbatches == 1; };
   const bool fits = std::ranges::any_of(out, [&](const Choice& c) {
-    return whole(c) && (must_recompute || c.layout.recompute != "full");
+    return whole(c) && (must_recompute || c.layout.recompute != Recompute::full);
   });
   if (fits) std::erase_if(out, [&](const Choice& c) { return !whole(c); });
   return out;
@@ -77,7 +78,7 @@ std::vector<Choice> fitting(const Run& run, const System& system) {
   }
   if (out.empty()) {
     const std::string file = run.place.file.empty() ? "run " + run.id : run.place.file;
-    if (!run.parallel && run.stack != "fsdp") {
+    if (!run.parallel && run.stack != TrainingStack::fsdp) {
       throw BadInput(fmt::format(
           "{}: parallel: missing: expected a layout (tp, pp, zero 3): a whole model on each "
           "device doesn't fit {}: {}",
@@ -94,7 +95,7 @@ std::vector<Candidate> possible_ways(const Run& run, const System& system, const
   std::vector<Candidate> out;
   // Megatron overlaps tensor-parallel traffic with Transformer Engine's kernels, which came with
   // Hopper.
-  const bool never_tp = run.stack == "megatron" && architecture(system) == "ampere" &&
+  const bool never_tp = run.stack == TrainingStack::megatron && architecture(system) == "ampere" &&
                         !(run.parallel && run.parallel->overlap);
   for (const Choice& choice : fitting(run, system)) {
     if (never_tp && choice.layout.overlap_tp && choice.layout.tp > 1) continue;

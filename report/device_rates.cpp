@@ -88,7 +88,7 @@ std::string DeviceRates::dtype_known(const std::string& wanted) const {
 Rate DeviceRates::gemm(const std::string& dtype, std::string_view layout,
                        const GemmWork& work) const {
   // FSDP keeps a micro-batch's gradients in 16 bits until they are scattered; others add them up.
-  const bool adds = run_.stack != "fsdp";
+  const bool adds = run_.stack != TrainingStack::fsdp;
   if (const auto known = book_.gemm(dtype, layout, work.m, work.n, work.k, work.groups, adds)) {
     return *known;
   }

@@ -46,12 +46,6 @@ std::vector<double> stratified(int n, std::mt19937_64& random) {
   return out;
 }
 
-AttentionFlops attention_convention(const Run& run) {
-  if (run.published.mfu_attention == "full") return AttentionFlops::full;
-  if (run.published.mfu_attention == "none") return AttentionFlops::none;
-  return AttentionFlops::causal;
-}
-
 struct RunFacts {
   double tokens_per_step = 0, flops_per_token = 0, peak = 0;
   StepsOfRun of;
@@ -74,14 +68,15 @@ std::optional<double> published_step_time(const Run& run, double peak_flops) {
   const auto tokens = static_cast<double>(*run.global_batch_sequences * *run.seq_len);
   const auto gpus = static_cast<double>(run.gpus);
   const double flops = training_flops_per_token(
-      *run.model, {.seq_len = *run.seq_len, .attention = attention_convention(run)});
+      *run.model, {.seq_len = *run.seq_len,
+                   .attention = run.published.mfu_attention.value_or(AttentionFlops::causal)});
   if (p.step_time_s) return p.step_time_s;
   if (p.tokens_per_s_per_gpu) return tokens / (*p.tokens_per_s_per_gpu * gpus);
   if (p.tokens_per_day) return tokens / *p.tokens_per_day * 86400;
   if (p.tflops_per_gpu) return tokens * flops / (*p.tflops_per_gpu * 1e12 * gpus);
   if (p.mfu) return tokens * flops / (*p.mfu * peak_flops * gpus);
   if (p.hfu) {  // hardware FLOPs: forward, twice that backward, and a forward that is repeated
-    const bool again = run.parallel && run.parallel->recompute == "full";
+    const bool again = run.parallel && run.parallel->recompute == Recompute::full;
     return tokens * flops * (again ? 4.0 / 3 : 1) / (*p.hfu * peak_flops * gpus);
   }
   if (run.tokens && (p.gpu_hours || p.wall_hours)) {
@@ -344,7 +339,8 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   RunFacts facts;
   facts.tokens_per_step = static_cast<double>(*run.global_batch_sequences * *run.seq_len);
   facts.flops_per_token = training_flops_per_token(
-      *run.model, {.seq_len = *run.seq_len, .attention = attention_convention(run)});
+      *run.model, {.seq_len = *run.seq_len,
+                   .attention = run.published.mfu_attention.value_or(AttentionFlops::causal)});
   facts.of.gpus = static_cast<double>(run.gpus);
   const UsedInput peak = mfu_peak(run, system, book);
   facts.peak = peak.value;

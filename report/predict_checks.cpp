@@ -97,9 +97,10 @@ std::vector<std::string> defaults_taken(const Run& run) {
   std::vector<std::string> out;
   for (const std::string& key : run.left_out) {
     if (key == "precision") out.push_back("precision isn't printed: " + run.precision + " assumed");
-    if (key == "stack") out.push_back("stack isn't printed: " + run.stack + " assumed");
+    if (key == "stack")
+      out.push_back(fmt::format("stack isn't printed: {} assumed", to_string(run.stack)));
     if (key == "parallel" && !run.rl) {
-      out.emplace_back(run.stack == "fsdp"
+      out.emplace_back(run.stack == TrainingStack::fsdp
                            ? "parallel isn't printed: weights sharded over all devices assumed"
                            : "parallel isn't printed: a whole model on each device assumed");
     }

@@ -20,7 +20,7 @@ nlohmann::ordered_json printed_figures(const Published& p) {
   put("mfu", p.mfu);
   put("hfu", p.hfu);
   put("mfu_peak_flops", p.mfu_peak_flops);
-  put("mfu_attention", p.mfu_attention);
+  if (p.mfu_attention) out["mfu_attention"] = to_string(*p.mfu_attention);
   put("cost_usd", p.cost_usd);
   return out;
 }

@@ -27,7 +27,7 @@ double release(const Run& run, std::string_view name) {
 std::vector<Stack> stacks_of(const Run& run, const System& system) {
   Stack one;
   const bool ampere = architecture(system) == "ampere";
-  one.fused = run.stack != "fsdp" || run.context.compiled.value_or(false);
+  one.fused = run.stack != TrainingStack::fsdp || run.context.compiled.value_or(false);
   const auto with = [&](const char* kernel) {
     Stack out = one;
     out.attention = kernel;
@@ -35,7 +35,7 @@ std::vector<Stack> stacks_of(const Run& run, const System& system) {
         out.attention == "flash-attention-2" ? Factor::attention_flash2 : Factor::attention_fused;
     return out;
   };
-  if (run.stack == "deepseek" && system.sms > 0) {
+  if (run.stack == TrainingStack::deepseek && system.sms > 0) {
     constexpr std::int64_t kCommunicationSms = 20;  // DeepSeek-V3 report, 3.2.2
     if (system.sms <= kCommunicationSms) {
       throw BadInput(
@@ -48,15 +48,16 @@ std::vector<Stack> stacks_of(const Run& run, const System& system) {
     return {with("flash-attention-3")};  // their kernel isn't public: the best that is
   }
   // Megatron's fp16 runs on Ampere date from before FlashAttention (2022).
-  if (ampere && run.stack == "megatron" && run.precision == "fp16") return {with(kUnfused)};
+  if (ampere && run.stack == TrainingStack::megatron && run.precision == "fp16")
+    return {with(kUnfused)};
   // FSDP here is plain PyTorch, whose attention is FlashAttention-2 or older.
-  if (ampere || run.stack == "fsdp") return {with("flash-attention-2")};
+  if (ampere || run.stack == TrainingStack::fsdp) return {with("flash-attention-2")};
   // Transformer Engine on Hopper had FlashAttention-2, and then preferred cuDNN's kernel: NeMo's
   // documentation says so from May 2024 (pull request 9188), before Megatron-Core 0.8.
   // Stacks of a laboratory's own are taken to have the best there is.
   constexpr double kNemo = 24.05;
   constexpr double kMegatronCore = 0.8;
-  if (run.stack != "megatron" || release(run, "NeMo") >= kNemo ||
+  if (run.stack != TrainingStack::megatron || release(run, "NeMo") >= kNemo ||
       release(run, "Megatron-Core") >= kMegatronCore) {
     return {with("cudnn")};
   }

@@ -86,7 +86,7 @@ class Pricer {
 
   // A slot with nothing beside it, in a stack that hides communication under the other direction.
   [[nodiscard]] double alone(const Priced& p) const {
-    if (bill_.layout.schedule != "dualpipe") return together(p);
+    if (bill_.layout.schedule != Schedule::dualpipe) return together(p);
     return std::max(p.compute + p.hidden, p.host - p.exposed) + p.exposed;
   }
 
@@ -147,7 +147,8 @@ PricedPipeline price_chunks(const Bill& bill, const Pricer& pricer) {
       chunk.backward_input.add(layer.backward_input, n);
       chunk.weight.add(layer.weight, n);
       // Full recomputation repeats the forward pass of the layers before their backward pass.
-      if (l.recompute == "full" && kind != LayerKind::head && kind != LayerKind::embedding) {
+      if (l.recompute == Recompute::full && kind != LayerKind::head &&
+          kind != LayerKind::embedding) {
         Priced again = layer.forward;
         again.hidden -= again.hidden_gathers;  // gathered weights are used twice
         again.lost -= again.lost_to_gathers;
@@ -162,16 +163,18 @@ PricedPipeline price_chunks(const Bill& bill, const Pricer& pricer) {
     out.chunks.push_back(chunk);
   }
   PipelineProblem& p = out.problem;
-  p.schedule = l.pp == 1 ? "1f1b" : l.schedule;
+  p.schedule = l.pp == 1 ? Schedule::one_f_one_b : l.schedule;
   p.ranks = l.pp;
   p.microbatches = l.microbatches;
-  p.chunks_per_rank = p.schedule == "dualpipe" ? 2 : p.schedule == "interleaved" ? l.vpp : 1;
+  p.chunks_per_rank = p.schedule == Schedule::dualpipe      ? 2
+                      : p.schedule == Schedule::interleaved ? l.vpp
+                                                            : 1;
   if (!l.overlap_pp) p.send_s = pricer.time(bill.send);
   for (const Chunk& c : out.chunks) {
     p.chunks.push_back(
         {pricer.alone(c.forward), pricer.alone(c.backward_input), pricer.alone(c.weight)});
   }
-  if (p.schedule == "dualpipe") {
+  if (p.schedule == Schedule::dualpipe) {
     for (std::size_t v = 0; v < out.chunks.size(); ++v) {
       const Chunk& back = out.chunks[out.chunks.size() - 1 - v];
       Priced both = out.chunks[v].forward;

@@ -166,7 +166,7 @@ Run here(const Run& published, const Story& story, const std::string& dtype) {
   }
   while (run.gpus > 1 && *run.global_batch_sequences % run.gpus != 0) --run.gpus;
   Parallel layout;
-  layout.recompute = "none";
+  layout.recompute = Recompute::none;
   layout.dp = run.gpus;
   layout.microbatch_sequences =  // gemm_bench --models measures these shapes
       std::max<std::int64_t>(1, kStepTokens.of(story.machine.kind == "gpu") / *run.seq_len);

@@ -12,7 +12,8 @@
 namespace trainmeter {
 namespace {
 
-LayerWork work_of(const Model& model, const LayerShare& share, const char* stack = "megatron") {
+LayerWork work_of(const Model& model, const LayerShare& share,
+                  TrainingStack stack = TrainingStack::megatron) {
   Layout layout;
   layout.microbatch_sequences = share.sequences;
   layout.seq_len = share.seq_len;
@@ -279,7 +280,7 @@ LayerSteps layer_steps(const Model& model, const LayerShare& share) {
 
 std::vector<Exchange> layer_exchanges(const Model& model, const LayerShare& share, bool backward) {
   std::vector<Exchange> out;
-  for (const Collective& c : work_of(model, share, "deepseek").collectives) {
+  for (const Collective& c : work_of(model, share, TrainingStack::deepseek).collectives) {
     if (c.group == Group::ep && (c.half == Half::backward) == backward)
       out.push_back({c.name, 2 * c.count * (c.node_bytes + c.network_bytes)});
   }

@@ -91,20 +91,20 @@ Layout settled(const Run& run) {
     refuse(run, "global_batch_sequences", "a multiple of dp = {}, found {}", out.dp,
            *run.global_batch_sequences);
   }
-  out.zero = static_cast<int>(p.zero.value_or(run.stack == "fsdp" ? 3 : 1));
+  out.zero = static_cast<int>(p.zero.value_or(run.stack == TrainingStack::fsdp ? 3 : 1));
   out.sp = p.sp.value_or(p.tp > 1);
   return out;
 }
 
 bool is_dualpipe(const Run& run) {
   const auto& printed = run.parallel->schedule;
-  return printed == "dualpipe" || (!printed && run.stack == "deepseek");
+  return printed == Schedule::dualpipe || (!printed && run.stack == TrainingStack::deepseek);
 }
 
 bool is_interleaved(const Run& run) {
   const Parallel& p = *run.parallel;
-  return p.schedule == "interleaved" ||
-         ((!p.schedule || p.schedule == "1f1b") && p.vpp.value_or(1) > 1);
+  return p.schedule == Schedule::interleaved ||
+         ((!p.schedule || p.schedule == Schedule::one_f_one_b) && p.vpp.value_or(1) > 1);
 }
 
 // Whether so many micro-batches suit the schedule that the file gives.
@@ -134,25 +134,26 @@ std::vector<std::int64_t> microbatch_sizes(const Run& run, const Layout& layout,
   }
   // FSDP's usual one, whatever its size.
   const bool listed = std::ranges::find(out, per_replica) != out.end();
-  if (run.stack == "fsdp" && layout.pp == 1 && !listed && per_replica * *run.seq_len <= kMostTokens)
+  if (run.stack == TrainingStack::fsdp && layout.pp == 1 && !listed &&
+      per_replica * *run.seq_len <= kMostTokens)
     out.push_back(per_replica);
   if (out.empty()) out.push_back(1);
   return out;
 }
 
 struct Pipelining {
-  std::string schedule;
+  Schedule schedule = Schedule::one_f_one_b;
   std::int64_t vpp = 1;
 };
 
 std::vector<Pipelining> pipelinings(const Run& run, const Layout& layout) {
-  if (layout.pp == 1) return {{"1f1b", 1}};
+  if (layout.pp == 1) return {{Schedule::one_f_one_b, 1}};
   const Parallel& p = *run.parallel;
   // The first and the last virtual stage may hold embedding or head alone.
   const std::int64_t most_stages = run.model->layers + 2;
   // DeepSeek's own stack has DualPipe; where it can't be and isn't printed, the nearest to it.
   const bool fits = layout.pp % 2 == 0 && suits(run, layout.pp, layout.microbatches);
-  if (is_dualpipe(run) && !p.schedule && !fits) return {{"zb", 1}};
+  if (is_dualpipe(run) && !p.schedule && !fits) return {{Schedule::zb, 1}};
   if (is_dualpipe(run)) {
     if (layout.pp % 2 != 0)
       refuse(run, "parallel.pp", "an even number for dualpipe, found {}", layout.pp);
@@ -162,29 +163,30 @@ std::vector<Pipelining> pipelinings(const Run& run, const Layout& layout) {
              "an even number of at least 2 pp micro-batches for dualpipe, found {}",
              layout.microbatches);
     }
-    return {{"dualpipe", 1}};
+    return {{Schedule::dualpipe, 1}};
   }
-  if (p.schedule == "zb") return {{"zb", 1}};
+  if (p.schedule == Schedule::zb) return {{Schedule::zb, 1}};
   // "1F1B" with virtual stages is Megatron's interleaved 1F1B.
-  if ((p.schedule == "1f1b" && p.vpp.value_or(1) == 1) || p.vpp == 1) return {{"1f1b", 1}};
+  if ((p.schedule == Schedule::one_f_one_b && p.vpp.value_or(1) == 1) || p.vpp == 1)
+    return {{Schedule::one_f_one_b, 1}};
   if (p.vpp) {
     if (layout.pp * *p.vpp > most_stages) {
       refuse(run, "parallel.vpp", "pp x vpp of at most {} for {} layers, found {}", most_stages,
              run.model->layers, layout.pp * *p.vpp);
     }
-    return {{"interleaved", *p.vpp}};
+    return {{Schedule::interleaved, *p.vpp}};
   }
   std::vector<Pipelining> out;
-  if (p.schedule != "interleaved") out.push_back({"1f1b", 1});
+  if (p.schedule != Schedule::interleaved) out.push_back({Schedule::one_f_one_b, 1});
   const std::int64_t most = (run.model->layers + layout.pp - 1) / layout.pp;
   for (const std::int64_t vpp : {std::int64_t{2}, std::int64_t{4}, most}) {
     if (vpp > 1 && vpp <= most && vpp <= 10 && layout.pp * vpp <= most_stages &&
         (p.schedule || layout.microbatches % layout.pp == 0) &&
         std::ranges::find(out, vpp, &Pipelining::vpp) == out.end()) {
-      out.push_back({"interleaved", vpp});
+      out.push_back({Schedule::interleaved, vpp});
     }
   }
-  if (out.empty()) out.push_back({"1f1b", 1});
+  if (out.empty()) out.push_back({Schedule::one_f_one_b, 1});
   return out;
 }
 
@@ -209,7 +211,7 @@ std::vector<Choice> layouts(const Run& run) {
                "at most {} micro-batches of a replica x pipeline stages, found {} x {}",
                kMostPasses, sized.microbatches, sized.pp * pipelining.vpp);
       }
-      for (const char* recompute : {"none", "selective", "full"}) {
+      for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
         if (p.recompute && *p.recompute != recompute) continue;
         for (const bool overlap_tp : {true, false}) {
           Choice choice{.layout = sized, .weight = 1, .notes = {}};
@@ -230,19 +232,19 @@ std::vector<Choice> layouts(const Run& run) {
             // Gradient and parameter traffic runs under compute in every stack of the day;
             // tensor-parallel traffic in some; all-to-all in DeepSeek's.
             l.overlap_dp = l.overlap_pp = true;
-            l.overlap_ep = run.stack == "deepseek";
+            l.overlap_ep = run.stack == TrainingStack::deepseek;
             l.overlap_tp = overlap_tp;
             if (l.tp == 1 && !overlap_tp) continue;
           }
-          const auto open = [&](bool is_open, const char* what, const std::string& taken) {
+          const auto open = [&](bool is_open, const char* what, std::string_view taken) {
             if (is_open)
               choice.notes.push_back(fmt::format("{} isn't printed: {} assumed", what, taken));
           };
           open(!p.microbatch_sequences && per_replica > 1, "micro-batch", fmt::format("{}", size));
-          open(
-              l.pp > 1 && !p.schedule && !p.vpp, "pipeline schedule",
-              l.vpp > 1 ? fmt::format("{} with {} virtual stages", l.schedule, l.vpp) : l.schedule);
-          open(!p.recompute, "recomputation", l.recompute);
+          open(l.pp > 1 && !p.schedule && !p.vpp, "pipeline schedule",
+               l.vpp > 1 ? fmt::format("{} with {} virtual stages", to_string(l.schedule), l.vpp)
+                         : to_string(l.schedule));
+          open(!p.recompute, "recomputation", to_string(l.recompute));
           open(!p.overlap && l.tp > 1, "overlap of tensor-parallel traffic",
                l.overlap_tp ? "on" : "off");
           out.push_back(std::move(choice));
@@ -254,7 +256,8 @@ std::vector<Choice> layouts(const Run& run) {
 }
 
 std::vector<std::int64_t> layers_of_stages(std::int64_t layers, const Layout& layout) {
-  const std::int64_t stages = layout.pp * (layout.schedule == "interleaved" ? layout.vpp : 1);
+  const std::int64_t stages =
+      layout.pp * (layout.schedule == Schedule::interleaved ? layout.vpp : 1);
   const std::int64_t most = (layers + stages - 1) / stages;
   std::vector<std::int64_t> out(static_cast<std::size_t>(stages), most);
   std::int64_t too_many = most * stages - layers;
@@ -265,12 +268,12 @@ std::vector<std::int64_t> layers_of_stages(std::int64_t layers, const Layout& la
   return out;
 }
 
-bool whole_for_a_step(const Layout& layout, std::string_view stack) {
-  return stack == "fsdp" && layout.pp > 1;
+bool whole_for_a_step(const Layout& layout, TrainingStack stack) {
+  return stack == TrainingStack::fsdp && layout.pp > 1;
 }
 
-bool gathers_by_layer(const Layout& layout, std::string_view stack) {
-  const bool shards = layout.zero == 3 || (layout.zero == 2 && stack == "fsdp");
+bool gathers_by_layer(const Layout& layout, TrainingStack stack) {
+  const bool shards = layout.zero == 3 || (layout.zero == 2 && stack == TrainingStack::fsdp);
   return shards && !whole_for_a_step(layout, stack);
 }
 

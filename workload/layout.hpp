@@ -17,11 +17,11 @@ struct Layout {
   std::int64_t tp = 1, pp = 1, vpp = 1, cp = 1, dp = 1, ep = 1, etp = 1;
   int zero = 0;  // 0..3
   bool sp = false;
-  std::string schedule = "1f1b";  // 1f1b interleaved zb dualpipe
+  Schedule schedule = Schedule::one_f_one_b;
   std::int64_t microbatch_sequences = 1;
   std::int64_t microbatches = 1;  // of one pipeline in one step
   std::int64_t seq_len = 1;
-  std::string recompute = "none";  // none selective full
+  Recompute recompute = Recompute::none;
   bool overlap_tp = false, overlap_dp = false, overlap_pp = false, overlap_ep = false;
 
   // Tokens of one micro-batch that one GPU works on (its context-parallel share).
@@ -50,7 +50,7 @@ std::vector<std::int64_t> layers_of_stages(std::int64_t layers, const Layout& la
 // FSDP under a pipeline gathers weights and scatters gradients once a step (PyTorch's
 // PipelineStage, as in torchtitan); without one, layer by layer for each micro-batch, as ZeRO-3 of
 // other stacks does.
-bool whole_for_a_step(const Layout& layout, std::string_view stack);
-bool gathers_by_layer(const Layout& layout, std::string_view stack);
+bool whole_for_a_step(const Layout& layout, TrainingStack stack);
+bool gathers_by_layer(const Layout& layout, TrainingStack stack);
 
 }  // namespace trainmeter

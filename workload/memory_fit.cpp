@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <array>
-#include <initializer_list>
 #include <utility>
 #include <vector>
 
@@ -28,16 +27,10 @@ constexpr double kWorkspaceBytes = 0.2e9;
 constexpr double kPrefetchedLayers = 2;  // the one in use and the next one
 
 void check(const Layout& l, const MemoryOptions& options) {
-  const auto one_of = [](const char* what, const std::string& word,
-                         std::initializer_list<const char*> known) {
-    if (std::ranges::find(known, word) == known.end()) {
-      throw BadInput(fmt::format("memory: {}: unknown word '{}'", what, word));
-    }
-  };
-  one_of("precision", options.precision, {"bf16", "fp8", "fp16", "fp32"});
-  one_of("stack", options.stack, {"megatron", "fsdp", "deepseek", "other"});
-  one_of("recompute", l.recompute, {"none", "selective", "full"});
-  one_of("schedule", l.schedule, {"1f1b", "interleaved", "zb", "dualpipe"});
+  const std::array precisions = {"bf16", "fp8", "fp16", "fp32"};
+  if (std::ranges::find(precisions, options.precision) == precisions.end()) {
+    throw BadInput(fmt::format("memory: precision: unknown word '{}'", options.precision));
+  }
   for (const std::int64_t size : {l.gpus, l.tp, l.pp, l.vpp, l.cp, l.dp, l.ep, l.etp,
                                   l.microbatch_sequences, l.microbatches, l.seq_len}) {
     if (size < 1)
@@ -53,7 +46,7 @@ struct Held {
 
 std::vector<Held> held(const Layout& l, std::int64_t rank) {
   const std::int64_t m = l.microbatches;
-  if (l.schedule == "interleaved") {
+  if (l.schedule == Schedule::interleaved) {
     const std::int64_t warm_up = (l.vpp - 1) * l.pp + 2 * (l.pp - rank - 1) + 1;
     const double in_flight = real(std::min(m * l.vpp, warm_up)) / real(l.vpp);
     std::vector<Held> out;
@@ -62,7 +55,7 @@ std::vector<Held> held(const Layout& l, std::int64_t rank) {
     }
     return out;
   }
-  if (l.schedule == "dualpipe" && l.pp > 1) {
+  if (l.schedule == Schedule::dualpipe && l.pp > 1) {
     const double in_flight = std::max(1.0, real(std::min(m, l.pp + 1)) / 2);
     return {{rank, in_flight}, {l.pp - 1 - rank, in_flight}};
   }
@@ -76,8 +69,8 @@ struct StateBytes {
 
 StateBytes state_bytes(const MemoryOptions& options) {
   if (options.precision == "fp32") return {4, 4, 8, 4};
-  if (options.stack == "fsdp") return {4, 4, 8, 2};
-  if (options.stack == "deepseek") return {2, 4, 8, 2};
+  if (options.stack == TrainingStack::fsdp) return {4, 4, 8, 2};
+  if (options.stack == TrainingStack::deepseek) return {2, 4, 8, 2};
   return {2, 4, 12, 2};
 }
 
@@ -177,7 +170,7 @@ class RankNeed {
     need_.weights = b.weights * (l_.zero >= 3 ? sharded : whole);
     need_.gradients = b.gradients * (l_.zero >= 2 ? sharded : whole);
     need_.optimizer = b.optimizer * (l_.zero >= 1 ? sharded : whole);
-    if (options_.stack != "fsdp") return;
+    if (options_.stack != TrainingStack::fsdp) return;
     // Beside the fp32 weights those of the matrices, unless they are gathered layer by layer; and
     // gradients before they are scattered.
     const double gathered = sharded_of(shared, expert_weights_);

@@ -63,7 +63,7 @@ struct MemoryNeed {
 
 struct MemoryOptions {
   std::string precision = "bf16";  // bf16 fp8 fp16 fp32
-  std::string stack = "megatron";  // megatron fsdp deepseek other
+  TrainingStack stack = TrainingStack::megatron;
 };
 
 // Of the fullest pipeline rank. BadInput where a word is unknown or a size isn't positive.

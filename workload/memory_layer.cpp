@@ -19,7 +19,7 @@ class LayerBuilder {
       : m_(model),
         l_(layout),
         b_(kept_formats(options)),
-        alternate_(options.stack == "fsdp"),
+        alternate_(options.stack == TrainingStack::fsdp),
         h_(real(model.hidden)),
         tp_(real(layout.tp)),
         outer_(layout.sp ? tp_ : 1) {}
@@ -129,7 +129,7 @@ class LayerBuilder {
 KeptFormats kept_formats(const MemoryOptions& options) {
   if (options.precision == "fp32") return {4, 4, 4, 0, 4};
   if (options.precision != "fp8") return {};
-  if (options.stack == "deepseek") return {2, 1, 1.5, 0, 1};
+  if (options.stack == TrainingStack::deepseek) return {2, 1, 1.5, 0, 1};
   return {2, 1, 2, 1, 2};
 }
 

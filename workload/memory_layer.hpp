@@ -27,8 +27,10 @@ struct LayerMemory {
   double weights = 0, expert_weights = 0;
   double kept_none = 0, kept_selective = 0, kept_full = 0;  // bytes of one micro-batch
 
-  [[nodiscard]] double kept(const std::string& recompute) const {
-    return recompute == "full" ? kept_full : recompute == "selective" ? kept_selective : kept_none;
+  [[nodiscard]] double kept(Recompute recompute) const {
+    return recompute == Recompute::full        ? kept_full
+           : recompute == Recompute::selective ? kept_selective
+                                               : kept_none;
   }
   [[nodiscard]] double all_weights() const { return weights + expert_weights; }
 };

@@ -76,10 +76,7 @@ Model read_model(StrictObject object) {
   m.layers = size(object, "layers");
   m.hidden = size(object, "hidden");
   m.heads = size(object, "heads");
-  const std::string attention = object.one_of("attention", {"mha", "gqa", "mla"});
-  m.attention = attention == "mha"   ? AttentionKind::mha
-                : attention == "gqa" ? AttentionKind::gqa
-                                     : AttentionKind::mla;
+  m.attention = read_word<AttentionKind>(object, "attention");
   if (m.attention == AttentionKind::mla) {
     m.mla = read_mla(object);
     // MLA's head widths are its own; these two are accepted, and say nothing more.
@@ -97,8 +94,7 @@ Model read_model(StrictObject object) {
   if (object.has("moe")) m.moe = read_moe(object.object("moe"), m.layers);
   const bool dense = !m.moe || m.moe->dense_layers > 0;
   m.ffn = dense ? size(object, "ffn") : none_or_more(object, "ffn");
-  const std::string kind = object.one_of("ffn_kind", {"swiglu", "gelu", "relu2"});
-  m.ffn_kind = kind == "swiglu" ? FfnKind::swiglu : kind == "gelu" ? FfnKind::gelu : FfnKind::relu2;
+  m.ffn_kind = read_word<FfnKind>(object, "ffn_kind");
   m.vocab = size(object, "vocab");
   m.tied_embeddings = object.has("tied_embeddings") && object.boolean("tied_embeddings");
   m.mtp_depth = none_or_more(object, "mtp_depth");

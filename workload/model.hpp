@@ -5,6 +5,7 @@
 #pragma once
 
 #include "record/strict_json.hpp"
+#include "workload/words.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -16,9 +17,6 @@ namespace trainmeter {
 struct Source {  // where a published file's figures stand
   std::string title, locator, url, read_on;
 };
-
-enum class AttentionKind { mha, gqa, mla };
-enum class FfnKind { swiglu, gelu, relu2 };
 
 struct Mla {
   std::int64_t q_lora_rank = 0, kv_lora_rank = 0, qk_nope_head_dim = 0, qk_rope_head_dim = 0,

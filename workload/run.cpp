@@ -47,10 +47,8 @@ Parallel read_parallel(StrictObject object) {
     p.zero = object.integer("zero");
     if (*p.zero < 0 || *p.zero > 3) object.refuse("zero", "0, 1, 2 or 3");
   }
-  if (object.has("schedule"))
-    p.schedule = object.one_of("schedule", {"1f1b", "interleaved", "zb", "dualpipe"});
-  if (object.has("recompute"))
-    p.recompute = object.one_of("recompute", {"none", "selective", "full"});
+  if (object.has("schedule")) p.schedule = read_word<Schedule>(object, "schedule");
+  if (object.has("recompute")) p.recompute = read_word<Recompute>(object, "recompute");
   if (object.has("overlap")) {
     p.overlap = object.texts("overlap");
     for (const std::string& what : *p.overlap) {
@@ -90,7 +88,7 @@ Published read_claimed(StrictObject object) {
   p.hfu = fraction(object, "hfu");
   p.mfu_peak_flops = within_if_there(object, "mfu_peak_flops", kFlopsPerS);
   if (object.has("mfu_attention"))
-    p.mfu_attention = object.one_of("mfu_attention", {"causal", "full", "none"});
+    p.mfu_attention = read_word<AttentionFlops>(object, "mfu_attention");
   p.cost_usd = at_most_if_there(object, "cost_usd", kMaxUsd, "USD");
   object.finish();
   return p;
@@ -275,9 +273,9 @@ Run read_run(StrictObject object, const Library& library) {
     run.parallel = read_parallel(object.object("parallel"));
     check_layout(object, *run.parallel, run.gpus);
   }
-  run.stack = run.parallel && run.parallel->zero == 3 ? "fsdp" : "megatron";
-  if (object.has("stack"))
-    run.stack = object.one_of("stack", {"megatron", "fsdp", "deepseek", "other"});
+  run.stack =
+      run.parallel && run.parallel->zero == 3 ? TrainingStack::fsdp : TrainingStack::megatron;
+  if (object.has("stack")) run.stack = read_word<TrainingStack>(object, "stack");
   if (object.has("operations")) {
     run.operations = read_operations(object);
     check_operations(object, run.parallel);

@@ -25,8 +25,8 @@ struct Parallel {
   std::int64_t tp = 1, pp = 1, cp = 1, ep = 1, etp = 1;
   std::optional<std::int64_t> vpp, dp, zero, microbatch_sequences;
   std::optional<bool> sp;
-  std::optional<std::string> schedule;              // 1f1b interleaved zb dualpipe
-  std::optional<std::string> recompute;             // none selective full
+  std::optional<Schedule> schedule;
+  std::optional<Recompute> recompute;
   std::optional<std::vector<std::string>> overlap;  // of tp dp pp ep
 };
 
@@ -62,7 +62,7 @@ struct Published {  // what the source claims; seconds, hours, FLOP/s, fractions
   std::optional<double> gpu_hours, wall_hours, step_time_s, tokens_per_s_per_gpu, tokens_per_day,
       tflops_per_gpu, slot_time_s;
   std::optional<double> mfu, hfu, mfu_peak_flops, cost_usd;
-  std::optional<std::string> mfu_attention;  // causal full none
+  std::optional<AttentionFlops> mfu_attention;
 };
 
 struct Run;
@@ -87,7 +87,7 @@ struct Run {
   std::string precision = "bf16";
   std::optional<std::string> attention_precision;  // else as `precision`, of fp8 bf16
   std::optional<Parallel> parallel;
-  std::string stack = "megatron";
+  TrainingStack stack = TrainingStack::megatron;
   // Instead of what the engine assumes of attention, memory-bound kernels and optimizer.
   std::vector<StepOperation> operations;
   // What the host takes to launch a step, where it was measured; a step is no shorter.

@@ -27,7 +27,7 @@ namespace {
 void refuse(const PipelineProblem& p, const std::string& expected) {
   throw BadInput(fmt::format(
       "pipeline (schedule {}, {} ranks, {} micro-batches, {} chunks per rank): expected {}",
-      p.schedule, p.ranks, p.microbatches, p.chunks_per_rank, expected));
+      to_string(p.schedule), p.ranks, p.microbatches, p.chunks_per_rank, expected));
 }
 
 void check_time(const PipelineProblem& p, double seconds, const char* name) {
@@ -37,12 +37,9 @@ void check_time(const PipelineProblem& p, double seconds, const char* name) {
 }
 
 void check_sizes(const PipelineProblem& p) {
-  const bool dualpipe = p.schedule == "dualpipe";
-  if (p.schedule != "1f1b" && p.schedule != "interleaved" && p.schedule != "zb" && !dualpipe) {
-    refuse(p, "1f1b, interleaved, zb or dualpipe");
-  }
+  const bool dualpipe = p.schedule == Schedule::dualpipe;
   if (p.ranks < 1 || p.microbatches < 1) refuse(p, "at least one rank and one micro-batch");
-  if (p.schedule == "interleaved") {
+  if (p.schedule == Schedule::interleaved) {
     if (p.chunks_per_rank < 1) refuse(p, "at least one chunk per rank");
   } else if (p.chunks_per_rank != (dualpipe ? 2 : 1)) {
     refuse(p, dualpipe ? "two chunks per rank" : "one chunk per rank");
@@ -74,7 +71,7 @@ class Simulation {
       : problem_(problem),
         orders_(orders),
         send_s_(problem.ranks > 1 ? problem.send_s : 0),  // one rank alone sends nothing
-        two_ways_(problem.schedule == "dualpipe"),
+        two_ways_(problem.schedule == Schedule::dualpipe),
         stages_(static_cast<std::int64_t>(problem.chunks.size())),
         ranks_(orders.size()) {
     std::size_t tasks = 0;
@@ -309,10 +306,10 @@ double even_bubble_s(const PipelineProblem& p) {
   const ChunkTimes& t = p.chunks.front();
   const auto others = static_cast<double>(p.ranks - 1);
   const double backward_s = t.backward_input_s + t.weight_s;
-  if (p.schedule == "zb") {
+  if (p.schedule == Schedule::zb) {
     return others * std::max(t.forward_s + t.backward_input_s - t.weight_s, 0.0);
   }
-  if (p.schedule == "dualpipe") {
+  if (p.schedule == Schedule::dualpipe) {
     const double pairs = static_cast<double>(p.ranks) / 2 - 1;
     return pairs * std::max(p.overlapped_s.front() + backward_s - 3 * t.weight_s, 0.0);
   }

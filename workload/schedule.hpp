@@ -4,6 +4,8 @@
 // interleaved 1F1B, zero-bubble or DualPipe, then an event simulation of them.
 #pragma once
 
+#include "workload/words.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +31,7 @@ struct ChunkTimes {
 };
 
 struct PipelineProblem {
-  std::string schedule = "1f1b";  // 1f1b interleaved zb dualpipe
+  Schedule schedule = Schedule::one_f_one_b;
   std::int64_t ranks = 1;
   std::int64_t microbatches = 1;     // of this pipeline in one step
   std::int64_t chunks_per_rank = 1;  // 1; vpp where interleaved; 2 for dualpipe

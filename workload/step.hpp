@@ -13,8 +13,6 @@
 
 namespace trainmeter {
 
-enum class AttentionFlops { causal, full, none };  // how the attention core is counted
-
 struct FlopOptions {
   std::int64_t seq_len = 0;
   AttentionFlops attention = AttentionFlops::causal;

@@ -181,7 +181,7 @@ class Builder {
     activation(copies * real(e.expert_ffn), routed_tokens);
     traffic("expert_permute", 2 * (copies + 1) * h(), 2 * (copies + 1) * h(), routed_tokens);
     traffic("router", 4 * real(e.experts), 4 * real(e.experts), routed_tokens);
-    const bool deepseek = options_.stack == "deepseek";
+    const bool deepseek = options_.stack == TrainingStack::deepseek;
     const bool low = deepseek && options_.precision == "fp8";
     for (const Half half : {Half::forward, Half::backward}) {
       all_to_all("ep_dispatch", half, routed_tokens, low ? kFp8Block : element_bytes());
@@ -201,7 +201,7 @@ class Builder {
                 .half = half,
                 .payload_bytes = payload,
                 .hidden = layout_.overlap_ep});
-    if (work_.collectives.size() == before || options_.stack != "deepseek" ||
+    if (work_.collectives.size() == before || options_.stack != TrainingStack::deepseek ||
         !m_.moe->group_limit) {
       return;
     }

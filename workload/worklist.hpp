@@ -71,7 +71,7 @@ struct LayerWork {
 
 struct WorkOptions {
   std::string precision = "bf16";
-  std::string stack = "megatron";
+  TrainingStack stack = TrainingStack::megatron;
   std::int64_t gpus_per_node = 8;
 };
 

@@ -22,7 +22,7 @@ Bill bill_of(const trainmeter::Run& run) {
   return candidates(run, *run.system, book, table.medians()).front().bill;
 }
 
-trainmeter::Run deepseek(const char* recompute) {
+trainmeter::Run deepseek(Recompute recompute) {
   trainmeter::Run run = library().run("deepseek-v3-step");
   run.parallel->recompute = recompute;
   return run;
@@ -42,8 +42,8 @@ double seconds_of(const Bill& bill, const std::string& beginning) {
 }  // namespace
 
 TEST(Bill, SelectiveRecomputationRepeatsMlasProjectionsUp) {
-  const Bill none = bill_of(deepseek("none"));
-  const Bill selective = bill_of(deepseek("selective"));
+  const Bill none = bill_of(deepseek(Recompute::none));
+  const Bill selective = bill_of(deepseek(Recompute::selective));
   for (const char* again : {"q_b fprop", "kv_b fprop"})
     EXPECT_NEAR(seconds_of(selective, again) / seconds_of(none, again), 2, 1e-9) << again;
   for (const char* once : {"q_b dgrad", "kv_b wgrad", "q_a fprop", "expert_up fprop"})
@@ -58,7 +58,7 @@ TEST(Bill, SelectiveRecomputationRepeatsMlasProjectionsUp) {
 
 // The weights of both ends of the pipeline, and of all its experts: 2 bytes of each are gathered.
 TEST(Bill, DualPipesRanksExchangeBothTheirStages) {
-  const trainmeter::Run run = deepseek("selective");
+  const trainmeter::Run run = deepseek(Recompute::selective);
   const Bill bill = bill_of(run);
   const Layout& l = bill.layout;
   double most = 0;

@@ -74,10 +74,10 @@ TEST(Candidates, WhatIsPrintedLeavesOneLayout) {
   EXPECT_EQ(l.pp, 2);
   EXPECT_EQ(l.dp, 4);
   EXPECT_EQ(l.vpp, 2);
-  EXPECT_EQ(l.schedule, "interleaved");
+  EXPECT_EQ(l.schedule, Schedule::interleaved);
   EXPECT_EQ(l.microbatch_sequences, 2);
   EXPECT_EQ(l.microbatches, 8);
-  EXPECT_EQ(l.recompute, "none");
+  EXPECT_EQ(l.recompute, Recompute::none);
   EXPECT_TRUE(l.sp && l.overlap_tp && l.overlap_dp && l.overlap_pp && !l.overlap_ep);
   EXPECT_EQ(l.zero, 1);
 }
@@ -95,17 +95,17 @@ TEST(Candidates, EachPrintedFieldIsHonoured) {
     json["parallel"].erase("vpp");
   }));
   EXPECT_GT(values(schedules, &Layout::vpp).size(), 1U);
-  for (const char* recompute : {"none", "selective", "full"}) {
+  for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
     const auto all =
-        listed(run_from([&](auto& json) { json["parallel"]["recompute"] = recompute; }));
-    EXPECT_EQ(values(all, &Layout::recompute), std::set<std::string>{recompute});
+        listed(run_from([&](auto& json) { json["parallel"]["recompute"] = to_string(recompute); }));
+    EXPECT_EQ(values(all, &Layout::recompute), std::set{recompute});
   }
-  for (const char* schedule : {"1f1b", "zb"}) {
+  for (const Schedule schedule : {Schedule::one_f_one_b, Schedule::zb}) {
     const auto all = listed(run_from([&](auto& json) {
-      json["parallel"]["schedule"] = schedule;
+      json["parallel"]["schedule"] = to_string(schedule);
       json["parallel"].erase("vpp");
     }));
-    EXPECT_EQ(values(all, &Layout::schedule), std::set<std::string>{schedule});
+    EXPECT_EQ(values(all, &Layout::schedule), std::set{schedule});
   }
 }
 
@@ -168,12 +168,12 @@ TEST(Candidates, WeightsAddUpAndTheFasterIsLikelier) {
 
 TEST(Candidates, MemoryChoosesTheLeastRecomputationThatFits) {
   const trainmeter::Run run = run_from([](auto& json) { json["parallel"].erase("recompute"); });
-  const MemoryOptions options{.precision = "bf16", .stack = "megatron"};
-  std::set<std::string> seen;
+  const MemoryOptions options{.precision = "bf16", .stack = TrainingStack::megatron};
+  std::set<std::optional<Recompute>> seen;
   for (double bytes = 10e9; bytes < 90e9; bytes *= 1.03) {
     System system = *run.system;
     system.memory_bytes = bytes;
-    std::string expected = "nothing";
+    std::optional<Recompute> expected;
     for (const Choice& choice : layouts(run)) {
       // The datasheet's bytes are fewer than the driver's, and the count is within some 10 %.
       if (fits(memory_need(*run.model, choice.layout, options), bytes * 1.2)) {
@@ -182,20 +182,20 @@ TEST(Candidates, MemoryChoosesTheLeastRecomputationThatFits) {
       }
     }
     seen.insert(expected);
-    if (expected == "nothing") {
+    if (!expected) {
       EXPECT_THAT(refusal([&] { (void)listed(run, system); }), HasSubstr("doesn't fit"));
     } else {
-      EXPECT_EQ(values(listed(run, system), &Layout::recompute), std::set<std::string>{expected})
-          << bytes;
+      EXPECT_EQ(values(listed(run, system), &Layout::recompute), std::set{*expected}) << bytes;
     }
   }
-  EXPECT_EQ(seen, (std::set<std::string>{"nothing", "none", "selective", "full"}));
+  EXPECT_EQ(seen, (std::set<std::optional<Recompute>>{std::nullopt, Recompute::none,
+                                                      Recompute::selective, Recompute::full}));
 }
 
 // One micro-batch is FSDP's way, but nobody would recompute everything for it.
 TEST(Candidates, FsdpTakesItsWholeShareWhereThatNeedsNoFullRecomputation) {
   trainmeter::Run run = run_from();
-  run.stack = "fsdp";
+  run.stack = TrainingStack::fsdp;
   run.parallel = Parallel{};
   run.parallel->zero = 3;
   run.gpus = 8;
@@ -215,8 +215,9 @@ TEST(Candidates, FsdpTakesItsWholeShareWhereThatNeedsNoFullRecomputation) {
     } catch (const BadInput&) {
       continue;
     }
-    const bool at_once = std::ranges::all_of(
-        found, [](const Layout& l) { return l.microbatches == 1 && l.recompute != "full"; });
+    const bool at_once = std::ranges::all_of(found, [](const Layout& l) {
+      return l.microbatches == 1 && l.recompute != Recompute::full;
+    });
     (at_once ? whole : parts) = true;
     if (at_once) continue;
     EXPECT_FALSE(whole) << "more memory and smaller micro-batches, at " << bytes;

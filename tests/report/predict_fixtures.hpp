@@ -27,7 +27,7 @@ inline Run gpt2() {
   run.gpus = 1;
   Parallel layout;
   layout.microbatch_sequences = 4;
-  layout.recompute = "none";
+  layout.recompute = Recompute::none;
   run.parallel = layout;
   run.published = {};
   run.price_usd_per_gpu_hour.reset();

@@ -116,7 +116,7 @@ TEST(Predict, EveryKindOfPublishedFigureComesToTheSameStep) {
   EXPECT_NEAR(step({.tokens_per_day = tokens / 20 * 86400}), 20, 1e-9);
   EXPECT_NEAR(step({.tflops_per_gpu = tokens * flops / 20 / 2048 / 1e12}), 20, 1e-9);
   EXPECT_NEAR(step({.mfu = tokens * flops / 20 / 2048 / 989e12}), 20, 1e-9);
-  run.parallel->recompute = "full";  // hardware FLOPs count the second forward pass
+  run.parallel->recompute = Recompute::full;  // hardware FLOPs count the second forward pass
   EXPECT_NEAR(step({.hfu = tokens * flops * 4 / 3 / 20 / 2048 / 989e12}), 20, 1e-9);
   run.tokens = 100 * tokens;
   EXPECT_NEAR(step({.gpu_hours = 100 * 20 * 2048 / 3600.0}), 20, 1e-9);

@@ -45,7 +45,7 @@ RunFile r1_zero() {
 // DualPipe is printed (arXiv 2501.12948v2, B.1); fp8 is DeepSeek-V3's precision.
 RunFile r1_zero_as_v3() {
   RunFile run = r1_zero();
-  run.stack = "deepseek";
+  run.stack = TrainingStack::deepseek;
   run.precision = "fp8";
   run.family = "deepseek h800 fp8";
   return run;
@@ -243,7 +243,7 @@ TEST(Rl, PartsAddUpToTheStepShown) {
   grpo.rl = Rl{.questions_per_step = 256, .samples_per_question = 16};
   grpo.rl->phases = {{.steps = 1000, .mean_output_tokens = 4096, .max_output_tokens = 16384}};
   grpo.precision = "bf16";
-  grpo.stack = "megatron";
+  grpo.stack = TrainingStack::megatron;
   for (const RunFile& run : {grpo, r1_zero()}) {
     const Prediction p = predicted(run, {});
     double sum = 0;

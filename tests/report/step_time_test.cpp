@@ -45,7 +45,7 @@ SlotBill slot(double gemm, double attention = 0, double traffic = 0) {
 
 // 4 micro-batches; every stage one dense layer of 2 + 3 + 1 seconds (2.0, 1.0 and 0.5 of them
 // attention and traffic), and nothing else.
-Bill hand_bill(std::int64_t pp = 1, const std::string& schedule = "1f1b") {
+Bill hand_bill(std::int64_t pp = 1, Schedule schedule = Schedule::one_f_one_b) {
   Bill bill;
   bill.layout.gpus = bill.layout.pp = pp;
   bill.layout.microbatches = 4;
@@ -118,16 +118,16 @@ class Random {
   }
 
   Bill bill() {
-    static const std::vector<std::string> kSchedules = {"1f1b", "interleaved", "zb", "dualpipe"};
     Bill out;
     Layout& l = out.layout;
-    l.schedule = kSchedules[static_cast<std::size_t>(whole(0, 3))];
-    l.pp =
-        l.schedule == "dualpipe" ? 2 * whole(1, 3) : whole(l.schedule == "interleaved" ? 2 : 1, 5);
-    l.vpp = l.schedule == "interleaved" ? whole(2, 3) : 1;
+    l.schedule = static_cast<Schedule>(whole(0, 3));
+    l.pp = l.schedule == Schedule::dualpipe ? 2 * whole(1, 3)
+                                            : whole(l.schedule == Schedule::interleaved ? 2 : 1, 5);
+    l.vpp = l.schedule == Schedule::interleaved ? whole(2, 3) : 1;
     l.gpus = l.pp * whole(1, 64);
-    l.microbatches = l.schedule == "dualpipe" ? 2 * whole(l.pp, l.pp + 4) : l.pp * whole(1, 4);
-    l.recompute = coin() ? "full" : "none";
+    l.microbatches =
+        l.schedule == Schedule::dualpipe ? 2 * whole(l.pp, l.pp + 4) : l.pp * whole(1, 4);
+    l.recompute = coin() ? Recompute::full : Recompute::none;
     l.overlap_dp = coin();
     l.overlap_pp = coin();
     for (const LayerKind kind : {LayerKind::embedding, LayerKind::dense, LayerKind::moe,
@@ -181,8 +181,9 @@ void for_many(int cases, const std::function<void(Random&, const Bill&)>& test) 
   for (int i = 0; i < cases; ++i) {
     const Bill bill = random.bill();
     SCOPED_TRACE(fmt::format("case {}: {}, pp {}, {} micro-batches, recompute {}, overlap_dp {}", i,
-                             bill.layout.schedule, bill.layout.pp, bill.layout.microbatches,
-                             bill.layout.recompute, bill.layout.overlap_dp));
+                             to_string(bill.layout.schedule), bill.layout.pp,
+                             bill.layout.microbatches, to_string(bill.layout.recompute),
+                             bill.layout.overlap_dp));
     test(random, bill);
     if (testing::Test::HasFailure()) return;
   }
@@ -284,7 +285,7 @@ TEST(StepTime, FullRecomputationAddsAForwardPassOfTheLayers) {
   bill.stages[0].embedding = bill.stages[0].head = true;
   const double before = total(bill);
   EXPECT_NEAR(before, 4 * 7, 1e-12);
-  bill.layout.recompute = "full";
+  bill.layout.recompute = Recompute::full;
   EXPECT_NEAR(total(bill) - before, 4 * 2, 1e-12);  // not embedding and head
   // What runs under compute is repeated too, but for gathered weights, which are used twice.
   const FactorValues factors = with(Factor::node_interference, 0.3);
@@ -379,13 +380,14 @@ TEST(StepTime, OnceAStepAndGrowingWithTheNodes) {
 }
 
 TEST(StepTime, DualPipeHidesOneDirectionsTrafficUnderTheOthersCompute) {
-  Bill bill = hand_bill(2, "dualpipe");
+  Bill bill = hand_bill(2, Schedule::dualpipe);
   dense(bill).forward.comm = {over_node(1, true)};
   dense(bill).backward_input.comm = {over_node(2, true)};
   const StepTime step = step_time(bill, neutral());
   EXPECT_NEAR(step.slot_s, 6, 1e-12);  // 3 s of traffic under 6 s of compute
   // Alone, a forward pass takes 2 + 1 s and a backward pass 3 + 2 + 1.
-  PipelineProblem p{.schedule = "dualpipe", .ranks = 2, .microbatches = 4, .chunks_per_rank = 2};
+  PipelineProblem p{
+      .schedule = Schedule::dualpipe, .ranks = 2, .microbatches = 4, .chunks_per_rank = 2};
   p.chunks.assign(2, {.forward_s = 3, .backward_input_s = 5, .weight_s = 1});
   p.overlapped_s.assign(2, 6);
   EXPECT_NEAR(step.total_s, simulate(p).total_s, 1e-12);
@@ -465,7 +467,7 @@ TEST(StepSampler, StaysNearElsewhere) {
     const FactorValues elsewhere = random.factors();
     const double ratio = sampler(elsewhere, {.gemm = 0.9, .memory = 1.1}) /
                          step_time(bill, elsewhere, {.gemm = 0.9, .memory = 1.1}).total_s;
-    if (bill.layout.schedule != "zb") {
+    if (bill.layout.schedule != Schedule::zb) {
       EXPECT_LE(ratio, 1 + 1e-9);
     }
     worst = std::max(worst, std::abs(ratio - 1));

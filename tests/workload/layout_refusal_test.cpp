@@ -137,7 +137,7 @@ TEST(LayoutRefusal, AMicroBatchThatDividesNoShare) {
 TEST(LayoutRefusal, MoreMicroBatchesThanAPipelineHolds) {
   Parallel p = printed();
   p.pp = 2;
-  p.schedule = "1f1b";
+  p.schedule = Schedule::one_f_one_b;
   trainmeter::Run run = run_of(p);
   run.global_batch_sequences = run.gpus / 2 * 3'000'000;
   EXPECT_THAT(refusal(run), HasSubstr("r.json: global_batch_sequences: expected at most 4000000 "
@@ -164,7 +164,7 @@ TEST(LayoutRefusal, EndsWithoutLayersAreLegal) {  // Llama 3 405B: 126 layers on
 
 TEST(LayoutRefusal, DualPipeOnOddRanksOrWithTooFewMicroBatches) {
   Parallel p{.pp = 3};
-  p.schedule = "dualpipe";
+  p.schedule = Schedule::dualpipe;
   trainmeter::Run run = run_of(p, 48);
   EXPECT_EQ(refusal(run), "r.json: parallel.pp: expected an even number for dualpipe, found 3");
 

@@ -72,7 +72,7 @@ inline Layout only(const trainmeter::Run& run) {
 inline Parallel printed() {
   Parallel p;
   p.microbatch_sequences = 1;
-  p.recompute = "none";
+  p.recompute = Recompute::none;
   p.overlap.emplace();
   return p;
 }

@@ -19,11 +19,11 @@ using testing::IsEmpty;
 TEST(LayoutChoices, NothingIsLeftOpenWhereAllIsPrinted) {
   Parallel p{.tp = 2, .pp = 4, .cp = 2, .dp = 4};
   p.vpp = 3;
-  p.schedule = "interleaved";
+  p.schedule = Schedule::interleaved;
   p.microbatch_sequences = 2;
   p.sp = false;
   p.zero = 0;
-  p.recompute = "selective";
+  p.recompute = Recompute::selective;
   p.overlap = {"dp", "tp"};
   const std::vector<Choice> all = layouts(run_of(p));
   ASSERT_EQ(all.size(), 1U);
@@ -35,13 +35,13 @@ TEST(LayoutChoices, NothingIsLeftOpenWhereAllIsPrinted) {
   EXPECT_EQ(l.cp, 2);
   EXPECT_EQ(l.dp, 4);
   EXPECT_EQ(l.vpp, 3);
-  EXPECT_EQ(l.schedule, "interleaved");
+  EXPECT_EQ(l.schedule, Schedule::interleaved);
   EXPECT_EQ(l.microbatch_sequences, 2);
   EXPECT_EQ(l.microbatches, 64);  // 512 sequences / 4 replicas / 2
   EXPECT_EQ(l.tokens(), 4096);    // 2 x 4096 / 2
   EXPECT_EQ(l.zero, 0);
   EXPECT_FALSE(l.sp);
-  EXPECT_EQ(l.recompute, "selective");
+  EXPECT_EQ(l.recompute, Recompute::selective);
   EXPECT_TRUE(l.overlap_tp);
   EXPECT_TRUE(l.overlap_dp);
   EXPECT_FALSE(l.overlap_pp);
@@ -54,7 +54,7 @@ TEST(LayoutChoices, WithoutALayoutEveryGpuIsAReplica) {
   for (const Choice& c : layouts(run)) {
     EXPECT_EQ(c.layout.dp, 64);
     EXPECT_EQ(c.layout.tp * c.layout.pp * c.layout.cp, 1);
-    EXPECT_EQ(c.layout.schedule, "1f1b");
+    EXPECT_EQ(c.layout.schedule, Schedule::one_f_one_b);
   }
 }
 
@@ -79,7 +79,7 @@ TEST(LayoutChoices, FsdpMayTakeItsWholeShareAtOnce) {
   Parallel p = printed();
   p.microbatch_sequences.reset();
   trainmeter::Run run = run_of(p);
-  run.stack = "fsdp";
+  run.stack = TrainingStack::fsdp;
   run.global_batch_sequences = 64 * 12;
   EXPECT_THAT(values(run, &Layout::microbatch_sequences), ElementsAre(1, 2, 4, 12));
   run.global_batch_sequences = 64 * 24;  // more than 64 Ki tokens
@@ -93,7 +93,8 @@ TEST(LayoutChoices, AnUnprintedScheduleIsPlainOrInterleaved) {
   Parallel p = printed();
   p.pp = 4;
   const trainmeter::Run run = run_of(p);
-  EXPECT_THAT(values(run, &Layout::schedule), ElementsAre("1f1b", "interleaved"));
+  EXPECT_THAT(values(run, &Layout::schedule),
+              ElementsAre(Schedule::one_f_one_b, Schedule::interleaved));
   EXPECT_THAT(values(run, &Layout::vpp), ElementsAre(1, 2, 4, 6));  // 24 layers: 6 at most
   const std::vector<Choice> all = layouts(run);
   EXPECT_THAT(all[0].notes, ElementsAre("pipeline schedule isn't printed: 1f1b assumed"));
@@ -107,9 +108,9 @@ TEST(LayoutChoices, InterleavingNeedsGroupsOfMicroBatches) {
   p.pp = 4;
   trainmeter::Run run = run_of(p);
   run.global_batch_sequences = 16 * 6;  // 6 of a replica, in groups of 4
-  EXPECT_THAT(values(run, &Layout::schedule), ElementsAre("1f1b"));
+  EXPECT_THAT(values(run, &Layout::schedule), ElementsAre(Schedule::one_f_one_b));
   run.parallel->vpp = 3;  // but who prints it did it
-  EXPECT_THAT(values(run, &Layout::schedule), ElementsAre("interleaved"));
+  EXPECT_THAT(values(run, &Layout::schedule), ElementsAre(Schedule::interleaved));
   EXPECT_THAT(values(run, &Layout::vpp), ElementsAre(3));
 }
 
@@ -117,23 +118,23 @@ TEST(LayoutChoices, InterleavingNeedsGroupsOfMicroBatches) {
 TEST(LayoutChoices, APrintedScheduleIsKept) {
   Parallel p = printed();
   p.pp = 16;
-  p.schedule = "dualpipe";
+  p.schedule = Schedule::dualpipe;
   p.microbatch_sequences.reset();
   trainmeter::Run run = run_of(p);
   run.global_batch_sequences = 4 * 120;
-  EXPECT_THAT(values(run, &Layout::schedule), ElementsAre("dualpipe"));
+  EXPECT_THAT(values(run, &Layout::schedule), ElementsAre(Schedule::dualpipe));
   EXPECT_THAT(values(run, &Layout::microbatches), ElementsAre(120, 60));  // not 30 or 15
 
-  run.parallel->schedule = "interleaved";
+  run.parallel->schedule = Schedule::interleaved;
   run.parallel->pp = 8;
   run.global_batch_sequences = 8 * 48;
-  EXPECT_THAT(values(run, &Layout::schedule), ElementsAre("interleaved"));
+  EXPECT_THAT(values(run, &Layout::schedule), ElementsAre(Schedule::interleaved));
   EXPECT_THAT(values(run, &Layout::microbatches), ElementsAre(48, 24));  // not 12 or 6
   EXPECT_THAT(values(run, &Layout::vpp), ElementsAre(2, 3));
   run.parallel->vpp = 3;
   EXPECT_THAT(values(run, &Layout::microbatches), ElementsAre(48, 24));
 
-  for (const char* schedule : {"1f1b", "zb"}) {
+  for (const Schedule schedule : {Schedule::one_f_one_b, Schedule::zb}) {
     run.parallel->vpp.reset();
     run.parallel->schedule = schedule;
     EXPECT_THAT(values(run, &Layout::schedule), ElementsAre(schedule));
@@ -145,18 +146,19 @@ TEST(LayoutChoices, DeepSeeksStackHasDualPipe) {
   Parallel p = printed();
   p.pp = 4;
   trainmeter::Run run = run_of(p);
-  run.stack = "deepseek";
-  EXPECT_EQ(only(run).schedule, "dualpipe");
-  run.parallel->schedule = "1f1b";
-  EXPECT_EQ(only(run).schedule, "1f1b");
+  run.stack = TrainingStack::deepseek;
+  EXPECT_EQ(only(run).schedule, Schedule::dualpipe);
+  run.parallel->schedule = Schedule::one_f_one_b;
+  EXPECT_EQ(only(run).schedule, Schedule::one_f_one_b);
   run.parallel = printed();  // no pipeline, no schedule
-  EXPECT_EQ(only(run).schedule, "1f1b");
+  EXPECT_EQ(only(run).schedule, Schedule::one_f_one_b);
 }
 
 TEST(LayoutChoices, RecomputationFromTheLeastToTheMost) {
   Parallel p = printed();
   p.recompute.reset();
-  EXPECT_THAT(values(run_of(p), &Layout::recompute), ElementsAre("none", "selective", "full"));
+  EXPECT_THAT(values(run_of(p), &Layout::recompute),
+              ElementsAre(Recompute::none, Recompute::selective, Recompute::full));
   EXPECT_THAT(layouts(run_of(p))[1].notes,
               ElementsAre("recomputation isn't printed: selective assumed"));
 }
@@ -181,7 +183,7 @@ TEST(LayoutChoices, OverlapByStack) {
   run.parallel->tp = 1;
   EXPECT_THAT(layouts(run).front().notes, IsEmpty());
   EXPECT_EQ(layouts(run).size(), 1U);
-  run.stack = "deepseek";
+  run.stack = TrainingStack::deepseek;
   EXPECT_TRUE(only(run).overlap_ep);
 }
 
@@ -191,11 +193,12 @@ TEST(LayoutChoices, DefaultsByStack) {
   EXPECT_FALSE(only(run).sp);
   run.parallel->tp = 2;
   EXPECT_TRUE(only(run).sp);
-  for (const char* stack : {"megatron", "deepseek", "other"}) {
+  for (const TrainingStack stack :
+       {TrainingStack::megatron, TrainingStack::deepseek, TrainingStack::other}) {
     run.stack = stack;
-    EXPECT_EQ(only(run).zero, 1) << stack;
+    EXPECT_EQ(only(run).zero, 1) << to_string(stack);
   }
-  run.stack = "fsdp";
+  run.stack = TrainingStack::fsdp;
   EXPECT_EQ(only(run).zero, 3);
   run.parallel->zero = 2;
   EXPECT_EQ(only(run).zero, 2);
@@ -223,7 +226,7 @@ TEST(LayersOfStages, AsEvenAsTheyGo) {
   EXPECT_THAT(layers_of_stages(27, l), ElementsAre(7, 7, 7, 6));
   l.vpp = 2;  // says nothing where the schedule isn't interleaved
   EXPECT_EQ(layers_of_stages(24, l).size(), 4U);
-  l.schedule = "interleaved";
+  l.schedule = Schedule::interleaved;
   EXPECT_THAT(layers_of_stages(24, l), ElementsAre(3, 3, 3, 3, 3, 3, 3, 3));
   l.vpp = 1;
   l.pp = 1;
@@ -234,7 +237,7 @@ TEST(LayersOfStages, EndsGiveWayToEmbeddingAndHead) {  // Llama 3 405B
   Layout l;
   l.pp = 16;
   l.vpp = 8;
-  l.schedule = "interleaved";
+  l.schedule = Schedule::interleaved;
   const std::vector<std::int64_t> layers = layers_of_stages(126, l);
   EXPECT_EQ(layers.size(), 128U);
   EXPECT_EQ(layers.front(), 0);

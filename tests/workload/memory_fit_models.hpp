@@ -33,8 +33,8 @@ inline Model llama(std::int64_t layers, std::int64_t hidden, std::int64_t heads,
   return m;
 }
 
-inline const MemoryOptions kMegatron{"bf16", "megatron"};
-inline const MemoryOptions kFsdp{"bf16", "fsdp"};
-inline const MemoryOptions kDeepSeekMemory{"fp8", "deepseek"};
+inline const MemoryOptions kMegatron{"bf16", TrainingStack::megatron};
+inline const MemoryOptions kFsdp{"bf16", TrainingStack::fsdp};
+inline const MemoryOptions kDeepSeekMemory{"fp8", TrainingStack::deepseek};
 
 }  // namespace trainmeter

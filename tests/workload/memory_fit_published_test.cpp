@@ -36,12 +36,12 @@ TEST(MemoryFit, KorthikantisModelsFit) {
     l.sp = true;
     l.pp = c.pp;
     l.vpp = c.vpp;
-    l.schedule = c.vpp > 1 ? "interleaved" : "1f1b";
+    l.schedule = c.vpp > 1 ? Schedule::interleaved : Schedule::one_f_one_b;
     l.gpus = 8 * c.pp;
     l.microbatch_sequences = c.microbatch;
     l.microbatches = c.microbatches;
     l.seq_len = 2048;
-    for (const char* recompute : {"none", "selective", "full"}) {
+    for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
       l.recompute = recompute;
       EXPECT_TRUE(fits(memory_need(c.model, l, kMegatron), 80e9))
           << refusal(memory_need(c.model, l, kMegatron), 80e9);
@@ -60,16 +60,16 @@ TEST(MemoryFit, Llama3Fits) {
   l.sp = true;
   l.zero = 1;
   l.seq_len = 8192;
-  l.recompute = "selective";
+  l.recompute = Recompute::selective;
   for (const std::int64_t dp : {64, 128}) {
     l.dp = dp;
     l.gpus = 128 * dp;
     l.microbatches = 2048 / dp;
-    l.schedule = "1f1b";
+    l.schedule = Schedule::one_f_one_b;
     l.vpp = 1;
     EXPECT_TRUE(fits(memory_need(m, l, kMegatron), 80e9))
         << refusal(memory_need(m, l, kMegatron), 80e9);
-    l.schedule = "interleaved";
+    l.schedule = Schedule::interleaved;
     l.vpp = 8;
     EXPECT_TRUE(fits(memory_need(m, l, kMegatron), 80e9))
         << refusal(memory_need(m, l, kMegatron), 80e9);
@@ -82,12 +82,12 @@ TEST(MemoryFit, Llama3Fits) {
 // DeepSeek-V3 report, 3.2: no tensor parallelism, thanks to what 3.2.3 and 3.3.3 save.
 TEST(MemoryFit, DeepSeekV3Fits) {
   Layout l = deepseek_layout();
-  l.recompute = "selective";
+  l.recompute = Recompute::selective;
   const Model m = published("deepseek-v3");
   EXPECT_TRUE(fits(memory_need(m, l, kDeepSeekMemory), kCard80))
       << refusal(memory_need(m, l, kDeepSeekMemory), kCard80);
-  EXPECT_FALSE(fits(memory_need(m, l, {"bf16", "megatron"}), kCard80));
-  l.recompute = "none";
+  EXPECT_FALSE(fits(memory_need(m, l, {"bf16", TrainingStack::megatron}), kCard80));
+  l.recompute = Recompute::none;
   EXPECT_FALSE(fits(memory_need(m, l, kDeepSeekMemory), kCard80));
   EXPECT_STREQ(memory_need(m, l, kDeepSeekMemory).largest(), "activations");
 }
@@ -117,10 +117,10 @@ TEST(MemoryFit, MptRowsFit) {
     l.zero = 3;
     l.microbatch_sequences = r.microbatch;
     l.seq_len = r.seq_len;
-    l.recompute = r.full ? "full" : "none";
+    l.recompute = r.full ? Recompute::full : Recompute::none;
     const MemoryNeed need = memory_need(r.model, l, kFsdp);
     EXPECT_TRUE(fits(need, r.card)) << refusal(need, r.card);
-    l.recompute = "none";
+    l.recompute = Recompute::none;
     EXPECT_TRUE(!r.full || !fits(memory_need(r.model, l, kFsdp), r.card))
         << r.model.hidden << " " << r.seq_len << " x " << r.microbatch;
   }
@@ -132,10 +132,10 @@ TEST(MemoryFit, Mpt30bNeedsFullRecomputation) {
   l.zero = 3;
   l.microbatch_sequences = 10;
   l.seq_len = 2048;
-  l.recompute = "full";
+  l.recompute = Recompute::full;
   const Model m = gpt(48, 7168, 56, 50368);
   EXPECT_TRUE(fits(memory_need(m, l, kFsdp), 80e9));
-  l.recompute = "none";
+  l.recompute = Recompute::none;
   EXPECT_FALSE(fits(memory_need(m, l, kFsdp), 80e9));
 }
 
@@ -146,14 +146,17 @@ TEST(MemoryFit, Mpt30bNeedsFullRecomputation) {
 TEST(MemoryFit, TorchtitansMeasuredMemory) {
   struct Row {
     std::int64_t dp, cp, seq_len, microbatch;
-    const char *recompute, *precision;
+    Recompute recompute;
+    const char* precision;
     double gib;
   };
-  for (const Row& r :
-       {Row{8, 1, 8192, 2, "selective", "bf16", 77.0}, Row{8, 1, 8192, 2, "selective", "fp8", 76.8},
-        Row{8, 1, 32768, 1, "full", "fp8", 83.9}, Row{4, 2, 65536, 1, "full", "fp8", 84.2},
-        Row{1, 8, 262144, 1, "full", "fp8", 84.5}, Row{128, 1, 8192, 2, "selective", "bf16", 62.0},
-        Row{128, 1, 8192, 2, "selective", "fp8", 61.8}}) {
+  for (const Row& r : {Row{8, 1, 8192, 2, Recompute::selective, "bf16", 77.0},
+                       Row{8, 1, 8192, 2, Recompute::selective, "fp8", 76.8},
+                       Row{8, 1, 32768, 1, Recompute::full, "fp8", 83.9},
+                       Row{4, 2, 65536, 1, Recompute::full, "fp8", 84.2},
+                       Row{1, 8, 262144, 1, Recompute::full, "fp8", 84.5},
+                       Row{128, 1, 8192, 2, Recompute::selective, "bf16", 62.0},
+                       Row{128, 1, 8192, 2, Recompute::selective, "fp8", 61.8}}) {
     Layout l;
     l.dp = r.dp;
     l.cp = r.cp;
@@ -162,7 +165,8 @@ TEST(MemoryFit, TorchtitansMeasuredMemory) {
     l.seq_len = r.seq_len;
     l.microbatch_sequences = r.microbatch;
     l.recompute = r.recompute;
-    const MemoryNeed need = memory_need(llama(32, 4096, 32, 14336), l, {r.precision, "fsdp"});
+    const MemoryNeed need =
+        memory_need(llama(32, 4096, 32, 14336), l, {r.precision, TrainingStack::fsdp});
     const double relative = (need.total() + need.logits) / (r.gib * kGiB) - 1;
     EXPECT_LT(std::abs(relative), 0.05) << r.dp << " " << r.seq_len << ": " << relative;
   }

@@ -8,6 +8,7 @@
 
 #include "memory_fit_models.hpp"
 #include "small_models.hpp"
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -86,13 +87,13 @@ TEST(MemoryFit, Gpt3OnAPipelineByKorthikantiEtAl) {
   const double one_each = 96 * (32 * sbh + 4 * 2048 * 96) / 8;
   EXPECT_DOUBLE_EQ(memory_need(m, l, kMegatron).activations, one_each);
   EXPECT_LT(std::abs(one_each / (96 * 34 * sbh / 8) - 1), 0.06);
-  l.schedule = "interleaved";
+  l.schedule = Schedule::interleaved;
   l.vpp = 3;
   EXPECT_NEAR(memory_need(m, l, kMegatron).activations, one_each * (1 + 7.0 / 24), 1);
   l.microbatches = 8;  // fewer than warm-up has room for
   EXPECT_NEAR(memory_need(m, l, kMegatron).activations, one_each, 1);
   l.microbatches = 64;
-  l.recompute = "full";  // 2 s b h a layer, and one layer in full
+  l.recompute = Recompute::full;  // 2 s b h a layer, and one layer in full
   EXPECT_NEAR(memory_need(m, l, kMegatron).activations,
               96 * 2 * sbh / 8 * (1 + 7.0 / 24) + (30 * sbh + 4 * 2048 * 96) / 8, 1);
 }
@@ -112,9 +113,9 @@ TEST(MemoryFit, WeightsAndStatesByHand) {
   l.zero = 1;
   EXPECT_DOUBLE_EQ(memory_need(m, l, kMegatron).optimizer, 3 * weights);
   EXPECT_DOUBLE_EQ(memory_need(m, l, kMegatron).gradients, 4 * weights);
-  EXPECT_DOUBLE_EQ(memory_need(m, l, {"bf16", "deepseek"}).optimizer, 2 * weights);
-  EXPECT_DOUBLE_EQ(memory_need(m, l, {"fp32", "megatron"}).weights, 4 * weights);
-  EXPECT_DOUBLE_EQ(memory_need(m, l, {"fp32", "megatron"}).optimizer, 2 * weights);
+  EXPECT_DOUBLE_EQ(memory_need(m, l, {"bf16", TrainingStack::deepseek}).optimizer, 2 * weights);
+  EXPECT_DOUBLE_EQ(memory_need(m, l, {"fp32", TrainingStack::megatron}).weights, 4 * weights);
+  EXPECT_DOUBLE_EQ(memory_need(m, l, {"fp32", TrainingStack::megatron}).optimizer, 2 * weights);
   EXPECT_DOUBLE_EQ(memory_need(m, l, kFsdp).weights, 6 * weights);  // fp32, and bf16 for matrices
   l.zero = 2;
   EXPECT_DOUBLE_EQ(memory_need(m, l, kMegatron).gradients, weights);
@@ -156,13 +157,14 @@ TEST(MemoryFit, ExpertsByHand) {
   const double dense = 16 + 16 + 32 + 16 + 8 + 16 + 16 + 60;
   const double moe = 16 + 16 + 32 + 16 + 8 + 16 + 16 + 32 + 32 + 3 * 36;
   EXPECT_DOUBLE_EQ(need.activations, 16 * (dense + moe + 32));
-  l.recompute = "selective";  // norms' results, products, statistics; of one layer they come back
+  l.recompute =
+      Recompute::selective;  // norms' results, products, statistics; of one layer they come back
   const double redone_dense = 16 + 8 + 16 + 20, redone_moe = 16 + 8 + 16 + 3 * 12;
   EXPECT_DOUBLE_EQ(memory_need(m, l, kMegatron).activations,
                    16 * (dense - redone_dense + moe - redone_moe + 32 + redone_moe));
 
   // Two experts a GPU, and nobody else has them: their states aren't divided.
-  l.recompute = "none";
+  l.recompute = Recompute::none;
   l.gpus = l.dp = l.ep = 2;
   l.zero = 1;
   need = memory_need(m, l, kMegatron);
@@ -186,12 +188,12 @@ TEST(MemoryFit, DualPipeHoldsTwoStages) {
   l.gpus = l.pp = 4;
   l.microbatches = 16;
   l.seq_len = 32;
-  l.schedule = "1f1b";
+  l.schedule = Schedule::one_f_one_b;
   const double layer = 12.0 * 64 * 64 + 2 * 64, kept = 32 * (32.0 * 64 + 16);
   MemoryNeed need = memory_need(m, l, kMegatron);
   EXPECT_DOUBLE_EQ(need.weights, 2 * (layer + 6400));  // the first rank
   EXPECT_DOUBLE_EQ(need.activations, 4 * kept);
-  l.schedule = "dualpipe";
+  l.schedule = Schedule::dualpipe;
   need = memory_need(m, l, kMegatron);
   EXPECT_DOUBLE_EQ(need.weights, 2 * (2 * layer + 2 * 6400 + 64));  // both ends
   EXPECT_DOUBLE_EQ(need.activations, 5 * kept + 32 * 4 * 64);
@@ -209,7 +211,7 @@ TEST(MemoryFit, MtpHasALayerLogitsAndAnEmbedding) {
   EXPECT_DOUBLE_EQ(need.weights, 2 * (5 * layer + 2 * 640 + 64 + 2 * 64 * 64 + 2 * 64));
   EXPECT_DOUBLE_EQ(need.logits, 2 * 32 * 10 * 6);
   l.gpus = l.pp = 2;
-  l.recompute = "full";  // so that weights decide which rank is fullest: the last
+  l.recompute = Recompute::full;  // so that weights decide which rank is fullest: the last
   need = memory_need(m, l, kMegatron);
   EXPECT_DOUBLE_EQ(need.weights, 2 * (3 * layer + 2 * 640 + 64 + 2 * 64 * 64 + 2 * 64));
 }
@@ -234,15 +236,8 @@ TEST(MemoryFit, RefusalIsOneLine) {
 
 TEST(MemoryFit, RefusesWhatItDoesNotKnow) {
   const Model m = gpt(2, 64, 4, 1000);
-  EXPECT_THROW(memory_need(m, Layout{}, {"int4", "megatron"}), BadInput);
-  EXPECT_THROW(memory_need(m, Layout{}, {"bf16", "jax"}), BadInput);
+  EXPECT_THROW(memory_need(m, Layout{}, {.precision = "int4"}), BadInput);
   Layout l;
-  l.recompute = "some";
-  EXPECT_THROW(memory_need(m, l, kMegatron), BadInput);
-  l = {};
-  l.schedule = "gpipe";
-  EXPECT_THROW(memory_need(m, l, kMegatron), BadInput);
-  l = {};
   l.dp = 0;
   EXPECT_THROW(memory_need(m, l, kMegatron), BadInput);
 }
@@ -287,10 +282,10 @@ Layout random_layout(Random& r, const Model& m) {
   l.microbatch_sequences = r.of({1, 2, 8});
   l.microbatches = l.pp * r.of({2, 4});
   l.seq_len = r.of({1024, 8192});
-  l.recompute = std::vector<std::string>{"none", "selective", "full"}[r.engine() % 3];
+  l.recompute = static_cast<Recompute>(r.engine() % 3);
   if (l.pp > 1) {
-    l.schedule = std::vector<std::string>{"1f1b", "zb", "interleaved", "dualpipe"}[r.engine() % 4];
-    if (l.schedule == "interleaved") l.vpp = r.of({2, 4});
+    l.schedule = static_cast<Schedule>(r.engine() % 4);
+    if (l.schedule == Schedule::interleaved) l.vpp = r.of({2, 4});
   }
   return l;
 }
@@ -304,16 +299,15 @@ TEST(MemoryFit, PropertiesOfRandomLayouts) {
     const Layout l = random_layout(r, m);
     const MemoryOptions options{
         std::vector<std::string>{"bf16", "fp8", "fp16", "fp32"}[r.engine() % 4],
-        std::vector<std::string>{"megatron", "fsdp", "deepseek", "other"}[r.engine() % 4]};
+        static_cast<TrainingStack>(r.engine() % 4)};
     const MemoryNeed need = memory_need(m, l, options);
     const auto with = [&](auto change) {
       Layout other = l;
       change(other);
       return memory_need(m, other, options).total();
     };
-    const std::string where = l.schedule + " " + l.recompute + " " + options.precision + " " +
-                              options.stack + " case " + std::to_string(i);
-    SCOPED_TRACE(where);
+    SCOPED_TRACE(fmt::format("{} {} {} {} case {}", to_string(l.schedule), to_string(l.recompute),
+                             options.precision, to_string(options.stack), i));
     for (const double part : {need.weights, need.gradients, need.optimizer, need.activations,
                               need.logits, need.buffers}) {
       ASSERT_TRUE(std::isfinite(part) && part >= 0);
@@ -322,9 +316,9 @@ TEST(MemoryFit, PropertiesOfRandomLayouts) {
     if (l.gpus > 1) {  // with one GPU there is no NCCL
       ASSERT_LE(with([](Layout& o) { o.tp *= 2, o.gpus *= 2; }), need.total() * slack);
     }
-    const double none = with([](Layout& o) { o.recompute = "none"; });
-    const double selective = with([](Layout& o) { o.recompute = "selective"; });
-    const double full = with([](Layout& o) { o.recompute = "full"; });
+    const double none = with([](Layout& o) { o.recompute = Recompute::none; });
+    const double selective = with([](Layout& o) { o.recompute = Recompute::selective; });
+    const double full = with([](Layout& o) { o.recompute = Recompute::full; });
     ASSERT_LE(full, selective * slack);
     ASSERT_LE(selective, none * slack);
     const double replicated = with([](Layout& o) { o.zero = 0; });

@@ -100,11 +100,11 @@ TEST(ModelFile, Refuses) {
 TEST(RunFile, ReadsIdsAndInlineObjects) {
   const trainmeter::Run by_id = read_run(StrictObject(kRun, "r.json"), library());
   EXPECT_EQ(by_id.model->id, "gpt2-124m");
-  EXPECT_EQ(by_id.stack, "megatron");
+  EXPECT_EQ(by_id.stack, TrainingStack::megatron);
   const json inlined = with(kRun, "/model", kModel);
   EXPECT_EQ(read_run(StrictObject(inlined, "r.json"), library()).model->id, "m");
   const json sharded = with(kRun, "/parallel", json::parse(R"({"zero": 3})"));
-  EXPECT_EQ(read_run(StrictObject(sharded, "r.json"), library()).stack, "fsdp");
+  EXPECT_EQ(read_run(StrictObject(sharded, "r.json"), library()).stack, TrainingStack::fsdp);
 }
 
 TEST(RunFile, WhatALayoutLeavesOutStaysOpen) {
@@ -130,9 +130,9 @@ TEST(RunFile, ReadsEveryFieldOfALayout) {
   EXPECT_EQ(p.vpp, 3);
   EXPECT_EQ(p.sp, false);
   EXPECT_EQ(p.zero, 0);
-  EXPECT_EQ(p.schedule, "interleaved");
+  EXPECT_EQ(p.schedule, Schedule::interleaved);
   EXPECT_EQ(p.microbatch_sequences, 4);
-  EXPECT_EQ(p.recompute, "selective");
+  EXPECT_EQ(p.recompute, Recompute::selective);
   EXPECT_THAT(*p.overlap, ElementsAre("ep", "tp"));
   // An empty list says that nothing overlaps; no list says nothing.
   EXPECT_THAT(*run_with("parallel", R"({"overlap": []})").parallel->overlap, IsEmpty());

@@ -40,9 +40,8 @@ class Random {
   }
 
   PipelineProblem pipeline() {
-    static const std::vector<std::string> kSchedules = {"1f1b", "interleaved", "zb", "dualpipe"};
-    const std::string& schedule = kSchedules[static_cast<std::size_t>(whole(0, 3))];
-    const bool dualpipe = schedule == "dualpipe";
+    const auto schedule = static_cast<Schedule>(whole(0, 3));
+    const bool dualpipe = schedule == Schedule::dualpipe;
     const std::int64_t ranks = dualpipe ? 2 * whole(1, 4) : whole(1, 7);
     const std::int64_t microbatches = dualpipe ? 2 * whole(ranks, 2 * ranks + 3) : whole(1, 30);
     PipelineProblem p = even(schedule, ranks, microbatches, kUnit, whole(1, 4));
@@ -61,8 +60,8 @@ void for_many(std::uint64_t seed,
   Random random(seed);
   for (int i = 0; i < 2000; ++i) {
     const PipelineProblem p = random.pipeline();
-    SCOPED_TRACE(testing::Message() << "case " << i << ": " << p.schedule << ", " << p.ranks
-                                    << " ranks, " << p.microbatches << " micro-batches, "
+    SCOPED_TRACE(testing::Message() << "case " << i << ": " << to_string(p.schedule) << ", "
+                                    << p.ranks << " ranks, " << p.microbatches << " micro-batches, "
                                     << p.chunks_per_rank << " chunks per rank");
     test(random, p);
     if (testing::Test::HasFailure()) return;
@@ -70,7 +69,7 @@ void for_many(std::uint64_t seed,
 }
 
 std::int64_t rank_of(const PipelineProblem& p, std::int64_t chunk, std::int64_t microbatch) {
-  const bool upwards = p.schedule == "dualpipe" && microbatch >= p.microbatches / 2;
+  const bool upwards = p.schedule == Schedule::dualpipe && microbatch >= p.microbatches / 2;
   return upwards ? p.ranks - 1 - chunk : chunk % p.ranks;
 }
 
@@ -180,9 +179,10 @@ TEST(ScheduleProperty, WorkIsConservedAndTheCriticalPathAddsUp) {
         done += r.slots_of(static_cast<std::int64_t>(rank), slot);
       }
       done += 2 * r.slots_of(static_cast<std::int64_t>(rank), Slot::overlapped);
-      EXPECT_EQ(done, 2 * p.microbatches * (p.schedule == "dualpipe" ? 1 : p.chunks_per_rank));
+      EXPECT_EQ(done,
+                2 * p.microbatches * (p.schedule == Schedule::dualpipe ? 1 : p.chunks_per_rank));
     }
-    if (p.schedule == "dualpipe") return;
+    if (p.schedule == Schedule::dualpipe) return;
     double sum = 0, expected = 0;
     for (const double busy : r.busy_s) sum += busy;
     for (const ChunkTimes& c : p.chunks) {
@@ -212,7 +212,7 @@ TEST(ScheduleProperty, NothingSlowerMakesTheStepShorter) {
     slower = p;
     slower.send_s += more;
     EXPECT_GE(simulate(slower).total_s, before);
-    if (p.schedule != "dualpipe") return;
+    if (p.schedule != Schedule::dualpipe) return;
     slower = p;
     slower.overlapped_s[stage] += more;
     EXPECT_GE(simulate(slower).total_s, before);
@@ -221,10 +221,10 @@ TEST(ScheduleProperty, NothingSlowerMakesTheStepShorter) {
 
 TEST(ScheduleProperty, ZeroBubbleIsNeverSlowerThanOneForwardOneBackward) {
   for_many(5, [](Random&, const PipelineProblem& drawn) {
-    if (drawn.schedule != "zb") return;
+    if (drawn.schedule != Schedule::zb) return;
     PipelineProblem p = drawn;
     const double zero_bubble = simulate(p).total_s;
-    p.schedule = "1f1b";
+    p.schedule = Schedule::one_f_one_b;
     EXPECT_LE(zero_bubble, simulate(p).total_s * (1 + 1e-12));
   });
 }

@@ -81,14 +81,14 @@ inline Layout deepseek_layout() {  // of the report, 3.2: 120 micro-batches of a
   l.dp = 128;
   l.ep = 64;
   l.zero = 1;
-  l.schedule = "dualpipe";
+  l.schedule = Schedule::dualpipe;
   l.microbatches = 120;
   l.seq_len = 4096;
   l.overlap_ep = true;
   return l;
 }
 
-inline const WorkOptions kDeepSeek{"fp8", "deepseek", 8};
+inline const WorkOptions kDeepSeek{"fp8", TrainingStack::deepseek, 8};
 
 struct Shape {
   std::int64_t m, n, k, groups;

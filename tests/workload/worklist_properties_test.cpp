@@ -50,7 +50,8 @@ class Draws {
       run.gpus = p.tp * p.pp * p.cp * dp;
       run.seq_len = 16 * one_to(8);
       run.global_batch_sequences = dp * one_to(12);
-      run.stack = pick({"megatron", "fsdp", "other"});
+      run.stack =
+          pick<TrainingStack>({TrainingStack::megatron, TrainingStack::fsdp, TrainingStack::other});
       try {
         const std::vector<Choice> all = layouts(run);
         d.layout = all[below(all.size())].layout;
@@ -60,7 +61,7 @@ class Draws {
       d.layout.zero = static_cast<int>(below(4));
       d.layout.sp = coin();
       d.batch = *run.global_batch_sequences;
-      d.options = {pick({"bf16", "fp16", "fp8", "fp32"}), run.stack, power(4)};
+      d.options = {pick<std::string>({"bf16", "fp16", "fp8", "fp32"}), run.stack, power(4)};
       return d;
     }
   }
@@ -72,7 +73,10 @@ class Draws {
   }
   std::int64_t power(std::int64_t most) { return std::int64_t{1} << (one_to(most + 1) - 1); }
   bool coin() { return below(2) == 1; }
-  std::string pick(const std::vector<std::string>& words) { return words[below(words.size())]; }
+  template <class T>
+  T pick(const std::vector<T>& all) {
+    return all[below(all.size())];
+  }
 
   Model model() {
     Model m;
@@ -240,7 +244,7 @@ TEST(AnyLayout, SendsNoMoreWhereTokensReachFewNodes) {
     Draw d = draws.next();
     if (!d.model.moe || moe_layers(d.model) == 0) continue;
     d.options.precision = "bf16";
-    const auto network = [&](const char* stack, std::int64_t limit) {
+    const auto network = [&](TrainingStack stack, std::int64_t limit) {
       d.options.stack = stack;
       d.model.moe->group_limit = limit;
       double sum = 0;
@@ -250,9 +254,9 @@ TEST(AnyLayout, SendsNoMoreWhereTokensReachFewNodes) {
       }
       return sum;
     };
-    const double plain = network("megatron", 1);
-    const double four = network("deepseek", 4);
-    const double one = network("deepseek", 1);
+    const double plain = network(TrainingStack::megatron, 1);
+    const double four = network(TrainingStack::deepseek, 4);
+    const double one = network(TrainingStack::deepseek, 1);
     ASSERT_LE(four, plain * (1 + 1e-12)) << "draw " << i;
     ASSERT_LE(one, four * (1 + 1e-12)) << "draw " << i;
     if (four < plain) ++fewer;

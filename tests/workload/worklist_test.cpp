@@ -282,7 +282,7 @@ TEST(Collectives, Zero3GathersWeightsTwiceAndScattersGradients) {
   l.zero = 3;
   l.overlap_dp = true;
   const Model m = small_llama();
-  const LayerWork w = layer_work(m, LayerKind::dense, l, {.stack = "fsdp"});
+  const LayerWork w = layer_work(m, LayerKind::dense, l, {.stack = TrainingStack::fsdp});
   const double weights = 64 * (8 + 2 * 2) * 8 + 64 * 64 + 3 * 64 * 96 + 2 * 64;
   const double payload = weights * 2;
   EXPECT_EQ(count(w, "allgather", Half::forward, payload), 1);
@@ -293,30 +293,31 @@ TEST(Collectives, Zero3GathersWeightsTwiceAndScattersGradients) {
   EXPECT_EQ(gather.ranks_on_node, 8);
   EXPECT_TRUE(gather.hidden);
   // The head gathers its own table, and the embedding its own where it isn't tied.
-  EXPECT_DOUBLE_EQ(
-      only(layer_work(m, LayerKind::head, l, {.stack = "fsdp"}), "dp_all_gather", Half::forward)
-          .payload_bytes,
-      (100.0 * 64 + 64) * 2);
-  EXPECT_DOUBLE_EQ(only(layer_work(m, LayerKind::embedding, l, {.stack = "fsdp"}), "dp_all_gather",
-                        Half::forward)
+  EXPECT_DOUBLE_EQ(only(layer_work(m, LayerKind::head, l, {.stack = TrainingStack::fsdp}),
+                        "dp_all_gather", Half::forward)
+                       .payload_bytes,
+                   (100.0 * 64 + 64) * 2);
+  EXPECT_DOUBLE_EQ(only(layer_work(m, LayerKind::embedding, l, {.stack = TrainingStack::fsdp}),
+                        "dp_all_gather", Half::forward)
                        .payload_bytes,
                    100.0 * 64 * 2);
-  EXPECT_TRUE(
-      layer_work(small_gpt(), LayerKind::embedding, l, {.stack = "fsdp"}).collectives.empty());
+  EXPECT_TRUE(layer_work(small_gpt(), LayerKind::embedding, l, {.stack = TrainingStack::fsdp})
+                  .collectives.empty());
 }
 
 TEST(Collectives, Zero2OfFsdpKeepsTheGatheredWeights) {
   Layout l = two_sequences_of_16();
   l.dp = 16;
   l.zero = 2;
-  const LayerWork w = layer_work(small_gpt(), LayerKind::dense, l, {.stack = "fsdp"});
+  const LayerWork w = layer_work(small_gpt(), LayerKind::dense, l, {.stack = TrainingStack::fsdp});
   const double payload = (4 * 64 * 64 + 2 * 64 * 96 + 2 * 64) * 2;
   EXPECT_EQ(count(w, "allgather", Half::forward, payload), 1);
   EXPECT_EQ(count(w, "allgather", Half::backward, payload), 0);
   EXPECT_EQ(count(w, "reducescatter", Half::backward, payload), 1);
   // Under a pipeline all is gathered and scattered once a step.
   l.pp = 2;
-  EXPECT_TRUE(layer_work(small_gpt(), LayerKind::dense, l, {.stack = "fsdp"}).collectives.empty());
+  EXPECT_TRUE(layer_work(small_gpt(), LayerKind::dense, l, {.stack = TrainingStack::fsdp})
+                  .collectives.empty());
   l.pp = 1;
   // Megatron's holds whole weights: nothing a layer, all once a step.
   EXPECT_TRUE(layer_work(small_gpt(), LayerKind::dense, l, {}).collectives.empty());
