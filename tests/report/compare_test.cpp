@@ -129,6 +129,14 @@ TEST(Compare, OneStartIsJudgedByAKnownSpreadOnly) {
   EXPECT_EQ(judged(case_of({0}, {0}), options).verdict, "cannot_tell");  // never "same"
 }
 
+TEST(Compare, OneStartSpreadsLikeTheOtherSideOfItsCase) {
+  // The old side's 2.5e-4 with 4 degrees of freedom: (1 / 5 + 1) of it, and t = 2.7764.
+  const ComparedCase c = judged(case_of(five(0), {0.05}));
+  EXPECT_EQ(c.spread_from, "starts");
+  EXPECT_NEAR(std::log(c.ratio_high / c.ratio), 2.776445 * std::sqrt(3e-4), 1e-6);
+  EXPECT_EQ(c.verdict, "cannot_tell");
+}
+
 TEST(Compare, WhatOneStartVariesWithinCountsWhereThereAreFew) {
   CompareOptions options;
   options.spread = 0.02;
