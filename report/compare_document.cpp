@@ -94,11 +94,6 @@ std::vector<std::string> failing(const Comparison& comparison) {
   return out;
 }
 
-bool nothing_told(const Comparison& comparison) {
-  return std::ranges::all_of(comparison.cases,
-                             [](const ComparedCase& c) { return c.verdict == "cannot_tell"; });
-}
-
 bool has(const Comparison& comparison, const char* spread_from) {
   return std::ranges::find(comparison.cases, spread_from, &ComparedCase::spread_from) !=
          comparison.cases.end();
@@ -182,14 +177,17 @@ std::vector<std::string> warnings(const Comparison& comparison) {
   }
   if (!comparison.only_old.empty()) out.push_back(count_of(comparison.only_old, "OLD"));
   if (!comparison.only_new.empty()) out.push_back(count_of(comparison.only_new, "NEW"));
-  for (const std::string& line : failing(comparison))
+  const std::vector<std::string> failing_lines = failing(comparison);
+  for (const std::string& line : failing_lines)
     out.push_back("works in OLD, fails in NEW: " + line);
   for (const std::string& line : comparison.failed) out.push_back(line + " (counts nowhere)");
   out.insert(out.end(), comparison.notes.begin(), comparison.notes.end());
-  if (nothing_told(comparison)) {
+  const auto open = static_cast<std::size_t>(
+      std::ranges::count(comparison.cases, "cannot_tell", &ComparedCase::verdict));
+  if (open > 0 && open + failing_lines.size() == comparison.cases.size()) {
     out.push_back(fmt::format(
         "can't tell of any case ({} of {}): take more starts, or name a known spread with --spread",
-        comparison.cases.size(), comparison.cases.size()));
+        open, comparison.cases.size()));
   }
   return out;
 }

@@ -49,6 +49,7 @@ TEST(Program, CompareEndsWithOneForAWrongResult) {
   EXPECT_EQ(o.code, 1) << o.err;
   EXPECT_THAT(o.err, HasSubstr("warning: works in OLD, fails in NEW: gemm/bf16/onednn/"));
   EXPECT_THAT(o.err, HasSubstr("warning: one side was measured before the other"));
+  EXPECT_THAT(o.err, HasSubstr("warning: can't tell of any case (6 of 7)"));
   const auto last = nlohmann::json::parse(o.out).back();
   EXPECT_EQ(last.at("verdict"), "slower");
   EXPECT_EQ(last.at("regression"), true);
