@@ -21,6 +21,12 @@ bool whole_device(const Measurement& m, const Header& header) {
   return m.sms == header.device.sms;
 }
 
+// What it was timed in turn with, alone: for a ratio, and at other clocks than by itself.
+std::string in_turn_with(const Measurement& m) {
+  const auto noted = m.notes.find("in_turn");
+  return noted == m.notes.end() ? "" : noted->second;
+}
+
 void add_records(std::set<fs::path>& files, const fs::path& named) {
   if (std::error_code ignored; !fs::is_directory(named, ignored)) {
     files.insert(named);
@@ -40,9 +46,9 @@ void add_records(std::set<fs::path>& files, const fs::path& named) {
 std::string case_key(const Measurement& m, const Header& header) {
   std::string shape;
   for (const auto& [key, value] : m.shape) shape += fmt::format("{}:{} ", key, value);
-  return fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", m.name, m.operation, m.dtype,
+  return fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", m.name, m.operation, m.dtype,
                      m.backend, shape, m.layout, m.scaling, m.ranks, m.beside,
-                     whole_device(m, header) ? "all" : std::to_string(m.sms));
+                     whole_device(m, header) ? "all" : std::to_string(m.sms), in_turn_with(m));
 }
 
 std::string problem_key(const Measurement& m, const Header& header) {
@@ -59,6 +65,7 @@ std::string case_title(const Measurement& m, const Header& header) {
   if (m.ranks > 1) title += fmt::format("/ranks:{}", m.ranks);
   if (!whole_device(m, header)) title += fmt::format("/sms:{}", m.sms);
   if (m.beside != "none") title += "/beside:" + m.beside;
+  if (const std::string other = in_turn_with(m); !other.empty()) title += "/in_turn:" + other;
   return title;
 }
 

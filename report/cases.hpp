@@ -13,15 +13,15 @@
 namespace trainmeter {
 
 // Equal for measurements of one case: name, operation, dtype, backend, shape, layout, scaling,
-// ranks, what ran beside it, and the SMs or cores it ran on; all of a device's are one word, so
-// that cases match between devices of different size.
+// ranks, what ran beside it or in turn with it, and the SMs or cores it ran on; all of a device's
+// are one word, so that cases match between devices of different size.
 std::string case_key(const Measurement& measurement, const Header& header);
 
 // Equal for measurements of one problem by any backend.
 std::string problem_key(const Measurement& measurement, const Header& header);
 
 // The name, with what it leaves out: ".../ranks:8", ".../sms:66" on a part of the device,
-// ".../beside:gemm".
+// ".../beside:gemm", ".../in_turn:layer".
 std::string case_title(const Measurement& measurement, const Header& header);
 
 // Equal for headers of one process start, also where its record was copied to another file.

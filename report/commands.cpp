@@ -70,12 +70,15 @@ struct CompareCommand : Command {
   std::string old_list, new_list;
   double tolerance_pct = 2;
   std::optional<double> spread_pct;
+  bool strict = false;
   CompareOptions comparing;
   Output output;
 
   CompareCommand()
-      : Command("compare",
-                "two sets of records, case by case; exit 1 where new is slower beyond tolerance") {}
+      : Command(
+            "compare",
+            "two sets of records, case by case; exit 1 where new is slower beyond tolerance, or "
+            "fails") {}
 
   void options(CLI::App& app) override {
     app.add_option("OLD", old_list,
@@ -94,6 +97,7 @@ struct CompareCommand : Command {
                    "known standard deviation between process starts, in percent; for sides with "
                    "fewer than five")
         ->check(number_above_0());
+    app.add_flag("--strict", strict, "exit 1 also where a case can't be told or is missing in new");
     output.options(app);
   }
 
@@ -103,7 +107,8 @@ struct CompareCommand : Command {
     const Comparison comparison = compare(records_in(old_list), records_in(new_list), comparing);
     warn(warnings(comparison));
     output.write(to_document(comparison), [&] { return to_json(comparison); });
-    return comparison.regressed() ? kCheckFailed : kFine;
+    const bool fails = comparison.regressed() || (strict && !comparison.judged_all());
+    return fails ? kCheckFailed : kFine;
   }
 };
 

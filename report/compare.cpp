@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -33,6 +34,13 @@ struct Repetitions {
   std::vector<double> variance;  // of each, relative
 };
 
+// What a case's lines with an error say; those that nobody checked have none.
+struct Failure {
+  std::string first;  // "FILE:LINE: why"
+  std::size_t lines = 0;
+  std::set<std::size_t> starts;
+};
+
 // One side of the comparison.
 struct Gathered {
   struct Case {
@@ -43,13 +51,21 @@ struct Gathered {
   std::map<std::string, Case> cases;          // by case_key
   std::vector<std::string> order;             // the keys, as they came
   std::vector<const Header*> headers;         // by number
+  std::map<std::string, Failure> failures;    // by case_key
+  // Of lines that aren't usable: case_key, and the line with its reason.
+  std::vector<std::pair<std::string, std::string>> unusable;
 };
+
+std::size_t start_of(Gathered& side, const Header& header) {
+  const auto [start, is_new] = side.starts.try_emplace(start_key(header), side.starts.size());
+  if (is_new) side.headers.push_back(&header);
+  return start->second;
+}
 
 void add(Gathered& side, const Record& record, const Line& line) {
   const Measurement& m = line.measurement;
   const Header& header = record.header_of(line);
-  const auto [start, is_new] = side.starts.try_emplace(start_key(header), side.starts.size());
-  if (is_new) side.headers.push_back(&header);
+  const std::size_t start = start_of(side, header);
   const std::string key = case_key(m, header);
   const auto [found, first] = side.cases.try_emplace(key);
   if (first) {
@@ -61,25 +77,42 @@ void add(Gathered& side, const Record& record, const Line& line) {
     blank.backend = m.backend;
     blank.ranks = m.ranks;
   }
-  Repetitions& repetitions = found->second.by_start[start->second];
+  Repetitions& repetitions = found->second.by_start[start];
   repetitions.time_s.push_back(median(counted_samples(m).time_s));
   repetitions.variance.push_back(median_variance(m.time_s));
 }
 
-Gathered gather(const std::vector<Record>& records, std::vector<std::string>& failed) {
+void add_unusable(Gathered& side, const Record& record, const Line& line) {
+  const Measurement& m = line.measurement;
+  const Header& header = record.header_of(line);
+  const std::string key = case_key(m, header);
+  const std::string where = fmt::format("{}:{}", record.file.string(), line.line);
+  const bool failed = !m.failure.empty();
+  side.unusable.emplace_back(
+      key, fmt::format("{}: {}: {}", where, m.name, failed ? m.failure : "not verified"));
+  if (!failed) return;
+  Failure& failure = side.failures[key];
+  if (++failure.lines == 1) failure.first = fmt::format("{}: {}", where, m.failure);
+  failure.starts.insert(start_of(side, header));
+}
+
+Gathered gather(const std::vector<Record>& records) {
   Gathered side;
   for (const Record& record : records) {
     for (const Line& line : record.lines) {
-      const Measurement& m = line.measurement;
-      if (m.usable()) {
+      if (!line.measurement.usable()) {
+        add_unusable(side, record, line);
+      } else if (!line.measurement.notes.contains("probe")) {  // of a search: too short to count
         add(side, record, line);
-      } else {
-        failed.push_back(fmt::format("{}:{}: {}: {}", record.file.string(), line.line, m.name,
-                                     m.failure.empty() ? "not verified" : m.failure));
       }
     }
   }
   return side;
+}
+
+bool newly_fails(const Gathered& before, const Gathered& after, const std::string& key) {
+  return before.cases.contains(key) && !before.failures.contains(key) &&
+         after.failures.contains(key);
 }
 
 ComparedSide side_of(const Gathered::Case& gathered, std::size_t first_start) {
@@ -94,12 +127,15 @@ ComparedSide side_of(const Gathered::Case& gathered, std::size_t first_start) {
   return side;
 }
 
-// The headers that measured a case which is on both sides.
+// The headers that measured a case which is on both sides, or failed to.
 std::vector<Header> headers_of(const Gathered& side, const Gathered& other) {
   std::set<std::size_t> used;
   for (const auto& [key, gathered] : side.cases) {
-    if (!other.cases.contains(key)) continue;
+    if (!other.cases.contains(key) && !other.failures.contains(key)) continue;
     for (const auto& [start, repetitions] : gathered.by_start) used.insert(start);
+  }
+  for (const auto& [key, failure] : side.failures) {
+    if (other.cases.contains(key)) used.insert(failure.starts.begin(), failure.starts.end());
   }
   std::vector<Header> out;
   out.reserve(used.size());
@@ -147,20 +183,37 @@ bool Comparison::regressed() const {
   return std::ranges::any_of(cases, &ComparedCase::regression);
 }
 
+bool Comparison::judged_all() const {
+  return only_old.empty() && !std::ranges::any_of(cases, [](const ComparedCase& c) {
+           return c.verdict == "cannot_tell";
+         });
+}
+
 Comparison compare(const std::vector<Record>& old_records, const std::vector<Record>& new_records,
                    const CompareOptions& options) {
   Comparison out{.options = options};
-  const Gathered before = gather(old_records, out.failed);
-  const Gathered after = gather(new_records, out.failed);
+  const Gathered before = gather(old_records);
+  const Gathered after = gather(new_records);
+  std::vector<ComparedCase> failing;
   for (const std::string& key : before.order) {
-    const auto match = after.cases.find(key);
-    if (match == after.cases.end()) continue;
     ComparedCase c = before.cases.at(key).blank;
     c.old_side = side_of(before.cases.at(key), 0);
-    c.new_side = side_of(match->second, before.starts.size());
-    out.cases.push_back(std::move(c));
+    const auto match = after.cases.find(key);
+    if (match != after.cases.end()) c.new_side = side_of(match->second, before.starts.size());
+    if (newly_fails(before, after, key)) {
+      const Failure& failure = after.failures.at(key);
+      c.failure = failure.first;
+      if (failure.lines > 1) c.failure += fmt::format(" (and {} more)", failure.lines - 1);
+      c.verdict = "slower";
+      c.regression = true;
+      failing.push_back(std::move(c));
+    } else if (match != after.cases.end()) {
+      out.cases.push_back(std::move(c));
+    } else {
+      out.only_old.push_back(c.title);
+    }
   }
-  if (out.cases.empty()) {
+  if (out.cases.empty() && failing.empty()) {
     throw BadInput(fmt::format(
         "no case is both in OLD (usable: {}{}) and in NEW (usable: {}{})", before.order.size(),
         before.order.empty() ? "" : ", such as " + only_in(before, after).front(),
@@ -168,8 +221,12 @@ Comparison compare(const std::vector<Record>& old_records, const std::vector<Rec
         after.order.empty() ? "" : ", such as " + only_in(after, before).front()));
   }
   judge(out.cases, options);
-  out.only_old = only_in(before, after);
+  std::ranges::move(failing, std::back_inserter(out.cases));
   out.only_new = only_in(after, before);
+  for (const auto& [key, line] : before.unusable) out.failed.push_back(line);
+  for (const auto& [key, line] : after.unusable) {
+    if (!newly_fails(before, after, key)) out.failed.push_back(line);
+  }
   const std::vector<Header> old_headers = headers_of(before, after);
   const std::vector<Header> new_headers = headers_of(after, before);
   out.differences = differences(old_headers, new_headers);

@@ -47,7 +47,8 @@ struct ComparedCase {
   std::optional<double> p;
   std::string verdict;      // same faster slower cannot_tell
   std::string spread_from;  // starts, all_cases, given; assumed: the interval is no measurement
-  bool regression = false;  // slower, with the whole interval beyond the tolerance
+  bool regression = false;  // slower, with the whole interval beyond the tolerance; or failing
+  std::string failure;      // in new and never in old: where and why; then there is no ratio
 };
 
 // What stands in the headers of one side and not of the other.
@@ -57,15 +58,16 @@ struct Difference {
 
 struct Comparison {
   CompareOptions options;
-  std::vector<ComparedCase> cases;  // in the order of the old records
+  std::vector<ComparedCase> cases;  // in the order of the old records, those that fail last
   std::vector<std::string> only_old, only_new;
-  std::vector<std::string> failed;  // lines that count nowhere, with the reason
+  std::vector<std::string> failed;  // other lines without a usable time, with the reason
   std::vector<Difference> differences;
   std::vector<std::string> notes;
   [[nodiscard]] bool regressed() const;
+  [[nodiscard]] bool judged_all() const;  // and all of old's cases are in new
 };
 
-// BadInput where no case is on both sides.
+// BadInput where no case is on both sides. Short probes of a search count nowhere.
 Comparison compare(const std::vector<Record>& old_records, const std::vector<Record>& new_records,
                    const CompareOptions& options);
 

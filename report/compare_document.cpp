@@ -14,11 +14,20 @@ namespace {
 
 constexpr std::array kVerdicts = {"slower", "cannot_tell", "faster", "same"};  // the worst first
 
+bool fails(const ComparedCase& c) {
+  return !c.failure.empty();
+}
+
+std::string shown_time(const ComparedSide& side) {
+  return side.times.count() > 0 ? format_seconds(side.time_s()) : "-";
+}
+
 std::string shown_interval(const ComparedCase& c) {
   return fmt::format("{:.3f} to {:.3f}", c.ratio_low, c.ratio_high);
 }
 
 std::string shown_verdict(const ComparedCase& c, const CompareOptions& options) {
+  if (fails(c)) return "fails in new";
   if (c.regression) return fmt::format("slower by more than {:g} %", options.tolerance * 100);
   return c.verdict == "cannot_tell" ? "cannot tell" : c.verdict;
 }
@@ -32,10 +41,12 @@ void add_cases(Document& out, const Comparison& comparison) {
     for (const ComparedCase& c : comparison.cases) {
       if (c.verdict != verdict) continue;
       table.rows.push_back(
-          {c.title, format_seconds(c.old_side.time_s()), format_seconds(c.new_side.time_s()),
-           fmt::format("{:.3f}", c.ratio), shown_interval(c),
+          {c.title, shown_time(c.old_side), shown_time(c.new_side),
+           fails(c) ? "-" : fmt::format("{:.3f}", c.ratio), fails(c) ? "-" : shown_interval(c),
            fmt::format("{} + {}", c.old_side.times.count(), c.new_side.times.count()),
-           c.spread_from == "all_cases" ? "all cases" : c.spread_from,
+           fails(c)                       ? "-"
+           : c.spread_from == "all_cases" ? "all cases"
+                                          : c.spread_from,
            shown_verdict(c, comparison.options)});
     }
   }
@@ -54,10 +65,13 @@ std::string summary(const Comparison& comparison) {
   }
   const auto regressions =
       std::ranges::count_if(comparison.cases, [](const ComparedCase& c) { return c.regression; });
+  const auto failing = std::ranges::count_if(comparison.cases, fails);
   return text + fmt::format(
                     ". Regressions, slower than the tolerance of {:g} % with the whole "
-                    "interval: {}.",
-                    comparison.options.tolerance * 100, regressions);
+                    "interval{}: {}.",
+                    comparison.options.tolerance * 100,
+                    failing > 0 ? fmt::format(" or failing in new alone ({})", failing) : "",
+                    regressions);
 }
 
 void add_list(Document& out, const std::string& title, const std::vector<std::string>& items) {
@@ -69,6 +83,15 @@ void add_list(Document& out, const std::string& title, const std::vector<std::st
 std::string count_of(const std::vector<std::string>& cases, const char* side) {
   return fmt::format("{} case{} only in {}, such as {}", cases.size(),
                      cases.size() == 1 ? " is" : "s are", side, cases.front());
+}
+
+// Cases that worked in old and fail in new, with the reason.
+std::vector<std::string> failing(const Comparison& comparison) {
+  std::vector<std::string> out;
+  for (const ComparedCase& c : comparison.cases) {
+    if (fails(c)) out.push_back(fmt::format("{}: {}", c.title, c.failure));
+  }
+  return out;
 }
 
 bool has(const Comparison& comparison, const char* spread_from) {
@@ -106,6 +129,7 @@ Document to_document(const Comparison& comparison) {
       table.rows.push_back({d.what, d.old_side, d.new_side});
     out.emplace_back(std::move(table));
   }
+  add_list(out, "Works in old, fails in new", failing(comparison));
   add_list(out, "Only in old", comparison.only_old);
   add_list(out, "Only in new", comparison.only_new);
   add_list(out, "Failed, and counted nowhere", comparison.failed);
@@ -115,7 +139,9 @@ Document to_document(const Comparison& comparison) {
 nlohmann::ordered_json to_json(const Comparison& comparison) {
   auto out = nlohmann::ordered_json::array();
   const auto side = [](const ComparedSide& s) {
-    return nlohmann::ordered_json{{"time_s", s.time_s()}, {"starts", s.times.count()}};
+    nlohmann::ordered_json json = {{"time_s", nullptr}, {"starts", s.times.count()}};
+    if (s.times.count() > 0) json["time_s"] = s.time_s();
+    return json;
   };
   for (const ComparedCase& c : comparison.cases) {
     nlohmann::ordered_json json = {{"name", c.name},
@@ -126,6 +152,7 @@ nlohmann::ordered_json to_json(const Comparison& comparison) {
                                    {"regression", c.regression},
                                    {"p", nullptr},
                                    {"spread_from", c.spread_from},
+                                   {"reason", nullptr},
                                    {"title", c.title},
                                    {"dtype", c.dtype},
                                    {"backend", c.backend},
@@ -133,6 +160,11 @@ nlohmann::ordered_json to_json(const Comparison& comparison) {
                                    {"old", side(c.old_side)},
                                    {"new", side(c.new_side)}};
     if (c.p) json["p"] = *c.p;
+    if (fails(c)) {
+      for (const char* key : {"ratio", "ratio_low", "ratio_high", "spread_from"})
+        json[key] = nullptr;
+      json["reason"] = c.failure;
+    }
     out.push_back(std::move(json));
   }
   return out;
@@ -145,7 +177,18 @@ std::vector<std::string> warnings(const Comparison& comparison) {
   }
   if (!comparison.only_old.empty()) out.push_back(count_of(comparison.only_old, "OLD"));
   if (!comparison.only_new.empty()) out.push_back(count_of(comparison.only_new, "NEW"));
+  const std::vector<std::string> failing_lines = failing(comparison);
+  for (const std::string& line : failing_lines)
+    out.push_back("works in OLD, fails in NEW: " + line);
   for (const std::string& line : comparison.failed) out.push_back(line + " (counts nowhere)");
+  out.insert(out.end(), comparison.notes.begin(), comparison.notes.end());
+  const auto open = static_cast<std::size_t>(
+      std::ranges::count(comparison.cases, "cannot_tell", &ComparedCase::verdict));
+  if (open > 0 && open + failing_lines.size() == comparison.cases.size()) {
+    out.push_back(fmt::format(
+        "can't tell of any case ({} of {}): take more starts, or name a known spread with --spread",
+        open, comparison.cases.size()));
+  }
   return out;
 }
 

@@ -20,41 +20,62 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // cases give as many.
 constexpr double kKnownFreedom = 6;
 
+// A variance between starts, and its degrees of freedom; none: nothing is known.
+struct Spread {
+  double variance = 0;
+  double freedom = 0;
+};
+
+Spread own_spread(const ComparedSide& side) {
+  if (side.times.count() < 2) return {};
+  return {side.times.variance(), static_cast<double>(side.times.count() - 1)};
+}
+
+Spread pooled(const Spread& a, const Spread& b) {
+  const double freedom = a.freedom + b.freedom;
+  if (!(freedom > 0)) return {};
+  return {(a.freedom * a.variance + b.freedom * b.variance) / freedom, freedom};
+}
+
 // The mean log time of one side.
 struct Mean {
   double variance = 0;         // of the mean
   double freedom = kInfinity;  // of that variance
-  double limit = kInfinity;    // what the freedom of a difference can't exceed: that of the prior
+  double limit = kInfinity;    // what the freedom of a difference can't exceed
   std::string spread_from;
 };
 
-Mean mean_of(const ComparedSide& side, const SpreadPrior& prior, const CompareOptions& options) {
-  const auto n = static_cast<double>(side.times.count());
+// A side with few starts is taken to spread like both sides of its case together: its own starts
+// say next to nothing, and cases may differ widely.
+Mean mean_of(const ComparedSide& side, const ComparedSide& other, const SpreadPrior& prior,
+             const CompareOptions& options) {
   const bool few = side.times.count() < kEnoughStarts;
-  const double own = n > 1 ? side.times.variance() : 0;
+  const Spread own = few ? pooled(own_spread(side), own_spread(other)) : own_spread(side);
   double spread = 0;
   Mean out;
   if (few && options.spread) {
-    spread = std::max(own, *options.spread * *options.spread);
-    if (spread == own) out.freedom = n - 1;
+    spread = std::max(own.variance, *options.spread * *options.spread);
+    if (spread == own.variance) out.freedom = own.freedom;
     out.spread_from = "given";
   } else if (prior.known >= kKnownFreedom) {
-    const double freedom = prior.strength + n - 1;
+    const double freedom = prior.strength + own.freedom;
     spread = prior.variance;
     if (std::isfinite(freedom))
-      spread = (prior.strength * prior.variance + (n - 1) * own) / freedom;
+      spread = (prior.strength * prior.variance + own.freedom * own.variance) / freedom;
     out.freedom = freedom;
     out.limit = prior.known;
     out.spread_from = "all_cases";
-  } else if (n > 1) {
-    spread = own;
-    out.freedom = n - 1;
+  } else if (own.freedom > 0) {
+    spread = own.variance;
+    out.freedom = own.freedom;
     out.spread_from = "starts";
   } else {
     spread = kAssumedSpread * kAssumedSpread;
     out.spread_from = "assumed";
   }
-  out.variance = spread / n + (few ? side.variance_within : 0);
+  if (few) out.limit = std::min(out.limit, out.freedom);  // the other side's mean shares it
+  out.variance =
+      spread / static_cast<double>(side.times.count()) + (few ? side.variance_within : 0);
   return out;
 }
 
@@ -64,11 +85,10 @@ double welch_freedom(double a, double a_freedom, double b, double b_freedom) {
 }
 
 double own_freedom(const ComparedCase& c) {
-  if (c.old_side.times.count() < 2 || c.new_side.times.count() < 2) return 0;
-  const auto n_old = static_cast<double>(c.old_side.times.count());
-  const auto n_new = static_cast<double>(c.new_side.times.count());
-  return welch_freedom(c.old_side.times.variance() / n_old, n_old - 1,
-                       c.new_side.times.variance() / n_new, n_new - 1);
+  const Spread before = own_spread(c.old_side), after = own_spread(c.new_side);
+  if (!(before.freedom > 0 && after.freedom > 0)) return 0;
+  return welch_freedom(before.variance / (before.freedom + 1), before.freedom,
+                       after.variance / (after.freedom + 1), after.freedom);
 }
 
 std::string weaker(const std::string& a, const std::string& b) {
@@ -90,8 +110,8 @@ bool spread_is_known(const ComparedCase& c) {
 // Schuirmann (1987), A comparison of the two one-sided tests procedure, J. Pharmacokinet.
 // Biopharm. 15.
 bool measure(ComparedCase& c, const SpreadPrior& prior, const CompareOptions& options) {
-  const Mean before = mean_of(c.old_side, prior, options);
-  const Mean after = mean_of(c.new_side, prior, options);
+  const Mean before = mean_of(c.old_side, c.new_side, prior, options);
+  const Mean after = mean_of(c.new_side, c.old_side, prior, options);
   const double moderated =
       welch_freedom(before.variance, before.freedom, after.variance, after.freedom);
   const students_t t(std::max(own_freedom(c), std::min({moderated, before.limit, after.limit})));

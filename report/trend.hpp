@@ -50,10 +50,14 @@ double least_p(std::size_t dates);
 // The fewest dates at which so many series can show a change: least_p x series < false_alarms.
 std::size_t dates_needed(std::size_t series, double false_alarms);
 
-// Whether and where the level of a series changes. p, of no change, is Pettitt's approximation
-// 2 exp(-6 K^2 / (n^3 + n^2)), at most 1. Source: Pettitt (1979), A non-parametric approach to the
-// change-point problem, Applied Statistics 28. Where: the two medians with the least absolute
-// deviations.
+// Whether and where the level of a series changes. Where: at the split whose two sides differ the
+// clearest by Mann and Whitney's U, |U| / sqrt(t (n - t)). p, of no change, is Pettitt's
+// approximation 2 exp(-6 K^2 / (n^3 + n^2)), at most 1, with K = |U| of that split: no more than
+// the largest, which is his K. Source: Pettitt (1979), A non-parametric approach to the
+// change-point problem, Applied Statistics 28. It holds for independent dates; where successive
+// ones correlate by r > 0, the variance of U is larger by (1 + r) / (1 - r), and K^2 is divided by
+// that. Source of why: Serinaldi and Kilsby (2016), The importance of prewhitening in change point
+// analysis under persistence, Stoch. Environ. Res. Risk Assess. 30.
 struct ChangePoint {
   std::size_t first_after = 1;
   double p = 1;

@@ -80,6 +80,15 @@ void print(const char* what, const Fleet& f, const Score& s) {
       percent(s.narrow_found, s.narrow), percent(s.narrow_regressions, s.narrow));
 }
 
+// Log-uniform between 0.3 % and 10 %, in no order.
+std::vector<double> from_little_to_much() {
+  constexpr int kSpreads = 40, kStride = 17;
+  std::vector<double> out;
+  for (int i = 0; i < kSpreads; ++i)
+    out.push_back(0.003 * std::pow(0.1 / 0.003, (i * kStride % kSpreads + 0.5) / kSpreads));
+  return out;
+}
+
 struct Scenario {
   const char* what;
   Fleet fleet;
@@ -108,6 +117,14 @@ TEST(CompareSimulation, FewFalseCallsAndTheSlowdownsFound) {
       {"three starts", {.old_starts = 3, .new_starts = 3}},
       {"one new start", {.old_starts = 10, .new_starts = 1}},
       {"one new start, heavy tails", {.old_starts = 10, .new_starts = 1, .heavy_tails = true}},
+      {"0.3 to 10 % between starts", {.spreads = from_little_to_much()}},
+      {"the same", {.old_starts = 10, .new_starts = 1, .spreads = from_little_to_much()}},
+      {"the same", {.old_starts = 20, .new_starts = 1, .spreads = from_little_to_much()}},
+      {"the same", {.old_starts = 3, .new_starts = 3, .spreads = from_little_to_much()}},
+      {"one case in five 6 %, others 0.5 %",
+       {.old_starts = 10, .new_starts = 1, .spreads = {0.005, 0.005, 0.06, 0.005, 0.005}}},
+      {"the same",
+       {.old_starts = 20, .new_starts = 1, .spreads = {0.005, 0.005, 0.06, 0.005, 0.005}}},
       {"one start each, --spread 1", {.old_starts = 1, .new_starts = 1}, false, {.spread = 0.01}}};
   print_header();
   for (const auto& [what, fleet, decides, options] : scenarios) {

@@ -129,6 +129,14 @@ TEST(Compare, OneStartIsJudgedByAKnownSpreadOnly) {
   EXPECT_EQ(judged(case_of({0}, {0}), options).verdict, "cannot_tell");  // never "same"
 }
 
+TEST(Compare, OneStartSpreadsLikeTheOtherSideOfItsCase) {
+  // The old side's 2.5e-4 with 4 degrees of freedom: (1 / 5 + 1) of it, and t = 2.7764.
+  const ComparedCase c = judged(case_of(five(0), {0.05}));
+  EXPECT_EQ(c.spread_from, "starts");
+  EXPECT_NEAR(std::log(c.ratio_high / c.ratio), 2.776445 * std::sqrt(3e-4), 1e-6);
+  EXPECT_EQ(c.verdict, "cannot_tell");
+}
+
 TEST(Compare, WhatOneStartVariesWithinCountsWhereThereAreFew) {
   CompareOptions options;
   options.spread = 0.02;
@@ -215,17 +223,18 @@ TEST(Compare, RepetitionsAndCopiesOfAStartAreOneStart) {
 
 TEST(Compare, CasesMatchByAllThatMakesThemOne) {
   const Measurement plain = measured("gemm", "bf16", "onednn", {{"m", 64}}, 1e9, 1e-3);
-  Measurement beside = plain, ranks = plain, part = plain;
+  Measurement beside = plain, ranks = plain, part = plain, in_turn = plain;
   beside.beside = "copy";
+  in_turn.notes["in_turn"] = "layer";
   ranks.ranks = 2;
   part.sms = 1;
-  const Comparison c = compare({start_of("old", {plain, beside, ranks})},
+  const Comparison c = compare({start_of("old", {plain, beside, ranks, in_turn})},
                                {start_of("new", {part, ranks, plain})}, {});
   ASSERT_EQ(c.cases.size(), 2U);
   EXPECT_EQ(c.cases[0].title, plain.name);
   EXPECT_EQ(c.cases[1].title, plain.name + "/ranks:2");
   EXPECT_EQ(c.cases[1].name, plain.name);
-  EXPECT_THAT(c.only_old, ElementsAre(plain.name + "/beside:copy"));
+  EXPECT_THAT(c.only_old, ElementsAre(plain.name + "/beside:copy", plain.name + "/in_turn:layer"));
   EXPECT_THAT(c.only_new, ElementsAre(plain.name + "/sms:1"));
 }
 
@@ -252,6 +261,68 @@ TEST(Compare, FailedLinesAreNamedAndCountNowhere) {
   EXPECT_THAT(c.failed, ElementsAre("old-1.jsonl:2: gemm/bf16/onednn/m:64: not verified"));
 }
 
+TEST(Compare, WhatFailsInNewAloneIsARegressionWithoutARatio) {
+  auto after = starts_of("new", 5, 1e-3);
+  Measurement& wrong = after[2].lines.front().measurement;
+  wrong.failure = "wrong result: error 1, allowed 0.1";
+  wrong.verified = false;
+  const auto before = starts_of("old", 5, 1e-3);
+  const Comparison c = compare(before, after, {});
+  EXPECT_TRUE(c.regressed());
+  EXPECT_EQ(c.cases.front().verdict, "slower");
+  EXPECT_EQ(c.cases.front().new_side.times.count(), 4U);
+  EXPECT_THAT(c.failed, IsEmpty());
+  const auto json = to_json(c).front();
+  EXPECT_EQ(json.at("reason"), "new-2.jsonl:2: wrong result: error 1, allowed 0.1");
+  for (const char* key : {"ratio", "ratio_low", "ratio_high", "p", "spread_from"})
+    EXPECT_TRUE(json.at(key).is_null()) << key;
+  const std::string text = to_text(to_document(c), {.width = 500});
+  EXPECT_THAT(text, HasSubstr("or failing in new alone (1): 1."));
+  EXPECT_THAT(text, HasSubstr("fails in new"));
+  // What failed in old already, or only lacks a check, is no regression.
+  auto failed_before = before;
+  failed_before[0].lines.front().measurement.failure = "wrong result";
+  EXPECT_FALSE(compare(failed_before, after, {}).regressed());
+  wrong.failure.clear();
+  const Comparison unchecked = compare(before, after, {});
+  EXPECT_FALSE(unchecked.regressed());
+  EXPECT_EQ(unchecked.failed.size(), 1U);
+}
+
+TEST(Compare, WhereAllFailsInNewAllRegresses) {
+  auto after = starts_of("new", 2, 1e-3);
+  for (Record& record : after) record.lines.front().measurement.failure = "wrong result";
+  after.front().headers.front().device.name = "Other CPU";
+  const Comparison c = compare(starts_of("old", 2, 1e-3), after, {});
+  EXPECT_TRUE(c.regressed());
+  EXPECT_TRUE(c.only_old.empty());
+  EXPECT_EQ(c.cases.front().failure, "new-0.jsonl:2: wrong result (and 1 more)");
+  EXPECT_TRUE(to_json(c).front().at("new").at("time_s").is_null());
+  EXPECT_EQ(c.differences.front().what, "device");
+}
+
+TEST(Compare, AllIsJudgedWhereNothingIsMissingOrOpen) {
+  auto before = starts_of("old", 5, 1e-3);
+  const auto after = starts_of("new", 5, 1.1e-3);
+  EXPECT_TRUE(compare(before, after, {}).judged_all());
+  EXPECT_FALSE(compare({before.front()}, {after.front()}, {}).judged_all());
+  before.front().lines.push_back(before.front().lines.front());
+  before.front().lines.back().measurement.beside = "copy";
+  EXPECT_FALSE(compare(before, after, {}).judged_all());
+}
+
+TEST(Compare, ProbesOfASearchAreNoStarts) {
+  const Measurement whole = measured("gemm", "bf16", "onednn", {{"m", 64}}, 1e9, 1e-3);
+  Measurement probe = whole;
+  probe.notes["probe"] = "short";
+  for (double& time : probe.time_s) time *= 2;
+  Record before = start_of("old", {whole, probe});
+  EXPECT_NEAR(compare({before}, starts_of("new", 1, 1e-3), {}).cases.front().ratio, 1, 1e-9);
+  before.lines.erase(before.lines.begin());
+  EXPECT_THAT(refusal([&] { compare({before}, starts_of("new", 1, 1e-3), {}); }),
+              HasSubstr("in OLD (usable: 0)"));
+}
+
 TEST(Compare, NothingInCommonIsRefused) {
   const Record other = start_of("new", {measured("copy", "fp64", "openmp", {}, 1, 1)});
   EXPECT_THAT(refusal([&] { compare(starts_of("old", 1, 1), {other}, {}); }),
@@ -265,7 +336,9 @@ TEST(Compare, SidesMeasuredOneAfterTheOtherAreNoted) {
   auto before = starts_of("old", 1, 1e-3), after = starts_of("new", 1, 1e-3);
   EXPECT_THAT(compare(before, after, {}).notes, IsEmpty());
   after.front().headers.front().started_at = "2026-11-25T10:00:00Z";
-  EXPECT_THAT(compare(before, after, {}).notes, ElementsAre(HasSubstr("drifted")));
+  const Comparison c = compare(before, after, {});
+  EXPECT_THAT(c.notes, ElementsAre(HasSubstr("drifted")));
+  EXPECT_THAT(warnings(c), testing::Contains(c.notes.front()));
 }
 
 TEST(Compare, ADocumentNamesWhatCounts) {

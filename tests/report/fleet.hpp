@@ -17,8 +17,9 @@ namespace trainmeter {
 struct Fleet {
   int cases = 40;
   int old_starts = 5, new_starts = 5;
-  double between = 0.01;     // standard deviation of a start's log time
-  bool alike = false;        // all cases spread so; else by turns less and more
+  double between = 0.01;             // standard deviation of a start's log time
+  bool alike = false;                // all cases spread so; else by turns less and more ...
+  std::vector<double> spreads = {};  // ... or by turns by these, if any are given
   double common = 0;         // share of that variance which all cases of a start have in common
   bool heavy_tails = false;  // starts and samples from Student's t with 3 degrees of freedom
   double within = 0.01;      // of a sample's log time
@@ -54,6 +55,12 @@ class FleetSampler {
     return out;
   }
 
+  double spread_of(int c) const {
+    if (!fleet_.spreads.empty())
+      return fleet_.spreads[static_cast<std::size_t>(c) % fleet_.spreads.size()];
+    return fleet_.between * (fleet_.alike ? 1 : c % 2 == 0 ? kLess : kMore);
+  }
+
   Record side(const std::string& name, int starts, bool is_new) {
     Record record;
     record.file = name + ".jsonl";
@@ -69,7 +76,7 @@ class FleetSampler {
         m.name = fmt::format("case/{}", c);
         m.sms = 2;
         m.verified = true;
-        const double spread = fleet_.between * (fleet_.alike ? 1 : c % 2 == 0 ? kLess : kMore);
+        const double spread = spread_of(c);
         const double slower = is_new && c < fleet_.slowed ? -std::log1p(-fleet_.slowdown) : 0;
         m.time_s = samples(std::log(1e-3 * (c + 1)) + slower +
                            spread * (together + noise() * std::sqrt(1 - fleet_.common)));

@@ -85,7 +85,10 @@ TEST(JsonKeys, OfRowsOfOthers) {
 
 TEST(JsonKeys, OfTheOtherCommands) {
   const std::string record = a_record("record.jsonl");
-  for (const auto& row : printed("compare " + record + " " + a_record("other.jsonl")))
+  Record failing = small_cpu();
+  failing.lines.front().measurement.failure = "wrong result";
+  const std::string other = "'" + write_record(failing, "other.jsonl").string() + "'";
+  for (const auto& row : printed("compare " + record + " " + other))
     expect_keys(row, "## `trainmeter compare`");
   expect_keys(printed("accept " + record), "## `trainmeter accept`");
   expect_keys(printed("doctor"), "## `trainmeter doctor`");

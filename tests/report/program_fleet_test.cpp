@@ -39,6 +39,32 @@ TEST(Program, CompareEndsWithOneForARegression) {
   EXPECT_THAT(back.out, HasSubstr("1 faster"));
 }
 
+TEST(Program, CompareEndsWithOneForAWrongResult) {
+  Record wrong = small_cpu();
+  wrong.headers.front().started_at = "2026-11-25T10:00:00Z";
+  wrong.lines.front().measurement.failure = "wrong result: error 1, allowed 0.1";
+  const auto file = write_record(wrong, "wrong.jsonl").string();
+  const Outcome o =
+      run_program(fmt::format("compare '{}' '{}' --format json", record_file(), file));
+  EXPECT_EQ(o.code, 1) << o.err;
+  EXPECT_THAT(o.err, HasSubstr("warning: works in OLD, fails in NEW: gemm/bf16/onednn/"));
+  EXPECT_THAT(o.err, HasSubstr("warning: one side was measured before the other"));
+  EXPECT_THAT(o.err, HasSubstr("warning: can't tell of any case (6 of 7)"));
+  const auto last = nlohmann::json::parse(o.out).back();
+  EXPECT_EQ(last.at("verdict"), "slower");
+  EXPECT_EQ(last.at("regression"), true);
+  EXPECT_THAT(last.at("reason").get<std::string>(), HasSubstr("wrong.jsonl:2: wrong result"));
+}
+
+TEST(Program, CompareIsStrictOnRequest) {
+  const auto other = write_record(small_cpu(), "other_start.jsonl").string();
+  const std::string command = fmt::format("compare '{}' '{}'", record_file(), other);
+  const Outcome o = run_program(command);
+  EXPECT_EQ(o.code, 0);
+  EXPECT_THAT(o.err, HasSubstr("warning: can't tell of any case (7 of 7)"));
+  EXPECT_EQ(run_program(command + " --strict").code, 1);
+}
+
 TEST(Program, CompareWarnsOfWhatDiffers) {
   Record other = small_cpu();
   other.headers.front().device.name = "Other CPU";

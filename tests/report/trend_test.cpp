@@ -8,24 +8,29 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 using namespace trainmeter;
 
 namespace {
 
-// One node of 2 GPUs on so many dates; from the 20th on GPU 1 is slower by `slower`.
-Trend trend_of(int dates, double slower) {
+// One node of 2 GPUs on so many dates, of which GPU 1 is slower by `slower` of the day.
+Trend trend_of(int dates, const std::function<double(int)>& slower) {
   NodeFleetSampler sampler({.nodes = 1, .gpus = 2, .bad_nodes = 0, .rounds = 0}, 3);
   History history({});
   for (int day = dates; day >= 1; --day) {  // the newest first: dates order them
     Record record = sampler.draw().records.front();
     for (Header& header : record.headers) header.started_at = fmt::format("2026-09-{:02}", day);
     for (Line& line : record.lines) {
-      if (line.session == 1 && day >= 20) line.measurement.time_s.front() /= 1 - slower;
+      if (line.session == 1) line.measurement.time_s.front() /= 1 - slower(day);
     }
     history.add(record);
   }
   return history.judge();
+}
+
+Trend trend_of(int dates, double slower_from_20th) {
+  return trend_of(dates, [=](int day) { return day >= 20 ? slower_from_20th : 0; });
 }
 
 }  // namespace
@@ -47,6 +52,30 @@ TEST(Trend, ADriftIsFoundWithItsDate) {
     EXPECT_EQ(drift.since, "2026-09-20");
     EXPECT_NEAR(drift.change, -0.05, 0.01);
   }
+}
+
+// Its p is that of the change it names: little, and to the faster.
+TEST(Trend, OneBadDateIsNoChangeBesideASmallOne) {
+  const auto slower = [](int day) { return day == 30 ? 0.095 : day >= 16 ? -0.006 : 0; };
+  EXPECT_TRUE(trend_of(30, slower).drifts.empty());
+  std::vector<double> series;
+  for (int day = 1; day <= 30; ++day)
+    series.push_back(std::log1p(-slower(day)) + (day % 3 - 1) * 1e-3);
+  EXPECT_EQ(change_point(series).first_after, 15U);
+}
+
+TEST(Trend, DatesThatCorrelateCountForFewer) {
+  std::vector<double> apart, together, slide;
+  for (int t = 0; t < 20; ++t) {
+    const double step = t < 10 ? 0 : 5;
+    apart.push_back(step + (t % 2 == 0 ? 1 : -1));
+    together.push_back(step + (t % 10 < 3 || t % 10 >= 8 ? 1 : -1));
+    slide.push_back(t);
+  }
+  const double independent = 2 * std::exp(-6.0 * 1e4 / (20 * 20 * 21));
+  EXPECT_NEAR(change_point(apart).p, independent, 1e-12);
+  EXPECT_NEAR(change_point(slide).p, independent, 1e-12);
+  EXPECT_GT(change_point(together).p, 10 * independent);
 }
 
 TEST(Trend, NoDriftWhereNothingChangedOrLittle) {
