@@ -50,9 +50,9 @@ void fail_as_missing(Judged& judged, const char* part, std::string text) {
 JobOutcomes outcomes_of(const fs::path& job_folder) {
   JobOutcomes out;
   out.nodes = codes_in(job_folder / "nodes");
-  for (const auto& [name, code] : codes_in(job_folder / "pairs")) {
+  for (const auto& [name, code] : codes_in(job_folder / "groups")) {
     const std::size_t between = name.find('+');
-    if (between != std::string::npos)
+    if (between != std::string::npos)  // else more nodes than a pair
       out.pairs[in_order(name.substr(0, between), name.substr(between + 1))] = code;
   }
   return out;

@@ -39,7 +39,7 @@ export TRAINMETER_TOKEN=${TRAINMETER_TOKEN:-$(od -An -N16 -tx1 /dev/urandom | tr
 # One folder for a job and its restarts, and for all tasks of an array.
 folder=$jobs/${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}
 ended=$folder/ended/${SLURM_ARRAY_TASK_ID:-0}
-mkdir -p "$folder/records" "$folder/nodes" "$folder/pairs" "$folder/ended"
+mkdir -p "$folder/records" "$folder/nodes" "$folder/groups" "$folder/ended"
 rm -f "$ended"  # of the start before
 
 # A start on other nodes: where a signal stopped a node that isn't there any more, its record ends in the middle by no fault of its own.
@@ -83,8 +83,12 @@ await() {  # await PROCESS
   code=$failed
 }
 
-# What became of a part of the job, for `trainmeter accept`: outcome FILE writes $code there. What a signal stopped is no fault of the part.
-outcome() { if [ -n "$stopped" ]; then printf '143\n'; else printf '%s\n' "$code"; fi >"$1"; }
+# What became of a part of the job, for `trainmeter accept`: outcome FILE writes $code there. That a signal stopped the job, 143, is no fault
+# of the part; but that its step took too long is.
+outcome() {
+  if [ -n "$stopped" ]; then code=143; elif [ "$code" -eq 143 ]; then code=4; fi
+  printf '%s\n' "$code" >"$1"
+}
 
 worst=0
 note() { if [ "$code" -gt "$worst" ]; then worst=$code; fi; }

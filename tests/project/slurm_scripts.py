@@ -12,6 +12,7 @@ scripts = pathlib.Path(sys.argv[1]).resolve() / "scripts" / "slurm"
 
 # A step on n2+n3, say, ends with what the file n2+n3 holds, 0 without one; of code 0 it leaves a record. A file `hold` keeps it waiting.
 SRUN = """#!/bin/bash
+echo "$*" >>calls
 for word in "$@"; do case $word in --nodelist=*) step=${word#*=} ;; --out=*) record=${word#*=} ;; esac; done
 step=${step:-$SLURM_JOB_NODELIST}
 step=${step//,/+}
@@ -84,12 +85,15 @@ with tempfile.TemporaryDirectory() as folder:
 with tempfile.TemporaryDirectory() as folder:
     job = Job(folder)
     for pair in ("n3+n4", "n4+n3"):
-        (job.folder / f"code-{pair}").write_text("4", encoding="utf-8")
+        (job.folder / f"code-{pair}").write_text("143", encoding="utf-8")  # at the time limit of its step
     code, said = job.run("fabric", of(range(1, 9)))
     assert code == 4, said
-    codes = job.codes("pairs")
+    codes = job.codes("groups")
+    assert codes.pop("first-4") == codes.pop("first-8") == "0", codes
     assert len(codes) == 28 and [set(pair.split("+")) for pair, value in codes.items() if value != "0"] == [{"n3", "n4"}], codes
     assert {"first-4.jsonl", "first-8.jsonl"} <= set(job.records()), job.records()
+    calls = (job.folder / "calls").read_text(encoding="utf-8").splitlines()
+    assert len(calls) == 28 + 2 and all("--time=3 " in call for call in calls), calls  # or ranks that can't meet wait for ever
 
     # Again on the same nodes: what is known of a pair stands. Then on others: what was measured over the first ones of others stays, beside.
     assert job.run("fabric", of(range(1, 9)), restart=1)[0] == 4

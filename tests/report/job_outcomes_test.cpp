@@ -76,7 +76,8 @@ TEST(JobOutcomes, AreReadFromAJobsFolder) {
   put_code(job / "nodes" / "n2", "143");  // interrupted
   put_code(job / "nodes" / "n3", "3");
   put_code(job / "nodes" / "n4", "");
-  put_code(job / "pairs" / "n2+n10", "4");
+  put_code(job / "groups" / "n2+n10", "4");
+  put_code(job / "groups" / "first-4", "4");
   std::ofstream(job / "record.jsonl") << "\n";
   const JobOutcomes outcomes = outcomes_of(job);
   EXPECT_THAT(outcomes.nodes, ElementsAre(Pair("n1", 0), Pair("n3", 3)));

@@ -145,7 +145,7 @@ std::filesystem::path jobs_with_a_dead_node() {
   namespace fs = std::filesystem;
   const fs::path jobs = file_of_test("jobs");
   fs::remove_all(jobs);
-  for (const char* folder : {"records", "nodes", "pairs", "ended"})
+  for (const char* folder : {"records", "nodes", "groups", "ended"})
     fs::create_directories(jobs / "7" / folder);
   Record record = small_cpu();
   for (Header& header : record.headers) header.host = "n1";
