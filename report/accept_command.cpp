@@ -5,6 +5,7 @@
 #include "report/accept.hpp"
 #include "report/cases.hpp"
 #include "report/command.hpp"
+#include "report/job_outcomes.hpp"
 #include "report/trend.hpp"
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <deque>
 #include <future>
+#include <sstream>
 #include <thread>
 
 namespace trainmeter {
@@ -87,15 +89,30 @@ struct AcceptCommand : Command {
     return found.slower() ? kCheckFailed : kFine;
   }
 
+  // The parts of those Slurm jobs whose folders are among the records.
+  Absent expected_of_jobs() const {
+    Absent expected;
+    for (const std::string& list : lists) {
+      std::istringstream words(list);
+      for (std::string word; std::getline(words, word, ',');) {
+        if (const auto job = job_folder_of(word)) expected.expect(outcomes_of(*job));
+      }
+    }
+    return expected;
+  }
+
   int judge_fleet(const AcceptRules& its_rules) const {
     FleetFacts facts(its_rules);
+    Absent absent = expected_of_jobs();
     DevicesByHost devices;
     for_each_record([&](const Record& record) {
       facts.add(record);
+      absent.strike(record);
       add_devices(devices, record);
     });
     warn(mixed_hosts(devices));
-    const Acceptance acceptance = accept(facts);
+    Acceptance acceptance = accept(facts);
+    absent.fail(acceptance);
     if (!drain.empty()) write_file(drain, to_drain_list(acceptance));
     if (output.format == "junit") {
       put(output.file, to_junit(acceptance));

@@ -6,19 +6,27 @@
 #include "record/error.hpp"
 #include "record/record.hpp"
 #include "record/strict_json.hpp"
+#include "workload/limits.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <charconv>
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <sstream>
 
 namespace trainmeter {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::int64_t kStepS = 60;  // most a step of fabric.sbatch measures (its --max_seconds)
+constexpr std::int64_t kLeastMinutes = 15;  // of a limit: nothing is won by less
+constexpr double kFirstLookS = 2, kWaitingS = 60, kRunningS = 10, kLongestPollS = 86400;
 
 bool plain(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -30,6 +38,19 @@ std::string harmless(const StrictObject& object, const std::string& key, std::st
   if (word.empty() || word.front() == '-' || !std::ranges::all_of(word, plain))
     object.refuse(key, "letters, digits and ._/:@+=- (no leading -)");
   return word;
+}
+
+// Slurm takes a name without a count for one of it.
+std::string resources(StrictObject& object) {
+  std::string gres =
+      object.has("gres") ? harmless(object, "gres", object.text("gres")) : std::string("gpu");
+  if (object.has("gpus_per_node")) return fmt::format("{}:{}", gres, object.count("gpus_per_node"));
+  if (!object.has("gres")) return "";
+  const std::size_t colon = gres.rfind(':');
+  if (colon == std::string::npos || colon + 1 == gres.size() ||
+      gres.find_first_not_of("0123456789", colon + 1) != std::string::npos)
+    object.refuse("gres", "gpus_per_node beside it, or a count at its end (gpu:h100:8)");
+  return gres;
 }
 
 std::vector<fs::path> records_of(const fs::path& folder) {
@@ -66,11 +87,29 @@ Site read_site(const fs::path& file) {
   word("partition", site.partition);
   word("account", site.account);
   word("qos", site.qos);
-  word("gres", site.gres);
   word("mpi", site.mpi);
-  if (object.has("gpus_per_node")) site.gpus_per_node = object.count("gpus_per_node");
+  site.gres = resources(object);
+  if (object.has("rules")) site.rules = named(object, "rules", filled(object, "rules"));
   object.finish();
   return site;
+}
+
+FabricPlan fabric_plan(std::int64_t nodes) {
+  FabricPlan plan;
+  plan.rounds = nodes - 1 + nodes % 2;
+  // 4, 8, ... nodes and all of them.
+  if (nodes > 2) plan.groups = std::bit_width(static_cast<std::uint64_t>(nodes - 1)) - 1;
+  return plan;
+}
+
+std::int64_t FabricPlan::seconds() const {
+  return kStepS * (rounds + groups);
+}
+
+// A quarter more, for steps take time to start and finish the case that they are at; and the minute
+// before the limit is the signal's.
+std::int64_t time_limit_minutes(std::int64_t measuring_s) {
+  return std::max(kLeastMinutes, (measuring_s + measuring_s / 4 + 60 + 59) / 60);
 }
 
 std::vector<std::string> sbatch_command(const JobRequest& request) {
@@ -88,7 +127,7 @@ std::vector<std::string> sbatch_command(const JobRequest& request) {
   option("time", request.time);
   option("nodelist", request.nodelist);
   option("array", request.array);
-  if (site.gpus_per_node > 0) option("gres", fmt::format("{}:{}", site.gres, site.gpus_per_node));
+  option("gres", site.gres);
   words.insert(words.end(), request.more.begin(), request.more.end());
   words.push_back((request.scripts / (request.kind + ".sbatch")).string());
   words.push_back(request.scripts.string());
@@ -112,6 +151,44 @@ std::string job_number(const std::string& text) {
     throw BadInput(fmt::format("'{}': expected the number of a job", text));
   }
   return text;
+}
+
+std::string state_of_job(const std::string& lines) {
+  std::istringstream in(lines);
+  std::string found;
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line);
+    std::string state, reason;
+    if (!(words >> state)) continue;
+    words >> reason;
+    if (!reason.empty() && reason != "None") state += fmt::format(" ({})", reason);
+    if (found.empty() || (waits(found) && !waits(state))) found = state;
+  }
+  return found;
+}
+
+bool waits(const std::string& state) {
+  constexpr std::array kWaiting = {"PENDING", "SUSPENDED", "STOPPED", "REQUEUE", "unknown"};
+  return std::ranges::any_of(kWaiting, [&](const char* one) { return state.starts_with(one); });
+}
+
+QueuePace::QueuePace(const std::string& most) : most_s_(kWaitingS), next_s_(kFirstLookS) {
+  if (most.empty()) return;
+  const char* end = most.data() + most.size();
+  const auto [stop, failed] = std::from_chars(most.data(), end, most_s_);
+  if (failed != std::errc{} || stop != end || !(most_s_ > 0 && most_s_ <= kLongestPollS)) {
+    throw BadInput(
+        fmt::format("TRAINMETER_POLL_SECONDS: expected seconds above 0, found '{}'", most));
+  }
+}
+
+std::chrono::duration<double> QueuePace::next(bool waiting) {
+  if (waiting != waited_) next_s_ = kFirstLookS;
+  waited_ = waiting;
+  const double most_s = std::min(most_s_, waiting ? kWaitingS : kRunningS);
+  const double now_s = std::min(next_s_, most_s);
+  next_s_ = std::min(2 * next_s_, most_s);
+  return std::chrono::duration<double>(now_s);
 }
 
 std::int64_t JobProgress::total() const {

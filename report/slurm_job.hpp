@@ -4,6 +4,7 @@
 // its folder. The batch scripts are scripts/slurm/.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -18,8 +19,8 @@ struct Site {
   std::vector<std::string> modules;     // loaded before anything runs
   std::string container;                // image whose /opt/trainmeter/bin is run, by apptainer
   std::string partition, account, qos;  // of sbatch
-  std::string gres = "gpu";             // GPUs' name in Slurm's generic resources: gpu, gpu:h100
-  std::int64_t gpus_per_node = 0;       // to ask for; 0: none
+  std::string gres;                     // generic resources to ask for: gpu:h100:8; empty: none
+  std::string rules;                    // file of `trainmeter accept`
   std::string mpi = "pmix";             // srun --mpi, for steps over several nodes
 };
 
@@ -37,11 +38,41 @@ struct JobRequest {
   std::filesystem::path scripts, programs, jobs;  // absolute folders, the same on every node
 };
 
+// What a fabric job measures between so many nodes: everybody meets everybody once, and then larger
+// and larger groups meet; each takes a step's most seconds.
+struct FabricPlan {
+  std::int64_t rounds = 0, groups = 0;
+  [[nodiscard]] std::int64_t seconds() const;
+};
+FabricPlan fabric_plan(std::int64_t nodes);
+
+// The limit in minutes of a job that measures at most so long.
+std::int64_t time_limit_minutes(std::int64_t measuring_s);
+
 // The whole command line, a word each.
 std::vector<std::string> sbatch_command(const JobRequest& request);
 
 // `text`, where it is the number of a job; else BadInput.
 std::string job_number(const std::string& text);
+
+// What squeue's lines "STATE REASON" say of a job: "RUNNING", or "PENDING (Resources)"; that an
+// array waits only where none of its tasks does anything else. Empty where it is over.
+std::string state_of_job(const std::string& lines);
+
+// How long until the queue is asked again, for whose answer all users of the cluster wait: from 2 s
+// doubling while nothing changes, up to a minute where the job waits, and to 10 s where it runs.
+class QueuePace {
+ public:
+  // TRAINMETER_POLL_SECONDS, where `most` isn't empty, is the longest of all. BadInput where it is
+  // no number of seconds above 0.
+  explicit QueuePace(const std::string& most = "");
+  std::chrono::duration<double> next(bool waiting);
+
+ private:
+  double most_s_, next_s_;
+  bool waited_ = true;
+};
+bool waits(const std::string& state);  // or is unknown
 
 // What the job's folder shows.
 struct JobProgress {

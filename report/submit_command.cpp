@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command `trainmeter submit`: a measuring job on Slurm, from sbatch to its report.
 #include "record/error.hpp"
+#include "report/accept.hpp"
 #include "report/child.hpp"
 #include "report/command.hpp"
+#include "report/job_outcomes.hpp"
 #include "report/slurm_job.hpp"
 
 #include <fmt/format.h>
@@ -11,8 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -25,9 +25,6 @@ namespace trainmeter {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr auto kLookAgain = std::chrono::seconds(1);
-constexpr int kStepS = 60;  // most a round of fabric.sbatch measures (its --max_seconds)
 
 fs::path program_folder() {
   return fs::read_symlink("/proc/self/exe").parent_path();
@@ -80,7 +77,7 @@ ChildOutput slurm(const std::vector<std::string>& command) {
   } catch (const EnvironmentFailed& error) {
     throw no_slurm(error.what());
   }
-  for (std::string* text : {&said.out, &said.err}) *text = in_one_line(*text, command.front());
+  said.err = in_one_line(said.err, command.front());
   return said;
 }
 
@@ -100,24 +97,20 @@ std::vector<fs::path> missing_folders(fs::path path) {
   return out;
 }
 
-// What the queue says of a job: "RUNNING", or "PENDING (Resources)"; of an array what most of its
-// tasks are. Empty where it is over.
+// state_of_job() of what the queue says now.
 std::string state_in_queue(const std::string& job) {
-  const ChildOutput said =
-      slurm({"squeue", "--noheader", "--jobs=" + job, "--format=%T %r", "--sort=T"});
+  const ChildOutput said = slurm({"squeue", "--noheader", "--jobs=" + job, "--format=%T %r"});
   if (said.code != 0 && said.err.find("Invalid job id") == std::string::npos)
     return "unknown, the queue does not answer";
-  std::istringstream words(said.out);
-  std::string state, reason;
-  words >> state >> reason;
-  return reason.empty() || reason == "None" ? state : fmt::format("{} ({})", state, reason);
+  return state_of_job(said.out);
 }
 
 struct SubmitCommand : Command {
   JobRequest request;
-  std::string site_file, jobs = "trainmeter-jobs", attach;
+  std::string site_file, rules, jobs = "trainmeter-jobs", attach;
   std::optional<std::string> partition, account, qos;
   bool dry_run = false;
+  QueuePace pace;
 
   SubmitCommand()
       : Command("submit", "measure on a Slurm cluster: submits the job, follows it, reports") {}
@@ -133,12 +126,14 @@ struct SubmitCommand : Command {
     app.add_option("--partition", partition, "of Slurm; before the site file's");
     app.add_option("--account", account, "the same");
     app.add_option("--qos", qos, "the same");
-    app.add_option("--time", request.time, "limit, as sbatch takes it (00:15:00; fabric 00:30:00)");
+    app.add_option("--time", request.time,
+                   "limit, as sbatch takes it (00:15:00); default: enough for the plan");
     app.add_option("--nodelist", request.nodelist, "these nodes");
     app.add_option("--array", request.array, "0-9: so many jobs of one node, as nodes become free");
     app.add_option("--sbatch", request.more, "another option for sbatch (--sbatch=--reservation=x)")
         ->take_all();
     app.add_option("--site", site_file, "the site's facts, JSON; default: $TRAINMETER_SITE");
+    app.add_option("--rules", rules, "of accept: floors and the like; before the site file's");
     app.add_option("--device", request.device, "gpu or cpu")
         ->check(CLI::IsMember({"gpu", "cpu"}))
         ->capture_default_str();
@@ -152,6 +147,7 @@ struct SubmitCommand : Command {
 
   int run() override {
     request.jobs = fs::absolute(jobs).lexically_normal();
+    read_settings();
     if (!attach.empty()) {
       const std::string job = job_number(attach);
       if (!fs::exists(request.jobs / job)) require_known(job);
@@ -159,7 +155,7 @@ struct SubmitCommand : Command {
     }
     prepare();
     if (!dry_run) require_slurm();
-    explain();
+    plan();
     const std::vector<std::string> command = sbatch_command(request);
     if (dry_run) {
       fmt::print("{}\n", fmt::join(command, "\n  "));
@@ -175,14 +171,20 @@ struct SubmitCommand : Command {
     }
     if (silent(said)) throw no_slurm("sbatch: " + said.err);
     if (said.code != 0) throw BadInput("sbatch: " + said.err);
-    return follow(job_number(said.out.substr(0, said.out.find(';'))));  // "12;cluster"
+    return follow(job_number(said.out.substr(0, said.out.find_first_of(";\n"))));  // "12;cluster"
   }
 
  private:
-  void prepare() {
+  void read_settings() {
     if (const char* set = std::getenv("TRAINMETER_SITE"); site_file.empty() && set != nullptr)
       site_file = set;
     if (!site_file.empty()) request.site = read_site(site_file);
+    if (rules.empty()) rules = request.site.rules;
+    if (!rules.empty()) (void)read_accept_rules(rules, Library(published_data()));
+    if (const char* set = std::getenv("TRAINMETER_POLL_SECONDS")) pace = QueuePace(set);
+  }
+
+  void prepare() {
     if (partition) request.site.partition = *partition;
     if (account) request.site.account = *account;
     if (qos) request.site.qos = *qos;
@@ -196,27 +198,23 @@ struct SubmitCommand : Command {
     request.programs = program_folder();
   }
 
-  // What it will measure and about how long; the batch scripts' own plan.
-  void explain() const {
+  // Says what it will measure and about how long, the batch scripts' own plan; the job's limit
+  // follows from it.
+  void plan() {
     std::int64_t seconds = 0;
     std::string text;
     if (request.kind == "fabric") {
-      const std::int64_t rounds = request.nodes - 1 + request.nodes % 2;
-      const auto wholes = request.nodes > 2 ? static_cast<std::int64_t>(std::ceil(
-                                                  std::log2(static_cast<double>(request.nodes)))) -
-                                                  1
-                                            : 0;
+      const FabricPlan fabric = fabric_plan(request.nodes);
       text = fmt::format(
           "all-reduce between all pairs of {} nodes (rounds: {}), then over 4, 8, ... nodes "
-          "(steps: "
-          "{})\n",
-          request.nodes, rounds, wholes);
-      seconds = kStepS * (rounds + std::max<std::int64_t>(wholes, 0));
+          "(steps: {})\n",
+          request.nodes, fabric.rounds, fabric.groups);
+      seconds = fabric.seconds();
     } else {
-      const ChildOutput plan = run_child(
+      const ChildOutput said = run_child(
           {"bash", (request.scripts / "measure_node.sh").string(), "--plan", request.device});
-      if (plan.code != 0) throw EnvironmentFailed("measure_node.sh: " + plan.err);
-      std::istringstream lines(plan.out);
+      if (said.code != 0) throw EnvironmentFailed("measure_node.sh: " + said.err);
+      std::istringstream lines(said.out);
       for (std::int64_t most = 0; lines >> most; seconds += most) {
         std::string what;
         std::getline(lines, what);
@@ -225,6 +223,7 @@ struct SubmitCommand : Command {
     }
     fmt::print(stderr, "{}{} on {} {}; at most about {} min of measuring\n", text, request.kind,
                request.nodes, request.nodes == 1 ? "node" : "nodes", (seconds + 59) / 60);
+    if (request.time.empty()) request.time = std::to_string(time_limit_minutes(seconds));
   }
 
   // A job that has left nothing yet is followed where the queue has it.
@@ -236,7 +235,7 @@ struct SubmitCommand : Command {
   }
 
   // Until the job is over; then its records and what they say.
-  int follow(const std::string& job) const {
+  int follow(const std::string& job) {
     const fs::path folder = request.jobs / job;
     fmt::print(stderr,
                "job {}, in {}\nCtrl-C leaves it running; 'trainmeter submit --attach {} --jobs {}' "
@@ -244,15 +243,21 @@ struct SubmitCommand : Command {
                job, folder.string(), job, jobs);
     std::string shown;
     for (std::string state = state_in_queue(job); !state.empty(); state = state_in_queue(job)) {
-      const JobProgress progress = progress_of(folder);
-      const std::string now = fmt::format("job {}: {}, {} cases measured in {} {}", job, state,
-                                          progress.total(), progress.measured.size(),
-                                          progress.measured.size() == 1 ? "record" : "records");
+      const std::string now =
+          fmt::format("job {}: {}{}", job, state, measured_so_far(folder, state));
       if (now != shown) fmt::print(stderr, "{}\n", now);
       shown = now;
-      std::this_thread::sleep_for(kLookAgain);
+      std::this_thread::sleep_for(pace.next(waits(state)));
     }
     return report(job, folder);
+  }
+
+  // A job that waits measures nothing: its records aren't read again and again.
+  static std::string measured_so_far(const fs::path& folder, const std::string& state) {
+    if (waits(state)) return "";
+    const JobProgress progress = progress_of(folder);
+    return fmt::format(", {} cases measured in {} {}", progress.total(), progress.measured.size(),
+                       progress.measured.size() == 1 ? "record" : "records");
   }
 
   int report(const std::string& job, const fs::path& folder) const {
@@ -272,9 +277,15 @@ struct SubmitCommand : Command {
           fmt::format("job {}: ended without a record; its log is in {}", job, jobs));
     }
     const std::string self = (program_folder() / "trainmeter").string();
-    const bool one_node = progress.measured.size() == 1;
-    const int said = one_node ? run_visibly({self, "report", merged->string()})
-                              : run_visibly({self, "accept", (folder / "records").string()});
+    const JobOutcomes outcomes = outcomes_of(folder);
+    const bool one_node =
+        progress.measured.size() == 1 && outcomes.nodes.size() + outcomes.pairs.size() <= 1;
+    int said = one_node ? run_visibly({self, "report", merged->string()}) : kFine;
+    if (!one_node || !rules.empty()) {
+      std::vector<std::string> accept = {self, "accept", (folder / "records").string()};
+      if (!rules.empty()) accept.insert(accept.end(), {"--rules", rules});
+      said = std::max(said, run_visibly(accept));
+    }
     fmt::print(stderr, "record: {}\n", merged->string());
     if (progress.ended.empty()) {
       fmt::print(stderr,

@@ -39,8 +39,23 @@ export TRAINMETER_TOKEN=${TRAINMETER_TOKEN:-$(od -An -N16 -tx1 /dev/urandom | tr
 # One folder for a job and its restarts, and for all tasks of an array.
 folder=$jobs/${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}
 ended=$folder/ended/${SLURM_ARRAY_TASK_ID:-0}
-mkdir -p "$folder/records" "$folder/nodes" "$folder/ended"
+mkdir -p "$folder/records" "$folder/nodes" "$folder/groups" "$folder/ended"
 rm -f "$ended"  # of the start before
+
+# A start on other nodes: where a signal stopped a node that isn't there any more, its record ends in the middle by no fault of its own.
+# It is put aside, where nobody judges what it lacks, until a start has that node again.
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
+  for file in "$folder"/nodes/*; do
+    node=${file##*/} record=$folder/records/${file##*/}
+    case " ${nodes[*]} " in *" $node "*) continue ;; esac
+    if [ -e "$record.jsonl" ] && [ "$(<"$file")" = 143 ]; then mv "$record.jsonl" "$record.unfinished"; fi
+  done
+fi
+for node in "${nodes[@]}"; do
+  record=$folder/records/$node
+  if [ -e "$record.unfinished" ]; then mv "$record.unfinished" "$record.jsonl"; fi
+done
 
 say() { printf '%s  %s\n' "$(date -u +%H:%M:%S)" "$*"; }
 measured() { cat "$folder"/records/*.jsonl 2>/dev/null | grep -c '"kind":"measurement"' || true; }
@@ -68,8 +83,25 @@ await() {  # await PROCESS
   code=$failed
 }
 
+# What became of a part of the job, for `trainmeter accept`: outcome FILE writes $code there. That a signal stopped the job, 143, is no fault
+# of the part; but that its step took too long is.
+outcome() {
+  if [ -n "$stopped" ]; then code=143; elif [ "$code" -eq 143 ]; then code=4; fi
+  printf '%s\n' "$code" >"$1"
+}
+
 worst=0
 note() { if [ "$code" -gt "$worst" ]; then worst=$code; fi; }
+# account_for NODE, after its step: it has left its exit code, or is lost. Then srun may still have said 0.
+account_for() {
+  ls "$folder/nodes" >/dev/null  # a network file system remembers for a while that a file isn't there, until somebody looks
+  if [ ! -e "$folder/nodes/$1" ]; then
+    say "$1: lost"
+    if [ "$code" -lt 4 ]; then code=4; fi
+    outcome "$folder/nodes/$1"
+  fi
+  note
+}
 
 # The last thing: where the time limit came first and this start got further than the one before, Slurm starts the job again, and it goes on.
 finish() {
@@ -104,6 +136,7 @@ if [ ${#modules[@]} -gt 0 ]; then
     say "module load ${modules[*]}: failed; the site file names modules that this node has not"
     code=3
     note
+    for node in "${nodes[@]}"; do outcome "$folder/nodes/$node"; done
     finish
   fi
 fi

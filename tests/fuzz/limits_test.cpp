@@ -167,7 +167,8 @@ TEST_F(Limits, AFileNamesNoneOutsideItsFolder) {
        readers()[4].read},
       {"micro.system", "system.json", R"({"id": "m", "title": "t", "system": "{}", "figures": []})",
        readers()[5].read},
-      {"rules.system", "system.json", R"({"system": "{}"})", readers()[6].read}};
+      {"rules.system", "system.json", R"({"system": "{}"})", readers()[6].read},
+      {"site.rules", "system.json", R"({"rules": "{}"})", readers()[7].read}};
   for (const Case& one : cases) {
     const auto said = [&](const std::string& place) {
       std::string content = one.text;

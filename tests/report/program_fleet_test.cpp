@@ -163,3 +163,102 @@ TEST(Program, WithoutASlurmThatAnswersASubmissionIsUnavailable) {
                   "PATH='" + fake(folder, "sbatch: error: one\nsbatch: error: two") + ":/bin'");
   EXPECT_THAT(o.err, HasSubstr("trainmeter: sbatch: error: one; error: two\n"));
 }
+
+namespace {
+
+// The folder of jobs with a job 7 that is over: n1 left a record, n2 nothing but its exit code.
+std::filesystem::path jobs_with_a_dead_node() {
+  namespace fs = std::filesystem;
+  const fs::path jobs = file_of_test("jobs");
+  fs::remove_all(jobs);
+  for (const char* folder : {"records", "nodes", "groups", "ended"})
+    fs::create_directories(jobs / "7" / folder);
+  Record record = small_cpu();
+  for (Header& header : record.headers) header.host = "n1";
+  fs::rename(write_record(record, "n1.jsonl"), jobs / "7/records/n1.jsonl");
+  std::ofstream(jobs / "7/nodes/n1") << "0\n";
+  std::ofstream(jobs / "7/nodes/n2") << "3\n";
+  std::ofstream(jobs / "7/ended/0") << "3\n";
+  return jobs;
+}
+
+// A queue that gives these answers in turn, and then knows no such job; asked as often as may be.
+std::string queue_that_says(const std::vector<std::string>& answers) {
+  namespace fs = std::filesystem;
+  const fs::path folder = file_of_test("bin");
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    std::ofstream(folder / std::to_string(i + 1)) << answers[i] << "\n";
+  std::ofstream(folder / "squeue") << "#!/bin/sh\ncd '" << folder.string() << "'\n"
+                                   << "echo >>asked; now=$(($(wc -l <asked)))\n"
+                                   << "if [ -e $now ]; then cat $now; exit; fi\n"
+                                   << "echo 'error: Invalid job id specified' >&2\nexit 1\n";
+  fs::permissions(folder / "squeue", fs::perms::owner_all);
+  return "TRAINMETER_POLL_SECONDS=0.05 PATH='" + folder.string() + "':\"$PATH\"";
+}
+
+}  // namespace
+
+TEST(Program, ANodeOfAJobThatLeftNoRecordIsNamed) {
+  const std::string jobs = jobs_with_a_dead_node().string();
+  const char* const why = "node: missing: no record (exit code 3)";
+  const Outcome followed =
+      run_program("submit --attach 7 --jobs '" + jobs + "'", queue_that_says({}));
+  EXPECT_EQ(followed.code, 3) << followed.err;
+  EXPECT_THAT(followed.out, HasSubstr(why));
+  for (const char* records : {"/7/records", "/7", "/7/record.jsonl"}) {
+    const std::string drain = file_of_test("drain").string();
+    const Outcome o =
+        run_program(fmt::format("accept '{}{}' --drain '{}' --format json", jobs, records, drain));
+    EXPECT_EQ(o.code, 1) << records << o.err;
+    EXPECT_EQ(slurp(drain), std::string("n2 ") + why + "\n") << records;
+    EXPECT_EQ(nlohmann::json::parse(o.out)["counts"]["nodes"]["fail"], 1) << records;
+  }
+  EXPECT_EQ(run_program("accept '" + jobs + "/7/records/n1.jsonl'").code, 0);
+}
+
+TEST(Program, AJobIsFollowedThroughTheQueue) {
+  const std::string jobs = jobs_with_a_dead_node().string();
+  const Outcome o = run_program(
+      "submit --attach 7 --jobs '" + jobs + "'",
+      queue_that_says({"PENDING Resources", "PENDING Resources\nRUNNING None", "COMPLETING None"}));
+  EXPECT_THAT(o.err, HasSubstr("job 7: PENDING (Resources)\njob 7: RUNNING, 7 cases measured in 1 "
+                               "record\njob 7: COMPLETING, 7"));
+  const Outcome wrong =
+      run_program("submit --attach 7 --jobs '" + jobs + "'", "TRAINMETER_POLL_SECONDS=soon");
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("TRAINMETER_POLL_SECONDS: expected seconds above 0"));
+}
+
+// Also of a single node, which has a report and nobody to be compared with.
+TEST(Program, AJobIsJudgedByItsRules) {
+  const std::filesystem::path jobs = jobs_with_a_dead_node();
+  std::filesystem::remove(jobs / "7/nodes/n2");
+  std::ofstream(jobs / "7/ended/0") << "0\n";
+  const std::string rules =
+      write_text(R"({"floors": [{"operation": "gemm", "flops_per_s": 1e20}]})", "rules.json")
+          .string();
+  const std::string site = write_text(fmt::format(R"({{"rules": "{}"}})",
+                                                  std::filesystem::path(rules).filename().string()),
+                                      "site.json")
+                               .string();
+  const std::string follow = "submit --attach 7 --jobs '" + jobs.string() + "' ";
+  EXPECT_EQ(run_program(follow, queue_that_says({})).code, 0);
+  for (const std::string& option : {"--rules '" + rules + "'", "--site '" + site + "'"}) {
+    const Outcome o = run_program(follow + option, queue_that_says({}));
+    EXPECT_EQ(o.code, 1) << o.err;
+    EXPECT_THAT(o.out, HasSubstr("below_floor"));
+  }
+  // Before anything is submitted.
+  expect_refused("submit --dry-run --rules '" + site + "'", "rules: unknown key");
+}
+
+TEST(Program, AJobsTimeLimitIsEnoughForItsPlan) {
+  const Outcome wide = run_program("submit fabric --nodes 32 --dry-run");
+  EXPECT_THAT(wide.err, HasSubstr("at most about 35 min"));
+  EXPECT_THAT(wide.out, HasSubstr("--time=45\n"));
+  EXPECT_THAT(run_program("submit fabric --nodes 32 --dry-run --time 00:10:00").out,
+              HasSubstr("--time=00:10:00\n"));
+  EXPECT_THAT(run_program("submit fleet --nodes 32 --dry-run").out, HasSubstr("--time=15\n"));
+}

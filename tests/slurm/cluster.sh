@@ -83,7 +83,8 @@ MinJobAge=3600
 SlurmctldTimeout=300
 SlurmdTimeout=300
 PreemptType=preempt/none
-NodeName=DEFAULT CPUs=8 Gres=gpu:8 State=UNKNOWN
+DefMemPerNode=64
+NodeName=DEFAULT CPUs=8 RealMemory=1024 Gres=gpu:8 State=UNKNOWN
 $node_lines
 PartitionName=gpu Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP
 EOF

@@ -51,7 +51,8 @@ class Cluster:
             (self.bin / name).write_text(f'#!/bin/sh\nexec "{BIN}/{name}" {also} "$@"\n')
             (self.bin / name).chmod(0o755)
         os.environ.update(SLURM_CONF=str(folder / "slurm.conf"), TRAINMETER_DATA=str(SOURCE / "results/published"),
-                          OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", MASTER_ADDR="127.0.0.1")  # n1 is no host name here
+                          OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", MASTER_ADDR="127.0.0.1",  # n1 is no host name here
+                          TRAINMETER_POLL_SECONDS="1")
         os.chdir(folder)
 
     def submit(self, *arguments, codes=(0,)):
@@ -119,7 +120,9 @@ def case_report(c):
     assert "gemm" in done.stdout, done.stdout
     measured = c.measured("1")
     assert len(measured) == len(set(measured)) == EVERYTHING, measured
-    assert "gpu:8" in call("scontrol", "show", "job", "1").stdout
+    shown = call("scontrol", "show", "job", "1").stdout
+    assert "gpu:8" in shown and "TimeLimit=00:15:00" in shown, shown
+    assert "MinMemoryNode=0" in shown, shown  # all of it, whatever a job gets here without asking
     header = json.loads(c.records("1")[0].read_text().splitlines()[0])
     assert header["host"] in ("n1", "n2"), header["host"]
     # Merging on a disk that says of a renamed file that there was none.
@@ -187,6 +190,22 @@ def case_fleet_and_killed_task(c):
     less, all_of = sorted(nodes.count(node) for node in ("n1", "n2"))
     assert 0 < less < all_of == EVERYTHING, nodes
     assert "2 nodes" in done.stdout, done.stdout
+
+
+def case_dead_node(c):
+    """A node that can't measure leaves no record: it is named all the same, and drained."""
+    programs = {program: program.read_text() for program in c.bin.glob("*_bench")}
+    try:
+        for program, text in programs.items():
+            program.write_text(text.replace("exec ", 'if [ "$SLURMD_NODENAME" = n2 ]; then exit 3; fi\nexec '))
+        done = c.submit("fleet", "--nodes", "2", *QUICK, codes=(3,))
+    finally:
+        for program, text in programs.items():
+            program.write_text(text)
+    assert "2 nodes" in done.stdout and "node: missing: no record (exit code 3)" in done.stdout, done.stdout
+    job = next(line.split()[1].rstrip(",") for line in done.stderr.splitlines() if line.startswith("job "))
+    call(c.bin / "trainmeter", "accept", c.folder / "trainmeter-jobs" / job, "--drain", c.folder / "drain", codes=(1,))
+    assert (c.folder / "drain").read_text().startswith("n2 "), (c.folder / "drain").read_text()
 
 
 def case_scancel(c):
