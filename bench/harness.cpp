@@ -242,13 +242,10 @@ class Leader {
       std::optional<Plan> plan = job_.search->next(ending ? std::numeric_limits<double>::infinity()
                                                           : elapsed_s() - search_begin_s_);
       if (!plan) return plan;
-      const Header& header = session_of(*plan).header;
-      const auto known = std::ranges::find_if(before_.lines, [&](const Line& line) {
-        return line.measurement.usable() && line.measurement.name == plan->main.name &&
-               (options_.resume_anyway || differences(before_.header_of(line), header).empty());
-      });
-      if (known == before_.lines.end()) return plan;
-      job_.search->take(known->measurement);
+      const Measurement* const known =
+          finished_row(plan->main.name, before_, session_of(*plan).header, options_.resume_anyway);
+      if (known == nullptr) return plan;
+      job_.search->take(*known);
     }
   }
 
