@@ -287,6 +287,7 @@ TEST(Programs, EveryFormatOfGoogleBenchmarkWorks) {
     for (const std::string& text : {said.out, read_text(folder / "g")}) {
       EXPECT_THAT(text, HasSubstr("gemm/fp32/openblas/m:64/n:48/k:32")) << format;
       EXPECT_THAT(text, HasSubstr("_median")) << format;
+      EXPECT_TRUE(format != "json" || nlohmann::json::accept(text)) << text;
     }
   }
 }
