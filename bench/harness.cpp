@@ -11,6 +11,7 @@
 #include "bench/reporter.hpp"
 #include "bench/resume.hpp"
 #include "bench/session.hpp"
+#include "bench/tally.hpp"
 #include "bench/together.hpp"
 #include "record/error.hpp"
 #include "record/journal.hpp"
@@ -205,7 +206,7 @@ class Leader {
   // Nothing may be thrown through Google Benchmark.
   void one(benchmark::State& state, std::size_t index) {
     if (finished_ || error_ || interrupted_by() != 0 || time_is_up()) {
-      if (!error_ && interrupted_by() == 0 && !job_.search) ++left_out_;
+      if (!error_ && interrupted_by() == 0 && !job_.search) tally_.left_out();
       skip(state, std::string(kLeftOut));
       return;
     }
@@ -242,13 +243,10 @@ class Leader {
       std::optional<Plan> plan = job_.search->next(ending ? std::numeric_limits<double>::infinity()
                                                           : elapsed_s() - search_begin_s_);
       if (!plan) return plan;
-      const Header& header = session_of(*plan).header;
-      const auto known = std::ranges::find_if(before_.lines, [&](const Line& line) {
-        return line.measurement.usable() && line.measurement.name == plan->main.name &&
-               (options_.resume_anyway || differences(before_.header_of(line), header).empty());
-      });
-      if (known == before_.lines.end()) return plan;
-      job_.search->take(known->measurement);
+      const Measurement* const known =
+          finished_row(plan->main.name, before_, session_of(*plan).header, options_.resume_anyway);
+      if (known == nullptr) return plan;
+      job_.search->take(*known);
     }
   }
 
@@ -282,21 +280,17 @@ class Leader {
     if (job_.table != nullptr) job_.table->take(outcome.rows.front(), outcome.wrong);
     if (outcome.code == kCheckFailed || worst_ == kFine) worst_ = outcome.code;
     if (outcome.code != kFine) {
-      ++failed_;
+      tally_.failed();
       const Measurement& row = outcome.rows.front();
       progress_->clear();
       fmt::print(stderr, "{}: {}\n", row.name, row.failure);
       skip(state, row.failure);
       return;
     }
-    ++measured_;
-    if (!outcome.settled) ++unsettled_;
-    if (outcome.rows.front().notes.contains("other_processes")) ++shared_;
     const Slowest slowest =
         job_.devices.empty() ? Slowest{.row = outcome.shown} : slowest_of(outcome.rows);
     const Measurement& row = outcome.rows[slowest.row];
-    for (const Measurement& one : outcome.rows) at_odds_ += at_odds_with_graph(one) ? 1 : 0;
-    if (options_.rules().target > 0 && row.stopped != "converged") ++open_;
+    tally_.measured(outcome, row);
     show_counters(state, outcome, row);
     if (!plan.main.parts.empty() && !plan.versus) {
       progress_->clear();
@@ -340,16 +334,7 @@ class Leader {
   }
 
   int summary() const {
-    std::string text = fmt::format("{}: {} measured", program_name(options_.program), measured_);
-    if (failed_ > 0) text += fmt::format(", {} failed", failed_);
-    if (unsettled_ > 0) text += fmt::format(", {} still drifting after warm-up", unsettled_);
-    if (open_ > 0) {
-      text += fmt::format(", {} without an interval of +- {:.3g} %", open_,
-                          options_.rules().target * 100);
-    }
-    if (shared_ > 0) text += fmt::format(", {} beside other processes on the GPU", shared_);
-    if (left_out_ > 0) text += fmt::format(", {} left out (--max_seconds)", left_out_);
-    if (at_odds_ > 0) text += fmt::format(", {} at odds with a CUDA graph", at_odds_);
+    std::string text = fmt::format("{}: {}", program_name(options_.program), tally_.text());
     const int signal = interrupted_by();
     if (signal != 0) text += ", interrupted";
     if (session_.journal) text += fmt::format("; record: {}", options_.out);
@@ -382,8 +367,7 @@ class Leader {
   bool finished_ = false;  // the record has all cases
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   int worst_ = kFine;
-  std::size_t measured_ = 0, failed_ = 0, unsettled_ = 0, open_ = 0, shared_ = 0, left_out_ = 0,
-              at_odds_ = 0;
+  Tally tally_{options_.rules()};
 };
 
 void keep_first_of_each(std::vector<std::string>& texts) {

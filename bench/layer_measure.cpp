@@ -4,11 +4,12 @@
 #include "bench/layer_measure.hpp"
 
 #include "bench/or_else_ended.hpp"
+#include "bench/sentinel.hpp"
 #include "bench/stop_rule.hpp"
 #include "bench/until_it_moves.hpp"
 #include "kernels/telemetry.hpp"
 #include "record/error.hpp"
-#include "record/median_estimate.hpp"
+#include "record/samples.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -52,11 +53,13 @@ class Turns {
 
   std::vector<LayerSamples> run() {
     all_.interrupted = !(warm_up() && sample());
+    const bool brief = sampled_s() < rules_.min_time_s;
     std::vector<LayerSamples> out;
     for (Taken& arm : arms_) {
       arm.out.probes = all_.probes;
       arm.out.stopped = all_.stopped;
       arm.out.settled = all_.settled;
+      arm.out.brief = brief;
       arm.out.interrupted = all_.interrupted;
       out.push_back(std::move(arm.out));
     }
@@ -88,13 +91,13 @@ class Turns {
 
   bool sample() {
     const double start_s = timer_.now_s();
+    probe();
     while (!enough(timer_.now_s() - start_s)) {
       if (stop_()) return false;
-      probe();
       for (Taken& arm : arms_) turn(arm);
       if (last_) last_();
+      probe();
     }
-    probe();
     return true;
   }
 
@@ -160,20 +163,25 @@ class Turns {
     out.alone.push_back({number, number + 1, turn.between_s, turn.end_s});
   }
 
-  bool enough(double spent_s) {
+  [[nodiscard]] double sampled_s() const {
     const std::vector<double>& whole_s = arms_.front().out.whole_s;
-    const auto have = std::ssize(whole_s);
-    const double sampled_s = std::accumulate(whole_s.begin(), whole_s.end(), 0.0);
-    const bool late = spent_s >= kKinds * static_cast<double>(arms_.size()) * rules_.max_time_s;
-    if (have < rules_.min_samples || (sampled_s < rules_.min_time_s && !late)) return false;
+    return std::accumulate(whole_s.begin(), whole_s.end(), 0.0);
+  }
+
+  bool enough(double spent_s) {
+    const auto have = std::ssize(arms_.front().out.whole_s);
+    const auto arms = static_cast<double>(arms_.size());
+    const bool late = spent_s >= kKinds * arms * rules_.max_time_s;
+    const bool too_late = late && spent_s >= rules_.max_overhead * arms * rules_.min_time_s;
+    if (have < rules_.min_samples || (sampled_s() < rules_.min_time_s && !too_late)) return false;
     all_.stopped = stop_rule_.why_stop(have, late, [this](std::int64_t n) { return narrow(n); });
     return !all_.stopped.empty();
   }
 
   [[nodiscard]] bool narrow(std::int64_t count) const {
     return std::ranges::all_of(arms_, [&](const Taken& arm) {
-      const auto first = std::span(arm.out.whole_s).first(static_cast<std::size_t>(count));
-      return estimate_median(first).half_width() < rules_.target;
+      const Measurement first = first_samples(arm.out.whole_s, all_.probes, count);
+      return median_time(first).half_width() < rules_.target;
     });
   }
 

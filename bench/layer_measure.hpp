@@ -28,6 +28,7 @@ struct LayerSamples {
   std::vector<Probe> probes;
   std::string stopped;  // Measurement::stopped
   bool settled = true;
+  bool brief = false;  // the whole was sampled for less than Rules::min_time_s
   bool interrupted = false;
 };
 
@@ -35,7 +36,8 @@ inline constexpr int kAloneRuns = 2;  // after one that isn't counted
 
 // `order`: which part runs when; each part at least once. A part's runs rotate over its operand
 // sets, wherever they are. Turns go on as a case's samples do, until the whole's median is known
-// well enough, for at most three times Rules::max_time_s: three kinds of times are taken.
+// well enough, for at most three times Rules::max_time_s (three kinds of times are taken), or
+// longer for its min_time_s.
 LayerSamples measure_layer(std::span<Operation* const> parts, std::span<const std::size_t> order,
                            SequenceTimer& timer, const Rules& rules,
                            const std::function<bool()>& stop, const Around& around = {});

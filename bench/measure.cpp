@@ -3,10 +3,12 @@
 // The measuring loop, for one operation or several in turn.
 #include "bench/measure.hpp"
 
+#include "bench/sentinel.hpp"
 #include "bench/stop_rule.hpp"
 #include "kernels/telemetry.hpp"
 #include "record/median_estimate.hpp"
 #include "record/names.hpp"
+#include "record/samples.hpp"
 #include "record/statistics.hpp"
 
 #include <fmt/format.h>
@@ -25,6 +27,7 @@ namespace {
 constexpr double kLeastSteps = 100;
 constexpr std::int64_t kLeastPairs = 30;  // of two operations in turn
 constexpr std::int64_t kMaxBatch = 100'000;
+constexpr double kSpare = 1.25;  // of the least time, since runs may be faster than in warm-up
 constexpr std::int64_t kMaxRound = 1'000;  // samples; a GPU timer holds two events for each
 
 class Loop {
@@ -69,17 +72,28 @@ class Loop {
     return true;
   }
 
-  // As many runs a sample as it takes to span enough steps of the clock.
+  // The batch to try next where a sample must span `least_s`; the same one where it does.
+  static std::int64_t batch_to_span(double least_s, const Series& series) {
+    const auto now = static_cast<double>(series.batch);
+    if (series.run_s * now >= least_s) return series.batch;
+    const double wanted = series.run_s > 0 ? std::ceil(least_s / series.run_s) : kMaxBatch;
+    return std::min(static_cast<std::int64_t>(std::clamp(wanted, 2 * now, 10 * now)), kMaxBatch);
+  }
+
+  // As many runs a sample as it takes to span enough steps of the clock, and for the most samples
+  // to span the least time.
+  [[nodiscard]] std::int64_t next_batch(const Series& series) const {
+    const std::int64_t by_clock = batch_to_span(kLeastSteps * timer_.resolution_s(), series);
+    if (!rules_.batch_for_time || around_.before_run) return by_clock;
+    const double least_s = kSpare * rules_.min_time_s / static_cast<double>(rules_.max_samples);
+    const std::int64_t by_time =
+        std::min(batch_to_span(least_s, series), timer_.most_batched(*series.rotation.operation));
+    return std::max(by_clock, by_time);
+  }
+
   bool choose_batch(Series& series) {
-    const double least_s = kLeastSteps * timer_.resolution_s();
     for (;;) {
-      const auto now = static_cast<double>(series.batch);
-      std::int64_t next = series.batch;
-      if (!(series.run_s * now >= least_s)) {
-        const double wanted = series.run_s > 0 ? std::ceil(least_s / series.run_s) : kMaxBatch;
-        next = static_cast<std::int64_t>(std::clamp(wanted, 2 * now, 10 * now));
-      }
-      next = decide(std::min(next, kMaxBatch));
+      const std::int64_t next = decide(next_batch(series));
       if (next == series.batch) return true;
       if (around_.before_run) {
         throw Unavailable(
@@ -182,11 +196,11 @@ class Loop {
 
   [[nodiscard]] bool narrow(std::int64_t count) const {
     const auto first = [&](const Series& series) {
-      return std::span(series.time_s).first(static_cast<std::size_t>(count));
+      return first_samples(series.time_s, probes_, count);
     };
     const MedianEstimate estimate = series_.size() == 2
-                                        ? estimate_ratio(first(series_[0]), first(series_[1]))
-                                        : estimate_median(first(series_[0]));
+                                        ? ratio_in_turn(first(series_[0]), first(series_[1]))
+                                        : median_time(first(series_[0]));
     return estimate.half_width() < rules_.target;
   }
 
@@ -221,9 +235,9 @@ class Loop {
     std::vector<std::vector<double>> round;
     wall_s_ = 0;
     sampling_ = true;
+    probe();
     while (const std::int64_t count = decide(missing())) {
       if (!go_on()) return false;
-      probe();
       const auto first = static_cast<std::int64_t>(series_.front().time_s.size());
       const double start_s = steady_now_s();
       take(count, round);
@@ -234,8 +248,8 @@ class Loop {
         series.total_s += static_cast<double>(series.batch) *
                           std::accumulate(round[i].begin(), round[i].end(), 0.0);
       }
+      probe();
     }
-    probe();
     return true;
   }
 
@@ -243,6 +257,7 @@ class Loop {
     Measured measured;
     measured.settled = settled_;
     measured.interrupted = interrupted;
+    measured.brief = series_.front().total_s < rules_.min_time_s;
     measured.stopped = stopped_;
     measured.rounds = std::move(rounds_);
     measured.probes = std::move(probes_);

@@ -30,11 +30,13 @@ struct Rules {
   double max_overhead = 5;  // on the wall at most this many times min_time_s, min_samples apart
   std::int64_t min_samples = 10;
   // Then on until the median's 95 % interval is this narrow (half of it / median), of a pair that
-  // of their ratio; 0: no further. At two successive looks, since the narrowest of many is too
-  // narrow.
+  // of their ratio, without the samples that the probes mark; 0: no further. At two successive
+  // looks, since the narrowest of many is too narrow.
   double target = 0;
   double max_time_s = 2;  // most time on the wall that is sampled for it, for each of a pair
   std::int64_t max_samples = 10'000;
+  // Where so many would span less than min_time_s, a sample is several runs.
+  bool batch_for_time = true;
   double round_s = 0.05;  // one round of samples; between rounds the loop looks at `stop`
 };
 
@@ -57,6 +59,7 @@ struct Measured {
   std::vector<Round> rounds;
   std::vector<Probe> probes;  // one before each round and one after the last
   bool settled = true;        // warm-up ended because the times agreed
+  bool brief = false;         // less than min_time_s was sampled of the first operation
   bool interrupted = false;   // `stop` said so; the samples are incomplete
 };
 

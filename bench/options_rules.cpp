@@ -46,6 +46,9 @@ Rules Options::rules() const {
   rules.min_time_s = google.min_time_s.value_or(rules.min_time_s);
   rules.warmup_s = google.min_warmup_s.value_or(rules.warmup_s);
   rules.max_warmup_s = std::max(rules.max_warmup_s, 2 * rules.warmup_s);
+  // Percentiles of a collective are those of single runs, unless a time was asked for.
+  rules.batch_for_time =
+      program != Program::collective || google.min_time_s || regime == "sustained";
   rules.check = collective.checks > 0;
   rules.warmup_samples = collective.warmup;
   if (collective.iterations) {

@@ -60,6 +60,9 @@ class OverlapTimer final : public Timer {
       : inner_(inner), co_runner_(co_runner), cpu_(cpu), least_s_(least_s) {}
 
   std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override;
+  [[nodiscard]] std::int64_t most_batched(const Operation& operation) const override {
+    return inner_.most_batched(operation);
+  }
   [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
     return inner_.slowest_ranks();  // none
   }

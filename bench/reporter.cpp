@@ -4,6 +4,7 @@
 #include "bench/reporter.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -31,6 +32,11 @@ void use_base_units(benchmark::BenchmarkReporter::Run& run) {
     counters[to.first] = benchmark::Counter(found->second.value * (share ? 1 : to.second));
     counters.erase(from);
   }
+}
+
+// What isn't a number can't stand in JSON: the variation of what was 0 each time.
+void drop_what_is_no_number(benchmark::UserCounters& counters) {
+  std::erase_if(counters, [](const auto& one) { return !std::isfinite(one.second.value); });
 }
 
 std::unique_ptr<benchmark::BenchmarkReporter> google_reporter(const std::string& format) {
@@ -79,6 +85,7 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
     if (is_place(run) && !run.report_label.empty()) {
       shown.back().run_name.function_name = std::exchange(shown.back().report_label, "");
     }
+    drop_what_is_no_number(shown.back().counters);
     if (for_people_) use_base_units(shown.back());
   }
   if (hold_) {

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // Google Benchmark's reporters behind ours, which drops cases that were never started
-// (--max_seconds, Ctrl-C), clears the progress line first, and shows rates with a fitting prefix on
-// the console.
+// (--max_seconds, Ctrl-C) and counters that are no numbers, clears the progress line first, and
+// shows rates with a fitting prefix on the console.
 #pragma once
 
 #include "bench/google_flags.hpp"

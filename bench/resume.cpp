@@ -12,9 +12,18 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 namespace trainmeter {
+namespace {
+
+std::string detail_of(const Header& header, const std::string& key, const std::string& otherwise) {
+  const auto found = header.device.details.find(key);
+  return found == header.device.details.end() ? otherwise : found->second;
+}
+
+}  // namespace
 
 std::vector<std::string> differences(const Header& then, const Header& now) {
   std::vector<std::string> out;
@@ -24,11 +33,8 @@ std::vector<std::string> differences(const Header& then, const Header& now) {
   compare("device", then.device.name, now.device.name);
   compare("devices", then.device.count, now.device.count);
   compare("cores or SMs", then.device.sms, now.device.sms);
-  const auto at_once = [](const Header& header) {
-    const auto found = header.device.details.find("concurrent");
-    return found == header.device.details.end() ? std::string("one") : found->second;
-  };
-  compare("devices at once", at_once(then), at_once(now));
+  compare("devices at once", detail_of(then, "concurrent", "one"),
+          detail_of(now, "concurrent", "one"));
   compare("host", then.host, now.host);
   compare("revision", then.git_revision, now.git_revision);
   const Discipline& a = then.discipline;
@@ -105,18 +111,41 @@ std::vector<RowKey> rows_on_devices(const Plan& plan, std::size_t devices) {
   return rows;
 }
 
+namespace {
+
+// What tells a host's devices apart: a GPU's UUID, the cores of a process.
+bool same_device(const Header& then, const Header& now) {
+  return std::ranges::all_of(std::array{"uuid", "core_ids"}, [&](const char* key) {
+    return detail_of(then, key, "") == detail_of(now, key, "");
+  });
+}
+
+bool counts(const Line& line, const Record& record, const Header& now, bool anyway) {
+  const Header& then = record.header_of(line);
+  return then.program == now.program && line.measurement.usable() &&
+         (anyway || (differences(then, now).empty() && same_device(then, now)));
+}
+
+}  // namespace
+
 bool is_finished(const std::vector<RowKey>& rows, const Record& record, const Header& now,
                  int repetitions, bool anyway) {
   std::map<RowKey, int> finished;
   for (const Line& line : record.lines) {
-    const Header& then = record.header_of(line);
     const Measurement& m = line.measurement;
-    if (then.program != now.program || !m.usable() || !(anyway || differences(then, now).empty())) {
-      continue;
+    if (counts(line, record, now, anyway)) {
+      ++finished[{m.name, m.paired_with, m.beside, m.ranks}];
     }
-    ++finished[{m.name, m.paired_with, m.beside, m.ranks}];
   }
   return std::ranges::all_of(rows, [&](const RowKey& row) { return finished[row] >= repetitions; });
+}
+
+const Measurement* finished_row(const std::string& name, const Record& record, const Header& now,
+                                bool anyway) {
+  const auto found = std::ranges::find_if(record.lines, [&](const Line& line) {
+    return line.measurement.name == name && counts(line, record, now, anyway);
+  });
+  return found == record.lines.end() ? nullptr : &found->measurement;
 }
 
 }  // namespace trainmeter

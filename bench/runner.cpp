@@ -227,6 +227,7 @@ bool Runner::sample(const std::vector<Operation*>& operations, Timer& timer, con
   if (measured.interrupted) return false;
   const Watched watched = monitor.stop();
   outcome.settled = outcome.settled && measured.settled;
+  outcome.brief = outcome.brief || measured.brief;
   outcome.runs_per_sample = measured.of.front().runs_per_sample;
   for (std::size_t i = 0; i < operations.size(); ++i) {
     Measurement& row = *rows[i];

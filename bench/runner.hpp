@@ -37,6 +37,7 @@ struct Outcome {
   int code = 0;           // exit_code.hpp: kFine, kCheckFailed, kUnavailable
   bool interrupted = false;
   bool settled = true;
+  bool brief = false;                // sampled for less than its rules' min_time_s
   std::int64_t runs_per_sample = 1;  // of `main`
   std::int64_t wrong = 0;            // elements of its result
 };

@@ -100,6 +100,7 @@ Outcome Runner::run_layer(const Plan& plan) {
   if (samples.interrupted) return interrupted();
   const Watched watched = monitor.stop();
   outcome.settled = samples.settled;
+  outcome.brief = samples.brief;
   const auto add = [&](Measurement row, std::vector<double> time_s,
                        const std::vector<Round>& phases) {
     row.time_s = std::move(time_s);

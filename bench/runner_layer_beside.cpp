@@ -274,6 +274,7 @@ class Runner::LayerBeside {
     if (samples_.front().interrupted) return end_by_interrupt();
     watched_ = monitor.stop();
     outcome_.settled = samples_.front().settled;
+    outcome_.brief = samples_.front().brief;
     of_layer_ = overlap_rows(whole_, co_runner_, problem_.sms, false);
     return true;
   }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 namespace trainmeter {
@@ -96,6 +97,17 @@ std::vector<Mark> changed_states(const std::vector<Probe>& probes, std::int64_t 
     const std::int64_t end = i + 1 < probes.size() ? probes[i + 1].before : samples;
     if (first < end) out.push_back({first, end - 1, "machine: " + why});
   }
+  return out;
+}
+
+Measurement first_samples(const std::vector<double>& time_s, const std::vector<Probe>& probes,
+                          std::int64_t count) {
+  std::vector<Probe> until_then;
+  std::ranges::copy_if(probes, std::back_inserter(until_then),
+                       [&](const Probe& probe) { return probe.before <= count; });
+  Measurement out;
+  out.time_s.assign(time_s.begin(), time_s.begin() + count);
+  out.marks = changed_states(until_then, count);
   return out;
 }
 

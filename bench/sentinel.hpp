@@ -38,4 +38,9 @@ inline constexpr double kSameState = 0.25;
 // were taken in all.
 std::vector<Mark> changed_states(const std::vector<Probe>& probes, std::int64_t samples);
 
+// The first `count` of the samples, with the marks by the probes until then: what counts of them
+// now (record/samples.hpp).
+Measurement first_samples(const std::vector<double>& time_s, const std::vector<Probe>& probes,
+                          std::int64_t count);
+
 }  // namespace trainmeter

@@ -77,6 +77,10 @@ class GpuSampler : public Timer {
     for (double& time : times) time /= static_cast<double>(batch);
     return times;
   }
+  [[nodiscard]] std::int64_t most_batched(const Operation& operation) const override {
+    if (operation.stream() == nullptr) return host_->most_batched(operation);
+    return std::max(1, GpuTimer::kMostHeld / std::max(1, operation.launches()));
+  }
   double take_between(Rotation& rotation, std::int64_t batch,
                       const std::function<void(void*)>& look) override {
     void* const stream = rotation.operation->stream();

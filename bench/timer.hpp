@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +48,11 @@ class Timer {
   // `samples` times in seconds per run; each sample is `batch` runs, divided by their number.
   virtual std::vector<double> take(Rotation& rotation, std::int64_t samples,
                                    std::int64_t batch) = 0;
+  // Runs of a sample at most where it is made longer than its clock needs: a GPU's stream is held
+  // back for so many, and of more the host's launching would show.
+  [[nodiscard]] virtual std::int64_t most_batched(const Operation& /*operation*/) const {
+    return std::numeric_limits<std::int64_t>::max();
+  }
   // One sample with `look` called right before and right after its runs, in the order of their
   // stream (null on a CPU), and not timed.
   virtual double take_between(Rotation& rotation, std::int64_t batch,

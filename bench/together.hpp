@@ -23,6 +23,9 @@ class TogetherTimer final : public Timer {
   TogetherTimer(Timer& inner, World& world) : inner_(inner), world_(world) {}
 
   std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override;
+  [[nodiscard]] std::int64_t most_batched(const Operation& operation) const override {
+    return inner_.most_batched(operation);
+  }
   [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
     return inner_.slowest_ranks();  // none: devices have rows of their own
   }

@@ -13,7 +13,7 @@ namespace {
 // Events and launches queued behind one hold. The driver's queue takes about a thousand; a launch
 // that blocks while the stream is held would wait for us while we wait for it, so we stay well
 // below.
-constexpr int kQueued = 512;
+constexpr int kQueued = GpuTimer::kMostHeld + 2;  // the run's two events
 constexpr int kMostRuns = 128;
 
 // Spins until the host sets *go, or for 10 s, so that a host that died cannot hang the GPU.
@@ -58,7 +58,7 @@ std::vector<double> GpuTimer::time(void* stream, int runs, const std::function<v
   times.reserve(static_cast<std::size_t>(std::max(runs, 0)));
   volatile int* const go = state_->go;
   // A run of very many launches hides its own overhead, and can't be held.
-  const bool held = kernels + 2 <= kQueued;
+  const bool held = kernels <= kMostHeld;
   const int together = held ? std::min(kMostRuns, kQueued / (kernels + 2)) : 1;
   for (int first = 0; first < runs; first += together) {
     const int count = std::min(together, runs - first);

@@ -19,6 +19,10 @@ class GpuTimer {
   GpuTimer(const GpuTimer&) = delete;  // owns events and mapped memory
   GpuTimer& operator=(const GpuTimer&) = delete;
 
+  // So many launches of one run are queued behind the hold. Where one run has more, the stream
+  // isn't held, and waiting for the host may show.
+  static constexpr int kMostHeld = 510;
+
   // Calls launch(0) ... launch(runs - 1), each queueing `kernels` launches on `stream`, a
   // cudaStream_t of the current device; seconds of each. std::runtime_error where CUDA reports an
   // error.

@@ -37,7 +37,8 @@ inline constexpr std::size_t kLeastSamplesForInterval = 50;  // five batches of 
 inline constexpr double kMostDrift = 0.02;                   // with more, a median has no interval
 
 // Batch medians: between 5 and 20 batches of at least ten autocorrelation times, Student's t on
-// their medians (batch means: Schmeiser 1982; here of medians). Coverage by simulation:
+// their medians (batch means: Schmeiser 1982; here of medians). Coverage by simulation, also where it
+// is less because the samples are too few for what correlates them:
 // tests/record/median_estimate_test.cpp.
 // std::invalid_argument for no samples or NaN.
 MedianEstimate estimate_median(std::span<const double> samples, double confidence = 0.95);

@@ -66,6 +66,17 @@ TEST_F(HarnessTest, AResumedSearchLearnsFromTheRecord) {
   EXPECT_EQ(made_, 2);
 }
 
+TEST_F(HarnessTest, AResumedSearchLearnsNothingFromAnotherDevice) {
+  std::vector<std::string> taken;
+  for (const char* which : {"GPU-0", "GPU-1"}) {
+    Job searching = job({}, {"--resume"});
+    searching.target.device.details["uuid"] = which;
+    searching.search = std::make_unique<FakeSearch>(std::vector{fake_case("a")}, taken);
+    EXPECT_EQ(run_job(std::move(searching)), kFine);
+  }
+  EXPECT_EQ(made_, 4);
+}
+
 TEST_F(HarnessTest, AnInterruptEndsASearch) {
   int signal = 0;
   std::vector<std::string> taken;

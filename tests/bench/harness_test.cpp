@@ -287,6 +287,27 @@ TEST_F(HarnessTest, ResumeRefusesARecordOfAnotherMachineOrSettingUnlessTold) {
   EXPECT_EQ(recorded().size(), 1U);  // it was finished already
 }
 
+// As of a node's GPUs, a process each, which share one record; and of processes on cores of their
+// own.
+TEST_F(HarnessTest, ResumeTellsTheDevicesOfAHostApart) {
+  const auto on = [&](const std::string& key, const std::string& which) {
+    Job made = job({fake_case("a"), fake_case("b")}, {"--resume"});
+    made.target.device.details[key] = which;
+    return run_job(std::move(made));
+  };
+  std::size_t rows = 0;
+  for (const std::string key : {"uuid", "core_ids"}) {
+    for (const char* which : {"GPU-0", "GPU-1"}) {
+      EXPECT_EQ(on(key, which), kFine);
+      EXPECT_EQ(recorded().size(), rows += 2) << key << " " << which;
+    }
+    for (const char* which : {"GPU-0", "GPU-1"}) EXPECT_EQ(on(key, which), kFine);
+    EXPECT_EQ(recorded().size(), rows) << "nothing twice";
+  }
+  EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")}, {"--resume", "--resume_anyway"})), kFine);
+  EXPECT_EQ(recorded().size(), rows);
+}
+
 TEST_F(HarnessTest, PitfallsMeasuresEachCaseBesideItsFlatteredSelf) {
   Job made = job({fake_case("a")}, {"--pitfalls"});
   made.target.rotate_bytes = 1000;

@@ -15,6 +15,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -286,6 +287,16 @@ TEST(MeasureLayer, TakesTheWholeItsPartsInPlaceAndTheSameAlone) {
       EXPECT_NE(part->ran[i], part->ran[i + 1]);
     }
   }
+}
+
+TEST(MeasureLayer, TheLeastTimeIsSampledAlsoWhereThatIsLongerThanTheMost) {
+  FakeLayer layer;
+  Rules rules{.warmup_s = 0.02, .min_time_s = 2, .target = 0, .max_time_s = 0.5};
+  const LayerSamples samples = layer.measured(rules);
+  EXPECT_GE(std::accumulate(samples.whole_s.begin(), samples.whole_s.end(), 0.0), 2 - 1e-9);
+  EXPECT_FALSE(samples.brief);
+  rules.max_overhead = 1;  // all that is around the whole takes more
+  EXPECT_TRUE(layer.measured(rules).brief);
 }
 
 TEST(MeasureLayer, WhatIsSlowerBetweenItsNeighboursShows) {

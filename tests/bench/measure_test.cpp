@@ -3,7 +3,6 @@
 // The measuring loop under a fake clock: how long it warms up, how much it samples, when it stops.
 #include "bench/measure.hpp"
 
-#include "bench/sentinel.hpp"
 #include "record/error.hpp"
 #include "record/median_estimate.hpp"
 #include "record/statistics.hpp"
@@ -69,6 +68,7 @@ TEST(Measure, StopsAtMostSamples) {
   FakeOperation operation(time, [](std::int64_t) { return 1e-4; });
   Rules few = rules();
   few.max_samples = 37;
+  few.batch_for_time = false;
   EXPECT_EQ(measure_one(time, operation, few).of[0].time_s.size(), 37U);
 }
 
@@ -106,7 +106,9 @@ TEST(Measure, GivesUpWarmingUpWhatNeverSettlesAndSaysSo) {
 TEST(Measure, BatchesRunsThatTheClockCannotResolve) {
   FakeTime time;
   FakeOperation operation(time, [](std::int64_t) { return 2e-8; });
-  const Measured measured = measure_one(time, operation, rules());
+  Rules by_clock = rules();
+  by_clock.batch_for_time = false;
+  const Measured measured = measure_one(time, operation, by_clock);
   EXPECT_GE(measured.of[0].runs_per_sample, 50);  // 1 us / 20 ns
   EXPECT_LE(measured.of[0].runs_per_sample, 110);
   EXPECT_NEAR(median(measured.of[0].time_s), 2e-8, 1e-11);
@@ -384,32 +386,6 @@ TEST(Measure, AClockThatStepsBackEndsTheProgramAndNotTheRecord) {
   FakeTime time;
   FakeOperation operation(time, [](std::int64_t run) { return run == 150 ? -5e-3 : 1e-3; });
   EXPECT_THROW((void)measure_one(time, operation, with_target(1e-6)), EnvironmentFailed);
-}
-
-TEST(ChangedStates, MarksWhatLiesBesideAnUnusualProbe) {
-  const auto probe = [](std::int64_t before, double compute, double copy = 1) {
-    return Probe{.before = before, .compute_s = compute, .copy_s = copy};
-  };
-  EXPECT_TRUE(changed_states({}, 0).empty());
-  EXPECT_TRUE(changed_states({probe(0, 1), probe(10, 1.2), probe(20, 0.9)}, 20).empty());
-  const auto marks = changed_states(
-      {probe(0, 1), probe(10, 1), probe(20, 1.5), probe(30, 1), probe(40, 1, 2)}, 40);
-  ASSERT_EQ(marks.size(), 2U);
-  EXPECT_EQ(marks[0].first, 10);
-  EXPECT_EQ(marks[0].last, 29);
-  EXPECT_EQ(marks[0].why, "machine: compute probe 1.50 x");
-  EXPECT_EQ(marks[1].first, 30);
-  EXPECT_EQ(marks[1].last, 39);
-  EXPECT_EQ(marks[1].why, "machine: copy probe 2.00 x");
-}
-
-TEST(Sentinel, IsThereOnThisMachineAndTellsTimes) {
-  const Target target = choose_target("cpu");
-  const auto sentinel = make_sentinel(target);
-  ASSERT_NE(sentinel, nullptr);
-  const Probe probe = sentinel->probe();
-  EXPECT_GT(probe.compute_s, 0);
-  EXPECT_GT(probe.copy_s, 0);
 }
 
 TEST(SteadyClock, KnowsItsResolution) {

@@ -67,6 +67,14 @@ TEST(Options, Defaults) {
   EXPECT_EQ(options.rules().max_samples, 10'000);
 }
 
+// So that a collective's percentiles are those of single runs.
+TEST(Options, OnlyACollectivesRunsStaySingleUnlessATimeIsAskedFor) {
+  EXPECT_TRUE(read({}).rules().batch_for_time);
+  EXPECT_FALSE(read({}, Program::collective).rules().batch_for_time);
+  for (const char* word : {"--benchmark_min_time=3", "--regime=sustained"})
+    EXPECT_TRUE(read({word}, Program::collective).rules().batch_for_time) << word;
+}
+
 TEST(Options, ReadsOurFlags) {
   const Options options =
       read({"--device=cpu", "--models=gpt2-124m,deepseek-v3", "--tokens=2048", "--out=a.jsonl",

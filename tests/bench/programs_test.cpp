@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -287,8 +288,23 @@ TEST(Programs, EveryFormatOfGoogleBenchmarkWorks) {
     for (const std::string& text : {said.out, read_text(folder / "g")}) {
       EXPECT_THAT(text, HasSubstr("gemm/fp32/openblas/m:64/n:48/k:32")) << format;
       EXPECT_THAT(text, HasSubstr("_median")) << format;
+      EXPECT_TRUE(format != "json" || nlohmann::json::accept(text)) << text;
     }
   }
+}
+
+// However short a run is, and however busy the machine: the time that was asked for, or a word.
+TEST(Programs, TheLeastTimeIsSampled) {
+  const Folder folder;
+  const Said said =
+      run(kSmallGemm + "--benchmark_filter=openblas --target=0 --benchmark_min_time=1 " +
+          "--benchmark_min_warmup_time=0.02 --out=" + (folder / "r.jsonl"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  const Measurement row = read_record(folder / "r.jsonl").lines.at(0).measurement;
+  const double sampled_s = static_cast<double>(row.runs_per_sample) *
+                           std::accumulate(row.time_s.begin(), row.time_s.end(), 0.0);
+  const bool brief = said.err.find("1 sampled for less than 1 s") != std::string::npos;
+  EXPECT_EQ(sampled_s < 1 - 1e-6, brief) << sampled_s << said.err;
 }
 
 TEST(Programs, ResumeSkipsFinishedCases) {

@@ -4,7 +4,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
+#include <cmath>
+#include <limits>
 #include <sstream>
 
 namespace trainmeter {
@@ -48,6 +51,19 @@ TEST(Reporter, RowsOfCsvMayHaveOtherCountersThanTheFirst) {
   const std::string csv = csv_of({run_of("one", "TFLOP/s"), run_of("two", "GB/s")});
   EXPECT_THAT(csv, HasSubstr("\"GB/s\",\"TFLOP/s\""));
   EXPECT_THAT(csv, HasSubstr("\"two\""));
+}
+
+// The variation of what is 0 in every repetition is 0 / 0.
+TEST(Reporter, JsonHoldsNumbersAlone) {
+  auto variation = run_of("one", "left_out");
+  variation.counters["left_out"] = benchmark::Counter(std::nan(""));
+  variation.counters["spread"] = benchmark::Counter(std::numeric_limits<double>::infinity());
+  variation.counters["samples"] = benchmark::Counter(50);
+  const nlohmann::json read = nlohmann::json::parse(written("json", {variation}));
+  const nlohmann::json& row = read.at("benchmarks").at(0);
+  EXPECT_EQ(row.at("samples"), 50);
+  EXPECT_FALSE(row.contains("left_out"));
+  EXPECT_FALSE(row.contains("spread"));
 }
 
 // A search's cases have a number for a name until they are known.
