@@ -51,7 +51,7 @@ const std::vector<Flag>& flags_known() {
 }
 
 // The words that Google Benchmark takes for true and false.
-bool boolean(const std::string& argument, std::string value) {
+bool boolean(const std::string& said, std::string value) {
   std::transform(value.begin(), value.end(), value.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   for (const char* word : {"", "1", "t", "y", "true", "yes", "on"}) {
@@ -60,12 +60,49 @@ bool boolean(const std::string& argument, std::string value) {
   for (const char* word : {"0", "f", "n", "false", "no", "off"}) {
     if (value == word) return false;
   }
-  throw BadInput(fmt::format("{}: expected true or false", argument));
+  throw BadInput(fmt::format("{}: '{}': expected true or false", said, value));
 }
 
-double seconds(const std::string& flag, std::string value) {
+double seconds(const std::string& said, std::string value) {
   if (!value.empty() && value.back() == 's') value.pop_back();  // "0.5s", as later versions have it
-  return parse_non_negative(flag, value);
+  return parse_non_negative(said, value);
+}
+
+// `said` is where the value stands, for messages: the flag or its environment variable.
+void take(const Flag& flag, const std::string& said, const std::string& value, GoogleFlags& flags) {
+  if (flag.kind == Kind::choice &&
+      std::find(flag.choices.begin(), flag.choices.end(), value) == flag.choices.end()) {
+    throw BadInput(
+        fmt::format("{}: '{}': expected one of {}", said, value, fmt::join(flag.choices, ", ")));
+  }
+  const bool on = flag.kind == Kind::boolean && boolean(said, value);
+
+  if (flag.name == "benchmark_min_time") {
+    flags.min_time_s = seconds(said, value);
+    return;
+  }
+  if (flag.name == "benchmark_min_warmup_time") {
+    flags.min_warmup_s = seconds(said, value);
+    return;
+  }
+  if (flag.name == "benchmark_filter") {
+    flags.filter = value;
+    NameFilter checked(value);
+    return;
+  }
+  if (flag.name == "benchmark_repetitions") {
+    flags.repetitions = static_cast<int>(parse_count(said, value, 1'000'000));
+    return;
+  }
+  if (flag.name == "v") (void)parse_non_negative(said, value);
+  if (flag.name == "benchmark_list_tests") flags.list_tests = on;
+  if (flag.name == "benchmark_format") flags.format = value;
+  if (flag.name == "benchmark_out") flags.out = value;
+  if (flag.name == "benchmark_out_format") flags.out_format = value;
+  if (flag.name == "benchmark_context" && value.find('=') == std::string::npos) {
+    throw BadInput(fmt::format("{}: '{}': expected KEY=VALUE,...", said, value));
+  }
+  flags.forward.push_back(fmt::format("--{}={}", flag.name, value));
 }
 
 const Flag& find(const std::string& name) {
@@ -96,52 +133,17 @@ void read_google_flag(const std::string& argument, GoogleFlags& flags) {
   if (equals == std::string::npos && flag.kind != Kind::boolean) {
     throw BadInput(fmt::format("--{0}: expected --{0}=VALUE", name));
   }
-  if (flag.kind == Kind::choice &&
-      std::find(flag.choices.begin(), flag.choices.end(), value) == flag.choices.end()) {
-    throw BadInput(
-        fmt::format("--{}: '{}': expected one of {}", name, value, fmt::join(flag.choices, ", ")));
-  }
-  const bool on = flag.kind == Kind::boolean && boolean(argument, value);
-
-  if (name == "benchmark_min_time") {
-    flags.min_time_s = seconds("--" + name, value);
-    return;
-  }
-  if (name == "benchmark_min_warmup_time") {
-    flags.min_warmup_s = seconds("--" + name, value);
-    return;
-  }
-  if (name == "benchmark_filter") {
-    flags.filter = value;
-    NameFilter checked(value);
-    return;
-  }
-  if (name == "benchmark_repetitions") {
-    flags.repetitions = static_cast<int>(parse_count("--" + name, value, 1'000'000));
-    return;
-  }
-  if (name == "v") (void)parse_non_negative("--v", value);
-  if (name == "benchmark_list_tests") flags.list_tests = on;
-  if (name == "benchmark_format") flags.format = value;
-  if (name == "benchmark_out") flags.out = value;
-  if (name == "benchmark_out_format") flags.out_format = value;
-  if (name == "benchmark_context" && value.find('=') == std::string::npos) {
-    throw BadInput(fmt::format("--{}: '{}': expected KEY=VALUE,...", name, value));
-  }
-  flags.forward.push_back(argument);
+  take(flag, "--" + name, value, flags);
 }
 
 void read_google_environment(GoogleFlags& flags) {
-  for (const std::string name : {"BENCHMARK_FILTER", "BENCHMARK_MIN_TIME",
-                                 "BENCHMARK_MIN_WARMUP_TIME", "BENCHMARK_REPETITIONS"}) {
-    const char* value = std::getenv(name.c_str());
-    if (value == nullptr) continue;
-    if (name == "BENCHMARK_FILTER") flags.filter = value;
-    if (name == "BENCHMARK_MIN_TIME") flags.min_time_s = seconds(name, value);
-    if (name == "BENCHMARK_MIN_WARMUP_TIME") flags.min_warmup_s = seconds(name, value);
-    if (name == "BENCHMARK_REPETITIONS") {
-      flags.repetitions = static_cast<int>(parse_count(name, value, 1'000'000));
-    }
+  for (const Flag& flag : flags_known()) {
+    std::string variable(flag.name);
+    std::ranges::transform(variable, variable.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    if (!variable.starts_with("BENCHMARK_")) continue;  // V is too common a name
+    const char* value = std::getenv(variable.c_str());
+    if (value != nullptr && *value != '\0') take(flag, variable, value, flags);
   }
 }
 

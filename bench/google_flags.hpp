@@ -29,7 +29,8 @@ std::vector<std::string> google_flag_names();    // with their dashes
 // Takes one argument for which is_google_flag() holds. BadInput for an unknown flag or a bad value.
 void read_google_flag(const std::string& argument, GoogleFlags& flags);
 
-// Google's environment variables for the flags we keep to ourselves (BENCHMARK_MIN_TIME, ...).
+// Google's environment variables, the flags' defaults (BENCHMARK_MIN_TIME, ...): the library reads
+// them too, but not for what we keep to ourselves.
 void read_google_environment(GoogleFlags& flags);
 
 std::string google_help();  // one flag a line

@@ -134,20 +134,24 @@ class Leader {
     return chosen;
   }
 
-  void drop_finished(const Header& header, std::vector<std::size_t>& chosen) const {
+  void drop_finished(const Header& header, std::vector<std::size_t>& chosen) {
     const std::size_t before = chosen.size();
     std::erase_if(chosen, [&](std::size_t index) {
       const std::vector<RowKey> rows =
           job_.devices.empty()
               ? rows_of(plans_[index], job_.world == nullptr ? 1 : job_.world->group().ranks())
               : rows_on_devices(plans_[index], job_.devices.size());
-      return is_finished(rows, before_, header, options_.google.repetitions,
-                         options_.resume_anyway);
+      repetitions_[index] = finished_repetitions(rows, before_, header, options_.resume_anyway);
+      return repetitions_left(index) < 1;
     });
     if (before != chosen.size() && !chosen.empty()) {
       fmt::print(stderr, "{}: {} of {} cases are finished in {}\n", header.program,
                  before - chosen.size(), before, options_.out);
     }
+  }
+
+  int repetitions_left(std::size_t index) {
+    return options_.google.repetitions - repetitions_[index];
   }
 
   // A document without cases on stdout, for whoever reads one there; --benchmark_out's stays as
@@ -158,14 +162,19 @@ class Leader {
   }
 
   void measure_under_google(const std::vector<std::size_t>& chosen, const Header& header) {
-    Progress progress(chosen.size() * static_cast<std::size_t>(options_.google.repetitions),
+    int left = 0, most = 1;  // repetitions: in all, and of one case
+    for (const std::size_t index : chosen) {
+      left += std::max(0, repetitions_left(index));
+      most = std::max(most, repetitions_left(index));
+    }
+    Progress progress(static_cast<std::size_t>(left),
                       ::isatty(STDERR_FILENO) == 1 && !options_.google.list_tests);
     progress_ = &progress;
     // Filter and warm-up are ours, so the library's own (from its environment, too) are switched
     // off.
-    std::vector<std::string> words = {
-        options_.command.front(), "--benchmark_filter=.", "--benchmark_min_warmup_time=0",
-        fmt::format("--benchmark_repetitions={}", options_.google.repetitions)};
+    std::vector<std::string> words = {options_.command.front(), "--benchmark_filter=.",
+                                      "--benchmark_min_warmup_time=0",
+                                      fmt::format("--benchmark_repetitions={}", most)};
     // https://no-color.org, which the library doesn't know; and mpirun shows its ranks a terminal
     // even where its own output goes to a file. A --benchmark_color of the user's comes later and
     // holds.
@@ -205,6 +214,10 @@ class Leader {
 
   // Nothing may be thrown through Google Benchmark.
   void one(benchmark::State& state, std::size_t index) {
+    if (repetitions_left(index) < 1) {  // of a case that has had more than others before
+      skip(state, std::string(kLeftOut));
+      return;
+    }
     if (finished_ || error_ || interrupted_by() != 0 || time_is_up()) {
       if (!error_ && interrupted_by() == 0 && !job_.search) tally_.left_out();
       skip(state, std::string(kLeftOut));
@@ -359,8 +372,8 @@ class Leader {
   double search_begin_s_ = 0;     // registering its places took time, too
   std::optional<Plan> searched_;  // the plan at `place_`
   Progress* progress_ = nullptr;
-  std::map<std::size_t, std::int64_t> repetitions_;
-  std::vector<Slowest> slowest_;  // one a case
+  std::map<std::size_t, int> repetitions_;  // measured so far, by place
+  std::vector<Slowest> slowest_;            // one a case
   std::exception_ptr error_;
   int signal_ = 0;
   bool google_file_failed_ = false;

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 
 namespace trainmeter {
@@ -128,8 +129,8 @@ bool counts(const Line& line, const Record& record, const Header& now, bool anyw
 
 }  // namespace
 
-bool is_finished(const std::vector<RowKey>& rows, const Record& record, const Header& now,
-                 int repetitions, bool anyway) {
+int finished_repetitions(const std::vector<RowKey>& rows, const Record& record, const Header& now,
+                         bool anyway) {
   std::map<RowKey, int> finished;
   for (const Line& line : record.lines) {
     const Measurement& m = line.measurement;
@@ -137,7 +138,9 @@ bool is_finished(const std::vector<RowKey>& rows, const Record& record, const He
       ++finished[{m.name, m.paired_with, m.beside, m.ranks}];
     }
   }
-  return std::ranges::all_of(rows, [&](const RowKey& row) { return finished[row] >= repetitions; });
+  int least = std::numeric_limits<int>::max();
+  for (const RowKey& row : rows) least = std::min(least, finished[row]);
+  return least;
 }
 
 const Measurement* finished_row(const std::string& name, const Record& record, const Header& now,

@@ -32,10 +32,10 @@ std::vector<RowKey> rows_of(const Plan& plan, std::int64_t ranks);
 // Of each of so many devices, alone and with all together.
 std::vector<RowKey> rows_on_devices(const Plan& plan, std::size_t devices);
 
-// Whether the record holds `repetitions` usable measurements of each row, of sessions on the same
-// device that don't differ from `now`; of any with `anyway`. A host's devices may share a record.
-bool is_finished(const std::vector<RowKey>& rows, const Record& record, const Header& now,
-                 int repetitions, bool anyway);
+// How many usable measurements of each row the record holds, of sessions on the same device that
+// don't differ from `now`; of any with `anyway`. A host's devices may share a record.
+int finished_repetitions(const std::vector<RowKey>& rows, const Record& record, const Header& now,
+                         bool anyway);
 // The first such of a case, whatever it was measured beside; nullptr: none.
 const Measurement* finished_row(const std::string& name, const Record& record, const Header& now,
                                 bool anyway);

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -247,9 +248,20 @@ TEST_F(HarnessTest, ResumeSkipsWhatIsFinishedInTheSameWay) {
   EXPECT_EQ(made_, 2);
   EXPECT_EQ(run_job(job({fake_case("a"), fake_case("b")}, {"--resume"})), kFine);
   EXPECT_EQ(made_, 2);
-  // More repetitions: not finished.
-  EXPECT_EQ(run_job(job({fake_case("a")}, {"--resume", "--benchmark_repetitions=2"})), kFine);
-  EXPECT_EQ(made_, 4);
+  // More repetitions: not finished, but nothing is measured again.
+  const auto more = [&] {
+    return run_job(job({fake_case("a"), fake_case("b"), fake_case("c")},
+                       {"--resume", "--benchmark_repetitions=2"}));
+  };
+  EXPECT_EQ(more(), kFine);
+  EXPECT_EQ(more(), kFine);
+  std::map<std::string, std::vector<std::int64_t>> repetitions;
+  for (const Line& line : read_record(file_).lines) {
+    repetitions[line.measurement.backend].push_back(line.measurement.repetition);
+  }
+  for (const char* backend : {"a", "b", "c"}) {
+    EXPECT_THAT(repetitions[backend], ElementsAre(0, 1)) << backend;
+  }
 }
 
 TEST_F(HarnessTest, ResumeTakesARecordThatDidNotGetAsFarAsItsHeader) {

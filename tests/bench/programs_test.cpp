@@ -152,7 +152,11 @@ TEST(Programs, AnEnvironmentThatCannotBeMeantIsBadUsageBeforeTheFirstCase) {
         std::pair("TRAINMETER_TIMEOUT=-3 " + kSmallGemm + kBrief, "'-3': expected"),
         std::pair("TRAINMETER_TIMEOUT=nan " + kSmallGemm + kBrief, "'nan': expected"),
         std::pair(ranks + "NCCL_TESTS_MIN_BW=abc collective_bench --device=cpu --format=nccl-tests",
-                  "NCCL_TESTS_MIN_BW: 'abc': expected a number of at least 0")}) {
+                  "NCCL_TESTS_MIN_BW: 'abc': expected a number of at least 0"),
+        std::pair("BENCHMARK_FORMAT=xml " + kSmallGemm + kBrief,
+                  "BENCHMARK_FORMAT: 'xml': expected one of console, json, csv"),
+        std::pair("BENCHMARK_MIN_TIME=long " + kSmallGemm + kBrief, "BENCHMARK_MIN_TIME"),
+        std::pair("BENCHMARK_OUT=/no/such/folder/x " + kSmallGemm + kBrief, "/no/such/folder/x")}) {
     const Said said = run(command);
     EXPECT_EQ(said.code, 2) << command << "\n" << said.err;
     EXPECT_EQ(lines_in(said.err), 1U) << said.err;
