@@ -125,6 +125,10 @@ Header Anonymiser::header(const Header& h) const {
   out.started_at = time_of_day(h.started_at);
   out.host = pseudonym("host", h.host);
   out.command = {out.program};
+  for (const std::string& word :
+       h.command) {  // accept asks whether the list of cases was cut short
+    if (matches(word, "--max_seconds=[0-9.]{1,12}")) out.command.push_back(word);
+  }
   out.device = device(h.device);
   out.discipline.timer = known(h.discipline.timer, {"steady_clock", "cuda_events"});
   out.discipline.data = known(h.discipline.data, kDataWords);
@@ -184,6 +188,8 @@ std::map<std::string, std::string> Anonymiser::notes(const Measurement& m) const
       out[key] = "";
     } else if (key == "slowest_rank_host") {
       out[key] = pseudonym("host", value);
+    } else if (key == "device") {
+      out[key] = matches(value, "cores [0-9,-]{1,90}") ? value : pseudonym("gpu", value);
     } else if (key == "hosts") {
       std::istringstream hosts(value);
       for (std::string host; hosts >> host;)

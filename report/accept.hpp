@@ -34,6 +34,7 @@ struct AcceptRules {
   std::string file;            // for messages: where they were read from
   double false_alarms = 0.05;  // expected in a whole fleet without a fault
   double tolerance = 0.02;     // who is less than this below the median fails no comparison
+  double must_find = 0.15;  // a comparison that can't find who is so far below vouches for nobody
   std::vector<std::string> throttle_reasons = {"hw_slowdown", "hw_thermal_slowdown",
                                                "sw_thermal_slowdown", "hw_power_brake_slowdown"};
   std::optional<System> system;
@@ -87,16 +88,26 @@ void add_devices(DevicesByHost& devices, const Record& record);
 // are judged as one node.
 std::vector<std::string> mixed_hosts(const DevicesByHost& devices);
 
+// Devices that are compared with each other. A GPU of another model, or with other SMs, is neither
+// slow nor fast beside these.
+struct DeviceModel {
+  std::string kind;  // "cpu", "gpu"
+  std::string name;  // "NVIDIA H200, 132 SMs"
+  auto operator<=>(const DeviceModel&) const = default;
+};
+
 // What is kept of a fleet's records: a rate for each part and case, not the samples.
 struct FleetFacts {
   struct Part {
     std::size_t node = 0, partner = 0;  // the two of a pair; else the same
     std::string name;
+    bool device = false;          // and not a link, say
     std::vector<Reason> reasons;  // to fail, whatever the others show
   };
   struct Case {
     std::string title, group;  // compute memory transfer link collective network
-    std::string operation, dtype, backend;
+    DeviceModel model;  // in group network without its name: a pair has the models of two nodes
+    std::string program, operation, dtype, backend;
     std::map<std::string, std::int64_t> shape;
     std::map<std::size_t, std::vector<double>> log_rates;  // by part
   };
@@ -109,7 +120,7 @@ struct FleetFacts {
   using ByBackend = std::map<std::string, std::vector<UnderFloor>>;
   struct FloorProblem {
     std::size_t part = 0, floor = 0;
-    std::string problem;  // problem_key()
+    std::string group, problem;  // problem_key()
     auto operator<=>(const FloorProblem&) const = default;
   };
 
@@ -117,6 +128,10 @@ struct FleetFacts {
   std::vector<std::string> nodes;
   std::vector<Part> parts;
   std::vector<Case> cases;
+  // By node: the models that it has, and its parts that are devices of them.
+  std::vector<std::map<DeviceModel, std::set<std::size_t>>> devices;
+  // Node and program: --max_seconds left cases of its list out.
+  std::set<std::pair<std::size_t, std::string>> cut_short;
 
   std::vector<std::size_t> floor_uses;  // by floor: rows that it was about, failed ones too
   std::map<FloorProblem, ByBackend> under_floors;
@@ -128,6 +143,7 @@ struct FleetFacts {
  private:
   std::size_t node(const std::string& name);
   std::size_t part_of(const Measurement& measurement, const Header& header);
+  std::size_t case_of(const Measurement& measurement, const Header& header);
   std::unordered_map<std::string, std::size_t> node_numbers_, part_numbers_, case_numbers_;
 };
 
@@ -150,8 +166,20 @@ std::optional<double> least_rate(const Floor& floor, const AcceptRules& rules,
                                  const Measurement& measurement);
 // BadInput, with the nearest case that was measured, where a floor is about none.
 void check_floors_are_used(const FleetFacts& facts);
-// What each part's fastest backend lacks of the floors, by part; nothing at all for a part that no
-// floor is about.
-std::map<std::size_t, std::vector<Reason>> held_against_floors(const FleetFacts& facts);
+// What each part's fastest backend lacks of the floors, by part and group of cases; nothing at all
+// where no floor is about one.
+std::map<std::pair<std::size_t, std::string>, std::vector<Reason>> held_against_floors(
+    const FleetFacts& facts);
+
+// What is known of a node or a part.
+struct Standing {
+  std::vector<Reason> reasons;  // to fail
+  bool judged = false;          // compared with enough others, or with a floor
+  bool open = false;            // and in a comparison whose spread may hide bad parts
+};
+// Which nodes lack devices, or cases, that nodes of their kind have measured. By number.
+void find_missing(const FleetFacts& facts, std::vector<Standing>& nodes);
+// That the fleet has devices of several models, or nodes with several numbers of them.
+std::vector<std::string> notes_on_models(const FleetFacts& facts);
 
 }  // namespace trainmeter

@@ -75,7 +75,7 @@ void add_junit(std::string& out, const char* suite, const std::vector<Judged>& j
       out += fmt::format("><failure message=\"{}\"/></testcase>\n",
                          escaped_markup(in_short(j.reasons)));
     } else {
-      out += "><skipped message=\"nothing to judge it by\"/></testcase>\n";
+      out += "><skipped message=\"nothing to judge it by, or too wide a spread\"/></testcase>\n";
     }
   }
   out += "  </testsuite>\n";

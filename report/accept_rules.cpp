@@ -155,6 +155,7 @@ AcceptRules read_accept_rules(const std::string& file, const Library& library) {
     rules.tolerance = object.non_negative("tolerance");
     if (!(rules.tolerance < 1)) object.refuse("tolerance", "a number of at least 0, below 1");
   }
+  if (object.has("must_find")) rules.must_find = share_of_one(object, "must_find");
   if (object.has("throttle_reasons")) rules.throttle_reasons = read_throttle_reasons(object);
   if (object.has("system"))
     rules.system = library.system(named(object, "system", object.text("system")));
@@ -203,10 +204,11 @@ void check_floors_are_used(const FleetFacts& facts) {
   }
 }
 
-std::map<std::size_t, std::vector<Reason>> held_against_floors(const FleetFacts& facts) {
-  std::map<std::size_t, std::vector<Reason>> out;
+std::map<std::pair<std::size_t, std::string>, std::vector<Reason>> held_against_floors(
+    const FleetFacts& facts) {
+  std::map<std::pair<std::size_t, std::string>, std::vector<Reason>> out;
   for (const auto& [which, backends] : facts.under_floors) {
-    std::vector<Reason>& reasons = out[which.part];
+    std::vector<Reason>& reasons = out[{which.part, which.group}];
     for (const FleetFacts::UnderFloor& row : fastest(backends)) {
       if (row.rate >= row.least) continue;
       const auto shown = is_compute(row.operation) ? format_flops : format_bandwidth;

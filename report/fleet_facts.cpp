@@ -4,6 +4,7 @@
 #include "record/names.hpp"
 #include "report/accept.hpp"
 #include "report/cases.hpp"
+#include "report/cut_short.hpp"
 #include "report/rates.hpp"
 
 #include <fmt/format.h>
@@ -36,19 +37,52 @@ std::vector<std::string> hosts_of(const Measurement& m) {
   return out;
 }
 
-std::string device_name(const Header& header) {
-  if (header.device.kind == "cpu") return "cpu";
-  if (const auto uuid = header.device.details.find("uuid"); uuid != header.device.details.end())
-    return "gpu " + uuid->second;
-  const auto visible = header.environment.find("CUDA_VISIBLE_DEVICES");
-  return visible == header.environment.end() ? "gpu" : "gpu " + visible->second;
+DeviceModel model_of(const Header& header) {
+  const Device& device = header.device;
+  return {device.kind, fmt::format("{}, {} {}", device.name, device.sms,
+                                   device.kind == "cpu" ? "cores" : "SMs")};
 }
 
-std::string part_name(const Measurement& m, const Header& header, const std::string& group) {
-  if (group == "network" || group == "collective") return group;
+struct PartName {
+  std::string text;
+  bool device = false;
+};
+
+// A row of --concurrent says itself which device it is of; where one failed, all are in it.
+PartName device_name(const Measurement& m, const Header& header) {
+  const std::string& kind = header.device.kind;
+  if (const auto own = m.notes.find("device"); own != m.notes.end())
+    return {kind + " " + own->second, true};
+  if (header.device.details.contains("concurrent")) return {"all devices at once"};
+  if (kind == "cpu") return {kind, true};
+  if (const auto uuid = header.device.details.find("uuid"); uuid != header.device.details.end())
+    return {kind + " " + uuid->second, true};
+  const auto visible = header.environment.find("CUDA_VISIBLE_DEVICES");
+  return {visible == header.environment.end() ? kind : kind + " " + visible->second, true};
+}
+
+PartName part_name(const Measurement& m, const Header& header, const std::string& group) {
+  if (group == "network" || group == "collective") return {group};
   if (group == "link" && m.shape.contains("from") && m.shape.contains("to"))
-    return fmt::format("link {} -> {}", m.shape.at("from"), m.shape.at("to"));
-  return device_name(header);
+    return {fmt::format("link {} -> {}", m.shape.at("from"), m.shape.at("to"))};
+  return device_name(m, header);
+}
+
+// The same case on any device: the part says which. Nothing where the row is of no device by name.
+std::optional<Measurement> without_device(const Measurement& m) {
+  const auto number = m.shape.find("device");
+  if (number == m.shape.end() || !m.notes.contains("device")) return std::nullopt;
+  Measurement out = m;
+  const std::string ending = fmt::format("/device:{}", number->second);
+  if (out.name.ends_with(ending)) out.name.resize(out.name.size() - ending.size());
+  out.shape.erase("device");
+  return out;
+}
+
+// A burst is faster than a long run.
+std::string regime_ending(const Header& header) {
+  const std::string& regime = header.discipline.regime;
+  return regime.empty() ? "" : "/regime:" + regime;
 }
 
 // The number of `key`; a new key gets the next one.
@@ -78,28 +112,63 @@ std::vector<std::string> mixed_hosts(const DevicesByHost& devices) {
 
 std::size_t FleetFacts::node(const std::string& name) {
   const std::size_t number = numbered(node_numbers_, name);
-  if (number == nodes.size()) nodes.push_back(name);
+  if (number == nodes.size()) {
+    nodes.push_back(name);
+    devices.emplace_back();
+  }
   return number;
 }
 
 std::size_t FleetFacts::part_of(const Measurement& m, const Header& header) {
   Part part;
-  part.name = part_name(m, header, group_of(m));
+  PartName named = part_name(m, header, group_of(m));
+  part.name = std::move(named.text);
+  part.device = named.device;
   const std::vector<std::string> hosts = hosts_of(m);
   part.node = node(hosts.empty() ? header.host : hosts.front());
   part.partner = hosts.empty() ? part.node : node(hosts.back());
   const std::size_t number =
       numbered(part_numbers_, fmt::format("{}\n{}\n{}", part.node, part.partner, part.name));
+  for (const std::size_t its : {part.node, part.partner}) {
+    if (nodes[its] != header.host) continue;  // of a pair's other node the header says nothing
+    std::set<std::size_t>& parts_of_model = devices[its][model_of(header)];
+    if (part.device) parts_of_model.insert(number);
+  }
   if (number == parts.size()) parts.push_back(std::move(part));
   return number;
 }
 
+std::size_t FleetFacts::case_of(const Measurement& m, const Header& header) {
+  const std::string group = group_of(m);
+  DeviceModel model = model_of(header);
+  if (group == "network") model.name.clear();
+  const std::string regime = regime_ending(header);
+  const std::size_t number =
+      numbered(case_numbers_,
+               fmt::format("{}\n{}\n{}\n{}", model.kind, model.name, regime, case_key(m, header)));
+  if (number == cases.size()) {
+    cases.push_back({case_title(m, header) + regime,
+                     group,
+                     std::move(model),
+                     header.program,
+                     m.operation,
+                     m.dtype,
+                     m.backend,
+                     m.shape,
+                     {}});
+  }
+  return number;
+}
+
 void FleetFacts::add(const Record& record) {
+  const std::vector<bool> cut = sessions_cut_short(record);
   for (const Line& line : record.lines) {
-    const Measurement& m = line.measurement;
+    const std::optional<Measurement> on_any = without_device(line.measurement);
+    const Measurement& m = on_any ? *on_any : line.measurement;
     const Header& header = record.header_of(line);
     const std::size_t number = part_of(m, header);
     Part& part = parts[number];
+    if (cut[line.session]) cut_short.insert({part.node, header.program});
     const auto say = [&part](const char* kind, std::string text) {
       part.reasons.push_back({part.name, kind, std::move(text)});
     };
@@ -120,15 +189,11 @@ void FleetFacts::add(const Record& record) {
       const auto least = least_rate(rules.floors[i], rules, m);
       if (!least) continue;
       ++floor_uses[i];
-      under_floors[{number, i, problem_key(m, header)}][m.backend].push_back(
+      under_floors[{number, i, group_of(m), problem_key(m, header)}][m.backend].push_back(
           {m.name, m.operation, rate, *least});
     }
     if (!(rate > 0)) continue;  // no work was counted
-    const std::size_t which = numbered(case_numbers_, case_key(m, header));
-    if (which == cases.size())
-      cases.push_back(
-          {case_title(m, header), group_of(m), m.operation, m.dtype, m.backend, m.shape, {}});
-    cases[which].log_rates[number].push_back(std::log(rate));
+    cases[case_of(m, header)].log_rates[number].push_back(std::log(rate));
   }
 }
 

@@ -117,16 +117,20 @@ ChangePoint change_point(const std::vector<double>& series) {
 void History::add(const Record& record) {
   FleetFacts facts(rules_);
   facts.add(record);
-  std::map<Series::key_type, Point> points;
+  // By title, which leaves the number of a node's cores out: its series go on where it changes.
+  std::map<Series::key_type, std::map<std::string, std::vector<double>>> rates;
   for (const FleetFacts::Case& c : facts.cases) {
     for (const auto& [number, log_rates] : c.log_rates) {
       const FleetFacts::Part& part = facts.parts[number];
-      Point& point = points[{facts.nodes[part.node], part.name, c.group}];
-      point.date = record.headers.front().started_at;
-      point.log_rates[c.title] = median(log_rates);
+      std::vector<double>& all = rates[{facts.nodes[part.node], part.name, c.group}][c.title];
+      all.insert(all.end(), log_rates.begin(), log_rates.end());
     }
   }
-  for (auto& [key, point] : points) series_[key].push_back(std::move(point));
+  for (const auto& [key, by_title] : rates) {
+    Point point{record.headers.front().started_at, {}};
+    for (const auto& [title, log_rates] : by_title) point.log_rates[title] = median(log_rates);
+    series_[key].push_back(std::move(point));
+  }
 }
 
 Trend History::judge() const {

@@ -33,6 +33,7 @@ std::string sample_text() {
   Measurement m = sample_measurement();
   m.notes["hosts"] = "n1 n2";
   m.notes["data"] = "zeros";
+  m.notes["device"] = "GPU-1234";
   return to_json_line(header) + "\n" + to_json_line(m) + "\n";
 }
 
@@ -98,6 +99,24 @@ TEST(Anonymise, TheResultIsARecordOfTheSameMeasurements) {
   EXPECT_EQ(m.notes.at("data"), "zeros");
   EXPECT_EQ(after.headers.at(0).started_at, before.headers[0].started_at);
   EXPECT_EQ(after.headers[0].environment, before.headers[0].environment);
+}
+
+// What `accept` needs beside the rates.
+TEST(Anonymise, ARowsDeviceAndTheTimeOfAListStay) {
+  Header header = sample_header();
+  header.device.details["uuid"] = "GPU-1234";
+  header.command = {"/home/alice/bin/memory_bench", "--out=alice", "--max_seconds=120"};
+  Measurement m = sample_measurement();
+  m.notes["device"] = "GPU-1234";
+  Measurement on_cores = m;
+  on_cores.notes["device"] = "cores 0-31,64";
+  const Record after =
+      anonymised({.headers = {header}, .lines = {{m, 0, 0}, {on_cores, 0, 0}}}, "salt");
+  EXPECT_EQ(after.headers[0].command.back(), "--max_seconds=120");
+  EXPECT_EQ(after.headers[0].command.size(), 2U);
+  EXPECT_EQ(after.lines[0].measurement.notes.at("device"),
+            after.headers[0].device.details.at("uuid"));
+  EXPECT_EQ(after.lines[1].measurement.notes.at("device"), "cores 0-31,64");
 }
 
 TEST(Anonymise, PseudonymsAreTheSameForTheSameHostAndSalt) {

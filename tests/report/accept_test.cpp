@@ -3,6 +3,7 @@
 // Small fleets with one thing wrong; what the outputs say and what they don't let through.
 #include "report/accept.hpp"
 
+#include "accepted.hpp"
 #include "fixtures.hpp"
 #include "node_fleet.hpp"
 #include <gmock/gmock.h>
@@ -15,18 +16,6 @@ namespace {
 // 8 good nodes of 4 GPUs.
 std::vector<Record> small_fleet() {
   return NodeFleetSampler({.nodes = 8, .gpus = 4, .bad_nodes = 0, .rounds = 0}, 7).draw().records;
-}
-
-Acceptance accepted(const std::vector<Record>& records, const AcceptRules& rules = {}) {
-  FleetFacts facts(rules);
-  for (const Record& record : records) facts.add(record);
-  return accept(facts);
-}
-
-const Judged& node(const Acceptance& acceptance, const std::string& name) {
-  const auto found = std::ranges::find(acceptance.nodes, name, &Judged::name);
-  if (found == acceptance.nodes.end()) throw std::out_of_range(name);
-  return *found;
 }
 
 Measurement& first_gemm(Record& record) {

@@ -20,12 +20,13 @@ namespace trainmeter {
 struct NodeFleet {
   int nodes = 512;
   int gpus = 8;
-  double spread = 0.008;     // standard deviation of a good GPU's, link's or network's log rate
-  double common = 0.5;       // share of that variance which all cases of one GPU have in common
-  double bad_nodes = 0.01;   // share of nodes with one fault each, of the four kinds in turn
-  double slow = 0.05;        // by how much a slow GPU is
-  int rounds = 5;            // of pairs of nodes
-  bool heavy_tails = false;  // Student's t with 5 degrees of freedom
+  double spread = 0.008;    // standard deviation of a good GPU's, link's or network's log rate
+  double common = 0.5;      // share of that variance which all cases of one GPU have in common
+  double bad_nodes = 0.01;  // share of nodes with one fault each, of the four kinds in turn
+  double slow = 0.05;       // by how much a slow GPU is
+  int slow_nodes = 0;       // so many are slow with all their GPUs
+  int rounds = 5;           // of pairs of nodes
+  enum class Tails { normal, heavy, slow } tails = Tails::normal;
 };
 
 struct SimulatedFleet {
@@ -43,6 +44,7 @@ class NodeFleetSampler {
     const int bad = static_cast<int>(std::lround(fleet_.bad_nodes * fleet_.nodes));
     for (int i = 0; i < bad; ++i) faults[i] = kFaults[(i + drawn_) % kFaults.size()];
     ++drawn_;
+    std::fill_n(faults.rbegin(), fleet_.slow_nodes, kSlowNode);
     std::ranges::shuffle(faults, random_);
     std::vector<double> networks;
     for (int n = 0; n < fleet_.nodes; ++n) {
@@ -59,7 +61,9 @@ class NodeFleetSampler {
   static std::string name(int node) { return fmt::format("n{:04}", node); }
 
   double noise() {  // mean 0, standard deviation 1
-    return fleet_.heavy_tails ? t_(random_) / std::sqrt(5.0 / 3) : normal_(random_);
+    if (fleet_.tails == NodeFleet::Tails::heavy) return t_(random_) / std::sqrt(5.0 / 3);
+    if (fleet_.tails == NodeFleet::Tails::slow) return (4 - gamma_(random_)) / 2;
+    return normal_(random_);
   }
 
   static void add(Record& record, std::size_t session, Measurement m, double log_rate) {
@@ -81,7 +85,7 @@ class NodeFleetSampler {
       header.device.details["uuid"] = fmt::format("GPU-{}-{}", n, gpu);
       header.discipline.data = "normal";
       record.headers.push_back(header);
-      add_gpu(record, gpu, gpu == 3 ? fault : "");
+      add_gpu(record, gpu, gpu == 3 || fault == kSlowNode ? fault : "");
     }
     for (int from = 0; from < fleet_.gpus; ++from) {
       for (int to = 0; to < fleet_.gpus; ++to) {
@@ -99,7 +103,8 @@ class NodeFleetSampler {
 
   void add_gpu(Record& record, int gpu, const std::string& fault) {
     const double its = noise() * std::sqrt(fleet_.common);
-    const double slower = fault == "slow GPU" ? std::log1p(-fleet_.slow) : 0;
+    const double whole = fault == kSlowNode ? std::log1p(-fleet_.slow) : 0;
+    const double slower = fault == "slow GPU" ? std::log1p(-fleet_.slow) : whole;
     for (const int size : {2048, 4096, 8192, 16384}) {
       Measurement m = {.name = fmt::format("gemm/bf16/{}", size), .operation = "gemm"};
       m.flops = 1e12;
@@ -109,7 +114,7 @@ class NodeFleetSampler {
     for (const char* kernel : {"copy", "triad"}) {
       Measurement m = {.name = std::string(kernel) + "/fp64", .operation = kernel};
       m.bytes = 1e9;
-      add(record, gpu, m, fleet_.spread * (its + noise() * std::sqrt(1 - fleet_.common)));
+      add(record, gpu, m, whole + fleet_.spread * (its + noise() * std::sqrt(1 - fleet_.common)));
     }
   }
 
@@ -130,6 +135,7 @@ class NodeFleetSampler {
     }
   }
 
+  inline static const std::string kSlowNode = "slow node";  // in all that its GPUs do themselves
   inline static const std::vector<std::string> kFaults = {"slow GPU", "half-rate NIC",
                                                           "throttling GPU", "bad NVLink"};
   NodeFleet fleet_;
@@ -137,6 +143,7 @@ class NodeFleetSampler {
   std::mt19937_64 random_;
   std::normal_distribution<double> normal_;
   std::student_t_distribution<double> t_{5};
+  std::gamma_distribution<double> gamma_{4};
 };
 
 }  // namespace trainmeter
