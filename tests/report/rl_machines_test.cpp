@@ -121,6 +121,44 @@ TEST(RlMachine, EnginesAreWeighedByTheirSteps) {
   EXPECT_EQ(likeliest_bf16, fastest_bf16);
 }
 
+// How many sequences an update makes follows from the outputs' lengths, which no layout prints.
+TEST(RlTraining, APrintedMicroBatchHoldsWhateverTheLengths) {
+  for (const double mean : {2500.0, 3000.0, 3500.0, 4096.0, 5000.0}) {
+    RunFile run = grpo("llama-3-8b", library().system("h100"), 64, "bf16", mean);
+    run.rl->questions_per_step = 16;
+    run.parallel = Parallel{};
+    run.parallel->tp = 2;
+    for (const std::int64_t size : {2, 3, 4}) {
+      run.parallel->microbatch_sequences = size;
+      EXPECT_GT(step_s(run), 0) << mean << " " << size;
+    }
+    run.parallel->microbatch_sequences = 1'000'000'000;
+    EXPECT_THAT(refusal([&] { (void)step_s(run); }),
+                HasSubstr("parallel.microbatch_sequences: expected at most 31250000, found"));
+  }
+}
+
+TEST(RlTraining, APrintedDualPipeGetsAnEvenNumberOfMicroBatchesOrIsLeft) {
+  RunFile run = grpo("deepseek-v3", library().system("h800"), 1024, "fp8", 3000);
+  run.stack = TrainingStack::deepseek;
+  run.parallel = Parallel{};
+  run.parallel->pp = 16;
+  run.parallel->ep = 64;
+  run.parallel->schedule = Schedule::dualpipe;
+  const auto notes_of = [&](std::int64_t questions) {
+    run.rl->questions_per_step = questions;
+    return rl_predicted(run, kMiddle).assumptions;
+  };
+  const auto left = HasSubstr("with zb instead of dualpipe, which takes at least 2 pp = 32");
+  bool even = false, few = false;
+  for (const std::int64_t questions : {64, 256, 257, 258, 260, 272, 1024}) {
+    const auto notes = notes_of(questions);
+    (testing::Value(notes, Contains(left)) ? few : even) = true;
+  }
+  EXPECT_TRUE(even);
+  EXPECT_TRUE(few);
+}
+
 // Engines need not divide the GPUs; what is left over is idle while they generate.
 TEST(RlMachine, WhatFitsIsPredictedOnAnyNumberOfGpus) {
   const auto engines_of = [&](const char* model, const char* system, std::int64_t gpus,
