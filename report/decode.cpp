@@ -211,44 +211,51 @@ double DecodeStep::room_for(double length) const {
   return std::max(room, model_.moe ? 1 : 1 / real(layout_.gpus));
 }
 
+double DecodeStep::need_bytes(double length) const {
+  return weight_bytes_ + length * cache_bytes_ / (model_.moe ? 1 : real(layout_.gpus));
+}
+
 bool DecodeStep::fits(double length) const {
-  const double one = length * cache_bytes_ / (model_.moe ? 1 : real(layout_.gpus));
-  return !system_.memory_bytes || weight_bytes_ + one <= kUsableMemory * *system_.memory_bytes;
+  return !system_.memory_bytes || need_bytes(length) <= kUsableMemory * *system_.memory_bytes;
 }
 
 std::vector<DecodeStep> decode_layouts(const Model& model, const System& system,
                                        const RateBook& book, std::int64_t gpus,
-                                       const std::vector<std::string>& dtypes,
-                                       double most_sequences, double length,
-                                       const std::string& place) {
-  constexpr std::int64_t kMostTimes = 8;
+                                       const std::vector<std::string>& dtypes, double outputs,
+                                       double length, const std::string& place) {
   std::vector<DecodeStep> out;
-  std::string why = "no power of two of them divides it";
+  std::string why;
   (void)memory_rate(system, book);
   for (const std::string& dtype : dtypes) {
     (void)best_gemm(system, book, dtype);
-    std::int64_t fewest = 0;
-    for (std::int64_t g = 1; g <= gpus && gpus % g == 0; g *= 2) {
+    bool one_fits = false;
+    for (std::int64_t g = 1; g <= gpus; g *= 2) {
       const bool too_wide = !model.moe && g > system.gpus_per_node;
-      if (fewest > 0 && (g > kMostTimes * fewest || too_wide)) break;
+      if (one_fits && too_wide) break;
       if (model.moe && model.moe->experts % g != 0) break;
       try {
-        DecodeStep step(model, system, book, {.gpus = g, .dtype = dtype}, most_sequences);
+        DecodeStep step(model, system, book, {.gpus = g, .dtype = dtype},
+                        outputs / real(used_gpus(gpus, g)));
         if (!step.fits(length)) {
-          why = fmt::format("{:.0f} GB of {} weights a GPU on {} of them",
-                            step.weight_bytes() / 1e9, dtype, g);
+          why = fmt::format(
+              "on {} of them {} weights and one output of {:.0f} tokens take {:.0f} GB a GPU, "
+              "{:.0f} of {:.0f} are usable",
+              g, dtype, length, step.need_bytes(length) / 1e9,
+              kUsableMemory * *system.memory_bytes / 1e9, *system.memory_bytes / 1e9);
           continue;
         }
-        if (fewest == 0) fewest = g;
+        one_fits = true;
         out.push_back(std::move(step));
       } catch (const BadInput& error) {
-        why = error.what();
+        why = fmt::format("on {} of them {}", g, error.what());
       }
     }
   }
   if (out.empty()) {
-    throw BadInput(fmt::format("{}: gpus: the model doesn't fit {} GPUs of {} for rollouts: {}",
-                               place, gpus, system.id, why));
+    throw BadInput(fmt::format(
+        "{}: gpus: no rollout engine of up to {} GPUs of {} holds the model (those of a power of "
+        "two{} are tried): {}",
+        place, gpus, system.id, model.moe ? " that divides its experts" : "", why));
   }
   return out;
 }

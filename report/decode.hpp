@@ -46,7 +46,8 @@ class DecodeStep {
   // Sequences of `length` tokens per GPU that fit beside the weights, at least one on a GPU (on a
   // replica where it is dense); unlimited where the memory isn't known.
   [[nodiscard]] double room_for(double length) const;
-  [[nodiscard]] bool fits(double length) const;  // one such sequence
+  [[nodiscard]] double need_bytes(double length) const;  // of one GPU: weights and one sequence
+  [[nodiscard]] bool fits(double length) const;
   [[nodiscard]] const DecodeLayout& layout() const { return layout_; }
   [[nodiscard]] const Rate& memory() const { return memory_; }
 
@@ -79,13 +80,18 @@ class DecodeStep {
 // part (MLA), else keys and values.
 double cache_bytes_per_token(const Model& model);
 
-// Plausible layouts on `gpus` GPUs: the fewest that hold the weights with room for a sequence of
-// `length` tokens, and 2, 4 and 8 times as many (dense models: up to a node). BadInput naming
-// `place` where none fits.
+// Of `gpus` GPUs, those that engines of `each` use; the rest are idle.
+inline std::int64_t used_gpus(std::int64_t gpus, std::int64_t each) {
+  return gpus / each * each;
+}
+
+// Plausible layouts on `gpus` GPUs that generate `outputs` side by side: every power of two of GPUs
+// that holds the weights with room for a sequence of `length` tokens, and divides a mixture's
+// experts; of a dense model those within a node, else the fewest. No limit depends on the memory:
+// more of it only adds to them. BadInput naming `place` where none fits.
 std::vector<DecodeStep> decode_layouts(const Model& model, const System& system,
                                        const RateBook& book, std::int64_t gpus,
-                                       const std::vector<std::string>& dtypes,
-                                       double most_sequences, double length,
-                                       const std::string& place);
+                                       const std::vector<std::string>& dtypes, double outputs,
+                                       double length, const std::string& place);
 
 }  // namespace trainmeter

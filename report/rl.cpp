@@ -9,6 +9,7 @@
 #include "record/statistics.hpp"
 #include "report/price.hpp"
 #include "report/rl_model.hpp"
+#include "report/step_links.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
@@ -34,7 +35,7 @@ std::optional<double> published_hours(const Run& run) {
 }
 
 double hours(const RlModel& model, const RlDraw& draw, const Run& run) {
-  return model.steps() * model.step(draw).total_s() / 3600 / run.goodput;
+  return model.steps() * model.mean_step(draw).total_s() / 3600 / run.goodput;
 }
 
 // Mean output over the longest allowed with which the model at its middle gives `target` hours.
@@ -131,7 +132,7 @@ Sampled sample(const RlModel& model, const PredictOptions& options) {
   Sampled out;
   out.inputs.resize(RlModel::input_names().size());
   if (options.samples == 0) {
-    const RlStep step = model.step(model.central());
+    const RlStep step = model.mean_step(model.central());
     return {.seconds = {step.total_s()}, .flops = {step.flops}, .inputs = std::move(out.inputs)};
   }
   for (int i = 0; i < options.samples; ++i) {
@@ -163,7 +164,7 @@ std::string factor_words(RlFactor f) {
   return fmt::format("{} {:g} ({:g} to {:g}): {}", to_string(f), p.median, p.low, p.high, p.why);
 }
 
-std::vector<std::string> words(const RlModel& model, const Run& run) {
+std::vector<std::string> words(const RlModel& model, const Run& run, const System& system) {
   std::vector<std::string> out;
   const RlDraw centre = model.central();
   bool assumed_mean = false;
@@ -181,14 +182,21 @@ std::vector<std::string> words(const RlModel& model, const Run& run) {
     assumed_mean = assumed_mean || !phase.mean_output_tokens;
   }
   std::vector<std::string> engines;
-  for (const DecodeStep& e : model.engines()) {
-    engines.push_back(fmt::format("{} in {}", e.layout().gpus, e.layout().dtype));
+  for (const Engine& e : model.engines()) {
+    const DecodeLayout& l = e.decode.layout();
+    const std::int64_t idle = run.gpus - used_gpus(run.gpus, l.gpus);
+    engines.push_back(fmt::format("{} in {}{} ({:.0f} %)", l.gpus, l.dtype,
+                                  idle > 0 ? fmt::format(" with {} idle", idle) : "",
+                                  100 * e.weight));
   }
   out.push_back(
       fmt::format("rollout engine isn't printed: GPUs that share one copy of the weights "
-                  "sampled over {}; breakdown and rollout times are those of {}",
-                  fmt::join(engines, ", "), engines.at(centre.engine)));
+                  "sampled over {}; rollout times are those of the first",
+                  fmt::join(engines, ", ")));
   for (const std::string& text : model.training().assumptions) out.push_back(text);
+  if (run.gpus > 1 && !(model.one_node() ? system.nvlink_bytes_per_s : system.nic_bytes_per_s)) {
+    out.push_back("weight transfer" + std::string(model.one_node() ? kNoLink : kNoNetwork));
+  }
   if (!run.rl->outputs_per_rollout && !run.rl->minibatches) {
     out.emplace_back("outputs_per_rollout isn't printed: one rollout a step assumed");
   }
@@ -264,15 +272,17 @@ void add_constants(Prediction& out, const RlModel& model, const System& system) 
     out.inputs.push_back(constant("rl.training_mfu", training_mfu_prior(), "rl_training.cpp",
                                   {"training", "reference"}));
   }
-  if (!system.nic_bytes_per_s) return;
-  UsedInput nic;
-  nic.what = "nic_bytes_per_s";
-  nic.value = *system.nic_bytes_per_s;
-  nic.how = "a GPU's share of its node's network, one way";
-  nic.place = system.place.at("nic_bytes_per_s");
-  nic.numbers = {"machine:nic_bytes_per_s"};
-  nic.parts = {"weight_transfer"};
-  out.inputs.push_back(std::move(nic));
+  const auto& bandwidth = model.one_node() ? system.nvlink_bytes_per_s : system.nic_bytes_per_s;
+  if (!bandwidth || out.gpus < 2) return;
+  UsedInput link;
+  link.what = model.one_node() ? "nvlink_bytes_per_s" : "nic_bytes_per_s";
+  link.value = *bandwidth;
+  link.how = model.one_node() ? "a GPU's links inside a node, one way"
+                              : "a GPU's share of its node's network, one way";
+  link.place = system.place.at(link.what);
+  link.numbers = {"machine:" + link.what};
+  link.parts = {"weight_transfer"};
+  out.inputs.push_back(std::move(link));
 }
 
 }  // namespace
@@ -288,10 +298,9 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
     return RlModel(run, system, book, knowledge, options, peak_flops, std::move(phases));
   };
   check_phases(run, model_of);
-  RlModel model = model_of(run.rl->phases);
+  const RlModel model = model_of(run.rl->phases);
   const Sampled sampled = sample(model, options);
-  model.centre_on(median_draw(sampled.seconds));  // its parts are those of the step shown
-  const RlStep centre = model.step(model.central());
+  const RlStep centre = model.mean_step(model.central());
 
   Prediction out;
   out.run_id = run.id;
@@ -306,6 +315,8 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
                      {"weight_transfer", centre.weight_transfer_s},
                      {"overhead", centre.overhead_s}};
   std::erase_if(out.breakdown_s, [](const auto& part) { return !(part.second > 0); });
+  const double shown_s = median_draw(sampled.seconds);
+  for (auto& [part, seconds] : out.breakdown_s) seconds *= shown_s / centre.total_s();
   const Price price = price_of(run, system, options);
   out.price_usd_per_gpu_hour = price.usd_per_gpu_hour;
   out.price_how = price.how;
@@ -322,9 +333,9 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
   out.flops_per_step = centre.flops;
   out.mfu_peak_flops = peak_flops;
 
-  const DecodeStep& engine = model.engines().front();
+  const DecodeStep& engine = model.engines().front().decode;
   out.rates.push_back({"rollout, weights and cache at memory bandwidth", engine.memory(),
-                       model.rollout_at_rates_s(model.central()) / centre.total_s(), "rollout"});
+                       centre.rollout_at_rates_s / centre.total_s(), "rollout"});
   for (UsedRate used : model.training().rates) {
     used.share *= centre.training_s / centre.total_s();
     used.part = "training";
@@ -332,7 +343,7 @@ Prediction predict_rl(const Run& run, const System& system, const RateBook& book
   }
   add_inputs(out, run, peak, std::nullopt, price.input());
   add_constants(out, model, system);
-  out.assumptions = words(model, run);
+  out.assumptions = words(model, run, system);
   if (!price.usd_per_gpu_hour)
     out.assumptions.emplace_back("no price is known: give --price for the cost");
   if (const auto published = published_hours(run)) {

@@ -4,6 +4,7 @@
 #include "report/rl_model.hpp"
 
 #include "record/error.hpp"
+#include "report/candidates.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <utility>
 
 namespace trainmeter {
@@ -108,28 +110,49 @@ RlModel::RlModel(const Run& run, const System& system, const RateBook& book,
   // Training in 16 bits with weights in 8 for rollouts is usual where the device has them.
   std::vector<std::string> dtypes = {run.precision};
   if (run.precision != "fp8" && system.peak_flops.contains("fp8")) dtypes.emplace_back("fp8");
-  engines_ =
-      decode_layouts(*run.model, system, book, run.gpus, dtypes,
-                     outputs_per_rollout_ / static_cast<double>(run.gpus), longest, place_of(run));
+  for (DecodeStep& decode : decode_layouts(*run.model, system, book, run.gpus, dtypes,
+                                           outputs_per_rollout_, longest, place_of(run))) {
+    engines_.push_back({.decode = std::move(decode)});
+  }
   training_ = training_pass(run, system, book, knowledge, options, mean_work(centre), peak_flops);
-  double log_s = 0;
-  for (const double seconds : steps_by_engine())
-    log_s += std::log(seconds) / static_cast<double>(engines_.size());
-  centre_on(std::exp(log_s));
+  weigh_engines();
 }
 
-std::vector<double> RlModel::steps_by_engine() const {
-  std::vector<double> out;
+void RlModel::weigh_engines() {
+  std::vector<double> steps;
+  std::map<std::string, double> fastest;
   RlDraw d = central();
-  for (d.engine = 0; d.engine < engines_.size(); ++d.engine) out.push_back(step(d).total_s());
-  return out;
-}
-
-void RlModel::centre_on(double step_s) {
-  const std::vector<double> steps = steps_by_engine();
-  const auto gap = [&](double s) { return std::abs(std::log(s / step_s)); };
-  middle_engine_ =
-      static_cast<std::size_t>(std::ranges::min_element(steps, {}, gap) - steps.begin());
+  for (d.engine = 0; d.engine < engines_.size(); ++d.engine) {
+    steps.push_back(step(d).total_s());
+    double& best =
+        fastest.try_emplace(engines_[d.engine].decode.layout().dtype, steps.back()).first->second;
+    best = std::min(best, steps.back());
+  }
+  std::map<std::string, double> sums;
+  for (std::size_t i = 0; i < engines_.size(); ++i) {
+    const std::string& dtype = engines_[i].decode.layout().dtype;
+    engines_[i].weight = std::exp2(-(steps[i] / fastest.at(dtype) - 1) / kTuning);
+    sums[dtype] += engines_[i].weight;
+  }
+  for (Engine& e : engines_) {
+    e.weight /= sums.at(e.decode.layout().dtype) * static_cast<double>(sums.size());
+  }
+  constexpr double kNegligible = 0.01;
+  std::vector<std::size_t> order;
+  double kept = 0;
+  for (std::size_t i = 0; i < engines_.size(); ++i) {
+    if (engines_[i].weight < kNegligible) continue;
+    order.push_back(i);
+    kept += engines_[i].weight;
+  }
+  std::ranges::stable_sort(order, std::ranges::greater{},
+                           [&](std::size_t i) { return engines_[i].weight; });
+  std::vector<Engine> likely;
+  for (const std::size_t i : order) {
+    likely.push_back({.decode = engines_[i].decode, .weight = engines_[i].weight / kept});
+    log_steps_.push_back(std::log(steps[i]));
+  }
+  engines_ = std::move(likely);
 }
 
 RlDraw RlModel::central() const {
@@ -137,7 +160,6 @@ RlDraw RlModel::central() const {
   for (std::size_t f = 0; f < kRlFactors; ++f) d.factors[f] = kPriors[f].median;
   d.node_links = node_links_.median;
   d.network_links = network_links_.median;
-  d.engine = middle_engine_;
   return d;
 }
 
@@ -151,10 +173,14 @@ RlDraw RlModel::draw(std::mt19937_64& random, std::vector<double>& inputs) const
   for (std::size_t f = 0; f < kRlFactors; ++f) vary(d.factors[f], kPriors[f].log_sigma());
   vary(d.node_links, node_links_.log_sigma());
   vary(d.network_links, network_links_.log_sigma());
-  vary(d.memory, engines_.front().memory().noise);
+  vary(d.memory, engines_.front().decode.memory().noise);
   vary(d.training, training_.log_sigma);
-  d.engine = std::uniform_int_distribution<std::size_t>(0, engines_.size() - 1)(random);
-  inputs.push_back(static_cast<double>(d.engine));
+  double u = std::uniform_real_distribution<double>()(random);
+  while (d.engine + 1 < engines_.size() && u > engines_[d.engine].weight) {
+    u -= engines_[d.engine].weight;
+    ++d.engine;
+  }
+  inputs.push_back(log_steps_[d.engine]);
   return d;
 }
 
@@ -202,8 +228,10 @@ double RlModel::rollout_at_rates_s(const RlDraw& d) const {
 RolloutTime RlModel::rollout(const Lengths& l, const RlDraw& d,
                              const DecodeFactors& factors) const {
   const double tokens = drafts() ? std::clamp(d[RlFactor::tokens_per_decode_step], 1.0, 2.0) : 1.0;
-  return rollout_time(engines_[d.engine], l, outputs_per_rollout_,
-                      outputs_per_rollout_ / static_cast<double>(run_.gpus), tokens, factors);
+  const DecodeStep& engine = engines_[d.engine].decode;
+  const auto gpus = static_cast<double>(used_gpus(run_.gpus, engine.layout().gpus));
+  return rollout_time(engine, l, outputs_per_rollout_, outputs_per_rollout_ / gpus, tokens,
+                      factors);
 }
 
 double RlModel::flops_per_token(const Lengths& l) const {
@@ -224,6 +252,34 @@ UpdateWork RlModel::mean_work(const RlDraw& d) const {
   return out;
 }
 
+double RlModel::weight_transfer_s(const RlDraw& d) const {
+  if (run_.gpus < 2) return 0;
+  const auto& link = one_node() ? system_.nvlink_bytes_per_s : system_.nic_bytes_per_s;
+  if (!link) return 0;
+  const double reached = one_node() ? d.node_links : d.network_links;
+  return engines_[d.engine].decode.weight_bytes() / (*link * reached);
+}
+
+RlStep RlModel::mean_step(RlDraw d) const {
+  constexpr std::array kSeconds = {&RlStep::rollout_s,   &RlStep::training_s,
+                                   &RlStep::reference_s, &RlStep::weight_transfer_s,
+                                   &RlStep::overhead_s,  &RlStep::rollout_at_rates_s};
+  RlStep out;
+  double log_s = 0;
+  for (d.engine = 0; d.engine < engines_.size(); ++d.engine) {
+    RlStep one = step(d);
+    one.rollout_at_rates_s = rollout_at_rates_s(d);
+    const double weight = engines_[d.engine].weight;
+    log_s += weight * std::log(one.total_s());
+    for (const auto seconds : kSeconds) out.*seconds += weight * one.*seconds;
+    out.tokens = one.tokens;
+    out.flops = one.flops;
+  }
+  const double scale = std::exp(log_s) / out.total_s();
+  for (const auto seconds : kSeconds) out.*seconds *= scale;
+  return out;
+}
+
 RlStep RlModel::step(const RlDraw& d) const {
   RlStep out;
   const double form = d[RlFactor::form];
@@ -241,10 +297,7 @@ RlStep RlModel::step(const RlDraw& d) const {
     out.training_s += share * form * (training_.fixed_s * d.training + work);
     if (run_.rl->reference_model) out.reference_s += share * form * work / 3;
   }
-  if (system_.nic_bytes_per_s && run_.gpus > 1) {
-    out.weight_transfer_s = form * engines_[d.engine].weight_bytes() /
-                            (*system_.nic_bytes_per_s * d.network_links) / updates_per_rollout();
-  }
+  out.weight_transfer_s = form * weight_transfer_s(d) / updates_per_rollout();
   out.overhead_s = form * d[RlFactor::transition_s] / updates_per_rollout();
   return out;
 }

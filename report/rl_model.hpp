@@ -3,6 +3,7 @@
 // One RL update as the sum of its parts, for one draw of what is uncertain.
 #pragma once
 
+#include "report/decode.hpp"
 #include "report/rl_training.hpp"
 #include "report/rollout.hpp"
 
@@ -35,7 +36,7 @@ struct RlDraw {
   double node_links = 1, network_links = 1;
   double memory = 1;       // measured bandwidth / its median
   double training = 1;     // training pass / its median
-  std::size_t engine = 0;  // which rollout engine
+  std::size_t engine = 0;  // which rollout engine, the likeliest first
 
   [[nodiscard]] double operator[](RlFactor f) const { return factors[static_cast<std::size_t>(f)]; }
   double& operator[](RlFactor f) { return factors[static_cast<std::size_t>(f)]; }
@@ -43,11 +44,22 @@ struct RlDraw {
 
 struct RlStep {  // the mean update over all phases
   double rollout_s = 0, training_s = 0, reference_s = 0, weight_transfer_s = 0, overhead_s = 0;
+  // Of the rollout, what the rates of memory and GEMMs would take by themselves: nothing for
+  // launches and exchanges, and the sum of the parts reached. mean_step() fills it in.
+  double rollout_at_rates_s = 0;
   double tokens = 0;  // generated, and trained on
   double flops = 0;   // model FLOPs of all passes
   [[nodiscard]] double total_s() const {
     return rollout_s + training_s + reference_s + weight_transfer_s + overhead_s;
   }
+};
+
+// A rollout engine, and how likely it is the one that ran: whoever ran it chose among the fast
+// ones, so its weight halves with every kTuning (candidates.hpp) by which it makes a step slower.
+// The dtype of its weights is no such choice: each that fits has the same share.
+struct Engine {
+  DecodeStep decode;
+  double weight = 1;  // all add up to 1
 };
 
 class RlModel {
@@ -57,37 +69,37 @@ class RlModel {
   RlModel(const Run& run, const System& system, const RateBook& book, const Knowledge& knowledge,
           const PredictOptions& options, double peak_flops, std::vector<RlPhase> phases);
 
-  // Every factor at its median, on the engine that gives the step nearest to the one asked for
-  // with centre_on(), else to the geometric mean over the engines.
-  [[nodiscard]] RlDraw central() const;
-  void centre_on(double step_s);
+  [[nodiscard]] RlDraw central() const;  // every factor at its median, on the likeliest engine
   // Appends what was drawn to `inputs` (logarithms of the ratios to the medians), in the order of
   // input_names().
   [[nodiscard]] RlDraw draw(std::mt19937_64& random, std::vector<double>& inputs) const;
   static std::vector<std::string> input_names();
 
   [[nodiscard]] RlStep step(const RlDraw& draw) const;
+  // The geometric mean over the engines by their weights, its parts in the shares that they have
+  // in the arithmetic one.
+  [[nodiscard]] RlStep mean_step(RlDraw draw) const;
   [[nodiscard]] Lengths lengths(const RlPhase& phase, const RlDraw& draw) const;
   [[nodiscard]] RolloutTime rollout(const Lengths& lengths, const RlDraw& draw) const;
-  // What step().rollout_s would be if the rates of memory and GEMMs were all that a decode step
-  // takes: nothing for launches and exchanges, and the sum of the parts reached.
-  [[nodiscard]] double rollout_at_rates_s(const RlDraw& draw) const;
 
   [[nodiscard]] double steps() const { return steps_; }
   [[nodiscard]] double outputs_per_rollout() const { return outputs_per_rollout_; }
   [[nodiscard]] double updates_per_rollout() const { return outputs_per_rollout_ / outputs_; }
   [[nodiscard]] bool drafts() const { return run_.model->mtp_depth > 0; }
   [[nodiscard]] const std::vector<RlPhase>& phases() const { return phases_; }
-  [[nodiscard]] const std::vector<DecodeStep>& engines() const { return engines_; }
+  [[nodiscard]] const std::vector<Engine>& engines() const { return engines_; }
   [[nodiscard]] const TrainingPass& training() const { return training_; }
+  [[nodiscard]] bool one_node() const { return run_.gpus <= system_.gpus_per_node; }
 
  private:
   [[nodiscard]] double flops_per_token(const Lengths& lengths) const;  // of a training pass
   [[nodiscard]] DecodeFactors decode_factors(const RlDraw& draw) const;
   [[nodiscard]] RolloutTime rollout(const Lengths& lengths, const RlDraw& draw,
                                     const DecodeFactors& factors) const;
+  [[nodiscard]] double rollout_at_rates_s(const RlDraw& draw) const;
+  [[nodiscard]] double weight_transfer_s(const RlDraw& draw) const;  // after each rollout
   [[nodiscard]] UpdateWork mean_work(const RlDraw& draw) const;
-  [[nodiscard]] std::vector<double> steps_by_engine() const;  // every factor at its median
+  void weigh_engines();
 
   const Run& run_;
   const System& system_;
@@ -96,8 +108,8 @@ class RlModel {
   double outputs_per_rollout_ = 0;
   double steps_ = 0;
   FactorPrior node_links_, network_links_;
-  std::vector<DecodeStep> engines_;
-  std::size_t middle_engine_ = 0;
+  std::vector<Engine> engines_;
+  std::vector<double> log_steps_;  // of each engine, every factor at its median
   TrainingPass training_;
 };
 

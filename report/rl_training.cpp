@@ -4,6 +4,7 @@
 #include "report/rl_training.hpp"
 
 #include "record/error.hpp"
+#include "workload/limits.hpp"
 
 #include <fmt/format.h>
 
@@ -18,10 +19,34 @@ namespace {
 // of Llama 3, up to 0.43 in steps of Megatron-Core on H100.
 const FactorPrior kMfu{.median = 0.3, .low = 0.15, .high = 0.45, .why = "published training runs"};
 
+struct Update {
+  Run run;
+  std::vector<std::string> notes;  // where it isn't as printed
+};
+
+// Micro-batches of a replica that hold `least` or more and suit the schedule: how many outputs make
+// a sequence is ours to say, so a layout isn't refused over it.
+std::int64_t suitable_microbatches(std::int64_t least, Update& out) {
+  Parallel& p = *out.run.parallel;
+  const bool dualpipe =
+      p.schedule == Schedule::dualpipe || (!p.schedule && out.run.stack == TrainingStack::deepseek);
+  if (p.pp < 2 || !dualpipe) return least;
+  if (least >= 2 * p.pp) return least + least % 2;
+  if (p.schedule) {
+    out.notes.push_back(fmt::format(
+        "training pass with zb instead of dualpipe, which takes at least 2 pp = {} micro-batches: "
+        "a replica's share of an update makes {}",
+        2 * p.pp, least));
+  }
+  p.schedule = Schedule::zb;
+  return least;
+}
+
 // One update as a training run. Outputs are packed into sequences as long as the output that the
 // mean token is in (the nearest power of two), so that attention costs what it costs there.
-Run update_as_run(const Run& run, const Parallel& parallel, const UpdateWork& work) {
-  Run out = run;
+Update update_as_run(const Run& run, const Parallel& parallel, const UpdateWork& work) {
+  Update update{.run = run, .notes = {}};
+  Run& out = update.run;
   out.rl.reset();
   out.published = {};
   out.stages.clear();
@@ -32,13 +57,17 @@ Run update_as_run(const Run& run, const Parallel& parallel, const UpdateWork& wo
   out.seq_len = std::clamp<std::int64_t>(length, kShortest, kLongest);
   const std::int64_t dp =
       std::max<std::int64_t>(1, run.gpus / (parallel.tp * parallel.pp * parallel.cp));
-  const double each = work.tokens / static_cast<double>(*out.seq_len) / static_cast<double>(dp);
-  const auto microbatches = std::max<std::int64_t>(1, std::llround(std::ceil(each)));
-  out.global_batch_sequences = dp * microbatches;
-  const bool too_few = microbatches < 2 * parallel.pp || microbatches % 2 != 0;
-  if (run.stack == TrainingStack::deepseek && too_few && !out.parallel->schedule)
-    out.parallel->schedule = Schedule::zb;
-  return out;
+  const std::int64_t size = parallel.microbatch_sequences.value_or(1);
+  if (size > kMaxRunSize / dp) {
+    throw BadInput(fmt::format("{}: parallel.microbatch_sequences: expected at most {}, found {}",
+                               run.place.file.empty() ? "run " + run.id : run.place.file,
+                               kMaxRunSize / dp, size));
+  }
+  const double each =
+      work.tokens / static_cast<double>(*out.seq_len * dp) / static_cast<double>(size);
+  const auto least = std::max<std::int64_t>(1, std::llround(std::ceil(each)));
+  out.global_batch_sequences = dp * size * suitable_microbatches(least, update);
+  return update;
 }
 
 // Tensor parallelism inside a node and pipelines (dense), or pipelines with as much expert
@@ -88,7 +117,7 @@ Fastest fastest(const Run& run, const System& system, const RateBook& book,
     p.ep = expert_ranks(run, p.pp);
     for (p.cp = 1; p.cp <= kMostContextRanks; p.cp *= 2) {
       if (run.gpus % (p.tp * p.pp * p.cp) != 0) break;
-      Run update = update_as_run(run, p, work);
+      Run update = update_as_run(run, p, work).run;
       try {
         const double seconds = central_step_s(candidates(update, system, book, factors), factors);
         ++fitting;
@@ -146,8 +175,11 @@ TrainingPass training_pass(const Run& run, const System& system, const RateBook&
                            .samples = std::min(options.samples, kSamples),
                            .seed = options.seed};
   if (run.parallel) {  // what it prints must be possible
-    const Run update = update_as_run(run, *run.parallel, work);
-    return from_engine(update, predict(update, system, book, knowledge, few), work);
+    const Update update = update_as_run(run, *run.parallel, work);
+    TrainingPass out =
+        from_engine(update.run, predict(update.run, system, book, knowledge, few), work);
+    out.assumptions.insert(out.assumptions.end(), update.notes.begin(), update.notes.end());
+    return out;
   }
   const Fastest best =
       fastest(run, system, book, knowledge.calibration.for_family(run.family).medians(), work);

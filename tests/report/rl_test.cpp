@@ -6,7 +6,7 @@
 #include "report/rl_model.hpp"
 #include "workload/step.hpp"
 
-#include "fixtures.hpp"
+#include "rl_runs.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,36 +21,6 @@ using testing::Not;
 
 namespace {
 
-using RunFile = trainmeter::Run;
-
-const Knowledge& knowledge() {
-  static const Knowledge known = load_knowledge(published_library());
-  return known;
-}
-
-RateBook book_of(const System& system) {
-  RateBook book;
-  book.add_published(published_library(), system);
-  return book;
-}
-
-Prediction predicted(const RunFile& run, const PredictOptions& options = {.samples = 400}) {
-  return predict(run, *run.system, book_of(*run.system), knowledge(), options);
-}
-
-RunFile r1_zero() {
-  return published_library().run("deepseek-r1-zero");
-}
-
-// DualPipe is printed (arXiv 2501.12948v2, B.1); fp8 is DeepSeek-V3's precision.
-RunFile r1_zero_as_v3() {
-  RunFile run = r1_zero();
-  run.stack = TrainingStack::deepseek;
-  run.precision = "fp8";
-  run.family = "deepseek h800 fp8";
-  return run;
-}
-
 DecodeFactors middle() {
   return {.efficiency = 1,
           .kernels_s = rl_prior(RlFactor::decode_kernels_s).median,
@@ -63,8 +33,11 @@ DecodeFactors middle() {
 DecodeStep v3_on(const std::string& system_id, std::int64_t gpus, double most) {
   const Library library = published_library();
   const System system = library.system(system_id);
-  return {
-      library.model("deepseek-v3"), system, book_of(system), {.gpus = gpus, .dtype = "fp8"}, most};
+  return {library.model("deepseek-v3"),
+          system,
+          published_book(system),
+          {.gpus = gpus, .dtype = "fp8"},
+          most};
 }
 
 }  // namespace
@@ -157,16 +130,20 @@ TEST(Decode, PublishedStepsAreInTheRangeOfTheEfficiency) {
 TEST(Decode, LayoutsHoldTheWeights) {
   const Library library = published_library();
   const System h800 = library.system("h800");
-  const auto layouts = decode_layouts(library.model("deepseek-v3"), h800, book_of(h800), 512,
-                                      {"fp8"}, 16, 8192, "here");
-  ASSERT_FALSE(layouts.empty());
-  EXPECT_EQ(layouts.front().layout().gpus, 16);  // 671 GB on 80 GB each
+  const auto layouts = decode_layouts(library.model("deepseek-v3"), h800, published_book(h800), 512,
+                                      {"fp8"}, 8192, 8192, "here");
+  std::vector<std::int64_t> gpus;  // 671 GB on 80 GB each, and 256 experts
+  for (const DecodeStep& step : layouts) gpus.push_back(step.layout().gpus);
+  EXPECT_THAT(gpus, testing::ElementsAre(16, 32, 64, 128, 256));
   for (const DecodeStep& step : layouts) EXPECT_LT(step.weight_bytes(), 80e9);
   EXPECT_THAT(refusal([&] {
-                (void)decode_layouts(library.model("deepseek-v3"), h800, book_of(h800), 8, {"fp8"},
-                                     16, 8192, "here");
+                (void)decode_layouts(library.model("deepseek-v3"), h800, published_book(h800), 8,
+                                     {"fp8"}, 8192, 8192, "here");
               }),
-              HasSubstr("here: gpus: the model doesn't fit 8 GPUs of h800"));
+              HasSubstr("here: gpus: no rollout engine of up to 8 GPUs of h800 holds the model "
+                        "(those of a power of two that divides its experts are tried): on 8 of "
+                        "them fp8 weights and one output of 8192 tokens take 101 GB a GPU, 72 of "
+                        "80 are usable"));
 }
 
 TEST(Rollout, LiesBetweenItsLongerLimitAndAFullBatchToTheEnd) {
@@ -207,11 +184,11 @@ TEST(Rollout, WhatDoesNotFitWaits) {
 
 TEST(Rl, R1Zero) {
   const double published = 198 * 512;
-  const Prediction as_printed = predicted(r1_zero(), {});
+  const Prediction as_printed = rl_predicted(r1_zero(), {});
   EXPECT_LT(as_printed.estimates.gpu_hours->p05, 1.05 * published);
   EXPECT_GT(as_printed.estimates.gpu_hours->p95, published);
   EXPECT_LT(as_printed.null_model.gpu_hours->p50, published / 4);
-  const Prediction p = predicted(r1_zero_as_v3(), {});
+  const Prediction p = rl_predicted(r1_zero_as_v3(), {});
   EXPECT_LT(p.estimates.gpu_hours->p05, published);
   EXPECT_GT(p.estimates.gpu_hours->p95, published);
   EXPECT_NEAR(std::log(p.estimates.gpu_hours->p50 / published), 0, std::log(1.5));
@@ -224,7 +201,7 @@ TEST(Rl, R1Zero) {
 // sum of parts reaches are no rate's.
 TEST(Rl, ARolloutRestsOnMemoryForItsBytesAlone) {
   const RunFile run = r1_zero_as_v3();
-  const Prediction p = predicted(run, {.samples = 0});
+  const Prediction p = rl_predicted(run, {.samples = 0});
   const auto memory = std::ranges::find(p.rates, "rollout", &UsedRate::part);
   ASSERT_NE(memory, p.rates.end());
   double step = 0;
@@ -234,7 +211,7 @@ TEST(Rl, ARolloutRestsOnMemoryForItsBytesAlone) {
   EXPECT_LT(memory->share, 0.65 * rollout);  // at most decode_efficiency of it
 }
 
-// The engine isn't printed: the parts are of one whose step is near the median over all.
+// The engine isn't printed: the parts are a mean over all that are likely.
 TEST(Rl, PartsAddUpToTheStepShown) {
   RunFile grpo = r1_zero();
   grpo.model = published_library().model("llama-3-8b");
@@ -245,22 +222,22 @@ TEST(Rl, PartsAddUpToTheStepShown) {
   grpo.precision = "bf16";
   grpo.stack = TrainingStack::megatron;
   for (const RunFile& run : {grpo, r1_zero()}) {
-    const Prediction p = predicted(run, {});
+    const Prediction p = rl_predicted(run, {});
     double sum = 0;
     for (const auto& [part, seconds] : p.breakdown_s) sum += seconds;
-    EXPECT_NEAR(sum / p.estimates.step_time_s.p50, 1, 0.06) << run.model->id;
+    EXPECT_NEAR(sum / p.estimates.step_time_s.p50, 1, 1e-12) << run.model->id;
     EXPECT_LT(p.breakdown_s.front().second, p.estimates.step_time_s.p50) << run.model->id;
   }
 }
 
 TEST(Rl, EstimatesBelongTogether) {
   const RunFile run = r1_zero();
-  const Prediction p = predicted(run);
+  const Prediction p = rl_predicted(run);
   const double steps = 10400;
   EXPECT_NEAR(p.estimates.gpu_hours->p50, 512 * steps * p.estimates.step_time_s.p50 / 3600, 1);
   EXPECT_NEAR(p.estimates.cost_usd->p95, 2 * p.estimates.gpu_hours->p95, 1);
   EXPECT_NEAR(p.estimates.mfu.p50 * 989, p.estimates.tflops_per_gpu.p50, 0.01);
-  const Prediction middle_only = predicted(run, {.samples = 0});
+  const Prediction middle_only = rl_predicted(run, {.samples = 0});
   const double sum =
       std::accumulate(middle_only.breakdown_s.begin(), middle_only.breakdown_s.end(), 0.0,
                       [](double s, const auto& part) { return s + part.second; });
@@ -273,17 +250,17 @@ TEST(Rl, EstimatesBelongTogether) {
 
 TEST(Rl, TheSeedFixesTheResult) {
   const RunFile run = r1_zero();
-  EXPECT_EQ(to_json(predicted(run, {.samples = 200, .seed = 3})),
-            to_json(predicted(run, {.samples = 200, .seed = 3})));
-  EXPECT_NE(predicted(run, {.samples = 200, .seed = 3}).estimates.step_time_s.p95,
-            predicted(run, {.samples = 200, .seed = 4}).estimates.step_time_s.p95);
+  EXPECT_EQ(to_json(rl_predicted(run, {.samples = 200, .seed = 3})),
+            to_json(rl_predicted(run, {.samples = 200, .seed = 3})));
+  EXPECT_NE(rl_predicted(run, {.samples = 200, .seed = 3}).estimates.step_time_s.p95,
+            rl_predicted(run, {.samples = 200, .seed = 4}).estimates.step_time_s.p95);
 }
 
 TEST(Rl, PrintedMeanNarrowsTheRange) {
   RunFile run = r1_zero();
-  const Prediction assumed = predicted(run);
+  const Prediction assumed = rl_predicted(run);
   for (RlPhase& phase : run.rl->phases) phase.mean_output_tokens = 0.25 * *phase.max_output_tokens;
-  const Prediction printed = predicted(run);
+  const Prediction printed = rl_predicted(run);
   const auto width = [](const Estimate& e) { return e.p95 / e.p05; };
   EXPECT_LT(width(printed.estimates.step_time_s), width(assumed.estimates.step_time_s));
   EXPECT_THAT(printed.assumptions, Not(Contains(HasSubstr("would explain"))));
@@ -293,20 +270,20 @@ TEST(Rl, PrintedMeanNarrowsTheRange) {
 TEST(Rl, FasterMachinesAndLessWorkAreFaster) {
   const RunFile run = r1_zero_as_v3();
   const PredictOptions middle_only{.samples = 0};
-  const double whole = predicted(run, middle_only).estimates.step_time_s.p50;
+  const double whole = rl_predicted(run, middle_only).estimates.step_time_s.p50;
   RunFile better = run;
   better.system->nic_bytes_per_s = 1e11;
-  EXPECT_LE(predicted(better, middle_only).estimates.step_time_s.p50, whole);
+  EXPECT_LE(rl_predicted(better, middle_only).estimates.step_time_s.p50, whole);
   RunFile no_reference = run;
   no_reference.rl->reference_model = false;
-  EXPECT_LT(predicted(no_reference, middle_only).estimates.step_time_s.p50, whole);
+  EXPECT_LT(rl_predicted(no_reference, middle_only).estimates.step_time_s.p50, whole);
   RunFile shorter = run;
   for (RlPhase& phase : shorter.rl->phases) *phase.max_output_tokens /= 2;
-  EXPECT_LT(predicted(shorter, middle_only).estimates.step_time_s.p50, 0.7 * whole);
+  EXPECT_LT(rl_predicted(shorter, middle_only).estimates.step_time_s.p50, 0.7 * whole);
   RunFile each_step = run;  // a rollout for each update waits for its own tail
   each_step.rl->outputs_per_rollout = 512;
   each_step.rl->minibatches = 1;
-  EXPECT_GT(predicted(each_step, middle_only).estimates.step_time_s.p50, 3 * whole);
+  EXPECT_GT(rl_predicted(each_step, middle_only).estimates.step_time_s.p50, 3 * whole);
 }
 
 TEST(Rl, DenseModelOnANode) {
@@ -317,7 +294,7 @@ TEST(Rl, DenseModelOnANode) {
   run.rl->phases = {{.steps = 100, .mean_output_tokens = 1000, .max_output_tokens = 8192}};
   run.rl->outputs_per_rollout = 512;
   run.rl->minibatches = 1;
-  const Prediction p = predicted(run);
+  const Prediction p = rl_predicted(run);
   // 512 outputs of 1,000 tokens at 1 K to 40 K tokens/s, trained on at 10 to 200 K tokens/s.
   EXPECT_GT(p.estimates.step_time_s.p05, 512e3 / 40e3 + 512e3 / 200e3);
   EXPECT_LT(p.estimates.step_time_s.p95, 512e3 / 1e3 + 512e3 / 10e3);
@@ -327,28 +304,29 @@ TEST(Rl, DenseModelOnANode) {
 TEST(Rl, WhatIsMissingIsNamedWithWhatWouldExplainTheHours) {
   const RunFile stage = published_library().run("deepseek-r1-rl");
   if (stage.rl->phases.empty()) {
-    const std::string text = refusal([&] { (void)predicted(stage); });
+    const std::string text = refusal([&] { (void)rl_predicted(stage); });
     EXPECT_THAT(text, HasSubstr("deepseek-r1-rl.json: rl.phases: missing; "));
     EXPECT_THAT(text, HasSubstr("the published 80 h would be explained by"));
   }
   RunFile no_lengths = r1_zero_as_v3();
   no_lengths.rl->phases = {{.steps = 4000}};
   no_lengths.published.wall_hours = 80;
-  EXPECT_THAT(refusal([&] { (void)predicted(no_lengths); }),
+  EXPECT_THAT(refusal([&] { (void)rl_predicted(no_lengths); }),
               HasSubstr("rl.phases[0]: mean_output_tokens or max_output_tokens missing"));
   RunFile contradictory = r1_zero();
   contradictory.rl->minibatches = 8;
-  EXPECT_THAT(refusal([&] { (void)predicted(contradictory); }),
+  EXPECT_THAT(refusal([&] { (void)rl_predicted(contradictory); }),
               HasSubstr("rl.minibatches: expected outputs_per_rollout / (questions_per_step x "
                         "samples_per_question) = 16, found 8"));
   RunFile pre_training = r1_zero();
   pre_training.tokens = 1e12;
-  EXPECT_THAT(refusal([&] { (void)predicted(pre_training); }),
+  EXPECT_THAT(refusal([&] { (void)rl_predicted(pre_training); }),
               HasSubstr("tokens: expected none beside `rl`"));
   RunFile too_small = r1_zero();
   too_small.gpus = 8;
-  EXPECT_THAT(refusal([&] { (void)predicted(too_small); }), HasSubstr("doesn't fit 8 GPUs"));
+  EXPECT_THAT(refusal([&] { (void)rl_predicted(too_small); }),
+              HasSubstr("no rollout engine of up to 8 GPUs"));
   RunFile no_model = r1_zero();
   no_model.model.reset();
-  EXPECT_THAT(refusal([&] { (void)predicted(no_model); }), HasSubstr("model: missing"));
+  EXPECT_THAT(refusal([&] { (void)rl_predicted(no_model); }), HasSubstr("model: missing"));
 }
