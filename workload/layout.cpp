@@ -82,6 +82,9 @@ Layout settled(const Run& run) {
     if (m.moe->experts % p.ep != 0) {
       refuse(run, "parallel.ep", "a divisor of {} experts, found {}", m.moe->experts, p.ep);
     }
+    if (m.moe->expert_ffn % p.etp != 0) {
+      refuse(run, "parallel.etp", "a divisor of expert_ffn {}, found {}", m.moe->expert_ffn, p.etp);
+    }
     if ((out.dp * p.cp * p.tp) % (p.ep * p.etp) != 0) {
       refuse(run, "parallel.ep", "ep x etp that divides dp x cp x tp = {}, found {}",
              out.dp * p.cp * p.tp, p.ep * p.etp);

@@ -32,7 +32,8 @@ class Builder {
     const bool has_attention = work_.kind != LayerKind::embedding && work_.kind != LayerKind::head;
     const bool has_head = work_.kind == LayerKind::head || work_.kind == LayerKind::mtp;
     if (work_.kind != LayerKind::embedding) {
-      work_.gemms = layer_gemms(m_, gemm_group(), layout_.tokens(), layout_.tp, layout_.ep);
+      work_.gemms =
+          layer_gemms(m_, gemm_group(), layout_.tokens(), layout_.tp, layout_.ep, layout_.etp);
     }
     if (has_attention) attention();
     if (has_attention && experts()) moe();
@@ -84,8 +85,11 @@ class Builder {
     } else {
       if (c.group == Group::tp) c.ranks = layout_.tp;
       if (c.group == Group::cp) c.ranks = layout_.cp;
-      if (c.group == Group::ep) c.ranks = layout_.ep * layout_.etp;
-      const std::int64_t stride = c.group == Group::cp ? layout_.tp : 1;
+      if (c.group == Group::ep) c.ranks = layout_.ep;
+      if (c.group == Group::etp) c.ranks = layout_.etp;
+      const std::int64_t stride = c.group == Group::cp   ? layout_.tp
+                                  : c.group == Group::ep ? layout_.etp
+                                                         : 1;
       c.ranks_on_node = on_node(c.ranks, stride, options_.gpus_per_node);
     }
     if (c.ranks < 2 || !(c.payload_bytes > 0) || !(c.count > 0)) return;
@@ -183,10 +187,25 @@ class Builder {
     traffic("router", 4 * real(e.experts), 4 * real(e.experts), routed_tokens);
     const bool deepseek = options_.stack == TrainingStack::deepseek;
     const bool low = deepseek && options_.precision == "fp8";
+    const double dispatched = low ? kFp8Block : element_bytes();
     for (const Half half : {Half::forward, Half::backward}) {
-      all_to_all("ep_dispatch", half, routed_tokens, low ? kFp8Block : element_bytes());
+      all_to_all("ep_dispatch", half, routed_tokens, dispatched);
       all_to_all("ep_combine", half, routed_tokens, element_bytes());
+      // Ranks that share an expert's width each get the tokens of all of them, and add up what
+      // they made of them; backward the mirror.
+      const double all = copies * routed_tokens * real(layout_.etp) * h();
+      within_experts("etp_all_gather", "allgather", half, all * dispatched);
+      within_experts("etp_reduce_scatter", "reducescatter", half, all * element_bytes());
     }
+  }
+
+  void within_experts(const char* name, const char* operation, Half half, double payload) {
+    collective({.name = name,
+                .operation = operation,
+                .group = Group::etp,
+                .half = half,
+                .payload_bytes = payload,
+                .hidden = layout_.overlap_ep});
   }
 
   // Tokens to their experts or back. Where a token may reach `group_limit` nodes only, it crosses

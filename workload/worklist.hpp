@@ -36,9 +36,9 @@ struct Traffic {  // least bytes of one memory-bound kernel, neighbours fused
   double bytes = 0;
 };
 
-// Whose collective it is: tensor, context, expert and data parallelism, the last of the common and
-// of the routed weights, and the pipeline.
-enum class Group { tp, cp, ep, dp, expert_dp, pp };
+// Whose collective it is: tensor, context and expert parallelism, that within each expert, data
+// parallelism of the common and of the routed weights, and the pipeline.
+enum class Group { tp, cp, ep, etp, dp, expert_dp, pp };
 
 // A collective over `ranks` GPUs, of which `ranks_on_node` share a node; the node's links carry
 // what passes between those, the network the rest.

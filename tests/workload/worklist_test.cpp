@@ -130,6 +130,51 @@ TEST(LayerWork, TensorParallelRanksShareTheTokensOfExperts) {
   EXPECT_DOUBLE_EQ(only(w, "ep_dispatch", Half::forward).payload_bytes, 16.0 * 2 * 64 * 2);
 }
 
+// Mixtral's experts on one node: each rank has an eighth of every expert, and all their tokens.
+TEST(LayerWork, RanksThatShareAnExpertsWidthHaveTheTokensOfAll) {
+  Model m = published("llama-2-7b");
+  m.moe = Moe{.experts = 8,
+              .experts_per_token = 2,
+              .shared_experts = 0,
+              .expert_ffn = 14336,
+              .dense_layers = 0,
+              .group_limit = {}};
+  Layout l;
+  l.tp = l.etp = 8;
+  l.sp = true;
+  l.seq_len = 4096;
+  const LayerWork w = layer_work(m, LayerKind::moe, l, {});
+  EXPECT_EQ(shape(w, "expert_up"), (Shape{1024, 2 * 1792, 4096, 8}));
+  EXPECT_EQ(shape(w, "expert_down"), (Shape{1024, 4096, 1792, 8}));
+  EXPECT_EQ(shape(w, "expert_up", Pass::wgrad), (Shape{2 * 1792, 4096, 1024, 8}));
+  for (const Half half : {Half::forward, Half::backward}) {
+    for (const auto& [name, operation] : {std::pair{"etp_all_gather", "allgather"},
+                                          std::pair{"etp_reduce_scatter", "reducescatter"}}) {
+      const Collective& c = only(w, name, half, Group::etp);
+      EXPECT_EQ(c.operation, operation);
+      EXPECT_DOUBLE_EQ(c.payload_bytes, 4096.0 * 2 * 4096 * 2);  // two experts a token, bf16
+      EXPECT_EQ(c.ranks, 8);
+      EXPECT_DOUBLE_EQ(c.node_bytes, c.payload_bytes * 7 / 8);
+      EXPECT_EQ(c.network_bytes, 0);
+    }
+  }
+  for (const Collective& c : w.collectives) EXPECT_NE(c.operation, "alltoall");  // ep is 1
+}
+
+TEST(LayerWork, DispatchIsAmongThoseWithTheSamePartOfAnExpert) {
+  Layout l = two_sequences_of_16();
+  l.tp = l.etp = 2;
+  l.dp = l.ep = 4;
+  const LayerWork w = layer_work(small_moe(), LayerKind::moe, l, {.gpus_per_node = 4});
+  const Collective& dispatch = only(w, "ep_dispatch", Half::forward);
+  EXPECT_DOUBLE_EQ(dispatch.payload_bytes, 16.0 * 2 * 64 * 2);
+  EXPECT_EQ(dispatch.ranks, 4);
+  EXPECT_EQ(dispatch.ranks_on_node, 2);  // 2 GPUs apart
+  EXPECT_DOUBLE_EQ(only(w, "etp_all_gather", Half::forward).payload_bytes,
+                   2 * dispatch.payload_bytes);
+  EXPECT_EQ(shape(w, "expert_up"), (Shape{32, 2 * 16, 64, 2}));
+}
+
 TEST(LayerWork, TokensThatDoNotDivideOverExpertsKeepTheirWork) {
   Model m = small_moe();
   m.moe->experts = 7;
@@ -197,6 +242,9 @@ TEST(LayerWork, NonsenseIsRefused) {
   EXPECT_THROW((void)layer_work(small_llama(), LayerKind::dense, l, {}), BadInput);
   l.tp = 1;
   l.ep = 3;
+  EXPECT_THROW((void)layer_work(small_moe(), LayerKind::moe, l, {}), BadInput);
+  l.ep = 1;
+  l.etp = 3;
   EXPECT_THROW((void)layer_work(small_moe(), LayerKind::moe, l, {}), BadInput);
 }
 
