@@ -36,7 +36,8 @@ Run update_as_run(const Run& run, const Parallel& parallel, const UpdateWork& wo
   const auto microbatches = std::max<std::int64_t>(1, std::llround(std::ceil(each)));
   out.global_batch_sequences = dp * microbatches;
   const bool too_few = microbatches < 2 * parallel.pp || microbatches % 2 != 0;
-  if (run.stack == TrainingStack::deepseek && too_few && !out.parallel->schedule)
+  const bool dualpipe = !out.parallel->schedule && out.parallel->vpp.value_or(1) == 1;
+  if (run.stack == TrainingStack::deepseek && too_few && dualpipe)
     out.parallel->schedule = Schedule::zb;
   return out;
 }

@@ -29,6 +29,20 @@ void need(const Run& run, bool there, const char* key) {
   }
 }
 
+// Stages cut up into virtual ones are interleaved ones.
+void check_virtual_stages(const Run& run, const Parallel& p) {
+  const std::int64_t vpp = p.vpp.value_or(1);
+  if (p.pp == 1) {
+    if (vpp > 1) refuse(run, "parallel.vpp", "1 without a pipeline (pp is 1), found {}", vpp);
+    return;
+  }
+  if (vpp > 1 && (p.schedule == Schedule::zb || p.schedule == Schedule::dualpipe)) {
+    refuse(run, "parallel.vpp", "1 for the schedule {}, found {}", to_string(*p.schedule), vpp);
+  }
+  if (p.vpp == 1 && p.schedule == Schedule::interleaved)
+    refuse(run, "parallel.vpp", "at least 2 for the schedule interleaved, found 1");
+}
+
 // What the file settles, with every size checked. Micro-batches stay open.
 Layout settled(const Run& run) {
   const Parallel p = run.parallel.value_or(Parallel{});
@@ -49,8 +63,7 @@ Layout settled(const Run& run) {
   if (p.dp && *p.dp != out.dp) {
     refuse(run, "parallel.dp", "tp x pp x cp x dp = {} GPUs, found {}", run.gpus, *p.dp);
   }
-  if (p.pp == 1 && p.vpp.value_or(1) > 1)
-    refuse(run, "parallel.vpp", "1 without a pipeline (pp is 1), found {}", *p.vpp);
+  check_virtual_stages(run, p);
   if (m.heads % p.tp != 0)
     refuse(run, "parallel.tp", "a divisor of {} heads, found {}", m.heads, p.tp);
   if (m.kv_heads % p.tp != 0 && p.tp % m.kv_heads != 0) {
@@ -100,8 +113,9 @@ Layout settled(const Run& run) {
 }
 
 bool is_dualpipe(const Run& run) {
-  const auto& printed = run.parallel->schedule;
-  return printed == Schedule::dualpipe || (!printed && run.stack == TrainingStack::deepseek);
+  const Parallel& p = *run.parallel;
+  return p.schedule == Schedule::dualpipe ||
+         (!p.schedule && p.vpp.value_or(1) == 1 && run.stack == TrainingStack::deepseek);
 }
 
 bool is_interleaved(const Run& run) {
@@ -189,7 +203,11 @@ std::vector<Pipelining> pipelinings(const Run& run, const Layout& layout) {
       out.push_back({Schedule::interleaved, vpp});
     }
   }
-  if (out.empty()) out.push_back({Schedule::one_f_one_b, 1});
+  if (out.empty()) {  // interleaved, as printed
+    refuse(run, "parallel.schedule",
+           "another than interleaved: {} layers on {} stages leave none for a second virtual one",
+           run.model->layers, layout.pp);
+  }
   return out;
 }
 
