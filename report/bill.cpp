@@ -283,13 +283,15 @@ class Biller {
       if (l.zero >= 1) add_once(bill_.weights, held * 2, ranks, on_node, "allgather");
     }
     if (l.pp > 1) {
+      // Where some stages' neighbours lie on another node, their sends set the pace.
+      const bool one_node = l.tp * l.cp * l.dp * l.pp <= system_.gpus_per_node;
       Collective send{
           .name = "pp_send",
           .operation = "sendrecv",
           .group = Group::pp,
           .payload_bytes = real(l.tokens() * run_.model->hidden) * 2 / (l.sp ? real(l.tp) : 1),
           .ranks = 2,
-          .ranks_on_node = l.tp * l.cp * l.dp < system_.gpus_per_node ? 2 : 1};
+          .ranks_on_node = one_node ? 2 : 1};
       place_bytes(send);
       bill_.send = links_.bill(send, "pipeline_bubble");
     }

@@ -85,3 +85,21 @@ TEST(Bill, FsdpUnderAPipelineExchangesOnceAStep) {
   for (const CommBill& comm : bill.layers.at(LayerKind::dense).forward.comm)
     EXPECT_NE(comm.name, kGatheredWeights);
 }
+
+// Ranks lie tp first, then cp, dp, pp: 16 stages of a GPU are on two nodes, and so are two
+// neighbours among them.
+TEST(Bill, PipelineSendsBetweenNodesCountAsTheNetworks) {
+  for (const std::int64_t gpus : {8, 16}) {
+    nlohmann::json json = {{"id", "stages"},
+                           {"title", "Stages of one GPU"},
+                           {"model", "llama-2-7b"},
+                           {"system", "h100"},
+                           {"gpus", gpus},
+                           {"seq_len", 4096},
+                           {"global_batch_sequences", 32}};
+    json["parallel"] = {{"pp", gpus}, {"schedule", "1f1b"}, {"recompute", "full"}};
+    const Bill bill = bill_of(read_run(StrictObject(json, "mine.json"), library()));
+    EXPECT_EQ(bill.send.network_s > 0, gpus > 8) << gpus;
+    EXPECT_EQ(bill.send.node_s > 0, gpus <= 8) << gpus;
+  }
+}
