@@ -5,6 +5,7 @@
 
 #include "record/formulas.hpp"
 #include "record/real.hpp"
+#include "record/wire_bytes.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -303,25 +304,26 @@ class Builder {
 
 }  // namespace
 
-// Wire bytes of one GPU. A ring over nodes enters each node once: its bytes are shared by the NICs
-// of the group's GPUs there.
+// Wire bytes of one GPU. Over the network an all-reduce takes the better of NCCL's ring and tree:
+// between two nodes the tree, between more the ring.
 void place_bytes(Collective& c) {
-  const double nodes = real(c.ranks) / real(c.ranks_on_node);
+  const auto between = [&](std::string_view algorithm) {
+    return c.payload_bytes * between_factor(c.operation, algorithm, c.ranks, c.ranks_on_node);
+  };
   if (c.operation == "sendrecv") {
-    (c.ranks_on_node >= c.ranks ? c.node_bytes : c.network_bytes) = c.payload_bytes;
+    c.network_bytes = between("direct");
+    if (c.ranks_on_node >= c.ranks) c.node_bytes = c.payload_bytes;
     return;
   }
   const double wire = c.payload_bytes * bus_factor(c.operation, c.ranks);
   if (c.operation == "alltoall") {
-    c.network_bytes = c.payload_bytes * (1 - 1 / nodes);
+    c.network_bytes = between("direct");
     c.node_bytes = wire - c.network_bytes;
     return;
   }
   if (c.ranks_on_node > 1) c.node_bytes = wire;
-  if (nodes > 1) {
-    const double times = c.operation == "allreduce" ? 2 : 1;
-    c.network_bytes = c.payload_bytes * times * (1 - 1 / nodes) / real(c.ranks_on_node);
-  }
+  c.network_bytes = between("ring");
+  if (c.operation == "allreduce") c.network_bytes = std::min(c.network_bytes, between("tree"));
 }
 
 std::string_view to_string(LayerKind kind) {

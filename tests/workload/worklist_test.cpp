@@ -5,6 +5,7 @@
 
 #include "record/error.hpp"
 #include "record/formulas.hpp"
+#include "record/wire_bytes.hpp"
 
 #include "small_models.hpp"
 #include <gtest/gtest.h>
@@ -399,15 +400,37 @@ TEST(PlaceBytes, InsideANode) {
 
 TEST(PlaceBytes, AcrossTwoNodesOfEight) {
   EXPECT_DOUBLE_EQ(placed("allreduce", 16, 8).node_bytes, 1500);
-  EXPECT_DOUBLE_EQ(placed("allreduce", 16, 8).network_bytes, 2 * 400.0 / 8);
+  EXPECT_DOUBLE_EQ(placed("allreduce", 16, 8).network_bytes, 800.0 / 8);  // a tree's
   for (const char* operation : {"allgather", "reducescatter"}) {
     EXPECT_DOUBLE_EQ(placed(operation, 16, 8).node_bytes, 750) << operation;
-    EXPECT_DOUBLE_EQ(placed(operation, 16, 8).network_bytes, 400.0 / 8) << operation;
+    EXPECT_DOUBLE_EQ(placed(operation, 16, 8).network_bytes, 750.0 / 8) << operation;
   }
   EXPECT_DOUBLE_EQ(placed("alltoall", 16, 8).network_bytes, 400);  // 8 of 16 shares
   EXPECT_DOUBLE_EQ(placed("alltoall", 16, 8).node_bytes, 350);     // 7 of 16
   EXPECT_EQ(placed("sendrecv", 16, 8).node_bytes, 0);
   EXPECT_DOUBLE_EQ(placed("sendrecv", 16, 8).network_bytes, 800);
+}
+
+// What `collective_bench` expects of the links of a ring, and of what goes from each to each.
+TEST(PlaceBytes, AgreesWithTheBusRateThatIsExpected) {
+  constexpr double kNic = 50e9;
+  const LinkRates links{.inside = 1e15, .between = kNic};
+  for (const auto& [ranks, on_node] : {std::pair{16, 8}, {32, 8}, {12, 4}, {2, 1}, {64, 4}}) {
+    for (const char* operation : {"allgather", "reducescatter", "alltoall", "sendrecv"}) {
+      const bool ring = operation[0] != 's' && operation != std::string("alltoall");
+      const double seconds = placed(operation, ranks, on_node).network_bytes / kNic;
+      EXPECT_NEAR(800 * bus_factor(operation, ranks) / seconds /
+                      expected_bus_rate(operation, ring ? "ring" : "direct", ranks, on_node, links),
+                  1, 1e-12)
+          << operation << " " << ranks;
+    }
+    const double ring = wire_factor("allreduce", "ring", ranks) / on_node;
+    const double seconds = placed("allreduce", ranks, on_node).network_bytes / 800;
+    EXPECT_LE(seconds, ring * (1 + 1e-12)) << ranks;
+    if (ranks > 2 * on_node) {
+      EXPECT_NEAR(seconds, ring, 1e-12) << ranks;
+    }
+  }
 }
 
 TEST(PlaceBytes, OneGpuANodeUsesTheNetworkAlone) {
