@@ -50,8 +50,10 @@ class Biller {
     const Model& m = *run_.model;
     choose_factors();
     bill_.stages = stage_contents(m, bill_.layout);
-    const WorkOptions options{
-        .precision = run_.precision, .stack = run_.stack, .gpus_per_node = system_.gpus_per_node};
+    const WorkOptions options{.precision = run_.precision,
+                              .stack = run_.stack,
+                              .gpus_per_node = system_.gpus_per_node,
+                              .gradient_bytes = bill_.stack.gradient_bytes};
     std::map<LayerKind, double> counts;
     for (const StageContent& s : bill_.stages) {
       if (s.embedding) counts[LayerKind::embedding] += 1;
@@ -278,7 +280,7 @@ class Biller {
       owned += l.zero >= 1 ? held / real(ranks) : held;
       if (gathers_by_layer(l, run_.stack) || ranks < 2 || !(held > 0)) continue;
       const std::int64_t on_node = replicas_on_node(l, routed, system_.gpus_per_node);
-      add_once(bill_.gradients, held * 4, ranks, on_node,
+      add_once(bill_.gradients, held * bill_.stack.gradient_bytes, ranks, on_node,
                l.zero >= 1 ? "reducescatter" : "allreduce");
       if (l.zero >= 1) add_once(bill_.weights, held * 2, ranks, on_node, "allgather");
     }

@@ -291,6 +291,7 @@ class Builder {
       scatter.name = "dp_reduce_scatter";
       scatter.operation = "reducescatter";
       scatter.half = Half::backward;
+      scatter.payload_bytes = held * options_.gradient_bytes;
       collective(scatter);
     }
   }

@@ -73,6 +73,7 @@ struct WorkOptions {
   std::string precision = "bf16";
   TrainingStack stack = TrainingStack::megatron;
   std::int64_t gpus_per_node = 8;
+  double gradient_bytes = 4;  // of one weight's, where replicas reduce them
 };
 
 LayerWork layer_work(const Model& model, LayerKind kind, const Layout& layout,

@@ -103,3 +103,28 @@ TEST(Bill, PipelineSendsBetweenNodesCountAsTheNetworks) {
     EXPECT_EQ(bill.send.node_s > 0, gpus <= 8) << gpus;
   }
 }
+
+// What torchtitan and Composer reduce in by default, with a pipeline and without one.
+TEST(Bill, GradientsAreReducedInTheTypeOfTheirSoftware) {
+  const auto bytes = [](std::optional<std::string> software, std::int64_t pp) {
+    trainmeter::Run run = library().run("torchtitan-h100-t5a");
+    run.parallel->pp = pp;
+    run.parallel->dp.reset();
+    run.parallel->schedule.reset();
+    run.parallel->vpp.reset();
+    run.context.software = std::move(software);
+    const Bill bill = bill_of(run);
+    if (pp > 1) return bill.gradients.network_s / bill.weights.network_s;
+    double gathered = 0, scattered = 0;
+    for (const CommBill& c : bill.layers.at(LayerKind::dense).backward_input.comm) {
+      if (c.name == kGatheredWeights) gathered += c.network_s;
+      if (c.name == "dp_reduce_scatter") scattered += c.network_s;
+    }
+    return scattered / gathered;
+  };
+  for (const std::int64_t pp : {1, 2}) {
+    EXPECT_NEAR(bytes("torchtitan of December 2024", pp), 2, 1e-12) << pp;
+    EXPECT_NEAR(bytes(std::nullopt, pp), 2, 1e-12) << pp;
+    EXPECT_NEAR(bytes("llm-foundry, PyTorch FSDP FULL_SHARD", pp), 1, 1e-12) << pp;
+  }
+}
