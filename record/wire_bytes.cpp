@@ -43,6 +43,21 @@ double wire_factor(std::string_view collective, std::string_view algorithm, std:
   return collective == "alltoall" || collective == "alltoallv" ? (n - 1) / n : 1;
 }
 
+double between_factor(std::string_view collective, std::string_view algorithm, std::int64_t ranks,
+                      std::int64_t ranks_per_host) {
+  const double wire = wire_factor(collective, algorithm, ranks);
+  if (std::isnan(wire)) return kNone;
+  if (ranks_per_host >= ranks) return 0;
+  const auto n = static_cast<double>(ranks);
+  const auto here = static_cast<double>(ranks_per_host);
+  if (collective == "alltoall" || collective == "alltoallv") return (n - here) / n;
+  if (collective == "sendrecv") return 1;
+  if (algorithm == "ring") return wire / here;
+  if (algorithm != "tree") return kNone;
+  const std::int64_t hosts = (ranks + ranks_per_host - 1) / ranks_per_host;
+  return wire_factor(collective, algorithm, hosts) / here;
+}
+
 std::string wire_algorithm(std::string_view collective,
                            const std::map<std::string, std::string>& notes) {
   if (each_to_each(collective)) return "direct";
@@ -69,16 +84,15 @@ double expected_bus_rate(std::string_view collective, std::string_view algorithm
   if (!(wire > 0) || !(links.inside > 0) || (!one_host && !(links.between > 0))) return kNone;
   const double inside = links.inside * bus / wire;
   if (one_host) return inside;
-  if (collective == "alltoall" || collective == "alltoallv") {
-    const auto n = static_cast<double>(ranks);
-    const auto here = static_cast<double>(ranks_per_host);
-    const double in_host =
-        here > 1 ? links.inside * bus * n / (here - 1) : std::numeric_limits<double>::infinity();
-    return std::min(in_host, links.between * bus * n / (n - here));
-  }
-  if (collective == "sendrecv") return std::min(inside, links.between);
-  if (algorithm != "ring") return kNone;
-  return std::min(inside, links.between * static_cast<double>(ranks_per_host) * bus / wire);
+  const double network = between_factor(collective, algorithm, ranks, ranks_per_host);
+  if (std::isnan(network) || algorithm == "tree") return kNone;
+  const double between = links.between * bus / network;
+  if (collective != "alltoall" && collective != "alltoallv") return std::min(inside, between);
+  const auto n = static_cast<double>(ranks);
+  const auto here = static_cast<double>(ranks_per_host);
+  const double in_host =
+      here > 1 ? links.inside * bus * n / (here - 1) : std::numeric_limits<double>::infinity();
+  return std::min(in_host, between);
 }
 
 double nvlink_rate(std::string_view compute_capability) {

@@ -31,6 +31,18 @@ namespace trainmeter {
 // sendrecv, dispatch, combine  direct  1
 double wire_factor(std::string_view collective, std::string_view algorithm, std::int64_t ranks);
 
+// Where `ranks_per_host` of the ranks share a host, and all its NICs: bytes that a rank's share of
+// them sends or gets, whichever is more, for each byte of the payload. 0 on one host. A ring, and a
+// tree of NCCL's, enters and leaves each host once, whose other ranks pass it on inside; what goes
+// from each to each has the rank's own. NaN as above.
+//
+// allreduce, allgather, reducescatter, broadcast, reduce  ring  wire_factor / ranks_per_host
+// allreduce                 tree    wire_factor of the hosts / ranks_per_host
+// alltoall, alltoallv       direct  (n - ranks_per_host)/n
+// sendrecv                  direct  1
+double between_factor(std::string_view collective, std::string_view algorithm, std::int64_t ranks,
+                      std::int64_t ranks_per_host);
+
 // The algorithm of a row: of its note `algorithm` the first word ("one_shot, blocks of ..."), or
 // "direct" for what is sent from each to each. "" where nobody told.
 std::string wire_algorithm(std::string_view collective,
@@ -50,9 +62,8 @@ struct LinkRates {
 };
 
 // The bus rate (busbw, bytes/s) at which the busiest link is full: what isn't reached is software's
-// loss. `ranks_per_host` == `ranks`: all on one host. Between hosts a ring leaves each host once
-// and has all its NICs; what goes from each to each has the rank's own. NaN where a rate or the
-// algorithm isn't known.
+// loss. `ranks_per_host` == `ranks`: all on one host. NaN where a rate or the algorithm isn't known,
+// and for a tree between hosts, whose way inside them isn't.
 double expected_bus_rate(std::string_view collective, std::string_view algorithm,
                          std::int64_t ranks, std::int64_t ranks_per_host, const LinkRates& links);
 

@@ -50,8 +50,10 @@ class Biller {
     const Model& m = *run_.model;
     choose_factors();
     bill_.stages = stage_contents(m, bill_.layout);
-    const WorkOptions options{
-        .precision = run_.precision, .stack = run_.stack, .gpus_per_node = system_.gpus_per_node};
+    const WorkOptions options{.precision = run_.precision,
+                              .stack = run_.stack,
+                              .gpus_per_node = system_.gpus_per_node,
+                              .gradient_bytes = bill_.stack.gradient_bytes};
     std::map<LayerKind, double> counts;
     for (const StageContent& s : bill_.stages) {
       if (s.embedding) counts[LayerKind::embedding] += 1;
@@ -278,18 +280,20 @@ class Biller {
       owned += l.zero >= 1 ? held / real(ranks) : held;
       if (gathers_by_layer(l, run_.stack) || ranks < 2 || !(held > 0)) continue;
       const std::int64_t on_node = replicas_on_node(l, routed, system_.gpus_per_node);
-      add_once(bill_.gradients, held * 4, ranks, on_node,
+      add_once(bill_.gradients, held * bill_.stack.gradient_bytes, ranks, on_node,
                l.zero >= 1 ? "reducescatter" : "allreduce");
       if (l.zero >= 1) add_once(bill_.weights, held * 2, ranks, on_node, "allgather");
     }
     if (l.pp > 1) {
+      // Where some stages' neighbours lie on another node, their sends set the pace.
+      const bool one_node = l.tp * l.cp * l.dp * l.pp <= system_.gpus_per_node;
       Collective send{
           .name = "pp_send",
           .operation = "sendrecv",
           .group = Group::pp,
           .payload_bytes = real(l.tokens() * run_.model->hidden) * 2 / (l.sp ? real(l.tp) : 1),
           .ranks = 2,
-          .ranks_on_node = l.tp * l.cp * l.dp < system_.gpus_per_node ? 2 : 1};
+          .ranks_on_node = one_node ? 2 : 1};
       place_bytes(send);
       bill_.send = links_.bill(send, "pipeline_bubble");
     }

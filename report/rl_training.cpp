@@ -28,9 +28,7 @@ struct Update {
 // a sequence is ours to say, so a layout isn't refused over it.
 std::int64_t suitable_microbatches(std::int64_t least, Update& out) {
   Parallel& p = *out.run.parallel;
-  const bool dualpipe =
-      p.schedule == Schedule::dualpipe || (!p.schedule && out.run.stack == TrainingStack::deepseek);
-  if (p.pp < 2 || !dualpipe) return least;
+  if (p.pp < 2 || !is_dualpipe(out.run)) return least;
   if (least >= 2 * p.pp) return least + least % 2;
   if (p.schedule) {
     out.notes.push_back(fmt::format(

@@ -22,11 +22,34 @@ double release(const Run& run, std::string_view name) {
   return digit == std::string::npos ? 0 : std::atof(software.c_str() + digit);
 }
 
+// fp32, as Megatron and torchtitan reduce by default, but for software that reduces in the 16 bits
+// it computes in: llm-foundry (Composer's mixed_precision PURE) and fms-fsdp (policy bfSixteen).
+double gradient_bytes(const Run& run) {
+  const std::string software = run.context.software.value_or("");
+  const bool narrow = software.find("llm-foundry") != std::string::npos ||
+                      software.find("fms-fsdp") != std::string::npos;
+  return narrow && run.precision != "fp32" ? 2 : 4;
+}
+
+// Of the SMs, where dispatch and combine between GPUs take some for themselves.
+double share_left(const Run& run, const System& system) {
+  constexpr std::int64_t kCommunicationSms = 20;  // DeepSeek-V3 report, 3.2.2
+  if (!run.parallel || run.parallel->ep == 1) return 1;
+  if (system.sms <= kCommunicationSms) {
+    throw BadInput(fmt::format(
+        "run {}: stack: deepseek gives {} {} to communication, and {} has {}: none is "
+        "left to compute on",
+        run.id, kCommunicationSms, system.kind == "gpu" ? "SMs" : "cores", system.id, system.sms));
+  }
+  return 1 - static_cast<double>(kCommunicationSms) / static_cast<double>(system.sms);
+}
+
 }  // namespace
 
 std::vector<Stack> stacks_of(const Run& run, const System& system) {
   Stack one;
   const bool ampere = architecture(system) == "ampere";
+  one.gradient_bytes = gradient_bytes(run);
   one.fused = run.stack != TrainingStack::fsdp || run.context.compiled.value_or(false);
   const auto with = [&](const char* kernel) {
     Stack out = one;
@@ -36,15 +59,7 @@ std::vector<Stack> stacks_of(const Run& run, const System& system) {
     return out;
   };
   if (run.stack == TrainingStack::deepseek && system.sms > 0) {
-    constexpr std::int64_t kCommunicationSms = 20;  // DeepSeek-V3 report, 3.2.2
-    if (system.sms <= kCommunicationSms) {
-      throw BadInput(
-          fmt::format("run {}: stack: deepseek gives {} {} to communication, and {} has {}: none "
-                      "is left to compute on",
-                      run.id, kCommunicationSms, system.kind == "gpu" ? "SMs" : "cores", system.id,
-                      system.sms));
-    }
-    one.compute_sms = 1 - static_cast<double>(kCommunicationSms) / static_cast<double>(system.sms);
+    one.compute_sms = share_left(run, system);
     return {with("flash-attention-3")};  // their kernel isn't public: the best that is
   }
   // Megatron's fp16 runs on Ampere date from before FlashAttention (2022).

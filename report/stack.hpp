@@ -19,8 +19,9 @@ struct Stack {
   std::string
       attention;  // backend of its attention kernel in published micro-benchmarks, or kUnfused
   Factor attention_factor = Factor::attention_fused;
-  bool fused = true;       // memory-bound neighbours in one kernel
-  double compute_sms = 1;  // share of the SMs left for compute by communication that has its own
+  bool fused = true;          // memory-bound neighbours in one kernel
+  double compute_sms = 1;     // share of the SMs left for compute by communication that has its own
+  double gradient_bytes = 4;  // of one weight's, where replicas reduce them
 };
 
 // The ways it may have been, all alike: which attention kernel a stack had is rarely printed.

@@ -13,10 +13,11 @@ namespace {
 
 struct Priced {  // one slot of one layer
   double compute = 0;
-  double hidden = 0;                               // communication that runs under compute
-  double lost = 0;                                 // compute time that it costs
-  double hidden_gathers = 0, lost_to_gathers = 0;  // of these, of sharded weights
+  double hidden = 0;  // communication that runs under compute
+  double lost = 0;    // compute time that it costs
   double exposed = 0;
+  // Of these, of sharded weights.
+  double hidden_gathers = 0, lost_to_gathers = 0, exposed_gathers = 0;
   double host = 0;
   WorkSeconds work;
 
@@ -24,9 +25,10 @@ struct Priced {  // one slot of one layer
     compute += other.compute * times;
     hidden += other.hidden * times;
     lost += other.lost * times;
+    exposed += other.exposed * times;
     hidden_gathers += other.hidden_gathers * times;
     lost_to_gathers += other.lost_to_gathers * times;
-    exposed += other.exposed * times;
+    exposed_gathers += other.exposed_gathers * times;
     host += other.host * times;
     for (const Work w : kWorks) work[w] += other.work[w] * times;
   }
@@ -103,10 +105,9 @@ class Pricer {
       const PricedComm comm = price(c, f_);
       (c.hidden ? out.hidden : out.exposed) += comm.time;
       if (c.hidden && !own_sms) out.lost += comm.lost;
-      if (c.hidden && c.name == kGatheredWeights) {
-        out.hidden_gathers += comm.time;
-        if (!own_sms) out.lost_to_gathers += comm.lost;
-      }
+      if (c.name != kGatheredWeights) continue;
+      (c.hidden ? out.hidden_gathers : out.exposed_gathers) += comm.time;
+      if (c.hidden && !own_sms) out.lost_to_gathers += comm.lost;
     }
     if (own_sms && out.hidden > 0)
       for (const Work w : kWorks) out.lost += out.work[w] * (beside_[w] - 1);
@@ -152,6 +153,7 @@ PricedPipeline price_chunks(const Bill& bill, const Pricer& pricer) {
         Priced again = layer.forward;
         again.hidden -= again.hidden_gathers;  // gathered weights are used twice
         again.lost -= again.lost_to_gathers;
+        again.exposed -= again.exposed_gathers;
         chunk.backward_input.add(again, n);
       }
     };

@@ -29,6 +29,20 @@ void need(const Run& run, bool there, const char* key) {
   }
 }
 
+// Stages cut up into virtual ones are interleaved ones.
+void check_virtual_stages(const Run& run, const Parallel& p) {
+  const std::int64_t vpp = p.vpp.value_or(1);
+  if (p.pp == 1) {
+    if (vpp > 1) refuse(run, "parallel.vpp", "1 without a pipeline (pp is 1), found {}", vpp);
+    return;
+  }
+  if (vpp > 1 && (p.schedule == Schedule::zb || p.schedule == Schedule::dualpipe)) {
+    refuse(run, "parallel.vpp", "1 for the schedule {}, found {}", to_string(*p.schedule), vpp);
+  }
+  if (p.vpp == 1 && p.schedule == Schedule::interleaved)
+    refuse(run, "parallel.vpp", "at least 2 for the schedule interleaved, found 1");
+}
+
 // What the file settles, with every size checked. Micro-batches stay open.
 Layout settled(const Run& run) {
   const Parallel p = run.parallel.value_or(Parallel{});
@@ -49,8 +63,7 @@ Layout settled(const Run& run) {
   if (p.dp && *p.dp != out.dp) {
     refuse(run, "parallel.dp", "tp x pp x cp x dp = {} GPUs, found {}", run.gpus, *p.dp);
   }
-  if (p.pp == 1 && p.vpp.value_or(1) > 1)
-    refuse(run, "parallel.vpp", "1 without a pipeline (pp is 1), found {}", *p.vpp);
+  check_virtual_stages(run, p);
   if (m.heads % p.tp != 0)
     refuse(run, "parallel.tp", "a divisor of {} heads, found {}", m.heads, p.tp);
   if (m.kv_heads % p.tp != 0 && p.tp % m.kv_heads != 0) {
@@ -82,6 +95,9 @@ Layout settled(const Run& run) {
     if (m.moe->experts % p.ep != 0) {
       refuse(run, "parallel.ep", "a divisor of {} experts, found {}", m.moe->experts, p.ep);
     }
+    if (m.moe->expert_ffn % p.etp != 0) {
+      refuse(run, "parallel.etp", "a divisor of expert_ffn {}, found {}", m.moe->expert_ffn, p.etp);
+    }
     if ((out.dp * p.cp * p.tp) % (p.ep * p.etp) != 0) {
       refuse(run, "parallel.ep", "ep x etp that divides dp x cp x tp = {}, found {}",
              out.dp * p.cp * p.tp, p.ep * p.etp);
@@ -94,11 +110,6 @@ Layout settled(const Run& run) {
   out.zero = static_cast<int>(p.zero.value_or(run.stack == TrainingStack::fsdp ? 3 : 1));
   out.sp = p.sp.value_or(p.tp > 1);
   return out;
-}
-
-bool is_dualpipe(const Run& run) {
-  const auto& printed = run.parallel->schedule;
-  return printed == Schedule::dualpipe || (!printed && run.stack == TrainingStack::deepseek);
 }
 
 bool is_interleaved(const Run& run) {
@@ -186,11 +197,21 @@ std::vector<Pipelining> pipelinings(const Run& run, const Layout& layout) {
       out.push_back({Schedule::interleaved, vpp});
     }
   }
-  if (out.empty()) out.push_back({Schedule::one_f_one_b, 1});
+  if (out.empty()) {  // interleaved, as printed
+    refuse(run, "parallel.schedule",
+           "another than interleaved: {} layers on {} stages leave none for a second virtual one",
+           run.model->layers, layout.pp);
+  }
   return out;
 }
 
 }  // namespace
+
+bool is_dualpipe(const Run& run) {
+  const Parallel& p = *run.parallel;
+  return p.schedule == Schedule::dualpipe ||
+         (!p.schedule && p.vpp.value_or(1) == 1 && run.stack == TrainingStack::deepseek);
+}
 
 std::vector<Choice> layouts(const Run& run) {
   need(run, run.model.has_value(), "model");

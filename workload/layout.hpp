@@ -40,6 +40,9 @@ struct Choice {
 // fill in the rest, at least one. Memory is not looked at here.
 std::vector<Choice> layouts(const Run& run);
 
+// Of a run with `parallel`: printed, or DeepSeek's stack, where nothing says otherwise.
+bool is_dualpipe(const Run& run);
+
 // Layers of each virtual stage in model order: pp x vpp stages where the schedule is interleaved,
 // else pp. No stage holds more than it must. Where they aren't even the last gives way first, since
 // it holds the head and what predicts further tokens, then the first, which holds the embedding:

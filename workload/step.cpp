@@ -209,7 +209,7 @@ std::int64_t up_projections(const Model& m) {  // gate and up as one GEMM
 }
 
 void add_experts(GemmList& out, const Model& m, std::int64_t tokens, std::int64_t tp,
-                 std::int64_t ep) {
+                 std::int64_t ep, std::int64_t etp) {
   const Moe& e = *m.moe;
   const std::int64_t up = up_projections(m);
   if (e.shared_experts > 0) {
@@ -218,15 +218,16 @@ void add_experts(GemmList& out, const Model& m, std::int64_t tokens, std::int64_
     out.add("shared_down", tokens, m.hidden, shared);
   }
   out.add("router", divided(tokens, tp, "tp: tokens"), e.experts, m.hidden, false);
-  // `ep` GPUs send their tokens to the experts that lie on this one, evenly; tp ranks share the
-  // tokens.
+  // ep x etp GPUs send their tokens to the experts that lie on this one, evenly; tp ranks share the
+  // tokens. Each of etp ranks has its part of an expert's width, and all the expert's tokens.
   const std::int64_t local = divided(e.experts, ep, "ep: experts");
+  const std::int64_t width = divided(e.expert_ffn, etp, "etp: expert_ffn");
   const double each =
-      real(tokens) * real(e.experts_per_token) * real(ep) / real(e.experts) / real(tp);
+      real(tokens) * real(e.experts_per_token) * real(ep * etp) / real(e.experts) / real(tp);
   const std::int64_t rows = std::max<std::int64_t>(1, std::llround(each));
   const double count = each / real(rows);  // the work stays exact where the rows don't divide
-  out.add("expert_up", rows, up * e.expert_ffn, m.hidden, true, local, count);
-  out.add("expert_down", rows, m.hidden, e.expert_ffn, true, local, count);
+  out.add("expert_up", rows, up * width, m.hidden, true, local, count);
+  out.add("expert_down", rows, m.hidden, width, true, local, count);
 }
 
 void add_ffn(GemmList& out, const Model& m, std::int64_t tokens, std::int64_t tp) {
@@ -244,7 +245,7 @@ void add_head(GemmList& out, const Model& m, std::int64_t tokens, std::int64_t t
 }  // namespace
 
 std::vector<GemmWork> layer_gemms(const Model& m, GemmGroup group, std::int64_t tokens,
-                                  std::int64_t tp, std::int64_t ep) {
+                                  std::int64_t tp, std::int64_t ep, std::int64_t etp) {
   if (tokens < 1) throw BadInput(fmt::format("tokens: expected at least 1, found {}", tokens));
   if (group == GemmGroup::moe && !m.moe) {
     throw BadInput("model: expected one with experts (`moe`), found none");
@@ -256,7 +257,7 @@ std::vector<GemmWork> layer_gemms(const Model& m, GemmGroup group, std::int64_t 
   }
   if (group != GemmGroup::head) add_attention(out, m, tokens, tp);
   if (group == GemmGroup::moe || (group == GemmGroup::mtp && m.moe)) {
-    add_experts(out, m, tokens, tp, ep);
+    add_experts(out, m, tokens, tp, ep, etp);
   } else if (group != GemmGroup::head) {
     add_ffn(out, m, tokens, tp);
   }

@@ -65,11 +65,11 @@ struct GemmWork {
 };
 
 // The GEMMs of one layer, or of the head, for one micro-batch: all three passes, `count` 1 (for
-// experts as below). BadInput where `tp` or `ep` don't divide what they should, and for the layer
-// of experts of a model that has none.
+// experts as below). `etp` ranks have a part of each expert's width. BadInput where `tp`, `ep` or
+// `etp` don't divide what they should, and for the layer of experts of a model that has none.
 enum class GemmGroup { dense, moe, head, mtp };
 std::vector<GemmWork> layer_gemms(const Model& model, GemmGroup group, std::int64_t tokens,
-                                  std::int64_t tp = 1, std::int64_t ep = 1);
+                                  std::int64_t tp = 1, std::int64_t ep = 1, std::int64_t etp = 1);
 
 // Widths of one attention head.
 std::int64_t query_key_dim(const Model& model);

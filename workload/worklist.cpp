@@ -5,6 +5,7 @@
 
 #include "record/formulas.hpp"
 #include "record/real.hpp"
+#include "record/wire_bytes.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -32,7 +33,8 @@ class Builder {
     const bool has_attention = work_.kind != LayerKind::embedding && work_.kind != LayerKind::head;
     const bool has_head = work_.kind == LayerKind::head || work_.kind == LayerKind::mtp;
     if (work_.kind != LayerKind::embedding) {
-      work_.gemms = layer_gemms(m_, gemm_group(), layout_.tokens(), layout_.tp, layout_.ep);
+      work_.gemms =
+          layer_gemms(m_, gemm_group(), layout_.tokens(), layout_.tp, layout_.ep, layout_.etp);
     }
     if (has_attention) attention();
     if (has_attention && experts()) moe();
@@ -84,8 +86,11 @@ class Builder {
     } else {
       if (c.group == Group::tp) c.ranks = layout_.tp;
       if (c.group == Group::cp) c.ranks = layout_.cp;
-      if (c.group == Group::ep) c.ranks = layout_.ep * layout_.etp;
-      const std::int64_t stride = c.group == Group::cp ? layout_.tp : 1;
+      if (c.group == Group::ep) c.ranks = layout_.ep;
+      if (c.group == Group::etp) c.ranks = layout_.etp;
+      const std::int64_t stride = c.group == Group::cp   ? layout_.tp
+                                  : c.group == Group::ep ? layout_.etp
+                                                         : 1;
       c.ranks_on_node = on_node(c.ranks, stride, options_.gpus_per_node);
     }
     if (c.ranks < 2 || !(c.payload_bytes > 0) || !(c.count > 0)) return;
@@ -183,10 +188,25 @@ class Builder {
     traffic("router", 4 * real(e.experts), 4 * real(e.experts), routed_tokens);
     const bool deepseek = options_.stack == TrainingStack::deepseek;
     const bool low = deepseek && options_.precision == "fp8";
+    const double dispatched = low ? kFp8Block : element_bytes();
     for (const Half half : {Half::forward, Half::backward}) {
-      all_to_all("ep_dispatch", half, routed_tokens, low ? kFp8Block : element_bytes());
+      all_to_all("ep_dispatch", half, routed_tokens, dispatched);
       all_to_all("ep_combine", half, routed_tokens, element_bytes());
+      // Ranks that share an expert's width each get the tokens of all of them, and add up what
+      // they made of them; backward the mirror.
+      const double all = copies * routed_tokens * real(layout_.etp) * h();
+      within_experts("etp_all_gather", "allgather", half, all * dispatched);
+      within_experts("etp_reduce_scatter", "reducescatter", half, all * element_bytes());
     }
+  }
+
+  void within_experts(const char* name, const char* operation, Half half, double payload) {
+    collective({.name = name,
+                .operation = operation,
+                .group = Group::etp,
+                .half = half,
+                .payload_bytes = payload,
+                .hidden = layout_.overlap_ep});
   }
 
   // Tokens to their experts or back. Where a token may reach `group_limit` nodes only, it crosses
@@ -271,6 +291,7 @@ class Builder {
       scatter.name = "dp_reduce_scatter";
       scatter.operation = "reducescatter";
       scatter.half = Half::backward;
+      scatter.payload_bytes = held * options_.gradient_bytes;
       collective(scatter);
     }
   }
@@ -284,25 +305,26 @@ class Builder {
 
 }  // namespace
 
-// Wire bytes of one GPU. A ring over nodes enters each node once: its bytes are shared by the NICs
-// of the group's GPUs there.
+// Wire bytes of one GPU. Over the network an all-reduce takes the better of NCCL's ring and tree:
+// between two nodes the tree, between more the ring.
 void place_bytes(Collective& c) {
-  const double nodes = real(c.ranks) / real(c.ranks_on_node);
+  const auto between = [&](std::string_view algorithm) {
+    return c.payload_bytes * between_factor(c.operation, algorithm, c.ranks, c.ranks_on_node);
+  };
   if (c.operation == "sendrecv") {
-    (c.ranks_on_node >= c.ranks ? c.node_bytes : c.network_bytes) = c.payload_bytes;
+    c.network_bytes = between("direct");
+    if (c.ranks_on_node >= c.ranks) c.node_bytes = c.payload_bytes;
     return;
   }
   const double wire = c.payload_bytes * bus_factor(c.operation, c.ranks);
   if (c.operation == "alltoall") {
-    c.network_bytes = c.payload_bytes * (1 - 1 / nodes);
+    c.network_bytes = between("direct");
     c.node_bytes = wire - c.network_bytes;
     return;
   }
   if (c.ranks_on_node > 1) c.node_bytes = wire;
-  if (nodes > 1) {
-    const double times = c.operation == "allreduce" ? 2 : 1;
-    c.network_bytes = c.payload_bytes * times * (1 - 1 / nodes) / real(c.ranks_on_node);
-  }
+  c.network_bytes = between("ring");
+  if (c.operation == "allreduce") c.network_bytes = std::min(c.network_bytes, between("tree"));
 }
 
 std::string_view to_string(LayerKind kind) {

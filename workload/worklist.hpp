@@ -36,9 +36,9 @@ struct Traffic {  // least bytes of one memory-bound kernel, neighbours fused
   double bytes = 0;
 };
 
-// Whose collective it is: tensor, context, expert and data parallelism, the last of the common and
-// of the routed weights, and the pipeline.
-enum class Group { tp, cp, ep, dp, expert_dp, pp };
+// Whose collective it is: tensor, context and expert parallelism, that within each expert, data
+// parallelism of the common and of the routed weights, and the pipeline.
+enum class Group { tp, cp, ep, etp, dp, expert_dp, pp };
 
 // A collective over `ranks` GPUs, of which `ranks_on_node` share a node; the node's links carry
 // what passes between those, the network the rest.
@@ -73,6 +73,7 @@ struct WorkOptions {
   std::string precision = "bf16";
   TrainingStack stack = TrainingStack::megatron;
   std::int64_t gpus_per_node = 8;
+  double gradient_bytes = 4;  // of one weight's, where replicas reduce them
 };
 
 LayerWork layer_work(const Model& model, LayerKind kind, const Layout& layout,

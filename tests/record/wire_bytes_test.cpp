@@ -65,6 +65,19 @@ TEST(WireBytes, WhatTheSwitchAddsIsLessThanBusBandwidthCounts) {
   EXPECT_EQ(wire_algorithm("allgather", {}), "");
 }
 
+TEST(WireBytes, BetweenHostsAreSharedByTheirNics) {
+  EXPECT_DOUBLE_EQ(between_factor("allgather", "ring", 16, 8), 15.0 / 16 / 8);
+  EXPECT_DOUBLE_EQ(between_factor("allreduce", "ring", 32, 8), 2 * 31.0 / 32 / 8);
+  EXPECT_DOUBLE_EQ(between_factor("allreduce", "tree", 16, 8), 1.0 / 8);  // two hosts
+  EXPECT_DOUBLE_EQ(between_factor("allreduce", "tree", 24, 8), 2.0 / 8);
+  EXPECT_DOUBLE_EQ(between_factor("alltoall", "direct", 16, 8), 0.5);
+  EXPECT_DOUBLE_EQ(between_factor("sendrecv", "direct", 2, 1), 1);
+  for (const char* name : {"allreduce", "allgather"})
+    EXPECT_EQ(between_factor(name, "ring", 8, 8), 0) << name;
+  EXPECT_TRUE(std::isnan(between_factor("allreduce", "nvls", 16, 8)));
+  EXPECT_TRUE(std::isnan(between_factor("allgather", "tree", 16, 8)));
+}
+
 TEST(Expected, OnOneHostTheLinkAndBetweenHostsTheNics) {
   const LinkRates h800{.inside = 200e9, .between = 50e9};
   EXPECT_DOUBLE_EQ(expected_bus_rate("allreduce", "ring", 8, 8, h800), 200e9);
@@ -79,6 +92,9 @@ TEST(Expected, OnOneHostTheLinkAndBetweenHostsTheNics) {
   EXPECT_DOUBLE_EQ(expected_bus_rate("sendrecv", "direct", 16, 8, h800), 50e9);
   EXPECT_TRUE(std::isnan(expected_bus_rate("allreduce", "ring", 16, 8, {.inside = 200e9})));
   EXPECT_TRUE(std::isnan(expected_bus_rate("allreduce", "", 8, 8, h800)));
+  for (const char* algorithm : {"tree", "nvls"})
+    EXPECT_TRUE(std::isnan(expected_bus_rate("allreduce", algorithm, 16, 8, h800))) << algorithm;
+  EXPECT_TRUE(std::isnan(expected_bus_rate("dispatch", "direct", 16, 8, h800)));
   EXPECT_DOUBLE_EQ(18 * nvlink_rate("9.0"), 450e9);
   EXPECT_DOUBLE_EQ(18 * nvlink_rate("10.0"), 900e9);
   EXPECT_DOUBLE_EQ(nvlink_rate("12.0"), 0);

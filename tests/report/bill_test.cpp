@@ -85,3 +85,46 @@ TEST(Bill, FsdpUnderAPipelineExchangesOnceAStep) {
   for (const CommBill& comm : bill.layers.at(LayerKind::dense).forward.comm)
     EXPECT_NE(comm.name, kGatheredWeights);
 }
+
+// Ranks lie tp first, then cp, dp, pp: 16 stages of a GPU are on two nodes, and so are two
+// neighbours among them.
+TEST(Bill, PipelineSendsBetweenNodesCountAsTheNetworks) {
+  for (const std::int64_t gpus : {8, 16}) {
+    nlohmann::json json = {{"id", "stages"},
+                           {"title", "Stages of one GPU"},
+                           {"model", "llama-2-7b"},
+                           {"system", "h100"},
+                           {"gpus", gpus},
+                           {"seq_len", 4096},
+                           {"global_batch_sequences", 32}};
+    json["parallel"] = {{"pp", gpus}, {"schedule", "1f1b"}, {"recompute", "full"}};
+    const Bill bill = bill_of(read_run(StrictObject(json, "mine.json"), library()));
+    EXPECT_EQ(bill.send.network_s > 0, gpus > 8) << gpus;
+    EXPECT_EQ(bill.send.node_s > 0, gpus <= 8) << gpus;
+  }
+}
+
+// What torchtitan and Composer reduce in by default, with a pipeline and without one.
+TEST(Bill, GradientsAreReducedInTheTypeOfTheirSoftware) {
+  const auto bytes = [](std::optional<std::string> software, std::int64_t pp) {
+    trainmeter::Run run = library().run("torchtitan-h100-t5a");
+    run.parallel->pp = pp;
+    run.parallel->dp.reset();
+    run.parallel->schedule.reset();
+    run.parallel->vpp.reset();
+    run.context.software = std::move(software);
+    const Bill bill = bill_of(run);
+    if (pp > 1) return bill.gradients.network_s / bill.weights.network_s;
+    double gathered = 0, scattered = 0;
+    for (const CommBill& c : bill.layers.at(LayerKind::dense).backward_input.comm) {
+      if (c.name == kGatheredWeights) gathered += c.network_s;
+      if (c.name == "dp_reduce_scatter") scattered += c.network_s;
+    }
+    return scattered / gathered;
+  };
+  for (const std::int64_t pp : {1, 2}) {
+    EXPECT_NEAR(bytes("torchtitan of December 2024", pp), 2, 1e-12) << pp;
+    EXPECT_NEAR(bytes(std::nullopt, pp), 2, 1e-12) << pp;
+    EXPECT_NEAR(bytes("llm-foundry, PyTorch FSDP FULL_SHARD", pp), 1, 1e-12) << pp;
+  }
+}

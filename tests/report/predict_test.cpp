@@ -267,7 +267,7 @@ TEST(Predict, TakesTheAttentionThatWasMeasuredHere) {
 }
 
 TEST(Predict, CommunicationMustLeaveSmsToComputeOn) {
-  const trainmeter::Run run = library().run("deepseek-v3-step");
+  trainmeter::Run run = library().run("deepseek-v3-step");
   System system = library().system("h800");
   for (const std::int64_t sms : {2, 20}) {
     system.sms = sms;
@@ -276,6 +276,13 @@ TEST(Predict, CommunicationMustLeaveSmsToComputeOn) {
   }
   system.sms = 40;
   EXPECT_NEAR(stacks_of(run, system).front().compute_sms, 0.5, 1e-12);
+  // It is dispatch and combine between GPUs that has SMs of its own.
+  const std::string attention = stacks_of(run, system).front().attention;
+  run.parallel->ep = 1;
+  EXPECT_EQ(stacks_of(run, system).front().compute_sms, 1);
+  EXPECT_EQ(stacks_of(run, system).front().attention, attention);
+  system.sms = 20;
+  EXPECT_EQ(stacks_of(run, system).front().compute_sms, 1);
 }
 
 TEST(Predict, NothingFasterThanThePeakIsPredicted) {

@@ -293,6 +293,11 @@ TEST(StepTime, FullRecomputationAddsAForwardPassOfTheLayers) {
   EXPECT_NEAR(total(bill, factors) - before, 4 * (2 + 2 * 0.5 * 0.3), 1e-12);
   dense(bill).forward.comm.back().name = kGatheredWeights;
   EXPECT_NEAR(total(bill, factors) - before, 4 * (2 + 0.5 * 0.3), 1e-12);
+  // Where nothing hides them too: the forward pass's, and none of the repeated pass's.
+  dense(bill).forward.comm.back().hidden = false;
+  EXPECT_NEAR(total(bill, factors) - before, 4 * (2 + 0.5), 1e-12);
+  dense(bill).forward.comm.back().name = "c";
+  EXPECT_NEAR(total(bill, factors) - before, 4 * (2 + 2 * 0.5), 1e-12);
 }
 
 TEST(StepTime, CommunicationUnderComputeCostsItsInterferenceOnly) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parallel layouts that can't be: each is refused with file and key.
 #include "layout_runs.hpp"
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -112,6 +113,43 @@ TEST(LayoutRefusal, ExpertParallelismThatDoesNotDivide) {
             "r.json: parallel.ep: expected ep x etp that divides dp x cp x tp = 4, found 8");
   run.parallel = Parallel{.tp = 2, .pp = 8, .ep = 4, .etp = 2};
   EXPECT_EQ(refusal(run), "nothing was refused");
+}
+
+TEST(LayoutRefusal, ExpertsWhoseWidthDoesNotDivide) {
+  trainmeter::Run run = run_of({.tp = 2, .pp = 8, .etp = 2});
+  run.model = with_experts();
+  run.model->moe->expert_ffn = 511;
+  run.model->moe->shared_experts = 2;
+  EXPECT_EQ(refusal(run), "r.json: parallel.etp: expected a divisor of expert_ffn 511, found 2");
+  run.parallel->etp = 1;
+  EXPECT_EQ(refusal(run), "nothing was refused");
+}
+
+TEST(LayoutRefusal, VirtualStagesOfAScheduleThatHasNone) {
+  Parallel p{.pp = 4};
+  p.vpp = 2;
+  for (const Schedule schedule : {Schedule::zb, Schedule::dualpipe}) {
+    p.schedule = schedule;
+    EXPECT_EQ(refusal(run_of(p)),
+              fmt::format("r.json: parallel.vpp: expected 1 for the schedule {}, found 2",
+                          to_string(schedule)));
+  }
+  p.schedule = Schedule::interleaved;
+  EXPECT_EQ(refusal(run_of(p)), "nothing was refused");
+  p.vpp = 1;
+  EXPECT_EQ(refusal(run_of(p)),
+            "r.json: parallel.vpp: expected at least 2 for the schedule interleaved, found 1");
+}
+
+TEST(LayoutRefusal, InterleavedStagesOfTooFewLayers) {
+  Parallel p{.pp = 8};
+  p.schedule = Schedule::interleaved;
+  trainmeter::Run run = run_of(p);
+  EXPECT_EQ(refusal(run), "nothing was refused");
+  run.model->layers = 8;
+  EXPECT_EQ(refusal(run),
+            "r.json: parallel.schedule: expected another than interleaved: 8 layers on 8 stages "
+            "leave none for a second virtual one");
 }
 
 TEST(LayoutRefusal, ABatchThatReplicasCannotShare) {

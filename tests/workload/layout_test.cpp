@@ -150,6 +150,10 @@ TEST(LayoutChoices, DeepSeeksStackHasDualPipe) {
   EXPECT_EQ(only(run).schedule, Schedule::dualpipe);
   run.parallel->schedule = Schedule::one_f_one_b;
   EXPECT_EQ(only(run).schedule, Schedule::one_f_one_b);
+  run.parallel->schedule.reset();
+  run.parallel->vpp = 2;  // which DualPipe doesn't have
+  EXPECT_EQ(only(run).schedule, Schedule::interleaved);
+  EXPECT_EQ(only(run).vpp, 2);
   run.parallel = printed();  // no pipeline, no schedule
   EXPECT_EQ(only(run).schedule, Schedule::one_f_one_b);
 }

@@ -222,13 +222,17 @@ TEST(AnyLayout, SendsWhatItReceivesInAnAllToAll) {
     const LayerWork w = layer_work(d.model, LayerKind::moe, d.layout, d.options);
     const double element = d.options.precision == "fp32" ? 4 : 2;
     for (const Collective& c : w.collectives) {
-      if (c.operation != "alltoall") continue;
+      if (c.operation != "alltoall" && c.group != Group::etp) continue;
       ++seen;
-      ASSERT_NEAR((c.node_bytes + c.network_bytes) / c.payload_bytes,
-                  (real(c.ranks) - 1) / real(c.ranks), 1e-12);
-      // Over all GPUs and micro-batches: every token to each of its experts.
+      if (c.operation == "alltoall") {
+        ASSERT_NEAR((c.node_bytes + c.network_bytes) / c.payload_bytes,
+                    (real(c.ranks) - 1) / real(c.ranks), 1e-12);
+      }
+      // Over all GPUs and micro-batches: every token to each of its experts, and there among those
+      // that have a part of it.
+      const double shared = c.group == Group::etp ? real(c.ranks) : 1;
       ASSERT_NEAR(
-          c.payload_bytes * d.gpus_of_a_stage() * real(d.layout.microbatches) /
+          c.payload_bytes / shared * d.gpus_of_a_stage() * real(d.layout.microbatches) /
               (d.tokens() * real(d.model.moe->experts_per_token * d.model.hidden) * element),
           1, 1e-9);
     }
@@ -261,7 +265,7 @@ TEST(AnyLayout, SendsNoMoreWhereTokensReachFewNodes) {
     ASSERT_LE(one, four * (1 + 1e-12)) << "draw " << i;
     if (four < plain) ++fewer;
   }
-  EXPECT_GT(fewer, 50);
+  EXPECT_GT(fewer, 30);
 }
 
 TEST(AnyLayout, PlacesBytesWhereTheyPass) {

@@ -5,6 +5,7 @@
 
 #include "record/error.hpp"
 #include "record/formulas.hpp"
+#include "record/wire_bytes.hpp"
 
 #include "small_models.hpp"
 #include <gtest/gtest.h>
@@ -130,6 +131,51 @@ TEST(LayerWork, TensorParallelRanksShareTheTokensOfExperts) {
   EXPECT_DOUBLE_EQ(only(w, "ep_dispatch", Half::forward).payload_bytes, 16.0 * 2 * 64 * 2);
 }
 
+// Mixtral's experts on one node: each rank has an eighth of every expert, and all their tokens.
+TEST(LayerWork, RanksThatShareAnExpertsWidthHaveTheTokensOfAll) {
+  Model m = published("llama-2-7b");
+  m.moe = Moe{.experts = 8,
+              .experts_per_token = 2,
+              .shared_experts = 0,
+              .expert_ffn = 14336,
+              .dense_layers = 0,
+              .group_limit = {}};
+  Layout l;
+  l.tp = l.etp = 8;
+  l.sp = true;
+  l.seq_len = 4096;
+  const LayerWork w = layer_work(m, LayerKind::moe, l, {});
+  EXPECT_EQ(shape(w, "expert_up"), (Shape{1024, 2 * 1792, 4096, 8}));
+  EXPECT_EQ(shape(w, "expert_down"), (Shape{1024, 4096, 1792, 8}));
+  EXPECT_EQ(shape(w, "expert_up", Pass::wgrad), (Shape{2 * 1792, 4096, 1024, 8}));
+  for (const Half half : {Half::forward, Half::backward}) {
+    for (const auto& [name, operation] : {std::pair{"etp_all_gather", "allgather"},
+                                          std::pair{"etp_reduce_scatter", "reducescatter"}}) {
+      const Collective& c = only(w, name, half, Group::etp);
+      EXPECT_EQ(c.operation, operation);
+      EXPECT_DOUBLE_EQ(c.payload_bytes, 4096.0 * 2 * 4096 * 2);  // two experts a token, bf16
+      EXPECT_EQ(c.ranks, 8);
+      EXPECT_DOUBLE_EQ(c.node_bytes, c.payload_bytes * 7 / 8);
+      EXPECT_EQ(c.network_bytes, 0);
+    }
+  }
+  for (const Collective& c : w.collectives) EXPECT_NE(c.operation, "alltoall");  // ep is 1
+}
+
+TEST(LayerWork, DispatchIsAmongThoseWithTheSamePartOfAnExpert) {
+  Layout l = two_sequences_of_16();
+  l.tp = l.etp = 2;
+  l.dp = l.ep = 4;
+  const LayerWork w = layer_work(small_moe(), LayerKind::moe, l, {.gpus_per_node = 4});
+  const Collective& dispatch = only(w, "ep_dispatch", Half::forward);
+  EXPECT_DOUBLE_EQ(dispatch.payload_bytes, 16.0 * 2 * 64 * 2);
+  EXPECT_EQ(dispatch.ranks, 4);
+  EXPECT_EQ(dispatch.ranks_on_node, 2);  // 2 GPUs apart
+  EXPECT_DOUBLE_EQ(only(w, "etp_all_gather", Half::forward).payload_bytes,
+                   2 * dispatch.payload_bytes);
+  EXPECT_EQ(shape(w, "expert_up"), (Shape{32, 2 * 16, 64, 2}));
+}
+
 TEST(LayerWork, TokensThatDoNotDivideOverExpertsKeepTheirWork) {
   Model m = small_moe();
   m.moe->experts = 7;
@@ -198,6 +244,9 @@ TEST(LayerWork, NonsenseIsRefused) {
   l.tp = 1;
   l.ep = 3;
   EXPECT_THROW((void)layer_work(small_moe(), LayerKind::moe, l, {}), BadInput);
+  l.ep = 1;
+  l.etp = 3;
+  EXPECT_THROW((void)layer_work(small_moe(), LayerKind::moe, l, {}), BadInput);
 }
 
 TEST(Collectives, TensorParallelWithSequenceParallelism) {
@@ -245,7 +294,9 @@ TEST(Collectives, Fp32IsTwiceAsWide) {
   const LayerWork full = layer_work(small_moe(), LayerKind::moe, l, {.precision = "fp32"});
   ASSERT_EQ(half.collectives.size(), full.collectives.size());
   for (std::size_t i = 0; i < half.collectives.size(); ++i) {
-    EXPECT_DOUBLE_EQ(full.collectives[i].payload_bytes, 2 * half.collectives[i].payload_bytes)
+    const bool gradients = half.collectives[i].name == "dp_reduce_scatter";  // fp32 in both
+    EXPECT_DOUBLE_EQ(full.collectives[i].payload_bytes,
+                     (gradients ? 1 : 2) * half.collectives[i].payload_bytes)
         << full.collectives[i].name;
   }
   for (std::size_t i = 0; i < half.traffic.size(); ++i) {
@@ -287,7 +338,7 @@ TEST(Collectives, Zero3GathersWeightsTwiceAndScattersGradients) {
   const double payload = weights * 2;
   EXPECT_EQ(count(w, "allgather", Half::forward, payload), 1);
   EXPECT_EQ(count(w, "allgather", Half::backward, payload), 1);
-  EXPECT_EQ(count(w, "reducescatter", Half::backward, payload), 1);
+  EXPECT_EQ(count(w, "reducescatter", Half::backward, 2 * payload), 1);  // fp32
   const Collective& gather = only(w, "dp_all_gather", Half::forward);
   EXPECT_EQ(gather.ranks, 16);
   EXPECT_EQ(gather.ranks_on_node, 8);
@@ -313,7 +364,7 @@ TEST(Collectives, Zero2OfFsdpKeepsTheGatheredWeights) {
   const double payload = (4 * 64 * 64 + 2 * 64 * 96 + 2 * 64) * 2;
   EXPECT_EQ(count(w, "allgather", Half::forward, payload), 1);
   EXPECT_EQ(count(w, "allgather", Half::backward, payload), 0);
-  EXPECT_EQ(count(w, "reducescatter", Half::backward, payload), 1);
+  EXPECT_EQ(count(w, "reducescatter", Half::backward, 2 * payload), 1);  // fp32
   // Under a pipeline all is gathered and scattered once a step.
   l.pp = 2;
   EXPECT_TRUE(layer_work(small_gpt(), LayerKind::dense, l, {.stack = TrainingStack::fsdp})
@@ -351,15 +402,37 @@ TEST(PlaceBytes, InsideANode) {
 
 TEST(PlaceBytes, AcrossTwoNodesOfEight) {
   EXPECT_DOUBLE_EQ(placed("allreduce", 16, 8).node_bytes, 1500);
-  EXPECT_DOUBLE_EQ(placed("allreduce", 16, 8).network_bytes, 2 * 400.0 / 8);
+  EXPECT_DOUBLE_EQ(placed("allreduce", 16, 8).network_bytes, 800.0 / 8);  // a tree's
   for (const char* operation : {"allgather", "reducescatter"}) {
     EXPECT_DOUBLE_EQ(placed(operation, 16, 8).node_bytes, 750) << operation;
-    EXPECT_DOUBLE_EQ(placed(operation, 16, 8).network_bytes, 400.0 / 8) << operation;
+    EXPECT_DOUBLE_EQ(placed(operation, 16, 8).network_bytes, 750.0 / 8) << operation;
   }
   EXPECT_DOUBLE_EQ(placed("alltoall", 16, 8).network_bytes, 400);  // 8 of 16 shares
   EXPECT_DOUBLE_EQ(placed("alltoall", 16, 8).node_bytes, 350);     // 7 of 16
   EXPECT_EQ(placed("sendrecv", 16, 8).node_bytes, 0);
   EXPECT_DOUBLE_EQ(placed("sendrecv", 16, 8).network_bytes, 800);
+}
+
+// What `collective_bench` expects of the links of a ring, and of what goes from each to each.
+TEST(PlaceBytes, AgreesWithTheBusRateThatIsExpected) {
+  constexpr double kNic = 50e9;
+  const LinkRates links{.inside = 1e15, .between = kNic};
+  for (const auto& [ranks, on_node] : {std::pair{16, 8}, {32, 8}, {12, 4}, {2, 1}, {64, 4}}) {
+    for (const char* operation : {"allgather", "reducescatter", "alltoall", "sendrecv"}) {
+      const bool ring = operation[0] != 's' && operation != std::string("alltoall");
+      const double seconds = placed(operation, ranks, on_node).network_bytes / kNic;
+      EXPECT_NEAR(800 * bus_factor(operation, ranks) / seconds /
+                      expected_bus_rate(operation, ring ? "ring" : "direct", ranks, on_node, links),
+                  1, 1e-12)
+          << operation << " " << ranks;
+    }
+    const double ring = wire_factor("allreduce", "ring", ranks) / on_node;
+    const double seconds = placed("allreduce", ranks, on_node).network_bytes / 800;
+    EXPECT_LE(seconds, ring * (1 + 1e-12)) << ranks;
+    if (ranks > 2 * on_node) {
+      EXPECT_NEAR(seconds, ring, 1e-12) << ranks;
+    }
+  }
 }
 
 TEST(PlaceBytes, OneGpuANodeUsesTheNetworkAlone) {
