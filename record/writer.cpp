@@ -34,6 +34,11 @@ Json stretches(const std::vector<Stretch>& all) {
   return out;
 }
 
+// A command line or a variable may hold any bytes; those that aren't UTF-8 become U+FFFD.
+std::string one_line(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 }  // namespace
 
 std::string to_json_line(const Header& h) {
@@ -66,7 +71,7 @@ std::string to_json_line(const Header& h) {
                  {"max_time_s", finite(h.discipline.max_time_s, "max_time_s")}}},
                {"software", h.software},
                {"environment", h.environment}};
-  return json.dump();
+  return one_line(json);
 }
 
 std::string to_json_line(const Measurement& m) {
@@ -117,7 +122,7 @@ std::string to_json_line(const Measurement& m) {
   }
   if (!m.stretches.empty()) json["stretches"] = stretches(m.stretches);
   json["notes"] = m.notes;
-  return json.dump();
+  return one_line(json);
 }
 
 }  // namespace trainmeter

@@ -158,7 +158,8 @@ AcceptRules read_accept_rules(const std::string& file, const Library& library) {
   if (object.has("must_find")) rules.must_find = share_of_one(object, "must_find");
   if (object.has("throttle_reasons")) rules.throttle_reasons = read_throttle_reasons(object);
   if (object.has("system"))
-    rules.system = library.system(named(object, "system", object.text("system")));
+    rules.system =
+        library.for_names_in_files().system(named(object, "system", object.text("system")));
   if (object.has("floors")) {
     for (const StrictObject& one : object.objects("floors")) {
       rules.floors.push_back(read_floor(one));

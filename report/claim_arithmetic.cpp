@@ -136,7 +136,7 @@ std::vector<Arithmetic> sums_of(const Claim& claim) {
                        .cost_unit = {}});
   }
   add_products(out, {.title = "",
-                     .gpus = static_cast<double>(run.gpus),
+                     .gpus = printed_gpus(run),
                      .wall = run.published.wall_hours,
                      .hours = run.published.gpu_hours,
                      .price = run.price_usd_per_gpu_hour,

@@ -24,9 +24,9 @@ Convention counted(const Run& run) {
 std::optional<Printed> whole_run(const Run& run, std::optional<double> hours) {
   if (!run.tokens || !hours) return std::nullopt;
   Printed all = printed(*hours);
-  if (!run.published.gpu_hours && run.published.wall_hours) {
-    all = times(exact(static_cast<double>(run.gpus)), printed(*run.published.wall_hours));
-  }
+  const std::optional<double> gpus = printed_gpus(run);
+  if (!run.published.gpu_hours && run.published.wall_hours && gpus)
+    all = times(exact(*gpus), printed(*run.published.wall_hours));
   return times(exact(1 / kSecondsPerHour), over(printed(*run.tokens), all));
 }
 
@@ -76,9 +76,9 @@ std::vector<TokenRate> steady_token_rates(const Run& run) {
   const Published& p = run.published;
   std::vector<TokenRate> out;
   if (p.tokens_per_s_per_gpu) out.push_back({"tokens/s", "", printed(*p.tokens_per_s_per_gpu)});
-  // GPU-hours are often printed without the GPUs: then they weren't one.
-  if (!run.says_gpus && p.gpu_hours) return out;
-  const auto gpus = static_cast<double>(run.gpus);
+  const std::optional<double> said = printed_gpus(run);
+  if (!said) return out;
+  const double gpus = *said;
   if (p.step_time_s && run.seq_len && run.global_batch_sequences) {
     const auto tokens = static_cast<double>(*run.global_batch_sequences * *run.seq_len);
     out.push_back({"step time", fmt::format("{:g} s a step: ", *p.step_time_s),

@@ -25,7 +25,7 @@ struct TokenRate {
 };
 
 // As printed, by step time, by tokens a day: those that the file allows. The last two need the
-// number of GPUs; where neither it nor GPU-hours are printed, one.
+// number of GPUs.
 std::vector<TokenRate> steady_token_rates(const Run& run);
 double tokens_per_s_per_gpu(const Run& run);  // the first of them; 0: none
 

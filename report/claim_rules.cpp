@@ -172,7 +172,10 @@ Finding nothing_to_test(const Verdict& claim, const Run& run) {
   std::vector<std::string> missing;
   if (!run.model) missing.emplace_back("the model's architecture");
   if (!run.tokens) missing.emplace_back("the tokens trained on");
-  if (!run.published.gpu_hours && !run.published.wall_hours) missing.emplace_back("GPU-hours");
+  const Published& p = run.published;
+  if (!p.gpu_hours && !p.wall_hours) missing.emplace_back("GPU-hours");
+  if (!run.says_gpus && !p.gpu_hours && (p.wall_hours || p.step_time_s || p.tokens_per_day))
+    missing.emplace_back("the number of GPUs");
   if (!run.system) missing.emplace_back("the GPU");
   const std::string list = fmt::format("{}", fmt::join(missing, ", "));
   return {"untestable", "work_not_printed",

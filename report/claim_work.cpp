@@ -8,6 +8,7 @@
 #include "report/claim_arithmetic.hpp"
 #include "report/claim_rates.hpp"
 #include "report/stages.hpp"
+#include "report/transfer.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
@@ -96,12 +97,38 @@ void set_share(Implied& out) {
   if (average > 0 && steady > 0) out.whole_run_share = average / steady;
 }
 
+std::string from_like_gpu(const std::string& system, const std::string& dtype) {
+  return fmt::format("transferred from {}: same SMs, same {} peak", system, dtype);
+}
+
+// The best of one micro file, where it is above `best`.
+void raise_to_best(std::optional<Ceiling>& best, const KernelClaim& kernel, const Micro& micro,
+                   const std::string& how) {
+  for (const MicroFigure& figure : micro.figures) {
+    const bool same = figure.operation == kernel.operation && figure.dtype == kernel.dtype &&
+                      figure.ranks == kernel.ranks && figure.id != kernel.figure && !figure.refuted;
+    const double flops = figure.flops_per_s.value_or(0);
+    const double bus = figure.bus_bytes_per_s.value_or(0);
+    if (!same || (best && flops <= best->flops_per_s && bus <= best->bus_bytes_per_s)) continue;
+    best = Ceiling{
+        .operation = kernel.operation,
+        .flops_per_s = flops,
+        .bus_bytes_per_s = bus,
+        .dtype = kernel.dtype,
+        .origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator),
+        .how = how + ", " + figure.id,
+        .figure = figure.id,
+        .place = figure.place};
+  }
+}
+
 }  // namespace
 
 std::optional<double> hours_of(const Run& run) {
   if (run.published.gpu_hours) return run.published.gpu_hours;
-  if (!run.published.wall_hours) return std::nullopt;
-  return static_cast<double>(run.gpus) * *run.published.wall_hours;
+  const std::optional<double> gpus = printed_gpus(run);
+  if (!gpus || !run.published.wall_hours) return std::nullopt;
+  return *gpus * *run.published.wall_hours;
 }
 
 std::optional<Implied> implied_by(const Run& run, std::optional<double> hours) {
@@ -152,39 +179,26 @@ std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtyp
   return Ceiling{.flops_per_s = best->value,
                  .dtype = dtype,
                  .origin = best->origin,
-                 .how = best->transferred.empty()
-                            ? "measured on this GPU"
-                            : fmt::format("transferred from {}: same SMs, same {} peak",
-                                          best->transferred, dtype),
+                 .how = best->transferred.empty() ? "measured on this GPU"
+                                                  : from_like_gpu(best->transferred, dtype),
                  .figure = best->published ? best->name : "",
                  .place = best->place};
 }
 
-std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string& system,
+std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const System& system,
                                    const Library& library) {
-  std::optional<Ceiling> best;
+  std::optional<Ceiling> own, like;
   for (const std::string& id : library.ids("micro")) {
     const Micro& micro = library.micro(id);
-    if (micro.system != system) continue;
-    for (const MicroFigure& figure : micro.figures) {
-      const double flops = figure.flops_per_s.value_or(0);
-      const double bus = figure.bus_bytes_per_s.value_or(0);
-      const bool same = figure.operation == kernel.operation && figure.dtype == kernel.dtype &&
-                        figure.ranks == kernel.ranks && figure.id != kernel.figure &&
-                        !figure.refuted;
-      if (!same || (best && flops <= best->flops_per_s && bus <= best->bus_bytes_per_s)) continue;
-      best = Ceiling{
-          .operation = kernel.operation,
-          .flops_per_s = flops,
-          .bus_bytes_per_s = bus,
-          .dtype = kernel.dtype,
-          .origin = fmt::format("published: {}, {}", figure.source.title, figure.source.locator),
-          .how = "measured on this GPU, " + figure.id,
-          .figure = figure.id,
-          .place = figure.place};
+    if (micro.system == system.id) {
+      raise_to_best(own, kernel, micro, "measured on this GPU");
+    } else if (is_compute(kernel.operation)) {  // a collective's is of its links
+      const System other = library.system(micro.system);
+      if (nearness(other, system, kernel.operation, kernel.dtype) == Nearness::same_chip)
+        raise_to_best(like, kernel, micro, from_like_gpu(other.id, kernel.dtype));
     }
   }
-  return best;
+  return own ? own : like;
 }
 
 std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const RateBook& book) {

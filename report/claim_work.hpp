@@ -19,8 +19,9 @@ Implied implied_by(const KernelClaim& kernel, const std::string& id);
 std::optional<Ceiling> ceiling_for(const RateBook& book, const std::string& dtype);
 
 // The best figure of the same operation, dtype and ranks that was published for `system`, but for
-// the claim's own and what is refuted.
-std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const std::string& system,
+// the claim's own and what is refuted; where there is none and the rate is of FLOPs, for another
+// card of the same chip.
+std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const System& system,
                                    const Library& library);
 // The same of what the user measured.
 std::optional<Ceiling> ceiling_for(const KernelClaim& kernel, const RateBook& book);
@@ -31,6 +32,6 @@ std::optional<Ceiling> higher(const std::optional<Ceiling>& one,
 // Whether the source's address is of `who` said something.
 bool published_by(const std::string& who, const Source& source);
 
-std::optional<double> hours_of(const Run& run);  // as printed, else GPUs x wall hours
+std::optional<double> hours_of(const Run& run);  // printed, or printed GPUs x wall
 
 }  // namespace trainmeter

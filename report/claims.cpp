@@ -12,6 +12,7 @@
 #include "report/claim_work.hpp"
 #include "report/stages.hpp"
 #include "report/transfer.hpp"
+#include "workload/limits.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -134,7 +135,7 @@ void add_measured(Verdict& out, const Claim& claim, const System& system, const 
   const Known known = known_for(system, library, options);
   if (claim.kernel) {
     out.implied.push_back(implied_by(*claim.kernel, claim.run.id));
-    const auto ceiling = higher(ceiling_for(*claim.kernel, system.id, library),
+    const auto ceiling = higher(ceiling_for(*claim.kernel, system, library),
                                 ceiling_for(*claim.kernel, known.on_the_chip));
     if (ceiling) out.ceilings.push_back(*ceiling);
     return;
@@ -157,11 +158,8 @@ void add_measured(Verdict& out, const Claim& claim, const System& system, const 
 }
 
 Claim original_of(const Claim& claim, const Library& library) {
-  try {
-    return library.claim(claim.about);
-  } catch (const BadInput& error) {
-    throw BadInput(fmt::format("{}: about: {}", claim.run.place.file, error.what()));
-  }
+  return referred(claim.run.place.file + ": about",
+                  [&] { return library.for_names_in_files().claim(claim.about); });
 }
 
 void decide(Verdict& out, const Run& run) {
@@ -192,6 +190,7 @@ Verdict judge(const Claim& claim, const Library& library, const JudgeOptions& op
   out.cost_usd = claim.run.published.cost_usd;
   out.source = claim.source;
   out.place = claim.run.place;
+  out.run_below = claim.run_below;
   out.sentence = claim.sentence;
   out.who = claim.who;
   out.said_on = claim.said_on;

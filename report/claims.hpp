@@ -95,7 +95,8 @@ struct Verdict {
   bool constructed = false;
   std::vector<std::string> counts, leaves_out;
   std::optional<Source> source;
-  KeyPlace place;  // the claim's file
+  KeyPlace place;      // the claim's file
+  KeyPlace run_below;  // the run file that it is built on, where it is
   bool fails() const { return verdict == "contradictory" || verdict == "exceeds_measured"; }
 };
 

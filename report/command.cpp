@@ -38,7 +38,24 @@ bool will_be_regular(const std::string& file) {
   return fs::is_regular_file(there) || (!fs::exists(there) && !fs::is_symlink(file, ignored));
 }
 
+namespace {
+
+// The file's first header, without reading on; null where its first line is none.
+nlohmann::json header_in(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::string line;
+  for (char c = 0; in.get(c) && c != '\n' && line.size() < kLongestHeader;) line += c;
+  nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+  const bool is_header = json.is_object() && json.value("kind", nlohmann::json()) == "header";
+  return is_header ? std::move(json) : nlohmann::json();
+}
+
+}  // namespace
+
 void require_writable(const std::string& file) {
+  // A record is measurements that may have taken days: none is replaced.
+  if (will_be_regular(file) && !header_in(file).is_null())
+    throw BadInput(file + ": is a record, which nothing replaces: expected another file");
   std::error_code ignored;
   const fs::path folder = fs::path(file).has_parent_path() ? fs::path(file).parent_path() : ".";
   const fs::path asked = fs::exists(file, ignored) ? fs::path(file) : folder;
@@ -75,6 +92,23 @@ void write_file(const std::string& file, const std::string& text) {
   } catch (...) {
     fs::remove(part, failed);
     throw;
+  }
+}
+
+void require_no_input_replaced(const CLI::App& command) {
+  for (const char* name : {"--output", "--drain"}) {
+    const CLI::Option* target = command.get_option_no_throw(name);
+    if (target == nullptr || target->empty() || !will_be_regular(target->results().back()))
+      continue;
+    for (const CLI::Option* option : command.get_options()) {
+      for (const std::string& input : option->results()) {
+        std::error_code none;
+        if (option != target && fs::equivalent(input, target->results().back(), none)) {
+          throw BadInput(fmt::format("{}: is read by this command: expected another file for {}",
+                                     input, name));
+        }
+      }
+    }
   }
 }
 
@@ -117,14 +151,11 @@ void Output::write(const Document& document,
 
 namespace {
 
-// By the file's first header, without reading on; "" where it says none, as imports do.
+// By the file's first header; "" where it says none, as imports do.
 std::string started_at(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string line;
-  for (char c = 0; in.get(c) && c != '\n' && line.size() < kLongestHeader;) line += c;
-  const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-  if (!json.is_object() || !json.contains("started_at")) return "";
-  const nlohmann::json& started = json.at("started_at");
+  const nlohmann::json header = header_in(file);
+  if (header.is_null() || !header.contains("started_at")) return "";
+  const nlohmann::json& started = header.at("started_at");
   return started.is_string() && started != kUnknown ? started.get<std::string>() : "";
 }
 

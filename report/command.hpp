@@ -45,12 +45,14 @@ std::unique_ptr<Command> import_command();
 std::unique_ptr<Command> submit_command();
 void add_report_commands(std::vector<std::unique_ptr<Command>>& to);  // report, explain
 
-// BadInput where the file can't be written, before anything is made for it.
+// BadInput where the file can't be written or is a record, before anything is made for it.
 void require_writable(const std::string& file);
 bool will_be_regular(const std::string& file);  // and no device, pipe or the like
 // BadInput where the file can't be opened, EnvironmentFailed where writing fails. A regular file is
 // replaced whole or not at all.
 void write_file(const std::string& file, const std::string& text);
+// BadInput where a file that the command is given is the one that it is to write.
+void require_no_input_replaced(const CLI::App& command);
 // To the file, or to stdout where none is named.
 void put(const std::string& file, const std::string& text);
 std::string dumped(const nlohmann::ordered_json& json);

@@ -273,6 +273,13 @@ void bound_by_peak(std::vector<double>& steps, const Run& run, const System& sys
   for (double& seconds : steps) seconds = std::max(seconds, least);
 }
 
+// The dtype that a run's GEMMs are in here, `rates_of` being the one whose rates stand for them:
+// fp16 and bf16 are one datapath, another dtype replaces the run's.
+std::string computed_in(const std::string& precision, const std::string& rates_of) {
+  const bool narrow = rates_of == "fp16" || rates_of == "bf16";
+  return narrow && (precision == "fp16" || precision == "bf16") ? precision : rates_of;
+}
+
 Prediction checked(Prediction out, const Run& run, const System& system) {
   refuse_impossible(out);
   for (std::string& text : defaults_taken(run)) out.assumptions.push_back(std::move(text));
@@ -315,7 +322,7 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   out.run_id = run.id;
   out.system_id = system.id;
   out.gpus = run.gpus;
-  out.precision = run.precision;
+  out.precision = computed_in(run.precision, ways.front().bill.gemm.dtype);
   out.goodput = run.goodput;
   explain(out, ways, centre);
   out.factors = used_factors(ways.front().bill, knowledge.factors, belief, measured);

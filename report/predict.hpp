@@ -24,7 +24,7 @@ namespace trainmeter {
 struct Prediction {
   std::string run_id, system_id;
   std::int64_t gpus = 1;
-  std::string precision;  // of GEMMs, as the run has it; of stages that differ, all of them
+  std::string precision;  // of GEMMs: the run's, or what replaces it here; of stages all of theirs
   RunEstimates estimates;
   RunEstimates null_model;              // see null_step_s
   std::optional<Estimate> slot_time_s;  // one micro-batch forward and backward in the median stage,

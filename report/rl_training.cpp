@@ -4,6 +4,7 @@
 #include "report/rl_training.hpp"
 
 #include "record/error.hpp"
+#include "workload/layout.hpp"
 #include "workload/limits.hpp"
 
 #include <fmt/format.h>

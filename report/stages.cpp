@@ -30,6 +30,10 @@ struct Part {
   double steps = 0, gpus = 0;
 };
 
+bool says_goodput(const Run& run) {
+  return std::ranges::find(run.left_out, "goodput") == run.left_out.end();
+}
+
 // A stage with what the whole says of it: the price of its GPU-hours and its goodput, where the
 // stage has none of its own.
 Part predicted(const Run& whole, std::size_t index, const System& system, const RateBook& book,
@@ -48,7 +52,10 @@ Part predicted(const Run& whole, std::size_t index, const System& system, const 
   const bool whole_price = !options.price_usd_per_gpu_hour && whole.price_usd_per_gpu_hour &&
                            !carried_to(run, system).price_usd_per_gpu_hour;
   if (whole_price) options.price_usd_per_gpu_hour = whole.price_usd_per_gpu_hour;
-  if (run.goodput == 1) run.goodput = whole.goodput;
+  if (!says_goodput(run) && says_goodput(whole)) {
+    run.goodput = whole.goodput;
+    std::erase(run.left_out, "goodput");
+  }
   Part out{.prediction = predict(run, system, book, knowledge, options),
            .gpus = static_cast<double>(run.gpus)};
   if (whole_price) {
@@ -234,8 +241,8 @@ Prediction predict_run(const Run& original, const System& system, const RateBook
     assume(out, left_out);
   out.published = printed_figures(run.published);
   std::optional<double> hours = run.published.gpu_hours;
-  if (!hours && run.published.wall_hours && run.says_gpus)
-    hours = *run.published.wall_hours * static_cast<double>(run.gpus);
+  const std::optional<double> gpus = printed_gpus(run);
+  if (!hours && run.published.wall_hours && gpus) hours = *run.published.wall_hours * *gpus;
   if (hours) {
     const double off = out.estimates.gpu_hours->p50 / *hours;
     out.published_step_time_s = out.estimates.step_time_s.p50 / off;

@@ -130,7 +130,8 @@ void add_ceilings(Numbers& numbers, const Verdict& verdict, KeyLines& lines) {
   }
 }
 
-// The claim's own figures by their lines; what follows from them by the line where they begin.
+// The claim's own figures by their lines, or where it has none by those of the run that it is built
+// on; what follows from them by the line where they begin.
 void add_verdict(Numbers& numbers, const Verdict& verdict, KeyLines& lines) {
   add_ceilings(numbers, verdict, lines);
   const std::string source = verdict.source
@@ -139,13 +140,15 @@ void add_verdict(Numbers& numbers, const Verdict& verdict, KeyLines& lines) {
                                  : "";
   const auto first_there = [&](const std::vector<std::string>& keys) {
     for (const std::string& key : keys) {
-      if (lines.line(verdict.place.at(key)) != 0) return verdict.place.at(key);
+      for (const KeyPlace& file : {verdict.place, verdict.run_below}) {
+        if (lines.line(file.at(key)) != 0) return file.at(key);
+      }
     }
     return verdict.place;
   };
   const KeyPlace figures = first_there({"published", "kernel", "cost", "stages", "run", "source"});
   const KeyPlace hours = first_there({"published.gpu_hours", "published", "stages", "source"});
-  const KeyPlace dollars = first_there({"published.cost_usd", "cost", "published", "source"});
+  const KeyPlace dollars = first_there({"cost", "published.cost_usd", "published", "source"});
   const KeyPlace sums = first_there({"sums", "published", "kernel", "stages", "source"});
   add_leaves(numbers, verdict.id, to_json(verdict), [&](const std::string& path) -> LeafSource {
     const std::string hours_id = verdict.id + ":cost.gpu_hours";

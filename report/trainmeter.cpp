@@ -75,6 +75,7 @@ int run_program(int argc, char** argv) {
     put("", bash_completion(app));
     return kFine;
   }
+  require_no_input_replaced(*app.get_subcommands().front());
   return (*std::ranges::find(all, chosen, &Command::name))->run();
 }
 

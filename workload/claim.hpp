@@ -34,7 +34,8 @@ struct KernelClaim {
 };
 
 struct Claim {
-  Run run;  // what its numbers say; id and title are the claim's
+  Run run;             // what its numbers say; id and title are the claim's
+  KeyPlace run_below;  // the run file whose keys it has where it has none of its own; or none
   Source source;
   std::string sentence;  // as published
   std::string who;
@@ -48,7 +49,8 @@ struct Claim {
 };
 
 // BadInput, beyond what a run file refuses: no source; a schema newer than this program's; a
-// currency other than USD without its rate; units that no GPU reaches.
+// currency other than USD without its rate; units that no GPU reaches; a kernel's rate that isn't
+// of its operation, a `figure` that isn't published, and a training run's figures beside it.
 Claim read_claim(const nlohmann::json& json, const std::string& where, const Library& library);
 
 }  // namespace trainmeter

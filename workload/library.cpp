@@ -92,13 +92,13 @@ std::vector<std::string> Library::ids(const std::string& kind) const {
 
 std::filesystem::path Library::file(const std::string& kind, const std::string& id_or_file) const {
   const fs::path named = id_or_file;
-  if (named.extension() == ".json" || named.has_parent_path()) {
+  if (names_a_file(id_or_file)) {
     if (::access(named.c_str(), F_OK) != 0) refuse_unreadable(named);
     return named;
   }
   const std::vector<std::string> known = ids(kind);
   if (std::ranges::find(known, id_or_file) == known.end()) {
-    if (std::error_code ignored; fs::exists(named, ignored)) return named;
+    if (std::error_code ignored; plain_files_ && fs::exists(named, ignored)) return named;
     // "H100" is h100: ids differ in more than their capitals.
     const auto small = [](std::string text) {
       std::ranges::transform(text, text.begin(),
@@ -123,6 +123,12 @@ std::filesystem::path Library::file(const std::string& kind, const std::string& 
                     where_else(*this, kind, wanted)));
   }
   return root_ / kind / (id_or_file + ".json");
+}
+
+Library Library::for_names_in_files() const {
+  Library out = *this;
+  out.plain_files_ = false;
+  return out;
 }
 
 Model Library::model(const std::string& id_or_file) const {

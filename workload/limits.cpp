@@ -52,6 +52,11 @@ bool is_within(const std::filesystem::path& file, const std::filesystem::path& f
   return !error && !relative.empty() && *relative.begin() != "..";
 }
 
+bool names_a_file(const std::string& text) {
+  const std::filesystem::path path = text;
+  return path.extension() == ".json" || path.has_parent_path();
+}
+
 std::string named(const StrictObject& object, const std::string& key, const std::string& text) {
   namespace fs = std::filesystem;
   const auto refuse = [&] {
@@ -62,7 +67,7 @@ std::string named(const StrictObject& object, const std::string& key, const std:
   const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
   if (text.size() > kLongestName || std::ranges::any_of(text, is_control)) refuse();
   const fs::path path = text;
-  if (path.extension() != ".json" && !path.has_parent_path()) return text;
+  if (!names_a_file(text)) return text;
   const fs::path own = fs::path(object.where()).parent_path();
   const fs::path folder = own.empty() ? "." : own;
   const fs::path found = folder / path;

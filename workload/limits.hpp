@@ -4,6 +4,7 @@
 // no product of two sizes leaves 64 bits.
 #pragma once
 
+#include "record/error.hpp"
 #include "record/strict_json.hpp"
 
 #include <cstdint>
@@ -17,6 +18,7 @@ inline constexpr std::int64_t kMaxModelSize = 100'000'000;  // layers, widths, h
 inline constexpr std::int64_t kMaxRunSize = 1'000'000'000;  // GPUs, sequences, tokens in one
 inline constexpr std::int64_t kMaxOperationSize = 1'000'000'000'000;  // rows, weights of one
 inline constexpr double kMaxTokens = 1e18;                            // of a whole run
+inline constexpr double kMaxParams = 1e18;                            // of a model
 inline constexpr double kMaxGpuHours = 1e12;  // a hundred million GPUs for a year
 inline constexpr double kMaxWallHours = 1e6;
 inline constexpr double kMaxUsdPerGpuHour = 1000;
@@ -38,6 +40,9 @@ inline constexpr Range kTflopsPerGpu{kFlopsPerS.least / 1e12, kFlopsPerS.most / 
 inline constexpr Range kTokensPerDay{1e3, kMaxTokens, "tokens of the whole run a day"};
 inline constexpr Range kTokensPerS{1e-3, 1e9, "tokens/s of one GPU"};
 inline constexpr double kMaxSlotS = 1e5;
+inline constexpr double kMaxHostS = 1e6;   // to launch a step
+inline constexpr double kMaxBytes = 1e18;  // of one operation
+inline constexpr double kMaxOutputTokens = 1e9;
 inline constexpr std::size_t kLongestName = 1000;  // of a file
 inline constexpr int kMostStages = 100;            // of a run, and of the runs that it names
 
@@ -55,10 +60,23 @@ double within(StrictObject& object, const std::string& key, const Range& range);
 std::optional<double> within_if_there(StrictObject& object, const std::string& key,
                                       const Range& range);
 
+// Whether the text names a file: it ends in .json or has a folder (./mine). Else it is an id.
+bool names_a_file(const std::string& text);
+
 // The file that an object's `text` names: an id as it is; a path, which is from the object's own
 // file, as one that can be opened. BadInput where it leads out of that file's folder, over links
 // too.
 std::string named(const StrictObject& object, const std::string& key, const std::string& text);
+
+// What `find` makes of what an object names; a refusal names the place of the name too.
+template <class Find>
+auto referred(const std::string& place, Find find) {
+  try {
+    return find();
+  } catch (const BadInput& error) {
+    throw BadInput(place + ": " + error.what());
+  }
+}
 
 bool is_within(const std::filesystem::path& file, const std::filesystem::path& folder);
 

@@ -6,16 +6,35 @@
 #include "record/names.hpp"
 #include "workload/limits.hpp"
 
+#include <fmt/format.h>
+
+#include <set>
+#include <stdexcept>
+
 namespace trainmeter {
 namespace {
+
+struct OperationRate {
+  const char *operation, *key;
+};
+constexpr OperationRate kRates[] = {{"gemm", "flops_per_s"},
+                                    {"copy", "bytes_per_s"},
+                                    {"read", "bytes_per_s"},
+                                    {"write", "bytes_per_s"},
+                                    {"triad", "bytes_per_s"},
+                                    {"allreduce", "bus_bytes_per_s"},
+                                    {"allgather", "bus_bytes_per_s"},
+                                    {"reducescatter", "bus_bytes_per_s"},
+                                    {"alltoall", "bus_bytes_per_s"},
+                                    {"sendrecv", "bus_bytes_per_s"},
+                                    {"attention", "flops_per_s"},
+                                    {"attention_forward", "flops_per_s"},
+                                    {"attention_backward", "flops_per_s"}};
 
 MicroFigure read_figure(StrictObject object) {
   MicroFigure f;
   f.id = filled(object, "id");
-  f.operation =
-      object.one_of("operation", {"gemm", "copy", "read", "write", "triad", "allreduce",
-                                  "allgather", "reducescatter", "alltoall", "sendrecv", "attention",
-                                  "attention_forward", "attention_backward"});
+  f.operation = object.one_of("operation", micro_operations());
   f.dtype = object.one_of("dtype", dtype_names());
   if (object.has("scaling")) f.scaling = object.one_of("scaling", {"none", "tensor", "block128"});
   f.backend = filled(object, "backend");
@@ -28,15 +47,19 @@ MicroFigure read_figure(StrictObject object) {
     shape.finish();
   }
   if (object.has("ranks")) f.ranks = object.count("ranks");
-  f.flops_per_s = object.optional(&StrictObject::positive, "flops_per_s");
-  f.bytes_per_s = object.optional(&StrictObject::positive, "bytes_per_s");
-  f.bus_bytes_per_s = object.optional(&StrictObject::positive, "bus_bytes_per_s");
+  f.flops_per_s = within_if_there(object, "flops_per_s", kFlopsPerS);
+  f.bytes_per_s = within_if_there(object, "bytes_per_s", kMemoryBytesPerS);
+  f.bus_bytes_per_s = within_if_there(object, "bus_bytes_per_s", kLinkBytesPerS);
   if (f.flops_per_s.has_value() + f.bytes_per_s.has_value() + f.bus_bytes_per_s.has_value() != 1) {
     object.refuse("flops_per_s", "exactly one of flops_per_s, bytes_per_s and bus_bytes_per_s");
   }
-  f.place = object.place().at(f.flops_per_s   ? "flops_per_s"
-                              : f.bytes_per_s ? "bytes_per_s"
-                                              : "bus_bytes_per_s");
+  const std::string rate = f.flops_per_s   ? "flops_per_s"
+                           : f.bytes_per_s ? "bytes_per_s"
+                                           : "bus_bytes_per_s";
+  if (rate != rate_key_of(f.operation)) {
+    object.refuse(rate, fmt::format("{}, the rate of {}", rate_key_of(f.operation), f.operation));
+  }
+  f.place = object.place().at(rate);
   if (object.has("predicts")) f.predicts = object.boolean("predicts");
   if (object.has("refuted")) f.refuted = object.boolean("refuted");
   f.source = read_source(object.object("source"));
@@ -46,13 +69,33 @@ MicroFigure read_figure(StrictObject object) {
 
 }  // namespace
 
+const std::vector<std::string>& micro_operations() {
+  static const std::vector<std::string> kAll = [] {
+    std::vector<std::string> out;
+    for (const OperationRate& one : kRates) out.emplace_back(one.operation);
+    return out;
+  }();
+  return kAll;
+}
+
+std::string rate_key_of(const std::string& operation) {
+  for (const OperationRate& one : kRates) {
+    if (operation == one.operation) return one.key;
+  }
+  throw std::invalid_argument(operation + ": no operation of a micro figure");
+}
+
 Micro read_micro(StrictObject object) {
   Micro micro;
   micro.id = filled(object, "id");
   micro.system = named(object, "system", object.text("system"));
   micro.title = object.text("title");
-  for (StrictObject& figure : object.objects("figures"))
+  std::set<std::string> ids;
+  for (StrictObject& figure : object.objects("figures")) {
     micro.figures.push_back(read_figure(figure));
+    if (!ids.insert(micro.figures.back().id).second)
+      figure.refuse("id", "one that no figure before it has");
+  }
   object.finish();
   return micro;
 }

@@ -36,6 +36,10 @@ struct MicroFigure {
   Source source;
 };
 
+// The operations that a figure may be of, and the one of its three rates that each has.
+const std::vector<std::string>& micro_operations();
+std::string rate_key_of(const std::string& operation);
+
 struct Micro {
   std::string id;
   std::string system;  // id of the system file

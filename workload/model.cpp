@@ -98,8 +98,8 @@ Model read_model(StrictObject object) {
   m.vocab = size(object, "vocab");
   m.tied_embeddings = object.has("tied_embeddings") && object.boolean("tied_embeddings");
   m.mtp_depth = none_or_more(object, "mtp_depth");
-  m.params_total = object.optional(&StrictObject::positive, "params_total");
-  m.params_active = object.optional(&StrictObject::positive, "params_active");
+  m.params_total = at_most_if_there(object, "params_total", kMaxParams, "parameters");
+  m.params_active = at_most_if_there(object, "params_active", kMaxParams, "parameters");
   if (object.has("source")) m.source = read_source(object.object("source"));
   object.finish();
   return m;

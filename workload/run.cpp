@@ -113,8 +113,10 @@ Rl read_rl(StrictObject object) {
   if (object.has("phases")) {
     for (StrictObject& phase : object.objects("phases")) {
       RlPhase p{.steps = static_cast<double>(bounded(phase, "steps", 1, kMaxRunSize))};
-      p.mean_output_tokens = phase.optional(&StrictObject::positive, "mean_output_tokens");
-      p.max_output_tokens = phase.optional(&StrictObject::positive, "max_output_tokens");
+      p.mean_output_tokens =
+          at_most_if_there(phase, "mean_output_tokens", kMaxOutputTokens, "tokens");
+      p.max_output_tokens =
+          at_most_if_there(phase, "max_output_tokens", kMaxOutputTokens, "tokens");
       if (p.mean_output_tokens && p.max_output_tokens &&
           !(*p.mean_output_tokens <= *p.max_output_tokens)) {
         phase.refuse("mean_output_tokens", "at most `max_output_tokens`");
@@ -144,8 +146,8 @@ std::vector<StepOperation> read_operations(StrictObject& run) {
         if (!one.shape.contains(key)) shape.refuse(key, "a size of this GEMM");
       }
     }
-    one.bytes = object.positive("bytes");
-    one.count = object.positive("count");
+    one.bytes = at_most(object, "bytes", kMaxBytes, "bytes");
+    one.count = at_most(object, "count", static_cast<double>(kMaxRunSize), "times a step");
     object.finish();
     out.push_back(std::move(one));
   }
@@ -162,7 +164,7 @@ void check_operations(StrictObject& run, const std::optional<Parallel>& p) {
 Stage stage_of(Run run) {
   Stage stage{.title = run.title,
               .run = nullptr,
-              .gpus = static_cast<double>(run.gpus),
+              .gpus = printed_gpus(run),
               .wall_hours = run.published.wall_hours,
               .gpu_hours = run.published.gpu_hours,
               .cost_usd = run.published.cost_usd};
@@ -175,16 +177,6 @@ bool only_numbers(const nlohmann::json& stage) {
   // An inline run has an id; anything else is a list of numbers, and its unknown keys are refused
   // as such.
   return !stage.contains("id");
-}
-
-// What an id in a run file stands for; a refusal names the place of the id too.
-template <class Find>
-auto referred(const std::string& place, Find find) {
-  try {
-    return find();
-  } catch (const BadInput& error) {
-    throw BadInput(fmt::format("{}: {}", place, error.what()));
-  }
 }
 
 // What stands at `key`: inline, or in a file that it names.
@@ -222,7 +214,7 @@ std::vector<Stage> read_stages(StrictObject& run, const Library& library) {
     }
     Stage stage;
     stage.title = object.text("title");
-    stage.gpus = object.optional(&StrictObject::positive, "gpus");
+    stage.gpus = at_most_if_there(object, "gpus", static_cast<double>(kMaxRunSize), "GPUs");
     stage.wall_hours = at_most_if_there(object, "wall_hours", kMaxWallHours, "hours");
     stage.gpu_hours = at_most_if_there(object, "gpu_hours", kMaxGpuHours, "GPU-hours");
     stage.cost_usd = at_most_if_there(object, "cost_usd", kMaxUsd, "USD");
@@ -234,7 +226,13 @@ std::vector<Stage> read_stages(StrictObject& run, const Library& library) {
 
 }  // namespace
 
-Run read_run(StrictObject object, const Library& library) {
+std::optional<double> printed_gpus(const Run& run) {
+  if (!run.says_gpus) return std::nullopt;
+  return static_cast<double>(run.gpus);
+}
+
+Run read_run(StrictObject object, const Library& from) {
+  const Library library = from.for_names_in_files();
   struct Depth {
     Depth() {
       if (depth++ == 0) stages = 0;
@@ -280,7 +278,7 @@ Run read_run(StrictObject object, const Library& library) {
     run.operations = read_operations(object);
     check_operations(object, run.parallel);
   }
-  run.host_s = object.optional(&StrictObject::positive, "host_s");
+  run.host_s = at_most_if_there(object, "host_s", kMaxHostS, "seconds");
   run.goodput = fraction(object, "goodput").value_or(1);
   run.price_usd_per_gpu_hour =
       at_most_if_there(object, "price_usd_per_gpu_hour", kMaxUsdPerGpuHour, "USD per GPU-hour");

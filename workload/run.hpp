@@ -124,12 +124,19 @@ class Library {
   [[nodiscard]] std::filesystem::path file(const std::string& kind,
                                            const std::string& id_or_file) const;
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
+  // For what a file names: there a name without a folder and without .json is an id alone, not a
+  // file of the working directory, in which anything may lie.
+  [[nodiscard]] Library for_names_in_files() const;
 
  private:
   struct Read;  // micro files so far
   std::filesystem::path root_;
   std::shared_ptr<Read> read_;
+  bool plain_files_ = true;
 };
+
+// Of those that the file says. What isn't printed was hardly one: no hours follow from it.
+std::optional<double> printed_gpus(const Run& run);
 
 Run read_run(StrictObject object, const Library& library);
 

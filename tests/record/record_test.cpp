@@ -90,6 +90,20 @@ TEST(Record, RoundTripKeepsEveryField) {
   EXPECT_TRUE(record.lines[0].measurement.usable());
 }
 
+// As of a command line, a variable or a file's name in a failure.
+TEST(Record, BytesThatAreNoTextAreReplaced) {
+  Header header = sample_header();
+  header.command = {"gemm_bench", "--out=\xff.jsonl"};
+  header.environment["NCCL_\xfe"] = "caf\xe9";
+  Measurement wrong = sample_measurement();
+  wrong.failure = "caf\xe9: no such file";
+  const Record record =
+      read_record(write_lines(to_json_line(header) + "\n" + to_json_line(wrong) + "\n"));
+  EXPECT_EQ(record.headers.at(0).command.at(1), "--out=\ufffd.jsonl");
+  EXPECT_EQ(record.headers[0].environment.at("NCCL_\ufffd"), "caf\ufffd");
+  EXPECT_EQ(record.lines.at(0).measurement.failure, "caf\ufffd: no such file");
+}
+
 TEST(Record, ALineCutOffIsReportedAndDropped) {
   const Record record = read_record(write_lines(kHeader + kLine + kLine.substr(0, 40)));
   EXPECT_EQ(record.lines.size(), 1U);

@@ -41,6 +41,28 @@ TEST(ClaimRules, SumsAgreeWhereTheirRoundingsTouch) {
   EXPECT_EQ(at("38399"), "sums_disagree");
 }
 
+// Nobody trains on one GPU what doesn't say on how many.
+TEST(ClaimRules, WithoutTheNumberOfGpusNoHoursFollow) {
+  const auto at = [](const std::string& printed, const std::string& gpus = "") {
+    return judged_text(R"("model": "deepseek-v3", "system": "h800", "precision": "fp8",
+      "tokens": 14.8e12, "seq_len": 4096, "global_batch_sequences": 15360, "published": )" +
+                       printed + gpus);
+  };
+  EXPECT_EQ(at(R"({"gpu_hours": 2.788e6, "wall_hours": 1361})").rule, "within_measured");
+  EXPECT_EQ(at(R"({"wall_hours": 1361})", R"(, "gpus": 2048)").rule, "within_measured");
+  for (const char* printed :
+       {R"({"wall_hours": 1361})", R"({"step_time_s": 20})", R"({"tokens_per_day": 2.6e11})"}) {
+    const Verdict v = at(printed);
+    EXPECT_EQ(v.rule, "work_not_printed") << printed;
+    EXPECT_THAT(v.reason, HasSubstr("the number of GPUs")) << printed;
+    EXPECT_FALSE(v.cost) << printed;
+  }
+  EXPECT_EQ(judged_text(R"("stages": [{"id": "a", "title": "A", "price_usd_per_gpu_hour": 2,
+    "published": {"wall_hours": 100, "cost_usd": 400000}}])")
+                .rule,
+            "work_not_printed");
+}
+
 TEST(ClaimRules, NamedSums) {
   const auto at = [](const std::string& printed) {
     return judged_text(R"("sums": [{"title": "days", "multiply": [1400], "divide": [35], "exact": 2,

@@ -14,6 +14,7 @@
 #include <map>
 #include <regex>
 #include <set>
+#include <sstream>
 
 using namespace trainmeter;
 using testing::AllOf;
@@ -272,6 +273,30 @@ TEST(Explain, APriceSaysWhoseItIs) {
   // Of a CPU it is worked out.
   EXPECT_THAT(chain(tell({small_cpu()}, published_library(), {})),
               AllOf(HasSubstr("(derived)"), HasSubstr("cores of"), HasSubstr(".json:")));
+}
+
+// In the claim, or in the run that it is built on.
+TEST(Explain, AClaimsFiguresStandInTheirLine) {
+  const Numbers numbers = numbers_of(published_story("deepseek-v3-step"));
+  std::size_t found = 0;
+  for (const std::string& id : published_library().ids("claims")) {
+    for (const auto& [figure, words] :
+         {std::pair("gpu_hours", "\"gpu_hours\""), std::pair("cost_usd", "\"cost")}) {
+      const Number* number = numbers.find(fmt::format("{}:{}", id, figure));
+      if (number == nullptr) continue;
+      ++found;
+      std::smatch place;
+      ASSERT_TRUE(std::regex_search(number->source, place, std::regex("([^ (]+\\.json):([0-9]+)")))
+          << number->source;
+      std::istringstream text(slurp(std::string(place[1])));
+      std::string line;
+      for (std::size_t i = std::stoul(place[2]); i > 0; --i) std::getline(text, line);
+      EXPECT_THAT(line, HasSubstr(words)) << id << ":" << figure << " from " << number->source;
+    }
+  }
+  EXPECT_GT(found, 20U);
+  EXPECT_THAT(numbers.at("bloom-hours:gpu_hours").source,
+              HasSubstr(line_with(published_file("runs/bloom-176b.json"), "\"gpu_hours\"")));
 }
 
 TEST(Explain, PublishedFiguresHaveTheirLine) {

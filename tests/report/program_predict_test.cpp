@@ -146,6 +146,14 @@ TEST(Program, ARunFilesMistakesAreRefused) {
   expect_refused(fmt::format("predict --run '{}'", nan.string()), "mistaken_run.json:1");
 }
 
+// An A100 has no fp8: what replaces it is what is shown.
+TEST(Program, PredictIsHeadedByThePrecisionThatItComputesIn) {
+  const Outcome text = run_program("predict --run deepseek-v3-step --system a100 --samples 0");
+  EXPECT_THAT(text.out, HasSubstr("x a100, GEMMs in bf16"));
+  const Outcome own = run_program("predict --run deepseek-v3-step --samples 0 --format json");
+  EXPECT_EQ(nlohmann::json::parse(own.out).at("precision"), "fp8");
+}
+
 TEST(Program, RatesTakeOneListOfRecordsAndLeaveTheIds) {
   const std::string record = write_record(gpu_record(), "rates_of_a_gpu.jsonl").string();
   for (const std::string& rates : {record, record + "," + record, record + " --rates " + record}) {

@@ -24,6 +24,39 @@ fs::path new_folder(const std::string& name) {
 
 }  // namespace
 
+// Measurements may have taken days.
+TEST(ProgramRecords, NothingReplacesARecordOrWhatACommandReads) {
+  const fs::path folder = new_folder("kept");
+  const fs::path record = folder / "r.jsonl", other = folder / "other.jsonl";
+  fs::rename(write_record(small_cpu(), "r.jsonl"), record);
+  fs::copy_file(record, other);
+  fs::create_symlink("r.jsonl", folder / "link");
+  const std::string before = slurp(record);
+  for (const char* command : {"report", "report --format md", "anonymise", "export"}) {
+    for (const char* target : {"r.jsonl", "other.jsonl", "link", "./r.jsonl"}) {
+      expect_refused(
+          fmt::format("{} '{}' -o '{}/{}'", command, record.string(), folder.string(), target),
+          ": expected another file");
+    }
+  }
+  EXPECT_EQ(slurp(record), before);
+  EXPECT_EQ(slurp(other), before);
+  const fs::path run = folder / "run.json";
+  fs::copy_file(published_library().root() / "runs/gpt2-124m-10b.json", run);
+  const std::string as_it_was = slurp(run);
+  expect_refused(fmt::format("predict --run '{0}' -o '{0}'", run.string()),
+                 "run.json: is read by this command: expected another file for --output");
+  EXPECT_EQ(slurp(run), as_it_was);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 4);  // and no charts
+  // Its own earlier output is replaced.
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(run_program(fmt::format("export '{}' -o '{}'", record.string(),
+                                      (folder / "out.json").string()))
+                  .code,
+              0);
+  }
+}
+
 // A clone's files all have the time of the clone.
 TEST(ProgramRecords, TheNewestOfAFolderGoesByItsHeader) {
   const fs::path folder = new_folder("records");

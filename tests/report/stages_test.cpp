@@ -144,6 +144,7 @@ TEST(Stages, TheWholesPriceAndGoodputHoldForStagesWithout) {
   own.id = "own";
   own.price_usd_per_gpu_hour = 1;
   own.goodput = 0.8;
+  std::erase(own.left_out, "goodput");
   trainmeter::Run whole = whole_of({bare, own});
   whole.system = bare.system;
   const double hours = predicted(whole_of({bare})).estimates.gpu_hours->p50;
@@ -163,6 +164,22 @@ TEST(Stages, TheWholesPriceAndGoodputHoldForStagesWithout) {
                   (*bare.system->price_usd_per_gpu_hour * hours / 0.5 + hours / 0.8),
               1, 1e-9);
   EXPECT_THAT(carried.assumptions, testing::Contains(HasSubstr("not on h200")));
+}
+
+TEST(Stages, AGoodputOfOneIsAStagesOwnIfItSaysSo) {
+  const trainmeter::Run bare = stage_run(published_library(), 4096, 192, 1e10);
+  trainmeter::Run own = bare;
+  std::erase(own.left_out, "goodput");
+  const double hours = predicted(whole_of({bare})).estimates.gpu_hours->p50;
+  const auto with_half = [](const trainmeter::Run& stage) {
+    trainmeter::Run whole = whole_of({stage});
+    whole.goodput = 0.5;
+    return predicted(whole);
+  };
+  EXPECT_NEAR(with_half(own).estimates.gpu_hours->p50 / hours, 1, 1e-9);
+  EXPECT_NEAR(with_half(bare).estimates.gpu_hours->p50 / hours, 2, 1e-9);
+  EXPECT_THAT(with_half(bare).assumptions,
+              testing::Not(testing::Contains(HasSubstr("goodput isn't printed"))));
 }
 
 TEST(Stages, OfStagesAreRefused) {

@@ -213,6 +213,29 @@ TEST(Published, ARunThatNamesItselfIsRefused) {
   EXPECT_THROW((void)library().run(file.string()), BadInput);
 }
 
+// What lies in the working directory isn't what a file of somebody's means by an id.
+TEST(Library, APlainNameInAFileIsAnId) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(testing::TempDir()) / "plain_names";
+  fs::create_directories(folder / "of_the_run");
+  fs::copy_file(library().root() / "models/gpt2-124m.json", folder / "plainmodel",
+                fs::copy_options::overwrite_existing);
+  fs::copy_file(folder / "plainmodel", folder / "of_the_run/own",
+                fs::copy_options::overwrite_existing);
+  const auto refused = [&](const std::string& model) {
+    const fs::path file = folder / "of_the_run/run.json";
+    std::ofstream(file) << fmt::format(R"({{"id": "r", "title": "t", "model": "{}"}})", model);
+    return refusal([&] { (void)library().run(file.string()); });
+  };
+  const fs::path before = fs::current_path();
+  fs::current_path(folder);
+  EXPECT_EQ(library().model("plainmodel").id, "gpt2-124m");  // as on a command line
+  EXPECT_THAT(refused("plainmodel"),
+              HasSubstr("run.json: model: 'plainmodel': no such file, and no such id in models"));
+  EXPECT_EQ(refused("./own"), "nothing was refused");
+  fs::current_path(before);
+}
+
 TEST(Published, UnknownIdsNameTheNearest) {
   try {
     (void)library().claim("deepseek-r2");

@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// What each file format refuses, with file, key and what was expected.
-#include "workload/micro.hpp"
+// What the files of models, systems and runs are refused for, with file, key and what was expected.
 #include "workload/run.hpp"
 
 #include "../refusal.hpp"
@@ -317,6 +316,24 @@ TEST(RunFile, RefusesAbsurdSizes) {
   EXPECT_THAT(run_refusal(with(kRun, "/rl", json::parse(R"({"phases": [{"steps": 1,
     "mean_output_tokens": 9, "max_output_tokens": 2}]})"))),
               HasSubstr("rl.phases[0].mean_output_tokens: expected at most `max_output_tokens`"));
+  for (const char* key : {"mean_output_tokens", "max_output_tokens"}) {
+    EXPECT_EQ(
+        refusal_with("rl", fmt::format(R"({{"phases": [{{"steps": 1, "{}": 1e20}}]}})", key)),
+        fmt::format("r.json: rl.phases[0].{}: expected tokens, at most 1e+09, found 1e+20", key));
+  }
+  EXPECT_EQ(refusal_with("host_s", "1e300"),
+            "r.json: host_s: expected seconds, at most 1e+06, found 1e+300");
+  const json operation = json::parse(
+      R"([{"operation": "rope", "dtype": "bf16", "shape": {}, "bytes": 1, "count": 1}])");
+  for (const char* key : {"bytes", "count"}) {
+    EXPECT_THAT(
+        run_refusal(with(kRun, "/operations", with(operation, std::string("/0/") + key, 1e300))),
+        HasSubstr(fmt::format("r.json: operations[0].{}: expected ", key)));
+  }
+  EXPECT_THAT(refusal_with("stages", R"([{"title": "a", "gpus": 1e300}])"),
+              HasSubstr("stages[0].gpus: expected GPUs, at most 1e+09"));
+  EXPECT_THAT(model_refusal(with(kModel, "/params_total", 1e300)),
+              HasSubstr("params_total: expected parameters, at most 1e+18"));
 }
 
 TEST(SourceOfAFile, Refuses) {
@@ -368,20 +385,4 @@ TEST(SystemFile, Refuses) {
               HasSubstr("memory_GBps: unknown key (did you mean 'memory_bytes'?)"));
   EXPECT_THAT(system_refusal(R"({"id": "s", "gpu": "x", "kind": "tpu"})"),
               HasSubstr("kind: expected one of gpu, cpu"));
-}
-
-TEST(MicroFile, ExactlyOneRate) {
-  const json figure = json::parse(
-      R"({"id": "m", "system": "h100", "title": "t", "figures": [{"id": "f", "operation": "gemm",
-    "dtype": "bf16", "backend": "x", "source": {"title": "t", "locator": "l", "url": "u", "read_on": "2026-11-24"}}]})");
-  const auto refused = [](const json& value) {
-    return refusal([&] { (void)read_micro(StrictObject(value, "m.json")); });
-  };
-  EXPECT_THAT(refused(figure), HasSubstr("figures[0].flops_per_s: expected exactly one"));
-  json one = with(figure, "/figures/0/flops_per_s", 1e12);
-  EXPECT_EQ(refused(one), "nothing was refused");
-  EXPECT_THAT(refused(with(one, "/figures/0/bytes_per_s", 1)),
-              HasSubstr("figures[0].flops_per_s: expected exactly one"));
-  one["figures"][0].erase("source");
-  EXPECT_THAT(refused(one), HasSubstr("figures[0].source: missing"));
 }
