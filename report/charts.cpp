@@ -28,7 +28,7 @@ struct Gemm {  // of a story, with the number that its rate is
   std::string shape;  // tells it from others of the same series
 };
 
-// The id of each point's number: the fastest of a case has the plain one (report/numbers.hpp).
+// The id of each point's number: the fastest of a name has the plain one (report/numbers.hpp).
 std::map<const RatePoint*, std::string> ids_of(const std::vector<RatePoint>& points) {
   std::map<std::string, double> best;
   for (const RatePoint& p : points) best[p.name] = std::max(best[p.name], p.value);
