@@ -4,6 +4,7 @@
 #include "report/beside_published.hpp"
 
 #include "record/names.hpp"
+#include "report/rate_lines.hpp"
 #include "report/story.hpp"
 #include "report/transfer.hpp"
 
@@ -106,23 +107,26 @@ std::vector<BesidePublished> beside_published(const std::vector<Record>& records
   if (machine.kind != "gpu") return rows;
   const auto published = published_gemms(machine, library);
   std::map<std::pair<std::string, std::string>, std::size_t> seen;  // by name and method
+  std::vector<RateLine> lines;
   for (const Record& record : records) {
     for (const Line& line : record.lines) {
-      const Header& header = record.header_of(line);
-      const std::optional<Key> key = key_of(line.measurement);
-      if (!key || !gives_rate(line.measurement, header)) continue;
-      const auto found = published.find(*key);
-      if (found == published.end()) continue;
-      BesidePublished row{.point = point_of(record, line),
-                          .method = header.discipline.regime,
-                          .figure = found->second.first,
-                          .system = found->second.second};
-      const auto [at, fresh] = seen.try_emplace({row.point.name, row.method}, rows.size());
-      if (fresh) {
-        rows.push_back(std::move(row));
-      } else if (rows[at->second].point.value < row.point.value) {
-        rows[at->second] = std::move(row);
-      }
+      if (gives_rate(line.measurement, record.header_of(line))) lines.push_back({&record, &line});
+    }
+  }
+  for (const RateLine& of : one_a_case(lines)) {
+    const std::optional<Key> key = key_of(of.line->measurement);
+    if (!key) continue;
+    const auto found = published.find(*key);
+    if (found == published.end()) continue;
+    BesidePublished row{.point = point_of(*of.record, *of.line),
+                        .method = of.record->header_of(*of.line).discipline.regime,
+                        .figure = found->second.first,
+                        .system = found->second.second};
+    const auto [at, fresh] = seen.try_emplace({row.point.name, row.method}, rows.size());
+    if (fresh) {
+      rows.push_back(std::move(row));
+    } else if (rows[at->second].point.value < row.point.value) {
+      rows[at->second] = std::move(row);
     }
   }
   return rows;

@@ -19,7 +19,8 @@ namespace trainmeter {
 namespace {
 
 // A layout is refused where it needs this much more than there is: the datasheet's 80 GB are 85.5e9
-// bytes to the driver, and the count of activations is within some 10 %.
+// bytes to the driver, and the count of activations is within some 10 %. What needs more than there
+// is gets a warning.
 constexpr double kMemoryMargin = 1.2;
 
 // Whether two choices differ in recomputation alone.
@@ -49,17 +50,26 @@ std::vector<Choice> whole_share(std::vector<Choice> out, const Run& run) {
   return out;
 }
 
+MemoryNeed need_of(const Run& run, const Layout& layout) {
+  return memory_need(*run.model, layout, {.precision = run.precision, .stack = run.stack});
+}
+
 std::vector<Choice> fitting(const Run& run, const System& system) {
   std::vector<Choice> all = layouts(run);
   if (!system.memory_bytes || system.kind != "gpu") return whole_share(std::move(all), run);
-  const MemoryOptions options{.precision = run.precision, .stack = run.stack};
+  // What a plan leaves open is chosen so that it fits, where anything does.
+  const bool plan = !run.source && !ran(run);
+  const bool any_fits = std::ranges::any_of(all, [&](const Choice& choice) {
+    return fits(need_of(run, choice.layout), *system.memory_bytes);
+  });
+  const double margin = plan && any_fits ? 1 : kMemoryMargin;
   std::vector<Choice> out;
   std::string least_refusal;
   double least = 0;
   Choice leanest;
   for (Choice& choice : all) {
-    const MemoryNeed need = memory_need(*run.model, choice.layout, options);
-    if (!fits(need, *system.memory_bytes * kMemoryMargin)) {
+    const MemoryNeed need = need_of(run, choice.layout);
+    if (!fits(need, *system.memory_bytes * margin)) {
       if (least_refusal.empty() || need.total() < least) {
         least = need.total();
         least_refusal = refusal(need, *system.memory_bytes);
@@ -104,9 +114,9 @@ std::vector<Candidate> possible_ways(const Run& run, const System& system, const
       Candidate c{.bill = make_bill(run, system, book, choice.layout, stack),
                   .weight = choice.weight,
                   .notes = choice.notes};
-      if (stacks.size() > 1) {
-        c.notes.push_back("attention kernel isn't printed: " + stack.attention + " assumed");
-      }
+      if (!stack.assumed.empty()) c.notes.push_back(stack.assumed);
+      if (system.memory_bytes && system.kind == "gpu")
+        c.memory = MemoryUse{.need = held(need_of(run, choice.layout)), .of = *system.memory_bytes};
       out.push_back(std::move(c));
     }
   }

@@ -6,15 +6,22 @@
 
 #include "report/step_time.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace trainmeter {
 
+// Bytes of the fullest device, by our count (workload/memory_fit.hpp), of those that it has.
+struct MemoryUse {
+  double need = 0, of = 0;
+};
+
 struct Candidate {
   Bill bill;
   double weight = 1;  // all add up to 1
   std::vector<std::string> notes;
+  std::optional<MemoryUse> memory = {};  // of a GPU whose memory is known
 };
 
 // What fits the system's memory, with the least recomputation that fits where that isn't printed,

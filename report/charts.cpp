@@ -28,7 +28,7 @@ struct Gemm {  // of a story, with the number that its rate is
   std::string shape;  // tells it from others of the same series
 };
 
-// The id of each point's number: the fastest of a case has the plain one (report/numbers.hpp).
+// The id of each point's number: the fastest of a name has the plain one (report/numbers.hpp).
 std::map<const RatePoint*, std::string> ids_of(const std::vector<RatePoint>& points) {
   std::map<std::string, double> best;
   for (const RatePoint& p : points) best[p.name] = std::max(best[p.name], p.value);
@@ -198,11 +198,18 @@ Block payload_chart(const Story& story) {
   const auto ids = ids_of(points);
   auto values = Json::array();
   Table table{{"operation", ">payload", ">ranks", ">time", ">algorithm", ">bus"}, {}};
+  // nccl-tests has each size twice: into a buffer of its own, and in place.
+  const auto in_place = [](const RatePoint& p) {
+    return p.name.find("/in_place:1") != std::string::npos;
+  };
+  const bool told = std::ranges::any_of(points, in_place);
+  if (told) table.columns.insert(table.columns.begin() + 1, "in place");
   for (const RatePoint& p : points) {
     const double algorithm = p.value / bus_factor(p.operation, p.ranks);
     const auto bytes = static_cast<double>(p.bytes);
     const std::string& number = ids.at(&p);
-    const std::string series = fmt::format("{} {}, {} ranks", p.operation, p.backend, p.ranks);
+    const std::string series = fmt::format("{} {}, {} ranks{}", p.operation, p.backend, p.ranks,
+                                           in_place(p) ? ", in place" : "");
     values.push_back({{"number", number},
                       {"series", series},
                       {"case", format_bytes(bytes)},
@@ -213,6 +220,8 @@ Block payload_chart(const Story& story) {
                           std::to_string(p.ranks), format_seconds(bytes / algorithm),
                           format_bandwidth(algorithm),
                           numbered(format_bandwidth(p.value), number)});
+    auto& row = table.rows.back();
+    if (told) row.insert(row.begin() + 1, in_place(p) ? "yes" : "no");
   }
   Json spec = plot(std::move(values));
   spec["mark"] = {{"type", "line"}, {"point", true}};

@@ -46,8 +46,12 @@ Known known_for(const System& system, const Library& library, const JudgeOptions
   out.published.add_published(library, system);
   out.users = !options.rates.empty();
   out.measured.describe(system);
-  if (out.users) (void)add_projected(out.measured, options.rates, system, library);
-  for (const RatePoint& point : out.measured.points()) {
+  if (!out.users) return out;
+  (void)add_projected(out.measured, options.rates, system, library);
+  RateBook all;  // the most that was measured is the ceiling, by whichever line
+  all.describe(system);
+  (void)add_projected(all, options.rates, system, library, OfACase::all);
+  for (const RatePoint& point : all.points()) {
     if (point.nearness <= Nearness::same_chip) out.on_the_chip.add(point);
   }
   return out;

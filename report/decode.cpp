@@ -32,9 +32,10 @@ constexpr double kCombineBytes = 2;    // bf16
 Rate memory_rate(const System& system, const RateBook& book) {
   if (const auto known = book.memory()) return *known;
   if (const auto datasheet = datasheet_memory(system)) return *datasheet;
-  throw BadInput(fmt::format(
-      "system {}: no memory bandwidth is known: give a record with --rates (memory_bench)",
-      system.id));
+  throw BadInput(
+      fmt::format("system {}: no memory bandwidth is known: give memory_bytes_per_s in the "
+                  "system's file, or a record with --rates (memory_bench)",
+                  system.id));
 }
 
 double peak_of(const System& system, const std::string& dtype) {

@@ -44,10 +44,11 @@ DeviceRates::DeviceRates(const Run& run, const System& system, const RateBook& b
     assume_(fmt::format("memory bandwidth: {:.2f} of the datasheet's", kMemoryShare));
   }
   if (!memory) {
-    throw BadInput(
-        fmt::format("run {}: no memory bandwidth is known for {}: give a record with --rates "
-                    "(memory_bench measures it)",
-                    run.id, system.id));
+    throw BadInput(fmt::format(
+        "run {}: no memory bandwidth is known for {}: give {}a record with --rates (memory_bench "
+        "measures it)",
+        run.id, system.id,
+        system.kind == "gpu" ? "memory_bytes_per_s in the system's file, or " : ""));
   }
   memory_ = *memory;
 }

@@ -228,6 +228,7 @@ void explain(Prediction& out, const std::vector<Candidate>& candidates,
   for (UsedRate& used : out.rates) used.share /= step.total_s;
   std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
   out.assumptions = likeliest.bill.assumptions;
+  out.memory = likeliest.memory;
   if (candidates.size() > 1) {
     out.assumptions.push_back(
         fmt::format("what the run doesn't print is sampled over {} plausible layouts; rates and "
@@ -290,6 +291,8 @@ Prediction checked(Prediction out, const Run& run, const System& system) {
         system.id));
   if (const std::string left_out = left_out_on(system, run); !left_out.empty())
     out.assumptions.push_back(left_out);
+  if (const std::string beyond = beyond_memory(out); !beyond.empty())
+    out.assumptions.push_back(beyond);
   return out;
 }
 

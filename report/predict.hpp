@@ -43,6 +43,7 @@ struct Prediction {
   std::vector<UsedInput> inputs;      // what else it takes as given
   KeyPlace place;                     // of the run in its file
   std::vector<std::string> assumptions;
+  std::optional<MemoryUse> memory;  // of its likeliest layout; of stages, the fullest one's
   std::optional<double> price_usd_per_gpu_hour;
   std::string price_how;      // whose, of when
   double goodput = 1;         // share of wall time that trains; hours are divided by it
@@ -77,6 +78,9 @@ std::string differs_from_published(const System& system, const Library& library)
 
 // Says which traffic the step leaves out, a line for each kind of link without a bandwidth.
 std::vector<std::string> left_out_traffic(const Prediction& prediction);
+
+// Where it needs more memory than a device has, and nobody ran it, says so; else empty.
+std::string beyond_memory(const Prediction& prediction);
 
 // What the run leaves out and this takes, one a line (Run::left_out).
 std::vector<std::string> defaults_taken(const Run& run);

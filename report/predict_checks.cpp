@@ -93,6 +93,16 @@ std::vector<std::string> left_out_traffic(const Prediction& prediction) {
   return out;
 }
 
+std::string beyond_memory(const Prediction& prediction) {
+  const bool ran = prediction.published_step_time_s.has_value();
+  if (ran || !prediction.memory || prediction.memory->need <= prediction.memory->of) return "";
+  return fmt::format(
+      "run {} on {}: needs {:.1f} GB of a device's {:.1f} GB by our count, {:.0f} %: it may not "
+      "fit",
+      prediction.run_id, prediction.system_id, prediction.memory->need / 1e9,
+      prediction.memory->of / 1e9, prediction.memory->need / prediction.memory->of * 100);
+}
+
 std::vector<std::string> defaults_taken(const Run& run) {
   std::vector<std::string> out;
   for (const std::string& key : run.left_out) {

@@ -6,6 +6,7 @@
 #include "report/command.hpp"
 #include "report/cost.hpp"
 #include "report/price.hpp"
+#include "report/rate_lines.hpp"
 #include "report/stages.hpp"
 #include "report/story.hpp"
 #include "report/transfer.hpp"
@@ -123,6 +124,11 @@ struct PredictCommand : Command {
       const std::vector<std::string> reasons = add_projected(book, records, on, library);
       notes.insert(notes.end(), reasons.begin(), reasons.end());
     }
+    if (const auto apart =
+            devices_apart(on_measured ? of_kind(records, device_kind(records)) : records)) {
+      notes.push_back(apart->shown());
+      if (apart->differ()) warn({notes.back()});
+    }
     const std::vector<Record> own = of_chip(records, on, library);
     book.set_measured_in_steps(own);
     const bool no_factor =
@@ -144,6 +150,7 @@ struct PredictCommand : Command {
     if (price == kListings) price_by_listings(prediction, on, library);
     for (const std::string& note : notes) prediction.assumptions.push_back(note);
     warn(left_out_traffic(prediction));
+    if (const std::string beyond = beyond_memory(prediction); !beyond.empty()) warn({beyond});
     output.write(to_document(prediction, which.title + " on " + devices_of(prediction)),
                  [&] { return to_json(prediction); });
     return kFine;

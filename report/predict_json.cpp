@@ -74,6 +74,8 @@ nlohmann::ordered_json to_json(const Prediction& p) {
   json["moves_most"] = nlohmann::ordered_json::array();
   for (const auto& [name, width] : p.moves_most)
     json["moves_most"].push_back({{"input", name}, {"variance_share", width}});
+  json["memory_bytes"] =
+      p.memory ? nlohmann::ordered_json{{"need", p.memory->need}, {"of", p.memory->of}} : nullptr;
   json["goodput"] = p.goodput;
   json["assumptions"] = p.assumptions;
   json["price_usd_per_gpu_hour"] =

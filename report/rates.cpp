@@ -6,6 +6,7 @@
 #include "record/formulas.hpp"
 #include "record/samples.hpp"
 #include "record/statistics.hpp"
+#include "report/rate_lines.hpp"
 #include "report/transfer.hpp"
 
 #include <fmt/format.h>
@@ -14,7 +15,6 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <set>
 
 namespace trainmeter {
 namespace {
@@ -107,32 +107,8 @@ RatePoint point_of(const Record& record, const Line& line) {
   return out;
 }
 
-std::vector<RateLine> rate_lines(const std::vector<const Record*>& records) {
-  std::vector<RateLine> lines;
-  std::set<std::string> with_blocks;  // devices
-  for (const Record* record : records) {
-    for (const Line& line : record->lines) {
-      const Measurement& m = line.measurement;
-      if (!gives_rate(m, record->header_of(line)) || m.notes.contains("hosts")) continue;
-      lines.push_back({record, &line});
-      if (m.scaling == "block128") with_blocks.insert(record->header_of(line).device.name);
-    }
-  }
-  std::erase_if(lines, [&](const RateLine& of) {
-    return of.line->measurement.scaling == "tensor" &&
-           with_blocks.contains(of.record->header_of(*of.line).device.name);
-  });
-  return lines;
-}
-
-std::vector<RateLine> rate_lines(const std::vector<Record>& records) {
-  std::vector<const Record*> all;
-  for (const Record& record : records) all.push_back(&record);
-  return rate_lines(all);
-}
-
 void RateBook::add(const std::vector<Record>& records) {
-  for (const RateLine& of : rate_lines(records)) add(point_of(*of.record, *of.line));
+  for (const RateLine& of : one_a_case(rate_lines(records))) add(point_of(*of.record, *of.line));
 }
 
 void RateBook::set_measured_in_steps(const std::vector<Record>& records) {
@@ -142,7 +118,7 @@ void RateBook::set_measured_in_steps(const std::vector<Record>& records) {
 }
 
 void RateBook::add(const Record& record) {
-  for (const RateLine& of : rate_lines(std::vector<const Record*>{&record}))
+  for (const RateLine& of : one_a_case(rate_lines(std::vector<const Record*>{&record})))
     add(point_of(record, *of.line));
 }
 

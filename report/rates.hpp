@@ -98,7 +98,9 @@ struct AttentionShape {
 
 class RateBook {
  public:
-  void add(const Record& record);  // those of its lines that give rates
+  // Of their lines that give rates, those that stand for a case (report/rate_lines.hpp): of all
+  // that are added at once.
+  void add(const Record& record);
   void add(const std::vector<Record>& records);
   void add(RatePoint point) { points_.push_back(std::move(point)); }
 
@@ -208,16 +210,6 @@ bool gives_rate(const Measurement& measurement, const Header& header);
 std::string pass_layout(const Measurement& measurement);
 // That of the rows that serve a pass.
 std::string_view layout_that_serves(std::string_view dtype, std::string_view layout_of_pass);
-
-// Lines that give rates, of all records. Ranks count as devices of one node, so a collective
-// between nodes (notes.hosts) is left out. fp8 is trained with scales of blocks; a scale of a
-// tensor, which is less work, stands for it only where nothing else was measured on the device.
-struct RateLine {
-  const Record* record;
-  const Line* line;
-};
-std::vector<RateLine> rate_lines(const std::vector<const Record*>& records);
-std::vector<RateLine> rate_lines(const std::vector<Record>& records);
 
 bool is_memory_kernel(std::string_view operation);  // whose rate is the memory's: STREAM's
 bool is_step_kernel(std::string_view operation);    // memory-bound, and counted as least bytes

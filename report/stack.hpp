@@ -22,9 +22,11 @@ struct Stack {
   bool fused = true;          // memory-bound neighbours in one kernel
   double compute_sms = 1;     // share of the SMs left for compute by communication that has its own
   double gradient_bytes = 4;  // of one weight's, where replicas reduce them
+  std::string assumed;        // which attention kernel, where that is; empty: it is known
 };
 
-// The ways it may have been, all alike: which attention kernel a stack had is rarely printed.
+// The ways it may have been, all alike: which attention kernel a stack had is rarely printed. A
+// plan, which neither has a source nor was timed, has the newest unless it says an older one.
 // BadInput where communication leaves no SM to compute on.
 std::vector<Stack> stacks_of(const Run& run, const System& system);
 

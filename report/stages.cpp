@@ -235,6 +235,8 @@ Prediction predict_run(const Run& original, const System& system, const RateBook
     out.assumptions.push_back(fmt::format("{}: {:.0f} steps, {:.4g} s each", p.run_id, part.steps,
                                           p.estimates.step_time_s.p50));
     for (const std::string& text : p.assumptions) assume(out, text);
+    const auto share = [](const MemoryUse& memory) { return memory.need / memory.of; };
+    if (p.memory && (!out.memory || share(*out.memory) < share(*p.memory))) out.memory = p.memory;
   }
   std::ranges::stable_sort(out.rates, std::ranges::greater{}, &UsedRate::share);
   if (const std::string left_out = left_out_on(system, original); !left_out.empty())

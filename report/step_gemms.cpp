@@ -8,6 +8,7 @@
 #include "record/overlap.hpp"
 #include "record/samples.hpp"
 #include "record/statistics.hpp"
+#include "report/rate_lines.hpp"
 #include "report/story.hpp"
 #include "workload/decode_gemms.hpp"
 #include "workload/step.hpp"
@@ -128,12 +129,30 @@ struct Measured {
   }
 };
 
+// Of the lines that are a step's GEMMs those that are their case's rate, among lines that stand for
+// the same GEMMs.
+std::set<const Line*> rates_of_steps(const std::vector<Record>& records) {
+  std::map<std::tuple<std::string, std::string, std::string>, std::vector<RateLine>> alike;
+  for (const Record& record : records) {
+    for (const Line& line : record.lines) {
+      const Measurement& m = line.measurement;
+      if (!m.notes.contains("in_step") || !counts(m, record.header_of(line))) continue;
+      const std::string step = note(m, "step");
+      alike[{note(m, "in_step"), step, step.empty() ? m.session : ""}].push_back({&record, &line});
+    }
+  }
+  std::set<const Line*> out;
+  for (const auto& [gemms, lines] : alike) {
+    for (const RateLine& of : one_a_case(lines)) out.insert(of.line);
+  }
+  return out;
+}
+
 class Steps {
  public:
   void take(const Record& record, const Line& line) {
     const Measurement& m = line.measurement;
     const Header& header = record.header_of(line);
-    if (!m.notes.contains("in_step") || !counts(m, header)) return;
     for (const std::string& text : split(m.notes.at("in_step"), "; ")) {
       const std::optional<Entry> entry = entry_of(text);
       if (!entry) continue;
@@ -273,9 +292,12 @@ double StepGemms::bytes() const {
 }
 
 std::vector<StepGemms> steps_of(const std::vector<Record>& records, const Library& library) {
+  const std::set<const Line*> rates = rates_of_steps(records);
   Steps steps;
   for (const Record& record : records)
-    for (const Line& line : record.lines) steps.take(record, line);
+    for (const Line& line : record.lines) {
+      if (rates.contains(&line)) steps.take(record, line);
+    }
   return steps.done(library);
 }
 

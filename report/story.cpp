@@ -8,6 +8,7 @@
 #include "record/names.hpp"
 #include "record/overlap.hpp"
 #include "record/samples.hpp"
+#include "report/rate_lines.hpp"
 #include "report/stages.hpp"
 #include "report/story_device.hpp"
 #include "report/transfer.hpp"
@@ -19,6 +20,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <set>
 #include <tuple>
 
 namespace trainmeter {
@@ -71,19 +73,31 @@ void add_unusable(Story& story, const Record& record, const Line& line) {
                                          imported(header) ? ", imported" : ""));
 }
 
-void collect_achieved(Story& story) {
+// An import says neither SMs nor memory of its device: links are those of the name.
+void find_possible_links(Achieved& a, const Device& device, const Library& library) {
+  if (a.possible || a.point.operation != "allreduce" || device.kind != "gpu") return;
+  const auto system = system_of_device(device, library);
+  if (!system || !system->nvlink_bytes_per_s) return;
+  a.possible = system->nvlink_bytes_per_s;
+  a.possible_how = "NVLink by the datasheet of " + system->id;
+}
+
+void collect_achieved(Story& story, const Library& library) {
   std::map<std::tuple<std::string, std::string, std::string, bool>, Achieved> best;
+  std::set<const Line*> rates;
+  for (const RateLine& of : one_a_case(rate_lines(story.records))) rates.insert(of.line);
   for (const Record& record : story.records) {
     for (const Line& line : record.lines) {
       const Measurement& m = line.measurement;
       const Header& header = record.header_of(line);
       if (!m.usable()) add_unusable(story, record, line);
       const bool others = imported(header) && m.usable();
-      if (!others && !gives_rate(m, header)) continue;
+      if (!others && !rates.contains(&line)) continue;
       const RatePoint point = point_of(record, line);
       Achieved a = achieved_of(m, header, point);
       a.imported = others;
       find_possible(a, story);
+      if (others) find_possible_links(a, header.device, library);
       const auto key = std::tuple(point.operation, point.dtype, point.backend, others);
       const auto found = best.find(key);
       if (found == best.end() || found->second.point.value < point.value)
@@ -361,9 +375,12 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
   story.rates.add(own);
   story.points = story.rates.points();
   story.rates.set_measured_in_steps(own);
+  story.apart = devices_apart(own);
+  if (story.apart)
+    (story.apart->differ() ? story.warnings : story.notes).push_back(story.apart->shown());
   story.machine = measured_system(story.records, story.rates, library, story.notes);
   story.rates.describe(story.machine);
-  collect_achieved(story);
+  collect_achieved(story, library);
   story.beside_published = beside_published(own, story.machine, library);
   story.steps = steps_of(own, library);
   const Knowledge knowledge = load_knowledge(library);

@@ -9,6 +9,7 @@
 #include "report/claims.hpp"
 #include "report/document.hpp"
 #include "report/predict.hpp"
+#include "report/rate_lines.hpp"
 #include "report/rates.hpp"
 #include "report/step_gemms.hpp"
 #include "report/validate.hpp"
@@ -40,6 +41,7 @@ struct Story {
   System machine;                   // the measured device as a system
   std::vector<std::string> notes;   // how `machine` was made
   RateBook rates;
+  std::optional<DevicesApart> apart;  // where several of one model were measured
   std::vector<RatePoint> points;  // that are shown: those of `rates`, and later published figures
   std::vector<Achieved> achieved;
   std::vector<Achieved> collectives;  // every payload, in order

@@ -198,6 +198,11 @@ Document to_document(const Prediction& p, const std::string& title) {
                                               format_usd(*p.price_usd_per_gpu_hour), p.price_how)
                                 : "",
                             n.mfu.p50 * 100)});
+  if (p.memory) {
+    out.emplace_back(
+        Paragraph{fmt::format("Memory by our count: {:.1f} GB of a device's {:.1f} GB.",
+                              p.memory->need / 1e9, p.memory->of / 1e9)});
+  }
   if (p.published_step_time_s) {
     out.emplace_back(
         Paragraph{fmt::format("Published: {} a step; the prediction is {:+.1f} % off.",

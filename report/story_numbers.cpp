@@ -6,12 +6,15 @@
 #include "record/names.hpp"
 #include "record/samples.hpp"
 #include "report/number_leaves.hpp"
+#include "report/rate_lines.hpp"
 #include "report/story.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <tuple>
 
 namespace trainmeter {
 namespace {
@@ -20,23 +23,25 @@ using Json = nlohmann::ordered_json;
 
 void add_measured(Numbers& numbers, const Story& story) {
   struct Found {
-    bool counts;  // as a rate
+    bool is_rate, counts;  // of its case; as one
     double value;
     const Record* record;
     const Line* line;
   };
   std::vector<Found> found;
+  std::set<const Line*> rates;
+  for (const RateLine& of : one_a_case(rate_lines(story.records))) rates.insert(of.line);
   for (const Record& record : story.records) {
     for (const Line& line : record.lines) {
       const Header& header = record.header_of(line);
       if (line.measurement.usable())
-        found.push_back({gives_rate(line.measurement, header), rate_of(line.measurement, header),
-                         &record, &line});
+        found.push_back({rates.contains(&line), gives_rate(line.measurement, header),
+                         rate_of(line.measurement, header), &record, &line});
     }
   }
-  // The fastest of a case is the one that tables show.
+  // The one that is the rate of its case is what tables show.
   std::ranges::stable_sort(found, std::ranges::greater{},
-                           [](const Found& f) { return std::pair(f.counts, f.value); });
+                           [](const Found& f) { return std::tuple(f.is_rate, f.counts, f.value); });
   for (const Found& f : found) {
     const Measurement& m = f.line->measurement;
     const std::string where = fmt::format("{}:{}", f.record->file.string(), f.line->line);

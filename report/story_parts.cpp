@@ -22,6 +22,12 @@ std::string held_by_cap(const RatePoint& point) {
              : ", held by the power cap";
 }
 
+// Of several devices a case's rate is its slowest one's.
+std::string measured_on(const Story& story) {
+  if (!story.apart) return story.machine.gpu;
+  return fmt::format("{} x {}, by the slowest of them", story.apart->devices, story.machine.gpu);
+}
+
 Text about_kernels(const Story& story) {
   for (const char* dtype : {"fp8", "bf16", "fp32"}) {
     const auto best = story.rates.best_known_gemm(dtype);
@@ -38,13 +44,13 @@ Text about_kernels(const Story& story) {
             ? fmt::format("that anybody published reaches {} ({}){}", rate, best->backend, of_peak)
             : fmt::format("measured reaches {}{}, {}{}", rate, of_peak, shown_regime(*best),
                           held_by_cap(*best));
-    return numbered(fmt::format("{}: the best {} GEMM {}.", story.machine.gpu, dtype, text),
+    return numbered(fmt::format("{}: the best {} GEMM {}.", measured_on(story), dtype, text),
                     best->name + ":rate");
   }
   for (const std::string& dtype : dtype_names()) {
     const auto best = story.rates.best_known_gemm(dtype);
     if (best)
-      return numbered(fmt::format("{}: the best {} GEMM measured reaches {}.", story.machine.gpu,
+      return numbered(fmt::format("{}: the best {} GEMM measured reaches {}.", measured_on(story),
                                   dtype, shown_rate(*best, best->value)),
                       best->name + ":rate");
   }
@@ -99,11 +105,12 @@ Lead answer(const Story& story) {
 }
 
 Document side_by_side(const Story& story) {
-  // By case, the best rate of each record; NaN where it has none.
+  // By case, the best rate of each record by itself; null where it has none.
+  std::vector<RateBook> each(story.records.size());
   std::map<std::string, std::vector<const RatePoint*>> cases;
-  for (const RatePoint& point : story.rates.points()) {
-    for (std::size_t r = 0; r < story.records.size(); ++r) {
-      if (!point.origin.starts_with(story.records[r].file.string() + ":")) continue;
+  for (std::size_t r = 0; r < story.records.size(); ++r) {
+    each[r].add(story.records[r]);
+    for (const RatePoint& point : each[r].points()) {
       auto& row = cases[point.name];
       row.resize(story.records.size());
       if (row[r] == nullptr || row[r]->value < point.value) row[r] = &point;

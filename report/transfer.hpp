@@ -59,11 +59,16 @@ std::vector<Record> of_kind(std::vector<Record> records, const std::string& kind
 // of what kernels lose to each other isn't carried to another chip.
 std::vector<Record> of_chip(std::vector<Record> records, const System& on, const Library& library);
 
+// Of several lines of a case, that which is its rate (report/rate_lines.hpp), or, where the most
+// that was measured is asked for, all.
+enum class OfACase { rate, all };
+
 // Adds what `records` measured to `book`, as rates of `on`: its own as they are, those of other
 // published systems projected, the nearest first; those of devices that no published system
 // describes as they are. A CPU's rates are never a GPU's, nor the other way round: they are left
 // out, and where nothing else was measured that is BadInput. Returns the reasons and warnings.
 std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>& records,
-                                       const System& on, const Library& library);
+                                       const System& on, const Library& library,
+                                       OfACase which = OfACase::rate);
 
 }  // namespace trainmeter

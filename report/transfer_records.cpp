@@ -3,6 +3,7 @@
 // The user's records: of which kind of device they are, and their rates as another system's.
 #include "record/error.hpp"
 #include "report/gemm_curve.hpp"
+#include "report/rate_lines.hpp"
 #include "report/transfer.hpp"
 
 #include <fmt/format.h>
@@ -62,7 +63,7 @@ std::vector<Record> of_chip(std::vector<Record> records, const System& on, const
 }
 
 std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>& records,
-                                       const System& on, const Library& library) {
+                                       const System& on, const Library& library, OfACase which) {
   std::vector<std::string> notes;
   const auto note = [&](const std::string& text) {
     if (std::ranges::find(notes, text) == notes.end()) notes.push_back(text);
@@ -71,7 +72,8 @@ std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>
   std::map<std::string, std::vector<RatePoint>> points;  // of those devices
   std::map<std::string, std::vector<PowerPoint>> power;
   std::string other_kind;  // a device of it, with its record
-  for (const auto& [record, line] : rate_lines(records)) {
+  const std::vector<RateLine> lines = rate_lines(records);
+  for (const auto& [record, line] : lines) {
     const Device& device = record->header_of(*line).device;
     if (device.kind != on.kind) {
       other_kind =
@@ -82,8 +84,11 @@ std::vector<std::string> add_projected(RateBook& book, const std::vector<Record>
     }
     const auto [at, added] = systems.insert({device.name, std::nullopt});
     if (added) at->second = system_of(device, on, library);
-    points[device.name].push_back(point_of(*record, *line));
     std::ranges::copy(power_points(line->measurement), std::back_inserter(power[device.name]));
+  }
+  for (const auto& [record, line] : which == OfACase::all ? lines : one_a_case(lines)) {
+    const Device& device = record->header_of(*line).device;
+    if (device.kind == on.kind) points[device.name].push_back(point_of(*record, *line));
   }
   if (points.empty() && !other_kind.empty())
     throw BadInput(other_kind + " (predict --system measured: a run on the measured machine)");

@@ -256,8 +256,12 @@ MemoryNeed memory_need(const Model& model, const Layout& layout, const MemoryOpt
   return fullest;
 }
 
+double held(const MemoryNeed& need) {
+  return need.total() / (1 - kFragmentation);
+}
+
 bool fits(const MemoryNeed& need, double memory_bytes) {
-  return need.total() <= (1 - kFragmentation) * memory_bytes;
+  return held(need) <= memory_bytes;
 }
 
 std::string refusal(const MemoryNeed& need, double memory_bytes) {
@@ -269,8 +273,7 @@ std::string refusal(const MemoryNeed& need, double memory_bytes) {
   return fmt::format(
       "needs {:.1f} GB of {:.1f} GB, {:.0f} % of it for fragmentation; the largest part is {} "
       "({:.1f} GB): {}",
-      need.total() / (1 - kFragmentation) / 1e9, memory_bytes / 1e9, 100 * kFragmentation, name,
-      bytes / 1e9, list);
+      held(need) / 1e9, memory_bytes / 1e9, 100 * kFragmentation, name, bytes / 1e9, list);
 }
 
 }  // namespace trainmeter

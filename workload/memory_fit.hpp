@@ -76,6 +76,7 @@ constexpr double kFragmentation = 0.02;
 
 // `memory_bytes` as the driver has it: an "80 GB" H100 is 81,559 MiB or 85.5e9 bytes, so that 80e9
 // refuses a few layouts that ran.
+double held(const MemoryNeed& need);  // of the device, fragmentation included
 bool fits(const MemoryNeed& need, double memory_bytes);
 
 // One line: how much is needed of how much, fragmentation included, and every part.

@@ -4,6 +4,7 @@
 // ratios may be; and what of the clock and the pass is in a rate already.
 #include "report/in_place.hpp"
 #include "report/predict.hpp"
+#include "report/rate_lines.hpp"
 #include "report/rates.hpp"
 #include "report/transfer.hpp"
 

@@ -121,13 +121,13 @@ TEST(Page, AnUnknownNumberGetsTheNearest) {
               HasSubstr("gemm/bf16/onednn/k:1024/m:1024/n:1024:rate"));
 }
 
-TEST(Page, TheFastestLineOfACaseHasThePlainId) {
+TEST(Page, TheLineThatIsACasesRateHasThePlainId) {
   Record record = small_cpu();
   record.lines.push_back({gemm_at(2e12, 1024, 1024, 1024), 0, 99});
   const Numbers numbers = numbers_of(tell({record}, published_library(), {}));
   const std::string id = "gemm/bf16/onednn/k:1024/m:1024/n:1024:rate";
-  EXPECT_EQ(numbers.at(id).source, "test.jsonl:99");
-  EXPECT_EQ(numbers.at(id + "@test.jsonl:2").source, "test.jsonl:2");
+  EXPECT_EQ(numbers.at(id).source, "test.jsonl:2");
+  EXPECT_EQ(numbers.at(id + "@test.jsonl:99").source, "test.jsonl:99");
 }
 
 TEST(Page, HostileTextNeverBecomesMarkup) {

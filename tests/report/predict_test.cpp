@@ -156,6 +156,10 @@ TEST(Predict, MissingRatesAndKeysAreNamed) {
   no_memory.add(record_of({gemm_at(1e12, 512, 512, 512)}));
   EXPECT_THAT(refused(gpt2(), small_system(), no_memory),
               testing::AllOf(HasSubstr("no memory bandwidth"), HasSubstr("memory_bench")));
+  System gpu = toy_gpu();  // which our programs may not run on
+  gpu.memory_bytes_per_s.reset();
+  EXPECT_THAT(refused(gpt2(), gpu, no_memory),
+              HasSubstr("give memory_bytes_per_s in the system's file, or a record"));
   for (const auto& [key, forget] :
        std::initializer_list<std::pair<const char*, void (*)(trainmeter::Run&)>>{
            {"seq_len", [](trainmeter::Run& r) { r.seq_len.reset(); }},

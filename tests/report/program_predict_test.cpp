@@ -77,6 +77,42 @@ TEST(Program, PredictWarnsOfWhatItDoesNotFollow) {
   EXPECT_THAT(slower.out, HasSubstr("assumed: system h100: memory_bytes_per_s as given"));
 }
 
+TEST(Program, PredictWarnsOfGpusThatDifferAndOfMemory) {
+  Record slow = gpu_record(), good = gpu_record();
+  slow.headers[0].device.details["uuid"] = "GPU-slow";
+  good.headers[0].device.details["uuid"] = "GPU-good";
+  for (Line& line : slow.lines) {
+    for (double& seconds : line.measurement.time_s) seconds *= 2;
+  }
+  const auto predicted = [](const std::string& rates) {
+    const Outcome o = run_program("predict --samples 0 --run gpt2-124m-10b --system measured" +
+                                  rates + " --format json");
+    EXPECT_EQ(o.code, 0) << o.err;
+    return std::pair(nlohmann::json::parse(o.out).at("estimates").at("step_time_s").at("p50"),
+                     o.err);
+  };
+  const std::string of_slow = fmt::format(" --rates '{}'", write_record(slow, "s.jsonl").string());
+  const std::string of_good = fmt::format(" --rates '{}'", write_record(good, "g.jsonl").string());
+  const auto both = predicted(of_good + of_slow);
+  EXPECT_EQ(both.first, predicted(of_slow).first);
+  EXPECT_THAT(both.second, HasSubstr("warning: 2 GPUs; the slowest (GPU-slow) is 50.0 % below"));
+  EXPECT_THAT(predicted(of_good).second, testing::Not(HasSubstr("GPUs")));
+
+  const nlohmann::json run = {
+      {"id", "mine"},
+      {"title", "Mine"},
+      {"gpus", 8},
+      {"seq_len", 6144},
+      {"global_batch_sequences", 16},
+      {"model", "llama-3-8b"},
+      {"system", "h100"},
+      {"parallel", {{"tp", 2}, {"microbatch_sequences", 4}, {"recompute", "selective"}}}};
+  const Outcome o = run_program(
+      fmt::format("predict --samples 0 --run '{}'", write_text(run.dump(), "run.json").string()));
+  EXPECT_THAT(o.err, testing::ContainsRegex("warning: run mine on h100: needs [0-9.]+ GB of a "
+                                            "device's 80.0 GB by our count, 1[01][0-9] %"));
+}
+
 TEST(Program, ValidateAsJsonAndNothingElse) {
   const Outcome o = run_program("validate --samples 100 --threads 2 --format json");
   ASSERT_EQ(o.code, 0) << o.err;

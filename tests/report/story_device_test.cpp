@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
 // Stories of several devices, of what other programs measured, and of nothing usable.
+#include "record/formulas.hpp"
 #include "report/import.hpp"
 #include "report/story.hpp"
 
@@ -125,6 +126,28 @@ TEST(StoryDevice, OfNcclTestsItListsWhatWasVerified) {
   }
   EXPECT_EQ(to_json(story).at("achieved").at(0).at("imported"), true);
   EXPECT_EQ(to_json(story).at("unverified").size(), 1U);
+}
+
+// A switch that adds makes all-reduce's bus bandwidth more than the wire's.
+TEST(StoryDevice, OfNcclTestsItShowsTheLinksAndWhatMayExceedThem) {
+  Record record = imported_record("nccl_tests.txt");
+  const auto text_of = [&](double bus_bytes_per_s) {
+    for (Line& line : record.lines) {
+      const Measurement& m = line.measurement;
+      const double seconds = m.bytes * bus_factor("allreduce", m.ranks) / bus_bytes_per_s;
+      line.measurement.time_s = {seconds};
+    }
+    return flat(tell({record}, published_library(), {}));
+  };
+  const std::string fast = text_of(482e9);
+  EXPECT_THAT(fast, HasSubstr("450 GB/s"));
+  EXPECT_THAT(fast,
+              HasSubstr("exceeds what is given as possible (NVLink by the datasheet of h100): "
+                        "bus bandwidth counts what a ring would send"));
+  const std::string slow = text_of(300e9);
+  EXPECT_THAT(slow, HasSubstr("450 GB/s"));
+  EXPECT_THAT(slow, Not(HasSubstr("exceeds what is given as possible")));
+  EXPECT_THAT(slow, HasSubstr("in place"));
 }
 
 TEST(StoryDevice, OfNvbandwidthNothingIsVerifiedAndNothingFailed) {

@@ -151,11 +151,11 @@ TEST(Story, RowsOfAShapeAreToldApart) {
   transposed.layout = "nn";
   transposed.name += "/layout:nn";
   record.lines.push_back({transposed, 0, 98});
-  record.lines.push_back({gemm_at(0.8e12, 1024, 1024, 1024), 0, 99});
+  record.lines.push_back({gemm_at(0.8e12, 1024, 1024, 1024), 0, 99});  // of a case one is shown
   const Document document = to_document(tell({record}, published_library(), {}));
   expect_rows_apart(document);
   EXPECT_THAT(flat(document), HasSubstr("1024 x 1024 x 1024 nn"));
-  EXPECT_THAT(flat(document), HasSubstr("1024 x 1024 x 1024 (line 99)"));
+  EXPECT_THAT(flat(document), Not(HasSubstr("(line ")));
   const Document published =
       to_document(tell_published(published_library(), {.run = "deepseek-v3-step", .predict = {}}));
   expect_rows_apart(published);
