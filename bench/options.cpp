@@ -142,6 +142,10 @@ Options read_options(Program program, const std::vector<std::string>& command) {
   read_google_environment(options.google);
   std::vector<std::string> ours;
   for (std::size_t i = 1; i < command.size(); ++i) {
+    if (command[i].empty()) {  // --out "$UNSET" would measure, and keep nothing
+      throw BadInput(fmt::format("{}: expected a value, found an empty one",
+                                 i > 1 ? command[i - 1] : "first argument"));
+    }
     if (is_google_flag(command[i])) {
       read_google_flag(command[i], options.google);
     } else {

@@ -69,6 +69,22 @@ std::string case_title(const Measurement& m, const Header& header) {
   return title;
 }
 
+std::string device_of(const Measurement& m, const Header& header) {
+  if (const auto own = m.notes.find("device"); own != m.notes.end()) return own->second;
+  const auto uuid = header.device.details.find("uuid");
+  return uuid == header.device.details.end() ? "" : uuid->second;
+}
+
+std::optional<Measurement> on_any_device(const Measurement& m) {
+  const auto number = m.shape.find("device");
+  if (number == m.shape.end() || !m.notes.contains("device")) return std::nullopt;
+  Measurement out = m;
+  const std::string ending = fmt::format("/device:{}", number->second);
+  if (out.name.ends_with(ending)) out.name.resize(out.name.size() - ending.size());
+  out.shape.erase("device");
+  return out;
+}
+
 std::string start_key(const Header& header) {
   return fmt::format("{}\n{}\n{}", header.session, header.started_at, header.host);
 }

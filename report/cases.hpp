@@ -7,6 +7,7 @@
 #include "record/record.hpp"
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,13 @@ std::string problem_key(const Measurement& measurement, const Header& header);
 // The name, with what it leaves out: ".../ranks:8", ".../sms:66" on a part of the device,
 // ".../beside:gemm", ".../in_turn:layer".
 std::string case_title(const Measurement& measurement, const Header& header);
+
+// Which device the row is of, by its uuid: with --concurrent it notes its own, else it is its
+// program's. "" where neither is known, as on a CPU.
+std::string device_of(const Measurement& measurement, const Header& header);
+
+// The same case on whichever device. Nothing where the row notes none of its own.
+std::optional<Measurement> on_any_device(const Measurement& measurement);
 
 // Equal for headers of one process start, also where its record was copied to another file.
 std::string start_key(const Header& header);

@@ -48,17 +48,16 @@ struct PartName {
   bool device = false;
 };
 
-// A row of --concurrent says itself which device it is of; where one failed, all are in it.
+// Where a row of --concurrent failed, it names no device: all are in it.
 PartName device_name(const Measurement& m, const Header& header) {
   const std::string& kind = header.device.kind;
-  if (const auto own = m.notes.find("device"); own != m.notes.end())
-    return {kind + " " + own->second, true};
-  if (header.device.details.contains("concurrent")) return {"all devices at once"};
-  if (kind == "cpu") return {kind, true};
-  if (const auto uuid = header.device.details.find("uuid"); uuid != header.device.details.end())
-    return {kind + " " + uuid->second, true};
+  const bool of_all = header.device.details.contains("concurrent") && !m.notes.contains("device");
+  if (of_all) return {"all devices at once"};
+  if (const std::string device = device_of(m, header); !device.empty())
+    return {kind + " " + device, true};
   const auto visible = header.environment.find("CUDA_VISIBLE_DEVICES");
-  return {visible == header.environment.end() ? kind : kind + " " + visible->second, true};
+  const bool named = kind != "cpu" && visible != header.environment.end();
+  return {named ? kind + " " + visible->second : kind, true};
 }
 
 PartName part_name(const Measurement& m, const Header& header, const std::string& group) {
@@ -66,17 +65,6 @@ PartName part_name(const Measurement& m, const Header& header, const std::string
   if (group == "link" && m.shape.contains("from") && m.shape.contains("to"))
     return {fmt::format("link {} -> {}", m.shape.at("from"), m.shape.at("to"))};
   return device_name(m, header);
-}
-
-// The same case on any device: the part says which. Nothing where the row is of no device by name.
-std::optional<Measurement> without_device(const Measurement& m) {
-  const auto number = m.shape.find("device");
-  if (number == m.shape.end() || !m.notes.contains("device")) return std::nullopt;
-  Measurement out = m;
-  const std::string ending = fmt::format("/device:{}", number->second);
-  if (out.name.ends_with(ending)) out.name.resize(out.name.size() - ending.size());
-  out.shape.erase("device");
-  return out;
 }
 
 // A burst is faster than a long run.
@@ -163,7 +151,7 @@ std::size_t FleetFacts::case_of(const Measurement& m, const Header& header) {
 void FleetFacts::add(const Record& record) {
   const std::vector<bool> cut = sessions_cut_short(record);
   for (const Line& line : record.lines) {
-    const std::optional<Measurement> on_any = without_device(line.measurement);
+    const std::optional<Measurement> on_any = on_any_device(line.measurement);
     const Measurement& m = on_any ? *on_any : line.measurement;
     const Header& header = record.header_of(line);
     const std::size_t number = part_of(m, header);

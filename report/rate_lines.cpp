@@ -41,27 +41,14 @@ std::vector<RateLine> rate_lines(const std::vector<Record>& records) {
 
 namespace {
 
-// With --concurrent a line notes its own device; else it is its program's. "" where neither is
-// known, as on a CPU: devices of one name are then taken for one.
-std::string device_of(const RateLine& of) {
-  const auto& notes = of.line->measurement.notes;
-  if (const auto own = notes.find("device"); own != notes.end()) return own->second;
-  const auto& details = of.record->header_of(*of.line).device.details;
-  const auto uuid = details.find("uuid");
-  return uuid == details.end() ? "" : uuid->second;
-}
-
 // Equal for lines of one case, on whichever device of one model and size.
 std::string key_of(const RateLine& of) {
-  Measurement m = of.line->measurement;
+  const Measurement& m = of.line->measurement;
+  const std::optional<Measurement> on_any = on_any_device(m);
   const Header& header = of.record->header_of(*of.line);
-  if (const auto device = m.shape.find("device"); device != m.shape.end()) {
-    const std::string end = fmt::format("/device:{}", device->second);
-    if (m.name.ends_with(end)) m.name.resize(m.name.size() - end.size());
-    m.shape.erase(device);
-  }
-  return fmt::format("{}\n{}\n{}\n{}\n{}", case_key(m, header), header.device.name,
-                     header.device.sms, header.discipline.regime, header.discipline.cache);
+  return fmt::format("{}\n{}\n{}\n{}\n{}", case_key(on_any ? *on_any : m, header),
+                     header.device.name, header.device.sms, header.discipline.regime,
+                     header.discipline.cache);
 }
 
 struct Rated {
@@ -80,8 +67,9 @@ Cases by_device(const std::vector<RateLine>& lines) {
   std::map<std::string, std::map<std::string, std::vector<Rated>>> all;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const Measurement& m = lines[i].line->measurement;
-    const double rate = rate_of(m, lines[i].record->header_of(*lines[i].line));
-    all[key_of(lines[i])][device_of(lines[i])].push_back({rate, i});
+    const Header& header = lines[i].record->header_of(*lines[i].line);
+    // Without a uuid, as on a CPU, devices of one name are taken for one.
+    all[key_of(lines[i])][device_of(m, header)].push_back({rate_of(m, header), i});
   }
   Cases out;
   for (auto& [key, devices] : all) {

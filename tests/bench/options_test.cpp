@@ -239,6 +239,7 @@ TEST(Options, EveryMistakeIsOneLineThatNamesTheFlag) {
     EXPECT_THAT(found, HasSubstr(text)) << words;
     EXPECT_EQ(found.find('\n'), std::string::npos) << words;
   }
+  EXPECT_THAT(mistake({"--out", ""}), HasSubstr("--out: expected a value, found an empty one"));
   EXPECT_THAT(mistake({"--kernels=copy"}), HasSubstr("unknown flag '--kernels'"));
   EXPECT_THAT(mistake({"--tokens=4"}, Program::memory), HasSubstr("together with --models"));
   EXPECT_THAT(mistake({"--tokens=4"}, Program::overlap), HasSubstr("together with --models"));
