@@ -102,7 +102,8 @@ void take(const Flag& flag, const std::string& said, const std::string& value, G
   if (flag.name == "benchmark_context" && value.find('=') == std::string::npos) {
     throw BadInput(fmt::format("{}: '{}': expected KEY=VALUE,...", said, value));
   }
-  flags.forward.push_back(fmt::format("--{}={}", flag.name, value));
+  const bool bare = flag.kind == Kind::boolean && value.empty();
+  flags.forward.push_back(fmt::format("--{}{}{}", flag.name, bare ? "" : "=", value));
 }
 
 const Flag& find(const std::string& name) {

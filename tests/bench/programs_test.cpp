@@ -155,7 +155,6 @@ TEST(Programs, AnEnvironmentThatCannotBeMeantIsBadUsageBeforeTheFirstCase) {
                   "NCCL_TESTS_MIN_BW: 'abc': expected a number of at least 0"),
         std::pair("BENCHMARK_FORMAT=xml " + kSmallGemm + kBrief,
                   "BENCHMARK_FORMAT: 'xml': expected one of console, json, csv"),
-        std::pair("BENCHMARK_MIN_TIME=long " + kSmallGemm + kBrief, "BENCHMARK_MIN_TIME"),
         std::pair("BENCHMARK_OUT=/no/such/folder/x " + kSmallGemm + kBrief, "/no/such/folder/x")}) {
     const Said said = run(command);
     EXPECT_EQ(said.code, 2) << command << "\n" << said.err;
