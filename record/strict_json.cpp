@@ -55,7 +55,10 @@ std::size_t colons_of(std::string_view text) {
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '"') quoted = !quoted;
-    if (text[i] == '\\' && quoted) ++i;
+    if (text[i] == '\\') {
+      ++i;
+      continue;
+    }
     count += text[i] == ':' && !quoted;
   }
   return count;
@@ -83,6 +86,12 @@ void refuse_repeated_keys(std::string_view text, const nlohmann::json& value,
 nlohmann::json read_json_file(const std::filesystem::path& file) {
   const std::string content = read_text(file, "a JSON file");
   refuse_depth(content, file.string());
+  // The parser takes a zero byte for the end, whatever stands behind it.
+  if (const std::size_t zero = content.find('\0'); zero != std::string::npos) {
+    const auto line =
+        1 + std::count(content.begin(), content.begin() + static_cast<std::ptrdiff_t>(zero), '\n');
+    throw BadInput(fmt::format("{}:{}: not JSON: a zero byte", file.string(), line));
+  }
   try {
     nlohmann::json value = nlohmann::json::parse(content);
     refuse_repeated_keys(content, value, file.string());

@@ -90,6 +90,10 @@ TEST(StrictJson, FilesThatAreNotJsonNameTheLine) {
   const auto file = write_file("{\n \"a\": 1,\n oops\n}\n");
   EXPECT_THAT(refusal([&] { (void)read_json_file(file); }),
               HasSubstr(file.string() + ":3: not JSON"));
+  // What stands behind a zero byte isn't left out.
+  const auto zero = write_file(std::string("{}\n\0{\"a\": \"\\", 12));
+  EXPECT_THAT(refusal([&] { (void)read_json_file(zero); }),
+              HasSubstr(zero.string() + ":2: not JSON: a zero byte"));
   EXPECT_THAT(refusal([&] { (void)read_json_file("/no/such.json"); }),
               HasSubstr("/no/such.json: cannot be read: No such file or directory"));
   EXPECT_THAT(refusal([&] { (void)read_json_file("/"); }), HasSubstr("is a folder"));
