@@ -39,43 +39,48 @@ export TRAINMETER_TOKEN=${TRAINMETER_TOKEN:-$(od -An -N16 -tx1 /dev/urandom | tr
 # One folder for a job and its restarts, and for all tasks of an array.
 folder=$jobs/${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}
 ended=$folder/ended/${SLURM_ARRAY_TASK_ID:-0}
-mkdir -p "$folder/records" "$folder/nodes" "$folder/groups" "$folder/ended"
+had=$folder/starts/${SLURM_ARRAY_TASK_ID:-0}  # the nodes of the start before
+mkdir -p "$folder/records" "$folder/nodes" "$folder/groups" "$folder/starts" "$folder/ended"
 rm -f "$ended"  # of the start before
 
 # A start on other nodes: where a signal stopped a node that isn't there any more, its record ends in the middle by no fault of its own.
-# It is put aside, where nobody judges what it lacks, until a start has that node again.
+# It is put aside, where nobody judges what it lacks, until a start has that node again. Of an array each task looks after those that it
+# had itself: others measure at the same time.
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
-if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
-  for file in "$folder"/nodes/*; do
-    node=${file##*/} record=$folder/records/${file##*/}
-    case " ${nodes[*]} " in *" $node "*) continue ;; esac
-    if [ -e "$record.jsonl" ] && [ "$(<"$file")" = 143 ]; then mv "$record.jsonl" "$record.unfinished"; fi
-  done
-fi
 for node in "${nodes[@]}"; do
   record=$folder/records/$node
-  if [ -e "$record.unfinished" ]; then mv "$record.unfinished" "$record.jsonl"; fi
+  rm -f "$folder/nodes/$node"
+  if [ -e "$record.unfinished" ] && [ ! -e "$record.jsonl" ]; then mv "$record.unfinished" "$record.jsonl"; fi
 done
+if [ -e "$had" ]; then
+  while read -r node; do
+    record=$folder/records/$node
+    case " ${nodes[*]} " in *" $node "*) continue ;; esac
+    if [ -e "$record.jsonl" ] && [ "$(cat "$folder/nodes/$node" 2>/dev/null)" = 143 ]; then mv "$record.jsonl" "$record.unfinished"; fi
+  done <"$had"
+fi
+printf '%s\n' "${nodes[@]}" >"$had"
 
 say() { printf '%s  %s\n' "$(date -u +%H:%M:%S)" "$*"; }
-measured() { cat "$folder"/records/*.jsonl 2>/dev/null | grep -c '"kind":"measurement"' || true; }
+measured() { cat "$folder"/records/*.jsonl "$folder"/records/*.unfinished 2>/dev/null | grep -c '"kind":"measurement"' || true; }
 before=$(measured)
 if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then say "start number $((SLURM_RESTART_COUNT + 1)), with $before cases measured before"; fi
 
 # A signal ends the steps in order: each program finishes its line. USR1 comes 60 s before the time limit (--signal), TERM from
 # scancel, from pre-emption and at the time limit itself; Slurm then sends it to the steps, too.
-stopped=''
-trap 'stopped=time; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
-trap 'stopped=${stopped:-term}' TERM
+stopped='' alive=''  # why, and the processes whose steps were still running then
+trap 'alive="$alive $(jobs -pr | tr "\n" " ")"; stopped=time; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
+trap 'alive="$alive $(jobs -pr | tr "\n" " ")"; stopped=${stopped:-term}' TERM
 
 # step COMMAND...: its exit code is in $code. In the background, or the traps would wait for it.
-code=0
+code=0 awaited=''
 step() {
   "$@" &
   await $!
 }
 await() {  # await PROCESS
   local failed=0
+  awaited=$1
   while :; do
     wait "$1" && failed=0 || failed=$?
     kill -0 "$1" 2>/dev/null || break
@@ -83,10 +88,14 @@ await() {  # await PROCESS
   code=$failed
 }
 
-# What became of a part of the job, for `trainmeter accept`: outcome FILE writes $code there. That a signal stopped the job, 143, is no fault
-# of the part; but that its step took too long is.
+# outcome FILE [SECONDS LIMIT]: what became of the part of the job that was awaited last is written there, $code, for `trainmeter accept`.
+# That a signal stopped it, 143, is no fault of its own, whether the job was told (and this part was still running then) or its steps
+# alone (pre-emption with a time of grace); but that its step took the SECONDS of its LIMIT is.
 outcome() {
-  if [ -n "$stopped" ]; then code=143; elif [ "$code" -eq 143 ]; then code=4; fi
+  case " $alive " in
+    *" $awaited "*) code=143 ;;
+    *) if [ "$code" -eq 143 ] && [ "${2:-0}" -ge "${3:-0}" ]; then code=4; fi ;;
+  esac
   printf '%s\n' "$code" >"$1"
 }
 

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 scripts = pathlib.Path(sys.argv[1]).resolve() / "scripts" / "slurm"
 
@@ -20,9 +21,10 @@ case " $* " in *measure_node.sh*) record=$JOB/records/$step.jsonl own=$JOB/nodes
 trap 'echo 143 >"$own"; exit 143' TERM
 if [ -e "hold-$step" ]; then echo '{"kind":"measurement"}' >>"$record"; touch "held-$step"; while :; do sleep 0.05; done; fi
 code=$(cat "code-$step" 2>/dev/null || echo 0)
-if [ "$code" = killed ]; then exit 137; fi
+if [ "$code" = killed ]; then touch "killed-$step"; exit 137; fi
 if [ "$code" = gone ]; then exit 0; fi
 if [ "$code" = 0 ]; then echo '{"kind":"measurement"}' >>"$record"; fi
+trap '' TERM
 echo "$code" >"$own"
 exit "$code"
 """
@@ -41,16 +43,23 @@ class Job:
             (self.folder / "bin" / name).write_text(text, encoding="utf-8")
             (self.folder / "bin" / name).chmod(0o755)
 
-    def start(self, kind, nodes, restart=0):
+    def start(self, kind, nodes, restart=0, task=0):
         return subprocess.Popen(["bash", scripts / f"{kind}.sbatch", scripts, "--bin", "/nowhere", "--jobs", self.folder / "jobs", "--device", "cpu"],
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder, start_new_session=True,
                                 env=os.environ | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "JOB": str(self.job),
-                                                  "SLURM_JOB_NODELIST": ",".join(nodes), "SLURM_RESTART_COUNT": str(restart)})
+                                                  "SLURM_JOB_NODELIST": ",".join(nodes), "SLURM_RESTART_COUNT": str(restart), "SLURM_ARRAY_TASK_ID": str(task)})
 
-    def run(self, kind, nodes, restart=0):
-        process = self.start(kind, nodes, restart)
+    def run(self, kind, nodes, restart=0, task=0):
+        process = self.start(kind, nodes, restart, task)
         said = process.communicate(timeout=60)[0]
         return process.returncode, said
+
+    @staticmethod
+    def wait_for(process, *files):
+        end = time.monotonic() + 60
+        while not all(file.exists() for file in files):
+            assert process.poll() is None and time.monotonic() < end, process.communicate()
+            time.sleep(0.01)
 
     def codes(self, what):
         return {file.name: file.read_text(encoding="utf-8").strip() for file in (self.job / what).iterdir()}
@@ -85,7 +94,7 @@ with tempfile.TemporaryDirectory() as folder:
 with tempfile.TemporaryDirectory() as folder:
     job = Job(folder)
     for pair in ("n3+n4", "n4+n3"):
-        (job.folder / f"code-{pair}").write_text("143", encoding="utf-8")  # at the time limit of its step
+        (job.folder / f"code-{pair}").write_text("4", encoding="utf-8")
     code, said = job.run("fabric", of(range(1, 9)))
     assert code == 4, said
     codes = job.codes("groups")
@@ -103,14 +112,49 @@ with tempfile.TemporaryDirectory() as folder:
     assert job.run("fabric", of(range(2, 6)), restart=2)[0] == 4
     assert {"earlier-2-first-4.jsonl", "earlier-2-first-8.jsonl", "first-4.jsonl"} <= set(job.records()), job.records()
 
+# A pair whose step is ended before its time, as by pre-emption with a time of grace: nobody's fault, and measured when the job starts again.
+with tempfile.TemporaryDirectory() as folder:
+    job = Job(folder)
+    for pair in ("n1+n2", "n2+n1"):
+        (job.folder / f"code-{pair}").write_text("143", encoding="utf-8")
+    assert job.run("fabric", of([1, 2]))[0] == 143
+    assert list(job.codes("groups").values()) == ["143"], job.codes("groups")
+    for pair in ("n1+n2", "n2+n1"):
+        (job.folder / f"code-{pair}").unlink()
+    assert job.run("fabric", of([1, 2]), restart=1)[0] == 0
+    assert list(job.codes("groups").values()) == ["0"], job.codes("groups")
+
+# A fleet that is stopped when a node of it is dead already: that one keeps its code.
+with tempfile.TemporaryDirectory() as folder:
+    job = Job(folder)
+    (job.folder / "hold-n1").touch()
+    (job.folder / "code-n2").write_text("killed", encoding="utf-8")
+    process = job.start("fleet", of([1, 2]))
+    job.wait_for(process, job.folder / "held-n1", job.folder / "killed-n2")
+    os.killpg(process.pid, 15)
+    said = process.communicate(timeout=60)[0]
+    assert job.codes("nodes") == {"n1": "143", "n2": "137"}, (job.codes("nodes"), said)
+
+# Tasks of an array: what another one measures stays where it is.
+with tempfile.TemporaryDirectory() as folder:
+    job = Job(folder)
+    (job.folder / "hold-n1").touch()
+    process = job.start("node", of([1]), task=0)
+    job.wait_for(process, job.folder / "held-n1")
+    os.killpg(process.pid, 15)
+    process.communicate(timeout=60)
+    assert job.run("node", of([2]), restart=1, task=1)[0] == 0
+    assert job.records() == ["n1.jsonl", "n2.jsonl"], job.records()
+    assert job.run("node", of([3]), restart=1, task=0)[0] == 0
+    assert job.records() == ["n1.unfinished", "n2.jsonl", "n3.jsonl"], job.records()
+
 # A fleet that is stopped in mid-run and starts again on other nodes, then on the first ones: what the stopped node lacks isn't held against it
 # while the job is elsewhere, and it goes on where it was.
 with tempfile.TemporaryDirectory() as folder:
     job = Job(folder)
     (job.folder / "hold-n1").touch()
     process = job.start("fleet", of([1, 2]))
-    while not (job.folder / "held-n1").exists() or not (job.job / "nodes" / "n2").exists():
-        assert process.poll() is None, process.communicate()
+    job.wait_for(process, job.folder / "held-n1", job.job / "nodes" / "n2")
     os.killpg(process.pid, 15)
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 143, said
