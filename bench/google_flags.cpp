@@ -144,7 +144,14 @@ void read_google_environment(GoogleFlags& flags) {
                            [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
     if (!variable.starts_with("BENCHMARK_")) continue;  // V is too common a name
     const char* value = std::getenv(variable.c_str());
-    if (value != nullptr && *value != '\0') take(flag, variable, value, flags);
+    if (value == nullptr) continue;
+    if (*value != '\0') {
+      take(flag, variable, value, flags);
+    } else if (flag.kind == Kind::boolean) {  // of an empty one the library makes true,
+      flags.forward.push_back(fmt::format("--{}=false", flag.name));
+    } else if (flag.kind == Kind::choice) {  // or a mistake
+      flags.forward.push_back(fmt::format("--{}={}", flag.name, flag.choices.front()));
+    }
   }
 }
 

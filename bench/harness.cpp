@@ -186,6 +186,7 @@ class Leader {
                          [&](const std::string& word) {
                            return !finished_ || !word.starts_with("--benchmark_out");
                          });
+    if (finished_) words.emplace_back("--benchmark_out=");  // nor one of the environment
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     auto count = static_cast<int>(arguments.size());

@@ -172,7 +172,10 @@ class Turns {
     const auto have = std::ssize(arms_.front().out.whole_s);
     const auto arms = static_cast<double>(arms_.size());
     const bool late = spent_s >= kKinds * arms * rules_.max_time_s;
-    const bool too_late = late && spent_s >= rules_.max_overhead * arms * rules_.min_time_s;
+    // A turn is the whole, its laps, its parts alone and, on a GPU, graphs' first launches.
+    constexpr double kTurns = 2;
+    const bool too_late =
+        late && spent_s >= kTurns * rules_.max_overhead * arms * rules_.min_time_s;
     if (have < rules_.min_samples || (sampled_s() < rules_.min_time_s && !too_late)) return false;
     all_.stopped = stop_rule_.why_stop(have, late, [this](std::int64_t n) { return narrow(n); });
     return !all_.stopped.empty();

@@ -79,7 +79,10 @@ class GpuSampler : public Timer {
   }
   [[nodiscard]] std::int64_t most_batched(const Operation& operation) const override {
     if (operation.stream() == nullptr) return host_->most_batched(operation);
-    return std::max(1, GpuTimer::kMostHeld / std::max(1, operation.launches()));
+    // What stands before and after a sample is held together with it: an alignment, two looks.
+    constexpr int kInOneHold = 3;
+    constexpr int kOfEach = (GpuTimer::kMostHeld + 2) / kInOneHold - 2;
+    return std::max(1, kOfEach / std::max(1, operation.launches()));
   }
   double take_between(Rotation& rotation, std::int64_t batch,
                       const std::function<void(void*)>& look) override {
