@@ -108,6 +108,7 @@ Device Anonymiser::device(const Device& d) const {
   out.details.clear();
   for (const auto& [key, value] : d.details) {
     if (key == "uuid") out.details[key] = pseudonym("gpu", value);
+    if (key == "concurrent") out.details[key] = "";  // that all were measured at once
     if (key == "compute_capability" || key == "cuda_driver" || key == "cuda_runtime")
       out.details[key] = matching(value, "[0-9]{1,3}\\.[0-9]{1,3}");
     if (key == "instruction_sets")
@@ -125,8 +126,10 @@ Header Anonymiser::header(const Header& h) const {
   out.started_at = time_of_day(h.started_at);
   out.host = pseudonym("host", h.host);
   out.command = {out.program};
-  for (const std::string& word :
-       h.command) {  // accept asks whether the list of cases was cut short
+  // accept asks whether the list of cases was cut short
+  for (std::size_t i = 0; i < h.command.size(); ++i) {
+    std::string word = h.command[i];
+    if (word == "--max_seconds" && i + 1 < h.command.size()) word += "=" + h.command[++i];
     if (matches(word, "--max_seconds=[0-9.]{1,12}")) out.command.push_back(word);
   }
   out.device = device(h.device);
@@ -186,6 +189,8 @@ std::map<std::string, std::string> Anonymiser::notes(const Measurement& m) const
                     (matches(word, "[0-9]{1,4}") ? word : known(word, kBackends));
     } else if (key == "probe") {  // of a search: no rate is taken from it
       out[key] = "";
+    } else if (key == "in_turn") {  // nor from what was timed in turn with something
+      out[key] = known(value, {"layer"});
     } else if (key == "slowest_rank_host") {
       out[key] = pseudonym("host", value);
     } else if (key == "device") {

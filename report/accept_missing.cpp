@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which nodes measured less than those that are built like them: a device is lost, or a program
 // ended before it had done its cases.
-#include "record/statistics.hpp"
 #include "report/accept.hpp"
 
 #include <fmt/format.h>
@@ -26,8 +25,10 @@ struct Build {
 };
 
 // What three quarters of them have.
-std::size_t usual(const std::vector<double>& counts) {
-  return static_cast<std::size_t>(std::floor(quantile(counts, kMayLack)));
+std::size_t usual(std::vector<std::size_t> counts) {
+  std::ranges::sort(counts);
+  return counts[static_cast<std::size_t>(
+      std::floor(static_cast<double>(counts.size()) * kMayLack))];
 }
 
 bool has_any(const FleetFacts& facts, std::size_t node, const std::string& kind) {
@@ -65,11 +66,11 @@ std::size_t devices_of(const FleetFacts& facts, std::size_t node, const DeviceMo
 // farther: one GPU is lost much more often than half of them, on several nodes alike.
 std::vector<Build> builds_of(const FleetFacts& facts, const DeviceModel& model,
                              const std::vector<std::size_t>& nodes) {
-  std::vector<double> counts;
+  std::vector<std::size_t> counts;
   std::map<std::size_t, std::size_t> having;
   for (const std::size_t node : nodes) {
     const std::size_t devices = devices_of(facts, node, model);
-    counts.push_back(static_cast<double>(devices));
+    counts.push_back(devices);
     ++having[devices];
   }
   std::map<std::size_t, Build> builds;
@@ -98,7 +99,7 @@ std::map<DeviceModel, std::vector<Build>> builds_of(const FleetFacts& facts) {
 // A case, among nodes that are built alike and were given the time for it.
 void find_without(const FleetFacts& facts, const FleetFacts::Case& c, const Build& build,
                   const std::vector<bool>& lost, std::vector<Standing>& nodes) {
-  std::map<std::size_t, double> parts;
+  std::map<std::size_t, std::size_t> parts;
   for (const std::size_t node : build.nodes) {
     if (!facts.cut_short.contains({node, c.program})) parts[node] = 0;
   }
@@ -107,11 +108,11 @@ void find_without(const FleetFacts& facts, const FleetFacts::Case& c, const Buil
     if (const auto found = parts.find(facts.parts[part].node); found != parts.end())
       ++found->second;
   }
-  std::vector<double> counts;
+  std::vector<std::size_t> counts;
   for (const auto& [node, count] : parts) counts.push_back(count);
   const std::size_t expected = usual(counts);
   for (const auto& [node, count] : parts) {
-    if (lost[node] || count >= static_cast<double>(expected)) continue;
+    if (lost[node] || count >= expected) continue;
     nodes[node].reasons.push_back(
         {"node", "missing", fmt::format("{}: measured on {} of {}", c.title, count, expected)});
   }

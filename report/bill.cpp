@@ -282,18 +282,19 @@ class Biller {
       const std::int64_t on_node = replicas_on_node(l, routed, system_.gpus_per_node);
       add_once(bill_.gradients, held * bill_.stack.gradient_bytes, ranks, on_node,
                l.zero >= 1 ? "reducescatter" : "allreduce");
-      if (l.zero >= 1) add_once(bill_.weights, held * 2, ranks, on_node, "allgather");
+      if (l.zero >= 1)
+        add_once(bill_.weights, held * element_bytes(run_.precision), ranks, on_node, "allgather");
     }
     if (l.pp > 1) {
       // Where some stages' neighbours lie on another node, their sends set the pace.
       const bool one_node = l.tp * l.cp * l.dp * l.pp <= system_.gpus_per_node;
-      Collective send{
-          .name = "pp_send",
-          .operation = "sendrecv",
-          .group = Group::pp,
-          .payload_bytes = real(l.tokens() * run_.model->hidden) * 2 / (l.sp ? real(l.tp) : 1),
-          .ranks = 2,
-          .ranks_on_node = one_node ? 2 : 1};
+      Collective send{.name = "pp_send",
+                      .operation = "sendrecv",
+                      .group = Group::pp,
+                      .payload_bytes = real(l.tokens() * run_.model->hidden) *
+                                       element_bytes(run_.precision) / (l.sp ? real(l.tp) : 1),
+                      .ranks = 2,
+                      .ranks_on_node = one_node ? 2 : 1};
       place_bytes(send);
       bill_.send = links_.bill(send, "pipeline_bubble");
     }

@@ -4,6 +4,7 @@
 #include "report/candidates.hpp"
 
 #include "record/error.hpp"
+#include "report/predict.hpp"
 #include "report/transfer.hpp"
 #include "workload/memory_fit.hpp"
 
@@ -58,11 +59,10 @@ std::vector<Choice> fitting(const Run& run, const System& system) {
   std::vector<Choice> all = layouts(run);
   if (!system.memory_bytes || system.kind != "gpu") return whole_share(std::move(all), run);
   // What a plan leaves open is chosen so that it fits, where anything does.
-  const bool plan = !run.source && !ran(run);
   const bool any_fits = std::ranges::any_of(all, [&](const Choice& choice) {
     return fits(need_of(run, choice.layout), *system.memory_bytes);
   });
-  const double margin = plan && any_fits ? 1 : kMemoryMargin;
+  const double margin = is_plan(run) && any_fits ? 1 : kMemoryMargin;
   std::vector<Choice> out;
   std::string least_refusal;
   double least = 0;

@@ -45,16 +45,26 @@ struct Failure {
 struct Gathered {
   struct Case {
     ComparedCase blank;                           // with its names
+    std::string failing;                          // failing_key()
     std::map<std::size_t, Repetitions> by_start;  // start: as numbered below
   };
   std::map<std::string, std::size_t> starts;  // numbers by start_key
   std::map<std::string, Case> cases;          // by case_key
   std::vector<std::string> order;             // the keys, as they came
   std::vector<const Header*> headers;         // by number
-  std::map<std::string, Failure> failures;    // by case_key
-  // Of lines that aren't usable: case_key, and the line with its reason.
+  std::map<std::string, Failure> failures;    // by failing_key
+  std::set<std::string> usable;               // failing_keys of the cases
+  // Of lines that aren't usable: failing_key, and the line with its reason.
   std::vector<std::pair<std::string, std::string>> unusable;
 };
+
+// What a line with an error has of its case: neither the device of a --concurrent run, nor the SMs
+// that its kernel would have taken.
+std::string failing_key(const Measurement& m, const Header& header) {
+  Measurement any = on_any_device(m).value_or(m);
+  any.sms = header.device.sms;
+  return case_key(any, header);
+}
 
 std::size_t start_of(Gathered& side, const Header& header) {
   const auto [start, is_new] = side.starts.try_emplace(start_key(header), side.starts.size());
@@ -70,6 +80,7 @@ void add(Gathered& side, const Record& record, const Line& line) {
   const auto [found, first] = side.cases.try_emplace(key);
   if (first) {
     side.order.push_back(key);
+    side.usable.insert(found->second.failing = failing_key(m, header));
     ComparedCase& blank = found->second.blank;
     blank.name = m.name;
     blank.title = case_title(m, header);
@@ -85,7 +96,7 @@ void add(Gathered& side, const Record& record, const Line& line) {
 void add_unusable(Gathered& side, const Record& record, const Line& line) {
   const Measurement& m = line.measurement;
   const Header& header = record.header_of(line);
-  const std::string key = case_key(m, header);
+  const std::string key = failing_key(m, header);
   const std::string where = fmt::format("{}:{}", record.file.string(), line.line);
   const bool failed = !m.failure.empty();
   side.unusable.emplace_back(
@@ -110,8 +121,9 @@ Gathered gather(const std::vector<Record>& records) {
   return side;
 }
 
+// By failing_key.
 bool newly_fails(const Gathered& before, const Gathered& after, const std::string& key) {
-  return before.cases.contains(key) && !before.failures.contains(key) &&
+  return before.usable.contains(key) && !before.failures.contains(key) &&
          after.failures.contains(key);
 }
 
@@ -131,11 +143,11 @@ ComparedSide side_of(const Gathered::Case& gathered, std::size_t first_start) {
 std::vector<Header> headers_of(const Gathered& side, const Gathered& other) {
   std::set<std::size_t> used;
   for (const auto& [key, gathered] : side.cases) {
-    if (!other.cases.contains(key) && !other.failures.contains(key)) continue;
+    if (!other.cases.contains(key) && !other.failures.contains(gathered.failing)) continue;
     for (const auto& [start, repetitions] : gathered.by_start) used.insert(start);
   }
   for (const auto& [key, failure] : side.failures) {
-    if (other.cases.contains(key)) used.insert(failure.starts.begin(), failure.starts.end());
+    if (other.usable.contains(key)) used.insert(failure.starts.begin(), failure.starts.end());
   }
   std::vector<Header> out;
   out.reserve(used.size());
@@ -200,8 +212,8 @@ Comparison compare(const std::vector<Record>& old_records, const std::vector<Rec
     c.old_side = side_of(before.cases.at(key), 0);
     const auto match = after.cases.find(key);
     if (match != after.cases.end()) c.new_side = side_of(match->second, before.starts.size());
-    if (newly_fails(before, after, key)) {
-      const Failure& failure = after.failures.at(key);
+    if (const std::string& its = before.cases.at(key).failing; newly_fails(before, after, its)) {
+      const Failure& failure = after.failures.at(its);
       c.failure = failure.first;
       if (failure.lines > 1) c.failure += fmt::format(" (and {} more)", failure.lines - 1);
       c.verdict = "slower";

@@ -120,6 +120,8 @@ std::optional<double> null_step_s(const Run& run, const System& system, const Ra
 
 // What the source claims, as the run file has it.
 nlohmann::ordered_json printed_figures(const Published& published);
+// A run that nobody has published, nor printed a figure of.
+bool is_plan(const Run& run);
 
 nlohmann::ordered_json to_json(const Prediction& prediction);
 nlohmann::ordered_json to_json(const Estimate& estimate);

@@ -25,6 +25,10 @@ nlohmann::ordered_json printed_figures(const Published& p) {
   return out;
 }
 
+bool is_plan(const Run& run) {
+  return !run.source && printed_figures(run.published).empty();
+}
+
 nlohmann::ordered_json to_json(const Estimate& e) {
   return {{"p05", e.p05}, {"p50", e.p50}, {"p95", e.p95}};
 }

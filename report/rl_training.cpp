@@ -31,12 +31,10 @@ std::int64_t suitable_microbatches(std::int64_t least, Update& out) {
   Parallel& p = *out.run.parallel;
   if (p.pp < 2 || !is_dualpipe(out.run)) return least;
   if (least >= 2 * p.pp) return least + least % 2;
-  if (p.schedule) {
-    out.notes.push_back(fmt::format(
-        "training pass with zb instead of dualpipe, which takes at least 2 pp = {} micro-batches: "
-        "a replica's share of an update makes {}",
-        2 * p.pp, least));
-  }
+  out.notes.push_back(fmt::format(
+      "training pass with zb instead of dualpipe, which takes at least 2 pp = {} micro-batches: a "
+      "replica's share of an update makes {}",
+      2 * p.pp, least));
   p.schedule = Schedule::zb;
   return least;
 }
@@ -64,6 +62,11 @@ Update update_as_run(const Run& run, const Parallel& parallel, const UpdateWork&
   }
   const double each =
       work.tokens / static_cast<double>(*out.seq_len * dp) / static_cast<double>(size);
+  if (!(each < static_cast<double>(kMaxRunSize / (dp * size)))) {
+    throw BadInput(fmt::format("{}: rl: expected at most {} sequences an update, found {:.3g}",
+                               run.place.file.empty() ? "run " + run.id : run.place.file,
+                               kMaxRunSize, each * static_cast<double>(dp * size)));
+  }
   const auto least = std::max<std::int64_t>(1, std::llround(std::ceil(each)));
   out.global_batch_sequences = dp * size * suitable_microbatches(least, update);
   return update;

@@ -42,15 +42,16 @@ std::string harmless(const StrictObject& object, const std::string& key, std::st
 
 // Slurm takes a name without a count for one of it.
 std::string resources(StrictObject& object) {
-  std::string gres =
-      object.has("gres") ? harmless(object, "gres", object.text("gres")) : std::string("gpu");
-  if (object.has("gpus_per_node")) return fmt::format("{}:{}", gres, object.count("gpus_per_node"));
-  if (!object.has("gres")) return "";
+  if (!object.has("gres")) {
+    return object.has("gpus_per_node") ? fmt::format("gpu:{}", object.count("gpus_per_node")) : "";
+  }
+  const std::string gres = harmless(object, "gres", object.text("gres"));
   const std::size_t colon = gres.rfind(':');
-  if (colon == std::string::npos || colon + 1 == gres.size() ||
-      gres.find_first_not_of("0123456789", colon + 1) != std::string::npos)
+  const bool counted = colon != std::string::npos && colon + 1 < gres.size() &&
+                       gres.find_first_not_of("0123456789", colon + 1) == std::string::npos;
+  if (counted == object.has("gpus_per_node"))
     object.refuse("gres", "gpus_per_node beside it, or a count at its end (gpu:h100:8)");
-  return gres;
+  return counted ? gres : fmt::format("{}:{}", gres, object.count("gpus_per_node"));
 }
 
 std::vector<fs::path> records_of(const fs::path& folder) {

@@ -67,10 +67,6 @@ std::optional<bool> prefers_cudnn(const Run& run) {
   return out;
 }
 
-bool planned(const Run& run) {
-  return !run.source && printed_figures(run.published).empty();
-}
-
 // fp32, as Megatron and torchtitan reduce by default, but for software that reduces in the 16 bits
 // it computes in: llm-foundry (Composer's mixed_precision PURE) and fms-fsdp (policy bfSixteen).
 double gradient_bytes(const Run& run) {
@@ -120,7 +116,7 @@ std::vector<Stack> stacks_of(const Run& run, const System& system) {
   Stack cudnn = with("cudnn");
   const auto says = prefers_cudnn(run);
   if (run.stack != TrainingStack::megatron || says.value_or(false)) return {cudnn};
-  if (planned(run) && !says) {
+  if (is_plan(run) && !says) {
     cudnn.assumed =
         "attention kernel isn't said: cudnn, as software since May 2024 has it (context.software "
         "names an older one)";

@@ -69,7 +69,9 @@ class Builder {
   }
 
   // Bytes of what lies between kernels: bf16, or fp32 where the run is.
-  [[nodiscard]] double element_bytes() const { return options_.precision == "fp32" ? 4 : kBf16; }
+  [[nodiscard]] double element_bytes() const {
+    return trainmeter::element_bytes(options_.precision);
+  }
 
   // Elements per token, forward and backward.
   void traffic(const char* name, double forward, double backward, double tokens) {
@@ -304,6 +306,10 @@ class Builder {
 };
 
 }  // namespace
+
+double element_bytes(std::string_view precision) {
+  return precision == "fp32" ? 4 : kBf16;
+}
 
 // Wire bytes of one GPU. Over the network an all-reduce takes the better of NCCL's ring and tree:
 // between two nodes the tree, between more the ring.

@@ -69,6 +69,10 @@ struct LayerWork {
   std::vector<Collective> collectives;
 };
 
+// Of an activation or a weight as it is computed with and sent: 4 in fp32, else 2 (fp8 is of GEMMs'
+// operands alone).
+double element_bytes(std::string_view precision);
+
 struct WorkOptions {
   std::string precision = "bf16";
   TrainingStack stack = TrainingStack::megatron;

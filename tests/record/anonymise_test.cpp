@@ -117,6 +117,13 @@ TEST(Anonymise, ARowsDeviceAndTheTimeOfAListStay) {
   EXPECT_EQ(after.lines[0].measurement.notes.at("device"),
             after.headers[0].device.details.at("uuid"));
   EXPECT_EQ(after.lines[1].measurement.notes.at("device"), "cores 0-31,64");
+  header.command = {"memory_bench", "--max_seconds", "60"};
+  header.device.details["concurrent"] = "GPU-1234 GPU-5678";
+  m.notes["in_turn"] = "layer";
+  const Record again = anonymised({.headers = {header}, .lines = {{m, 0, 0}}}, "salt");
+  EXPECT_EQ(again.headers[0].command.back(), "--max_seconds=60");
+  EXPECT_TRUE(again.headers[0].device.details.contains("concurrent"));
+  EXPECT_EQ(again.lines[0].measurement.notes.at("in_turn"), "layer");
 }
 
 TEST(Anonymise, PseudonymsAreTheSameForTheSameHostAndSalt) {

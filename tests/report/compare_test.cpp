@@ -289,6 +289,35 @@ TEST(Compare, WhatFailsInNewAloneIsARegressionWithoutARatio) {
   EXPECT_EQ(unchecked.failed.size(), 1U);
 }
 
+// A line with an error names neither the device of a --concurrent run nor the SMs of its kernel.
+TEST(Compare, AFailureIsOfItsCaseWhateverItLacks) {
+  const auto on_a_device = [](std::vector<Record> starts) {
+    for (Record& start : starts) {
+      Measurement& m = start.lines.front().measurement;
+      m.name += "/device:1";
+      m.shape["device"] = 1;
+      m.notes["device"] = "GPU-1";
+    }
+    return starts;
+  };
+  const auto on_some_sms = [](std::vector<Record> starts) {
+    for (Record& start : starts) start.lines.front().measurement.sms = 1;
+    return starts;
+  };
+  auto after = starts_of("new", 2, 1e-3);
+  for (Record& start : after) {
+    start.lines.front().measurement.failure = "wrong result";
+    start.lines.front().measurement.verified = false;
+  }
+  for (const auto& before :
+       {on_a_device(starts_of("old", 2, 1e-3)), on_some_sms(starts_of("old", 2, 1e-3))}) {
+    const Comparison c = compare(before, after, {});
+    EXPECT_TRUE(c.regressed());
+    EXPECT_THAT(c.only_old, IsEmpty());
+    EXPECT_THAT(c.failed, IsEmpty());
+  }
+}
+
 TEST(Compare, WhereAllFailsInNewAllRegresses) {
   auto after = starts_of("new", 2, 1e-3);
   for (Record& record : after) record.lines.front().measurement.failure = "wrong result";

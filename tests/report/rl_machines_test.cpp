@@ -157,6 +157,15 @@ TEST(RlTraining, APrintedDualPipeGetsAnEvenNumberOfMicroBatchesOrIsLeft) {
   }
   EXPECT_TRUE(even);
   EXPECT_TRUE(few);
+  run.parallel->schedule.reset();  // DeepSeek's stack has it all the same
+  EXPECT_THAT(notes_of(64), Contains(left));
+}
+
+TEST(RlTraining, MoreOutputsThanCanBeCountedAreRefused) {
+  RunFile run = grpo("llama-3-8b", library().system("h100"), 64, "bf16", 1e9);
+  run.parallel = Parallel{};
+  run.rl->questions_per_step = run.rl->samples_per_question = 1'000'000'000;
+  EXPECT_THAT(refusal([&] { (void)rl_predicted(run, kMiddle); }), HasSubstr("expected at most"));
 }
 
 // Engines need not divide the GPUs; what is left over is idle while they generate.

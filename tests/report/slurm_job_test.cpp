@@ -40,6 +40,8 @@ TEST(SlurmJob, GpusAreAskedForByTheirCount) {
   EXPECT_THAT(words_for(R"({"gpus_per_node": 4})"), Contains("--gres=gpu:4"));
   EXPECT_THAT(words_for(R"({"gres": "gpu:h100:8"})"), Contains("--gres=gpu:h100:8"));
   EXPECT_THAT(words_for("{}"), Not(Contains(StartsWith("--gres"))));
+  EXPECT_THAT(refusal([] { (void)site_of(R"({"gres": "gpu:h100:8", "gpus_per_node": 8})"); }),
+              HasSubstr("site.json: gres: expected gpus_per_node beside it, or a count"));
   for (const char* without : {"gpu", "gpu:h100", "gpu:"}) {
     EXPECT_THAT(refusal([&] { (void)site_of(fmt::format(R"({{"gres": "{}"}})", without)); }),
                 HasSubstr("site.json: gres: expected gpus_per_node beside it, or a count"));
