@@ -222,12 +222,12 @@ if section peer "PyTorch's GEMMs, and DeepGEMM's, at the shapes measured so far"
     done
   fi
 fi
-if section sustained "DeepGEMM's table and the squares again, for 5 s each, and DeepSeek-V3's step, for 3, after half a minute of work"; then
+if section sustained "DeepGEMM's table and the squares again, for 5 s each, and DeepSeek-V3's step, for 2, after half a minute of work"; then
   sustained=(--regime=sustained --case_seconds=5 --benchmark_min_time=5 "${beside[@]}")
   measure 120 gemm_bench --published=deepgemm-55ab91f-dense-4096 "${sustained[@]}"
   for size in 4096 8192; do measure 60 gemm_bench --dtype=bf16 --m=$size --n=$size --k=$size "${sustained[@]}"; done
-  # Some 30 cases of two kernels: 3 s of each fit, with what lies between them.
-  measure 240 gemm_bench --dtype=bf16 --models=deepseek-v3 --tokens=4096 --regime=sustained --case_seconds=3 --benchmark_min_time=3 "${beside[@]}"
+  # Some 30 cases of two kernels: 2 s of each fit, with what lies between them.
+  measure 150 gemm_bench --dtype=bf16 --models=deepseek-v3 --tokens=4096 --regime=sustained --case_seconds=2 --benchmark_min_time=2 "${beside[@]}"
 fi
 if section sanitizer "compute-sanitizer over the tests of small sizes"; then
   tool=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer || true)

@@ -158,7 +158,7 @@ def run_file(case, operations, torch):
     return {"id": name_of(case), "title": f"{name_of(case)} in PyTorch {torch['version']}", "model": model, "gpus": case["procs"],
             "seq_len": case["seq"], "global_batch_sequences": case["batch"], "precision": case["dtype"], "stack": "other",
             "family": "pytorch-eager-cpu", "operations": listed,
-            "parallel": {"dp": case["procs"], "microbatch_sequences": case["batch"] // case["procs"], "recompute": "none", "overlap": []}}
+            "parallel": {"dp": case["procs"], "zero": 0, "microbatch_sequences": case["batch"] // case["procs"], "recompute": "none", "overlap": []}}
 
 
 def records(folder):
