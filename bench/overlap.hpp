@@ -54,20 +54,13 @@ class Arm final : public Operation {
 // Times arms by `inner`, with the co-runner started and stopped around each sample that wants one.
 // All outlive it. A sample spans `least_s` or more. The time of the co-runner alone is that of one
 // of its runs, the mean over twice as long.
-class OverlapTimer final : public Timer {
+class OverlapTimer final : public TimerBy {
  public:
   OverlapTimer(Timer& inner, CoRunner& co_runner, const CpuInfo& cpu, double least_s)
-      : inner_(inner), co_runner_(co_runner), cpu_(cpu), least_s_(least_s) {}
+      : TimerBy(inner), co_runner_(co_runner), cpu_(cpu), least_s_(least_s) {}
 
   std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override;
-  [[nodiscard]] std::int64_t most_batched(const Operation& operation) const override {
-    return inner_.most_batched(operation);
-  }
-  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
-    return inner_.slowest_ranks();  // none
-  }
   [[nodiscard]] double resolution_s() const override;
-  [[nodiscard]] double now_s() const override { return inner_.now_s(); }
 
   // The co-runner's times of one run during all samples of `arm` so far.
   [[nodiscard]] const std::vector<double>& co_runner_s(const Arm& arm) {
@@ -80,7 +73,6 @@ class OverlapTimer final : public Timer {
   // EnvironmentFailed where that doesn't help.
   Moved beside(bool works, const std::function<void(std::int64_t times)>& sample);
 
-  Timer& inner_;
   CoRunner& co_runner_;
   const CpuInfo& cpu_;
   double least_s_;

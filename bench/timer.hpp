@@ -68,6 +68,27 @@ class Timer {
   [[nodiscard]] virtual double now_s() const = 0;  // the wall clock
 };
 
+// Times by `inner`, which outlives it; whoever derives from it says what is different.
+class TimerBy : public Timer {
+ public:
+  explicit TimerBy(Timer& inner) : inner_(inner) {}
+
+  std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override {
+    return inner_.take(rotation, samples, batch);
+  }
+  [[nodiscard]] std::int64_t most_batched(const Operation& operation) const override {
+    return inner_.most_batched(operation);
+  }
+  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
+    return inner_.slowest_ranks();
+  }
+  [[nodiscard]] double resolution_s() const override { return inner_.resolution_s(); }
+  [[nodiscard]] double now_s() const override { return inner_.now_s(); }
+
+ protected:
+  Timer& inner_;
+};
+
 // With a world of several processes, each sample starts behind a barrier (on GPUs: in their
 // streams) and is the slowest rank's time.
 std::unique_ptr<Timer> make_cpu_timer(Clock clock, World* world);

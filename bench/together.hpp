@@ -18,23 +18,14 @@ namespace trainmeter {
 // Samples of `inner` that start behind a barrier, each by itself with a host's clock, a round of
 // them where a GPU has them queued. Returns the slowest device's times, on every device, so that
 // all decide alike; own_s() has this device's, of all that was taken. `inner` outlives it.
-class TogetherTimer final : public Timer {
+class TogetherTimer final : public TimerBy {
  public:
-  TogetherTimer(Timer& inner, World& world) : inner_(inner), world_(world) {}
+  TogetherTimer(Timer& inner, World& world) : TimerBy(inner), world_(world) {}
 
   std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override;
-  [[nodiscard]] std::int64_t most_batched(const Operation& operation) const override {
-    return inner_.most_batched(operation);
-  }
-  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
-    return inner_.slowest_ranks();  // none: devices have rows of their own
-  }
-  [[nodiscard]] double resolution_s() const override { return inner_.resolution_s(); }
-  [[nodiscard]] double now_s() const override { return inner_.now_s(); }
   [[nodiscard]] const std::vector<double>& own_s() const { return own_s_; }
 
  private:
-  Timer& inner_;
   World& world_;
   std::vector<double> own_s_;
 };

@@ -125,25 +125,17 @@ TEST_F(HarnessTest, ALayerThatIsWrongAsAWholeIsNeverTimed) {
 }
 
 // A timer with a second opinion, as a GPU's has.
-class TwoWays : public Timer {
+class TwoWays : public TimerBy {
  public:
   TwoWays(std::unique_ptr<Timer> inner, double graph_s)
-      : inner_(std::move(inner)), graph_s_(graph_s) {}
-  std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override {
-    return inner_->take(rotation, samples, batch);
-  }
+      : TimerBy(*inner), owned_(std::move(inner)), graph_s_(graph_s) {}
   std::optional<double> time_as_graph(Rotation& /*rotation*/, std::int64_t runs) override {
     EXPECT_EQ(runs, 5);  // 5 ms of a run of 1 ms
     return graph_s_;
   }
-  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
-    return inner_->slowest_ranks();
-  }
-  [[nodiscard]] double resolution_s() const override { return inner_->resolution_s(); }
-  [[nodiscard]] double now_s() const override { return inner_->now_s(); }
 
  private:
-  std::unique_ptr<Timer> inner_;
+  std::unique_ptr<Timer> owned_;
   double graph_s_;
 };
 

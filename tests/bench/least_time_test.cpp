@@ -3,29 +3,16 @@
 // The least time to sample: by more runs a sample, or the loop says that it wasn't.
 #include "bench/measure.hpp"
 
-#include "fakes.hpp"
+#include "measured.hpp"
 #include <gtest/gtest.h>
 
 #include <array>
 #include <memory>
-#include <numeric>
 #include <utility>
 #include <vector>
 
 namespace trainmeter {
 namespace {
-
-constexpr double kResolution = 1e-8;  // of the fake clock; a sample must span 1 us
-
-Measured measure_one(FakeTime& time, FakeOperation& operation, const Rules& given) {
-  const auto timer = make_cpu_timer(time.clock(kResolution), nullptr);
-  std::array<Operation*, 1> operations = {&operation};
-  return measure(operations, *timer, given, nullptr, never);
-}
-
-double sum(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0);
-}
 
 // A least time to sample holds, whatever a run takes.
 TEST(Measure, TheMostSamplesSpanTheLeastTime) {
@@ -51,23 +38,15 @@ TEST(Measure, TheMostSamplesSpanTheLeastTime) {
 }
 
 // A timer that hides the launches of three runs, as a GPU's does of more.
-class HidesThree : public Timer {
+class HidesThree : public TimerBy {
  public:
-  explicit HidesThree(std::unique_ptr<Timer> inner) : inner_(std::move(inner)) {}
-  std::vector<double> take(Rotation& rotation, std::int64_t samples, std::int64_t batch) override {
-    return inner_->take(rotation, samples, batch);
-  }
+  explicit HidesThree(std::unique_ptr<Timer> inner) : TimerBy(*inner), owned_(std::move(inner)) {}
   [[nodiscard]] std::int64_t most_batched(const Operation& /*operation*/) const override {
     return 3;
   }
-  [[nodiscard]] const std::vector<int>& slowest_ranks() const override {
-    return inner_->slowest_ranks();
-  }
-  [[nodiscard]] double resolution_s() const override { return inner_->resolution_s(); }
-  [[nodiscard]] double now_s() const override { return inner_->now_s(); }
 
  private:
-  std::unique_ptr<Timer> inner_;
+  std::unique_ptr<Timer> owned_;
 };
 
 TEST(Measure, SaysThatTheLeastTimeWasNotSampled) {

@@ -7,7 +7,7 @@
 #include "record/median_estimate.hpp"
 #include "record/statistics.hpp"
 
-#include "fakes.hpp"
+#include "measured.hpp"
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,7 +15,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <memory>
-#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -23,21 +22,8 @@
 namespace trainmeter {
 namespace {
 
-constexpr double kResolution = 1e-8;  // of the fake clock; a sample must span 1 us
-
 Rules rules() {
   return {.warmup_s = 0.1, .max_warmup_s = 1, .min_time_s = 0.2, .min_samples = 10};
-}
-
-Measured measure_one(FakeTime& time, FakeOperation& operation, const Rules& given,
-                     const std::function<bool()>& stop = never) {
-  const auto timer = make_cpu_timer(time.clock(kResolution), nullptr);
-  std::array<Operation*, 1> operations = {&operation};
-  return measure(operations, *timer, given, nullptr, stop);
-}
-
-double sum(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
 TEST(Measure, SamplesUntilBothTimeAndCountAreThere) {

@@ -159,4 +159,17 @@ inline std::filesystem::path write_record(const Record& record, const std::strin
   return file;
 }
 
+// On 8 H100; with micro-batches of four sequences it needs more memory than they have.
+inline nlohmann::json llama_by_memory(int microbatch) {
+  return {
+      {"id", "mine"},
+      {"title", "Mine"},
+      {"gpus", 8},
+      {"seq_len", 6144},
+      {"global_batch_sequences", 16},
+      {"model", "llama-3-8b"},
+      {"system", "h100"},
+      {"parallel", {{"tp", 2}, {"microbatch_sequences", microbatch}, {"recompute", "selective"}}}};
+}
+
 }  // namespace trainmeter

@@ -11,25 +11,14 @@ using namespace trainmeter;
 using testing::HasSubstr;
 
 TEST(Predict, OfMemorySaysHowMuchOfHowMuch) {
-  const auto run = [](int batch) {
-    return nlohmann::json{
-        {"id", "mine"},
-        {"title", "Mine"},
-        {"gpus", 8},
-        {"seq_len", 6144},
-        {"global_batch_sequences", 16},
-        {"model", "llama-3-8b"},
-        {"system", "h100"},
-        {"parallel", {{"tp", 2}, {"microbatch_sequences", batch}, {"recompute", "selective"}}}};
-  };
-  const Prediction full = predicted(run(4), kMiddle);
+  const Prediction full = predicted(llama_by_memory(4), kMiddle);
   ASSERT_TRUE(full.memory);
   EXPECT_EQ(full.memory->of, 80e9);
   EXPECT_GT(full.memory->need, 80e9);
   const std::string beyond = beyond_memory(full);
   EXPECT_THAT(beyond, HasSubstr("of a device's 80.0 GB by our count"));
   EXPECT_THAT(full.assumptions, testing::Contains(beyond));
-  const Prediction fits = predicted(run(1), kMiddle);
+  const Prediction fits = predicted(llama_by_memory(1), kMiddle);
   EXPECT_LT(fits.memory->need, 80e9);
   EXPECT_EQ(beyond_memory(fits), "");
   EXPECT_EQ(to_json(fits).at("memory_bytes").at("need"), fits.memory->need);

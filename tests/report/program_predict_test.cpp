@@ -98,17 +98,9 @@ TEST(Program, PredictWarnsOfGpusThatDifferAndOfMemory) {
   EXPECT_THAT(both.second, HasSubstr("warning: 2 GPUs; the slowest (GPU-slow) is 50.0 % below"));
   EXPECT_THAT(predicted(of_good).second, testing::Not(HasSubstr("GPUs")));
 
-  const nlohmann::json run = {
-      {"id", "mine"},
-      {"title", "Mine"},
-      {"gpus", 8},
-      {"seq_len", 6144},
-      {"global_batch_sequences", 16},
-      {"model", "llama-3-8b"},
-      {"system", "h100"},
-      {"parallel", {{"tp", 2}, {"microbatch_sequences", 4}, {"recompute", "selective"}}}};
-  const Outcome o = run_program(
-      fmt::format("predict --samples 0 --run '{}'", write_text(run.dump(), "run.json").string()));
+  const Outcome o =
+      run_program(fmt::format("predict --samples 0 --run '{}'",
+                              write_text(llama_by_memory(4).dump(), "run.json").string()));
   EXPECT_THAT(o.err, testing::ContainsRegex("warning: run mine on h100: needs [0-9.]+ GB of a "
                                             "device's 80.0 GB by our count, 1[01][0-9] %"));
 }
