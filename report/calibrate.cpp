@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Gauss-Newton on log step times.
+// Gauss-Newton on log step times, its steps shortened until they lead downhill: a step time has
+// kinks (the longer of two things that run side by side), and whole steps jump from one side of a
+// kink to the other for ever.
 #include "report/calibrate.hpp"
 
 #include "record/error.hpp"
@@ -21,19 +23,12 @@ namespace {
 constexpr auto kN = static_cast<Eigen::Index>(kFactors);
 constexpr double kRowSigma = 0.10;    // what a row's own circumstances are worth, in log step time
 constexpr double kRowsOfAFamily = 3;  // rows of one table share their circumstances
-constexpr int kIterations = 12;
 
 FactorValues values_of(const Eigen::VectorXd& logs) {
   FactorValues out{};
   for (std::size_t i = 0; i < kFactors; ++i) out[i] = std::exp(logs[static_cast<Eigen::Index>(i)]);
   return out;
 }
-
-// The linear model of every row's log error around one point.
-struct Linear {
-  Eigen::VectorXd error;
-  Eigen::MatrixXd slope;
-};
 
 // A published step beside the ways that a fit finds likely.
 struct WeighedRow {
@@ -46,88 +41,163 @@ void weigh(RowList& rows, const FactorValues& factors) {
   for (WeighedRow& row : rows) row.ways = weighed(row.row->ways, factors);
 }
 
-double log_step(const WeighedRow& row, const std::vector<StepSampler>& samplers,
-                const FactorValues& factors) {
-  double out = 0;
-  for (std::size_t c = 0; c < samplers.size(); ++c) {
-    out += row.ways[c].weight * std::log(samplers[c](factors, {}));
-  }
-  return out;
-}
-
-Linear linearise(const RowList& rows, const Eigen::VectorXd& at_logs) {
-  constexpr double kStep = 1e-3;
-  const auto n = static_cast<Eigen::Index>(rows.size());
-  Linear out{Eigen::VectorXd(n), Eigen::MatrixXd(n, kN)};
-  const FactorValues centre = values_of(at_logs);
-  for (Eigen::Index r = 0; r < n; ++r) {
-    const WeighedRow& row = rows[static_cast<std::size_t>(r)];
-    std::vector<StepSampler> samplers;
-    for (const Candidate& c : row.ways) samplers.emplace_back(c.bill, centre);
-    const double base = log_step(row, samplers, centre);
-    out.error[r] = base - std::log(row.row->published_s);
-    for (Eigen::Index f = 0; f < kN; ++f) {
-      FactorValues moved = centre;
-      moved[static_cast<std::size_t>(f)] *= std::exp(kStep);
-      out.slope(r, f) = (log_step(row, samplers, moved) - base) / kStep;
-    }
-  }
-  return out;
-}
-
-class Fit {
+// Every row's step as a function of the factors, right at the points that it has learned.
+class Steps {
  public:
-  Fit(const RowList& rows, const FactorTable& factors)
-      : rows_(rows), prior_(prior_belief(factors)) {
-    for (const WeighedRow& row : rows) count_[row.row->run.family] += 1;
-    mean_ = Eigen::Map<const Eigen::VectorXd>(prior_.log_mean.data(), kN);
-    precision_ = Eigen::VectorXd(kN);
-    for (Eigen::Index i = 0; i < kN; ++i) {
-      precision_[i] = 1 / prior_.log_covariance[static_cast<std::size_t>(i) * (kFactors + 1)];
+  Steps(const RowList& rows, const Eigen::VectorXd& logs) : rows_(rows) {
+    const FactorValues factors = values_of(logs);
+    for (const WeighedRow& row : rows) {
+      std::vector<StepSampler>& ways = samplers_.emplace_back();
+      ways.reserve(row.ways.size());
+      for (const Candidate& c : row.ways) ways.emplace_back(c.bill, factors);
     }
   }
 
-  [[nodiscard]] const Eigen::VectorXd& start() const { return mean_; }
-
-  // One step from `from`, without `family` where it names one.
-  Belief solve(const Linear& linear, const Eigen::VectorXd& from,
-               const std::optional<std::string>& family) const {
-    Eigen::MatrixXd normal = precision_.asDiagonal();
-    Eigen::VectorXd right = precision_.cwiseProduct(mean_ - from);
-    for (Eigen::Index r = 0; r < linear.error.size(); ++r) {
-      const std::string& its = rows_[static_cast<std::size_t>(r)].row->run.family;
-      if (its == family) continue;
-      const double rows = count_.at(its);
-      // A row far off has a cause that the model lacks: it counts for less (Huber's weight).
-      constexpr double kFar = 0.25;
-      const double far = std::min(1.0, kFar / std::max(1e-9, std::abs(linear.error[r])));
-      const double weight = far * std::min(rows, kRowsOfAFamily) / rows / (kRowSigma * kRowSigma);
-      normal.noalias() += weight * linear.slope.row(r).transpose() * linear.slope.row(r);
-      right.noalias() -= weight * linear.error[r] * linear.slope.row(r).transpose();
+  void learn(const Eigen::VectorXd& logs) {
+    const FactorValues factors = values_of(logs);
+    for (std::vector<StepSampler>& ways : samplers_) {
+      for (StepSampler& way : ways) way.learn(factors);
     }
-    const Eigen::LDLT<Eigen::MatrixXd> solver(normal);
-    const Eigen::VectorXd logs = from + solver.solve(right);
-    const Eigen::MatrixXd covariance = solver.solve(Eigen::MatrixXd::Identity(kN, kN));
-    Belief out;
-    for (std::size_t i = 0; i < kFactors; ++i) out.log_mean[i] = logs[static_cast<Eigen::Index>(i)];
-    out.log_covariance.assign(kFactors * kFactors, 0);
-    for (Eigen::Index i = 0; i < kN; ++i) {
-      for (Eigen::Index j = 0; j < kN; ++j) {
-        out.log_covariance[static_cast<std::size_t>(i * kN + j)] = covariance(i, j);
+  }
+
+  // By row: the log of predicted / published.
+  [[nodiscard]] Eigen::VectorXd errors(const Eigen::VectorXd& logs) const {
+    const FactorValues factors = values_of(logs);
+    Eigen::VectorXd out(static_cast<Eigen::Index>(rows_.size()));
+    for (Eigen::Index r = 0; r < out.size(); ++r) {
+      const double published_s = rows_[static_cast<std::size_t>(r)].row->published_s;
+      out[r] = log_step(r, factors) - std::log(published_s);
+    }
+    return out;
+  }
+
+  // By row and factor: what an error gains by a factor's logarithm. From both sides, so that it is
+  // the mean of the two at a kink.
+  [[nodiscard]] Eigen::MatrixXd slopes(const Eigen::VectorXd& logs) const {
+    constexpr double kStep = 0.01;
+    const FactorValues factors = values_of(logs);
+    Eigen::MatrixXd out(static_cast<Eigen::Index>(rows_.size()), kN);
+    for (Eigen::Index f = 0; f < kN; ++f) {
+      FactorValues more = factors;
+      FactorValues less = factors;
+      more[static_cast<std::size_t>(f)] *= std::exp(kStep);
+      less[static_cast<std::size_t>(f)] *= std::exp(-kStep);
+      for (Eigen::Index r = 0; r < out.rows(); ++r) {
+        out(r, f) = (log_step(r, more) - log_step(r, less)) / (2 * kStep);
       }
     }
     return out;
   }
 
  private:
+  [[nodiscard]] double log_step(Eigen::Index r, const FactorValues& factors) const {
+    const auto row = static_cast<std::size_t>(r);
+    double out = 0;
+    for (std::size_t c = 0; c < samplers_[row].size(); ++c) {
+      out += rows_[row].ways[c].weight * std::log(samplers_[row][c](factors, {}));
+    }
+    return out;
+  }
+
   const RowList& rows_;
-  Belief prior_;
-  Eigen::VectorXd mean_, precision_;
-  std::map<std::string, double> count_;
+  std::vector<std::vector<StepSampler>> samplers_;  // by row and way
 };
 
-Eigen::VectorXd logs_of(const Belief& belief) {
-  return Eigen::Map<const Eigen::VectorXd>(belief.log_mean.data(), kN);
+// The linear model of every row's log error around one point.
+struct Linear {
+  Eigen::VectorXd error;
+  Eigen::MatrixXd slope;
+};
+
+class Fit {
+ public:
+  Fit(const RowList& rows, const FactorTable& factors) : rows_(rows) {
+    std::map<std::string, double> count;
+    for (const WeighedRow& row : rows) count[row.row->run.family] += 1;
+    for (const WeighedRow& row : rows) {
+      const double of_family = count.at(row.row->run.family);
+      weights_.push_back(std::min(of_family, kRowsOfAFamily) / of_family / (kRowSigma * kRowSigma));
+    }
+    const Belief prior = prior_belief(factors);
+    mean_ = Eigen::Map<const Eigen::VectorXd>(prior.log_mean.data(), kN);
+    precision_ = Eigen::VectorXd(kN);
+    for (Eigen::Index i = 0; i < kN; ++i) {
+      precision_[i] = 1 / prior.log_covariance[static_cast<std::size_t>(i) * (kFactors + 1)];
+    }
+  }
+
+  [[nodiscard]] const Eigen::VectorXd& prior() const { return mean_; }
+
+  // What a fit makes least: the rows' errors, those far off by Huber's loss, since they have a
+  // cause that the model lacks; and the way from the prior.
+  [[nodiscard]] double misfit(const Eigen::VectorXd& errors, const Eigen::VectorXd& logs) const {
+    double out = precision_.dot((logs - mean_).cwiseAbs2());
+    for (Eigen::Index r = 0; r < errors.size(); ++r) {
+      const double off = std::abs(errors[r]);
+      out += weights_[static_cast<std::size_t>(r)] *
+             (off < kFar ? off * off : kFar * (2 * off - kFar));
+    }
+    return out;
+  }
+
+  // The least misfit of the linear model around `from`, without `family` where it names one.
+  struct Solution {
+    Eigen::VectorXd step;
+    Eigen::MatrixXd covariance;
+  };
+  [[nodiscard]] Solution solve(const Linear& linear, const Eigen::VectorXd& from,
+                               const std::optional<std::string>& family) const {
+    Eigen::MatrixXd normal = precision_.asDiagonal();
+    Eigen::VectorXd right = precision_.cwiseProduct(mean_ - from);
+    for (Eigen::Index r = 0; r < linear.error.size(); ++r) {
+      if (rows_[static_cast<std::size_t>(r)].row->run.family == family) continue;
+      const double far = std::min(1.0, kFar / std::max(1e-9, std::abs(linear.error[r])));
+      const double weight = far * weights_[static_cast<std::size_t>(r)];
+      normal.noalias() += weight * linear.slope.row(r).transpose() * linear.slope.row(r);
+      right.noalias() -= weight * linear.error[r] * linear.slope.row(r).transpose();
+    }
+    const Eigen::LDLT<Eigen::MatrixXd> solver(normal);
+    return {solver.solve(right), solver.solve(Eigen::MatrixXd::Identity(kN, kN))};
+  }
+
+ private:
+  static constexpr double kFar = 0.25;  // in log step time
+
+  const RowList& rows_;
+  std::vector<double> weights_;  // by row
+  Eigen::VectorXd mean_, precision_;
+};
+
+Belief belief_of(const Eigen::VectorXd& logs, const Eigen::MatrixXd& covariance) {
+  Belief out;
+  Eigen::Map<Eigen::VectorXd>(out.log_mean.data(), kN) = logs;
+  out.log_covariance.resize(kFactors * kFactors);
+  Eigen::Map<Eigen::MatrixXd>(out.log_covariance.data(), kN, kN) = covariance;
+  return out;
+}
+
+// Moves `logs` to the least misfit that is found downhill of it, `shift` added to the errors. The
+// linear model around that point.
+Linear descend(const Fit& fit, const RowList& rows, const Eigen::VectorXd& shift,
+               Eigen::VectorXd& logs) {
+  constexpr int kMostSteps = 30;
+  constexpr double kLeastShare = 1.0 / 16;  // of a whole step
+  constexpr double kLeastGain = 0.005;      // of misfit, which is a squared number of sigmas
+  Steps steps(rows, logs);
+  for (int i = 0;; ++i) {
+    Linear here{steps.errors(logs) + shift, steps.slopes(logs)};
+    const double least = fit.misfit(here.error, logs) - kLeastGain;
+    const Eigen::VectorXd whole = fit.solve(here, logs, std::nullopt).step;
+    double share = 1;
+    const auto gains = [&] {
+      const Eigen::VectorXd there = logs + share * whole;
+      return fit.misfit(steps.errors(there) + shift, there) < least;
+    };
+    while (share > kLeastShare && !gains()) share /= 2;
+    if (!(share > kLeastShare) || i == kMostSteps) return here;
+    logs += share * whole;
+    steps.learn(logs);
+  }
 }
 
 struct Residual {
@@ -157,48 +227,59 @@ double form_sigma(const std::map<std::string, std::vector<Residual>>& families) 
   return sigma;
 }
 
+RowList rows_without(const Rows& all, const std::optional<std::string>& family) {
+  RowList out;
+  for (const ScoredRun& row : all.scored) {
+    if (row.run.family != family) out.push_back({&row, {}});
+  }
+  return out;
+}
+
+// Weighs each row's ways as `belief` finds them likely. What sampling the factors adds to their
+// centres, by row, since medians are reported.
+Eigen::VectorXd weigh_and_shift(RowList& rows, Belief belief) {
+  belief.form_sigma = 0;
+  weigh(rows, belief.medians());
+  Eigen::VectorXd out(static_cast<Eigen::Index>(rows.size()));
+  for (Eigen::Index r = 0; r < out.size(); ++r) {
+    out[r] = median_shift(rows[static_cast<std::size_t>(r)].ways, belief, {});
+  }
+  return out;
+}
+
 // The fit to all rows but those of `without`, which has no part in anything here: neither in the
 // point that the model is linearised around nor in the width of the ranges.
 Belief fitted(const Rows& all, const FactorTable& factors,
               const std::optional<std::string>& without) {
-  RowList rows;
-  for (const ScoredRun& row : all.scored) {
-    if (row.run.family != without) rows.push_back({&row, {}});
-  }
+  RowList rows = rows_without(all, without);
   const Fit fit(rows, factors);
-  Eigen::VectorXd point = fit.start();
-  Belief out;
-  // First the centres, of ways as the priors weigh them; then twice more as the fit before weighs
-  // them, and with what sampling adds to the centres, since medians are reported.
-  weigh(rows, values_of(point));
+  Eigen::VectorXd logs = fit.prior();
+  // First the centres, of ways as the priors weigh them; then medians, of ways as the fit before
+  // weighs them.
+  weigh(rows, values_of(logs));
   Eigen::VectorXd shift = Eigen::VectorXd::Zero(static_cast<Eigen::Index>(rows.size()));
-  constexpr int kRounds = 3;
-  for (int round = 0; round < kRounds; ++round) {
-    for (int i = 0; i < kIterations; ++i) {
-      Linear linear = linearise(rows, point);
-      linear.error += shift;
-      out = fit.solve(linear, point, std::nullopt);
-      point = logs_of(out);
-    }
-    if (round + 1 == kRounds) break;
-    weigh(rows, out.medians());
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      shift[static_cast<Eigen::Index>(r)] = median_shift(rows[r].ways, out, {});
-    }
+  Linear linear = descend(fit, rows, shift, logs);
+  Fit::Solution solution = fit.solve(linear, logs, std::nullopt);
+  constexpr int kMoreRounds = 2;
+  for (int round = 0; round < kMoreRounds; ++round) {
+    shift = weigh_and_shift(rows, belief_of(logs, solution.covariance));
+    linear = descend(fit, rows, shift, logs);
+    solution = fit.solve(linear, logs, std::nullopt);
   }
+  Belief out = belief_of(logs, solution.covariance);
 
-  Linear linear = linearise(rows, point);
-  linear.error += shift;
   std::map<std::string, std::vector<Residual>> errors;
   for (const WeighedRow& row : rows) errors[row.row->run.family];
   for (auto& [family, residuals] : errors) {
-    const Belief belief = fit.solve(linear, point, family);
-    const Eigen::Map<const Eigen::MatrixXd> c(belief.log_covariance.data(), kN, kN);
+    const Fit::Solution other = fit.solve(linear, logs, family);
+    // At a kink the linear model would step even from the best point: it is the difference that
+    // the family makes.
+    const Belief belief = belief_of(logs + other.step - solution.step, other.covariance);
     for (std::size_t r = 0; r < rows.size(); ++r) {
       if (rows[r].row->run.family != family) continue;
       const Eigen::RowVectorXd slope = linear.slope.row(static_cast<Eigen::Index>(r));
       residuals.push_back({log_error(*rows[r].row, belief) + shift[static_cast<Eigen::Index>(r)],
-                           (slope * c * slope.transpose())(0, 0)});
+                           (slope * other.covariance * slope.transpose())(0, 0)});
     }
   }
   out.form_sigma = form_sigma(errors);
@@ -250,6 +331,24 @@ Rows published_rows(const Library& library) {
 double log_error(const ScoredRun& row, const Belief& belief) {
   const FactorValues factors = belief.medians();
   return std::log(central_step_s(weighed(row.ways, factors), factors) / row.published_s);
+}
+
+double left_to_gain(const Rows& all, const FactorTable& factors, const Belief& belief, double by) {
+  RowList rows = rows_without(all, std::nullopt);
+  const Eigen::VectorXd shift = weigh_and_shift(rows, belief);
+  const Fit fit(rows, factors);
+  const auto misfit = [&](const Eigen::VectorXd& logs) {
+    return fit.misfit(Steps(rows, logs).errors(logs) + shift, logs);
+  };
+  const Eigen::VectorXd arrived = Eigen::Map<const Eigen::VectorXd>(belief.log_mean.data(), kN);
+  const double least = misfit(arrived);
+  double most = 0;
+  for (Eigen::Index f = 0; f < kN; ++f) {
+    for (const double way : {by, -by}) {
+      most = std::max(most, least - misfit(arrived + way * Eigen::VectorXd::Unit(kN, f)));
+    }
+  }
+  return most;
 }
 
 Calibration calibrate(const Rows& rows, const FactorTable& factors) {

@@ -35,6 +35,10 @@ Rows published_rows(const Library& library);
 
 Calibration calibrate(const Rows& rows, const FactorTable& factors);
 
+// What a fit of all rows has left to gain: the most by which its misfit (a squared number of
+// standard deviations) falls where one factor's logarithm is moved by `by`, up or down.
+double left_to_gain(const Rows& rows, const FactorTable& factors, const Belief& belief, double by);
+
 // The error of log step time, predicted / published, at the belief's mean.
 double log_error(const ScoredRun& row, const Belief& belief);
 

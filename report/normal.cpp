@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// A root of the covariance by its eigenvectors, since rounding may leave it singular.
+// The covariance's symmetric root, since rounding may leave it singular, and since it is the one
+// root that changes little where the covariance does: other roots hang on eigenvectors' signs and
+// order, so that the same draws would mean other factors after the last digit's rounding.
 #include "report/normal.hpp"
 
 #include <Eigen/Dense>
@@ -14,16 +16,14 @@ NormalSampler::NormalSampler(const FactorValues& mean, const std::vector<double>
   const Eigen::Map<const Matrix> c(covariance.data(), n, n);
   const Eigen::SelfAdjointEigenSolver<Matrix> solver(c);
   Eigen::Map<Matrix>(root_.data(), n, n) =
-      solver.eigenvectors() * solver.eigenvalues().cwiseMax(0).cwiseSqrt().asDiagonal();
+      solver.eigenvectors() * solver.eigenvalues().cwiseMax(0).cwiseSqrt().asDiagonal() *
+      solver.eigenvectors().transpose();
 }
 
-FactorValues NormalSampler::operator()(std::mt19937_64& random) const {
-  std::normal_distribution<double> normal;
-  FactorValues z{};
-  for (double& value : z) value = normal(random);
+FactorValues NormalSampler::operator()(const FactorValues& standard) const {
   FactorValues out = mean_;
   for (std::size_t i = 0; i < kFactors; ++i) {
-    for (std::size_t j = 0; j < kFactors; ++j) out[i] += root_[i * kFactors + j] * z[j];
+    for (std::size_t j = 0; j < kFactors; ++j) out[i] += root_[i * kFactors + j] * standard[j];
   }
   return out;
 }

@@ -1,11 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// Draws of the factors' logarithms from a joint normal.
+// From independent standard normals to draws of the factors' logarithms from a joint one.
 #pragma once
 
 #include "report/factors.hpp"
 
-#include <random>
 #include <vector>
 
 namespace trainmeter {
@@ -14,7 +13,7 @@ class NormalSampler {
  public:
   // `covariance` is kFactors x kFactors, row by row, positive semi-definite up to rounding.
   NormalSampler(const FactorValues& mean, const std::vector<double>& covariance);
-  FactorValues operator()(std::mt19937_64& random) const;
+  FactorValues operator()(const FactorValues& standard) const;
 
  private:
   FactorValues mean_;

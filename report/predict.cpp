@@ -121,6 +121,28 @@ FactorValues exponentials(const FactorValues& logs) {
   return out;
 }
 
+// The independent standard normals of one draw: of the factors, and of the extras but the layout.
+struct Normals {
+  FactorValues factors{};
+  std::array<double, kLayout> extras{};
+};
+
+Normals fresh_normals(std::mt19937_64& random) {
+  std::normal_distribution<double> normal;
+  Normals out;
+  for (double& z : out.factors) z = normal(random);
+  for (double& z : out.extras) z = normal(random);
+  return out;
+}
+
+// As likely as `draw`, on the other side of the centre: a draw and its opposite (antithetic
+// variates) leave little to chance in the median.
+Normals opposite(Normals draw) {
+  for (double& z : draw.factors) z = -z;
+  for (double& z : draw.extras) z = -z;
+  return draw;
+}
+
 struct Sampled {
   std::vector<double> step, slot_ratio;
   std::vector<std::vector<double>> inputs;  // by factor, then extras: one value a draw
@@ -136,21 +158,23 @@ Sampled sample(const std::vector<Candidate>& candidates, const Belief& belief,
     base.push_back(std::log(samplers.back()(centre, {})));
   }
   const NormalSampler believed(belief.log_mean, belief.log_covariance);
-  const auto factors_of = [&](std::mt19937_64& with) {
-    return with_measured(believed(with), belief, measured);
+  const auto factors_of = [&](const Normals& draw) {
+    return with_measured(believed(draw.factors), belief, measured);
   };
   std::mt19937_64 random(options.seed);
   constexpr int kPoints = 4;  // at which a pipeline's longest path is looked for, beside the centre
   for (int i = 0; i < kPoints; ++i) {
-    const FactorValues point = exponentials(factors_of(random));
+    const FactorValues point = exponentials(factors_of(fresh_normals(random)));
     for (StepSampler& sampler : samplers) sampler.learn(point);
   }
-  std::normal_distribution<double> normal;
   const std::vector<double> choices = stratified(options.samples, random);
   Sampled out;
   out.inputs.resize(kFactors + kExtras);
-  for (double u : choices) {
-    FactorValues logs = factors_of(random);
+  Normals draw;
+  for (std::size_t d = 0; d < choices.size(); ++d) {
+    draw = d % 2 == 0 ? fresh_normals(random) : opposite(draw);
+    const FactorValues logs = factors_of(draw);
+    double u = choices[d];
     std::size_t which = 0;
     while (which + 1 < candidates.size() && u > candidates[which].weight) {
       u -= candidates[which].weight;
@@ -158,7 +182,7 @@ Sampled sample(const std::vector<Candidate>& candidates, const Belief& belief,
     }
     const Bill& bill = candidates[which].bill;
     std::array<double, kExtras> extra{};
-    for (std::size_t e = 0; e < kLayout; ++e) extra[e] = normal(random);
+    std::ranges::copy(draw.extras, extra.begin());
     extra[kLayout] = base[which];
     const FactorValues values = exponentials(logs);
     const Spread spread{

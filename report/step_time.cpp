@@ -137,8 +137,15 @@ PricedPipeline price_chunks(const Bill& bill, const Pricer& pricer) {
     kinds[kind] = {forward, backward_input, weight};
   }
   PricedPipeline out;
+  out.chunks.reserve(bill.stages.size());
   const Layout& l = bill.layout;
-  for (const StageContent& content : bill.stages) {
+  for (std::size_t stage = 0; stage < bill.stages.size(); ++stage) {
+    const StageContent& content = bill.stages[stage];
+    if (stage > 0 && content == bill.stages[stage - 1]) {  // most are like the one before
+      const Chunk same = out.chunks.back();
+      out.chunks.push_back(same);
+      continue;
+    }
     Chunk chunk;
     const auto add = [&](LayerKind kind, std::int64_t times) {
       if (times < 1) return;
@@ -172,6 +179,7 @@ PricedPipeline price_chunks(const Bill& bill, const Pricer& pricer) {
                       : p.schedule == Schedule::interleaved ? l.vpp
                                                             : 1;
   if (!l.overlap_pp) p.send_s = pricer.time(bill.send);
+  p.chunks.reserve(out.chunks.size());
   for (const Chunk& c : out.chunks) {
     p.chunks.push_back(
         {pricer.alone(c.forward), pricer.alone(c.backward_input), pricer.alone(c.weight)});

@@ -235,12 +235,20 @@ PipelineOrder one_f_one_b_order(const PipelineProblem& p, Weights weights, bool 
 
 std::vector<PipelineOrder> slot_orders(const PipelineProblem& p) {
   check_pipeline(p);
-  if (p.schedule == Schedule::dualpipe) return {dualpipe_order(p)};
-  if (p.schedule != Schedule::zb) return {one_f_one_b_order(p, Weights::with_backward, false)};
-  // ZB-H1: rank r holds ranks - r micro-batches of activations in 1F1B, so it may put off r weight
-  // gradients before it holds more than rank 0 does. Where stages are uneven, that can end later
-  // than 1F1B; 1F1B's own order with the gradient sent on before its weights are done can't.
-  return {one_f_one_b_order(p, Weights::split, true), one_f_one_b_order(p, Weights::split, false)};
+  std::vector<PipelineOrder> orders;  // large: moved, not copied
+  if (p.schedule == Schedule::dualpipe) {
+    orders.push_back(dualpipe_order(p));
+  } else if (p.schedule != Schedule::zb) {
+    orders.push_back(one_f_one_b_order(p, Weights::with_backward, false));
+  } else {
+    // ZB-H1: rank r holds ranks - r micro-batches of activations in 1F1B, so it may put off r
+    // weight gradients before it holds more than rank 0 does. Where stages are uneven, that can end
+    // later than 1F1B; 1F1B's own order with the gradient sent on before its weights are done can't.
+    for (const bool delays : {true, false}) {
+      orders.push_back(one_f_one_b_order(p, Weights::split, delays));
+    }
+  }
+  return orders;
 }
 
 }  // namespace trainmeter

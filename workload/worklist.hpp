@@ -89,6 +89,7 @@ struct StageContent {
   std::int64_t dense = 0, moe = 0;
   bool embedding = false, head = false;
   std::int64_t mtp = 0;
+  bool operator==(const StageContent&) const = default;
 };
 std::vector<StageContent> stage_contents(const Model& model, const Layout& layout);
 

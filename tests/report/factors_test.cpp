@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 using namespace trainmeter;
 using nlohmann::json;
@@ -201,11 +202,14 @@ TEST(Normal, DrawsHaveTheMeanAndCovarianceAskedFor) {
   const Belief wanted = belief(1);
   const NormalSampler sampler(wanted.log_mean, wanted.log_covariance);
   std::mt19937_64 random(1);
+  std::normal_distribution<double> normal;
   constexpr int kDraws = 40000;
   FactorValues sum{};
   std::vector<double> products(kFactors * kFactors, 0);
   for (int d = 0; d < kDraws; ++d) {
-    const FactorValues x = sampler(random);
+    FactorValues standard{};
+    for (double& z : standard) z = normal(random);
+    const FactorValues x = sampler(standard);
     for (std::size_t i = 0; i < kFactors; ++i) {
       sum[i] += x[i];
       for (std::size_t j = 0; j < kFactors; ++j) {
@@ -222,9 +226,22 @@ TEST(Normal, DrawsHaveTheMeanAndCovarianceAskedFor) {
   }
 }
 
+// Else a covariance that was rounded when it was written would give other draws.
+TEST(Normal, TheLastDigitsOfACovarianceMakeNoOtherDraws) {
+  const Belief wanted = belief(1);
+  std::vector<double> rounded = wanted.log_covariance;
+  for (double& c : rounded) c = std::stod(fmt::format("{:.6g}", c));
+  FactorValues standard{};
+  for (std::size_t i = 0; i < kFactors; ++i) standard[i] = i % 2 == 0 ? 1 : -1;
+  const FactorValues exact = NormalSampler(wanted.log_mean, wanted.log_covariance)(standard);
+  const FactorValues near = NormalSampler(wanted.log_mean, rounded)(standard);
+  for (std::size_t i = 0; i < kFactors; ++i) EXPECT_NEAR(exact[i], near[i], 1e-4) << i;
+}
+
 TEST(Normal, WithoutCovarianceThereIsNothingToDraw) {
   const Belief wanted = belief(1);
   const NormalSampler sampler(wanted.log_mean, std::vector<double>(kFactors * kFactors, 0));
-  std::mt19937_64 random(1);
-  EXPECT_EQ(sampler(random), wanted.log_mean);
+  FactorValues standard{};
+  standard.fill(1);
+  EXPECT_EQ(sampler(standard), wanted.log_mean);
 }
