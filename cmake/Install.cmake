@@ -11,7 +11,8 @@ install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 if(NOT TRAINMETER_PORTABLE)
   # Libraries outside the loader's path (OpenBLAS's OpenMP variant, CUDA's) are found where the build found them.
-  set_target_properties(trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench overlap_bench PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  set_target_properties(trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench overlap_bench PROPERTIES
+    INSTALL_RPATH_USE_LINK_PATH ON INSTALL_RPATH "${cublaslt_folder}")
   return()
 endif()
 
@@ -35,6 +36,10 @@ set(stays_out "^ld-linux" "^libc[.]so" "^libm[.]so" "^libdl[.]so" "^librt[.]so" 
 if(NOT TRAINMETER_PORTABLE_CUDA_LIBS)
   list(APPEND stays_out "^libcublas" "^libnccl")
 endif()
+set(cublaslt "")
+if(TRAINMETER_HAS_CUDA AND TRAINMETER_PORTABLE_CUDA_LIBS)
+  set(cublaslt ${CUDA_cublasLt_LIBRARY})  # no program is linked to it
+endif()
 list(TRANSFORM stays_out REPLACE "(.+)" "\"\\1\"" OUTPUT_VARIABLE quoted)
 list(JOIN quoted " " quoted)
 list(JOIN CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES " " cuda_folders)
@@ -47,6 +52,7 @@ install(CODE "
   if(missing)
     message(FATAL_ERROR \"portable: not found: \${missing}\")
   endif()
+  list(APPEND libraries ${cublaslt})
   foreach(library IN LISTS libraries)
     file(INSTALL \"\${library}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib\" FOLLOW_SYMLINK_CHAIN)
   endforeach()

@@ -58,7 +58,7 @@ class CublasLtGemm final : public DeviceGemm {
 
 std::string why_not(const GemmProblem& problem) {
   std::string reason = cublaslt::why_not(problem);
-  return reason.empty() ? why_no_gpu() : reason;
+  return reason.empty() ? cublaslt::why_not_here() : reason;
 }
 
 std::unique_ptr<Operation> make(const GemmProblem& problem, const OperandOptions& options) {

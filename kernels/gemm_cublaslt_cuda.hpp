@@ -4,10 +4,9 @@
 // grouped GEMM share.
 #pragma once
 
+#include "kernels/cublaslt_library_cuda.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/sm_share_cuda.hpp"
-
-#include <cublasLt.h>
 
 #include <cstdint>
 #include <functional>
@@ -21,6 +20,8 @@ constexpr int kLaunches = 4;  // kernels of one product at most: split-K adds a 
 
 // Empty, or what of the problem isn't built in or can't be; says nothing of alignment.
 std::string why_not(const GemmProblem& problem);
+// Empty, or what this machine lacks. Loads the library where there is a GPU.
+std::string why_not_here();
 
 // Throws "what: status" for anything but success.
 void check(cublasStatus_t status, const char* what);

@@ -171,7 +171,7 @@ std::string why_not(const GroupedGemmProblem& problem) {
              std::string(to_string(all.dtype));
   }
   std::string reason = cublaslt::why_not(all);
-  return reason.empty() ? why_no_gpu() : reason;
+  return reason.empty() ? cublaslt::why_not_here() : reason;
 }
 
 std::unique_ptr<Operation> make(const GroupedGemmProblem& problem, const OperandOptions& options) {

@@ -90,6 +90,11 @@ std::string why_not(const GemmProblem& p) {
   return "";
 }
 
+std::string why_not_here() {
+  std::string reason = why_no_gpu();
+  return reason.empty() ? cublaslt_library().why_not : reason;
+}
+
 void check(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS) {
     throw std::runtime_error(std::string(what) + ": " + cublasLtGetStatusName(status));

@@ -14,7 +14,8 @@
 #include <gloo/config.h>
 #endif
 #if TRAINMETER_HAS_CUDA
-#include <cublasLt.h>
+#include "kernels/cublaslt_library_cuda.hpp"
+
 #include <cuda_runtime_api.h>
 #endif
 #if TRAINMETER_HAS_CUDNN
@@ -61,16 +62,14 @@ std::map<std::string, std::string> library_versions() {
                      "." + std::to_string(GLOO_VERSION_PATCH);
 #endif
 #if TRAINMETER_HAS_CUDA
-  const auto dotted = [](std::size_t major, std::size_t minor) {
-    return std::to_string(major) + "." + std::to_string(minor);
-  };
-  versions["CUDA"] = dotted(CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
-  const std::size_t cublaslt = cublasLtGetVersion();  // 130001 is 13.0.1
-  versions["cuBLASLt"] =
-      dotted(cublaslt / 10000, cublaslt % 10000 / 100) + "." + std::to_string(cublaslt % 100);
+  versions["CUDA"] =
+      std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10);
+  // The GEMMs' cases on a GPU ask for it before a record begins, and attention's for cuDNN; no
+  // other program's start loads them.
+  if (const CublasLtLibrary* cublaslt = loaded_cublaslt_library(); cublaslt != nullptr)
+    versions["cuBLASLt"] = cublaslt_version_text(cublaslt->version);
 #endif
 #if TRAINMETER_HAS_CUDNN
-  // Attention's cases ask for it before a record begins; no other program's start loads it.
   if (const CudnnLibrary* cudnn = loaded_cudnn_library(); cudnn != nullptr)
     versions["cuDNN"] = cudnn_version_text(cudnn->version);
 #endif
