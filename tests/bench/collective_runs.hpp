@@ -21,7 +21,7 @@ inline std::string mpirun(int ranks) {
 
 inline const std::string kBrief =
     "collective_bench --device=cpu --cache=hot --benchmark_min_time=0.02 "
-    "--benchmark_min_warmup_time=0.01 ";
+    "--benchmark_min_warmup_time=0.01 --case_seconds=0.3 ";
 
 class CollectiveTest : public ::testing::Test {
  protected:

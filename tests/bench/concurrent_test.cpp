@@ -32,8 +32,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 const std::string kTwoDevices =
-    " --device=cpu --concurrent=2 --benchmark_min_time=0.01 --benchmark_min_warmup_time=0.01 "
-    "--case_seconds=0.1 ";
+    " --device=cpu --concurrent=2 --cache=hot --benchmark_min_time=0.01 "
+    "--benchmark_min_warmup_time=0.01 --case_seconds=0.1 ";
 const std::string kSmallGemm = "gemm_bench --m=256 --n=256 --k=256 --dtype=fp32" + kTwoDevices +
                                "--benchmark_filter=openblas ";
 

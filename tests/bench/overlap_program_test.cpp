@@ -20,7 +20,9 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const std::string kBrief = "--benchmark_min_time=0.01 --benchmark_min_warmup_time=0.01 ";
+const std::string kBriefRotating =
+    "--benchmark_min_time=0.01 --benchmark_min_warmup_time=0.01 --case_seconds=0.3 ";
+const std::string kBrief = kBriefRotating + "--cache=hot ";
 
 TEST(OverlapBench, AnOverlapIsFiveRowsThatTheReportReads) {
   if (cpu_info().cores < 2) GTEST_SKIP() << "skipped: one core";
@@ -93,7 +95,7 @@ TEST(OverlapBench, VersusTakesTwoBackendsInTurnBesideTheSameCoRunner) {
   const std::string small =
       "overlap_bench --device=cpu --dtype=fp32 --m=128 --n=128 --k=128 --co_sms=1 "
       "--beside=cache_mover " +
-      kBrief + "--resume --out=" + file;
+      kBriefRotating + "--resume --out=" + file;
   const std::string command = small + " --versus=openblas";
   Said said = run(command);
   if (said.code == 3) GTEST_SKIP() << "skipped: " << said.err;  // built without oneDNN

@@ -27,7 +27,7 @@ source "$folder/completion.out"
   { echo "completion: $(complete_word sub), $(complete_word submit --att)"; exit 1; }
 run plan "$tree/bin/trainmeter" submit --device cpu --dry-run
 says plan 'share/trainmeter/slurm/node.sbatch'
-quick=(--device=cpu --benchmark_min_time=0.01 "--out=$folder/r.jsonl")
+quick=(--device=cpu --benchmark_min_time=0.01 --case_seconds=0.1 "--out=$folder/r.jsonl")
 run claims "$tree/bin/trainmeter" claims --format json
 says claims '"r1-press"'
 run doctor "$tree/bin/trainmeter" doctor

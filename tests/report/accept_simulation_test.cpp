@@ -92,6 +92,11 @@ NodeFleet slow_tails(int nodes) {
   return {.nodes = nodes, .spread = 0.015, .bad_nodes = 0, .tails = NodeFleet::Tails::slow};
 }
 
+// In a test's name, where its bytes would hold addresses.
+void PrintTo(const Scenario& scenario, std::ostream* out) {
+  *out << scenario.what << ", spread " << scenario.fleet.spread;
+}
+
 class AcceptSimulation : public testing::TestWithParam<Scenario> {
  protected:
   static void SetUpTestSuite() {
