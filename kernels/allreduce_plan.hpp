@@ -7,9 +7,11 @@
 #include "kernels/collective_layout.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trainmeter {
 
@@ -24,6 +26,7 @@ struct AllReducePlan {
   std::int64_t block_bytes = 0;  // of the payload at a time: what the ranks hand on in their caches
   bool ahead = false;            // publish a block before the last one is taken
   bool streaming = false;        // write the result past the caches
+  bool operator==(const AllReducePlan&) const = default;
 };
 
 // Where the plan changes. Rows are in order: the first that holds for both counts.
@@ -31,6 +34,7 @@ struct SwitchPoint {
   int most_ranks = 0;
   std::int64_t most_bytes = 0;
   AllReducePlan plan;
+  std::optional<AllReducePlan> other = std::nullopt;  // faster on some machines: both are tried
 };
 std::span<const SwitchPoint> switch_points();
 
@@ -38,10 +42,10 @@ std::span<const SwitchPoint> switch_points();
 inline constexpr std::int64_t kMostBlockBytes = std::int64_t{256} << 10;
 
 AllReducePlan plan_all_reduce(int ranks, std::int64_t bytes);
-// The same, or that of the environment, TRAINMETER_ALLREDUCE_PLAN=two_shot,262144,ahead,streaming,
-// for the search that fills the table (scripts/allreduce_sweep.py); the last two as wanted.
-// Unavailable where it says something else.
-AllReducePlan chosen_plan(int ranks, std::int64_t bytes);
+// All that the table has for it, or that of the environment,
+// TRAINMETER_ALLREDUCE_PLAN=two_shot,262144,ahead,streaming, for the search that fills the table
+// (scripts/allreduce_sweep.py); the last two as wanted. Unavailable where it says something else.
+std::vector<AllReducePlan> chosen_plans(int ranks, std::int64_t bytes);
 std::string plan_of_environment();  // that variable's text, which must be the same on every rank
 
 // The same for GPUs that reach each other's memory (allreduce_peer_kernel.hpp).

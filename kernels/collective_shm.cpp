@@ -3,6 +3,7 @@
 // Making, attaching to and removing the segment.
 #include "kernels/collective_shm.hpp"
 
+#include "kernels/allreduce_choice.hpp"
 #include "kernels/exchange_shm.hpp"
 
 #include <sys/mman.h>
@@ -160,12 +161,22 @@ HostRun shm_collective(ShmGroup& group, const CollectiveProblem& problem) {
     const CollectiveLayout layout = layout_of(problem, group.rank(), group.ranks());
     return {.run = shm_exchange(group, problem.dtype, layout), .notes = {}, .seen = seen};
   }
-  const AllReducePlan plan = chosen_plan(group.ranks(), problem.bytes);
-  return {.run = [&group, dtype = problem.dtype, count = problem.bytes / size_of(problem.dtype),
-                  plan](const void* send,
-                        void* receive) { group.all_reduce(send, receive, count, dtype, plan); },
-          .notes = {{"algorithm", described(plan)}},
-          .seen = seen};
+  // Chosen by the first run, before which the ranks have agreed that each of them is prepared: one
+  // that is not would leave the others waiting in a trial.
+  const auto plans =
+      std::make_shared<std::vector<AllReducePlan>>(chosen_plans(group.ranks(), problem.bytes));
+  const auto run = [&group, problem, plans](const void* send, void* receive) {
+    if (plans->size() > 1) *plans = {fastest_plan(group, *plans, problem.bytes, problem.dtype)};
+    group.all_reduce(send, receive, problem.bytes / size_of(problem.dtype), problem.dtype,
+                     plans->front());
+  };
+  const auto seen_of_plan = [seen, plans, tried = plans->size()] {
+    std::map<std::string, std::string> notes = seen();
+    notes["algorithm"] = described(plans->front());
+    if (tried > 1) notes["algorithms_tried"] = std::to_string(tried);
+    return notes;
+  };
+  return {.run = run, .notes = {}, .seen = seen_of_plan};
 }
 
 }  // namespace trainmeter

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our own all-reduce: cutting up, adding, and the whole of it between threads as ranks. Built a
 // second time with the thread sanitizer.
+#include "kernels/allreduce_choice.hpp"
 #include "kernels/allreduce_plan.hpp"
 #include "kernels/allreduce_shm.hpp"
 #include "kernels/allreduce_sum.hpp"
@@ -60,11 +61,13 @@ TEST(AllReducePlan, EveryPayloadHasARowWhoseBlocksFitTheRing) {
 
 TEST(AllReducePlan, NoRowIsHiddenByTheOnesBefore) {
   for (const SwitchPoint& row : switch_points()) {
-    const AllReducePlan found = plan_all_reduce(row.most_ranks, row.most_bytes);
-    EXPECT_EQ(found.algorithm, row.plan.algorithm);
-    EXPECT_EQ(found.block_bytes, row.plan.block_bytes);
-    EXPECT_EQ(found.ahead, row.plan.ahead);
-    EXPECT_EQ(found.streaming, row.plan.streaming);
+    EXPECT_EQ(plan_all_reduce(row.most_ranks, row.most_bytes), row.plan);
+    const std::vector<AllReducePlan> all = chosen_plans(row.most_ranks, row.most_bytes);
+    EXPECT_EQ(all.front(), row.plan);
+    ASSERT_EQ(all.size(), row.other ? 2U : 1U);
+    if (row.other) {
+      EXPECT_EQ(all.back(), *row.other);
+    }
   }
 }
 
@@ -200,6 +203,33 @@ TEST(ShmGroup, ThePlannedBlocksAreRightToo) {
     });
     EXPECT_THAT(thrown, ::testing::Each("")) << ranks;
   }
+}
+
+TEST(ShmGroup, AllRanksAgreeOnTheFastestPlan) {
+  // Blocks of one line wait 1024 times, and no machine makes up for that.
+  const std::vector<AllReducePlan> plans = {
+      {.block_bytes = 64}, {.block_bytes = 64 << 10}, {.block_bytes = 128}};
+  std::vector<AllReducePlan> chosen(2);
+  const auto thrown = as_threads(2, 60, [&](ShmGroup& group) {
+    const AllReducePlan plan = fastest_plan(group, plans, 64 << 10, DType::fp32);
+    chosen[static_cast<std::size_t>(group.rank())] = plan;
+    reduce_and_check<float>(group, 5000, plan, 0, false);  // and go on in step
+  });
+  EXPECT_THAT(thrown, ::testing::Each(""));
+  EXPECT_THAT(chosen, ::testing::Each(plans[1]));
+}
+
+TEST(ShmGroup, APlanThatIsNoFasterIsNotTaken) {
+  const AllReducePlan first = {.algorithm = AllReduceAlgorithm::two_shot, .block_bytes = 4096};
+  AllReducePlan far = first;
+  far.block_bytes = 64;
+  const auto thrown = as_threads(2, 60, [&](ShmGroup& group) {
+    const std::vector<AllReducePlan> plans = {first, far};
+    if (fastest_plan(group, plans, 64 << 10, DType::bf16) != first) throw std::runtime_error("far");
+    if (fastest_plan(group, {&far, 1}, 64 << 10, DType::bf16) != far)
+      throw std::runtime_error("the only one");
+  });
+  EXPECT_THAT(thrown, ::testing::Each(""));
 }
 
 TEST(ShmGroup, ARankThatDoesNotComeIsNamedByAllOthers) {
