@@ -10,12 +10,14 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <iostream>
 #include <new>
 #include <stdexcept>
+#include <thread>
 
 namespace trainmeter {
 
@@ -67,8 +69,12 @@ int run_program(const std::string& program, const std::function<int()>& body) {
   } catch (...) {
     const Failure failure = failure_in_flight();
     const Launch launch = launched();  // a rank that is none has nobody to speak for it
-    if (launch.rank == 0 || launch.rank >= launch.ranks)
+    if (launch.rank == 0 || launch.rank >= launch.ranks) {
       fmt::print(stderr, "{}: {}\n", program, failure.text);
+    } else {  // mpirun ends all ranks when one fails: let rank 0 say why first
+      constexpr std::chrono::seconds kForTheSpeaker{1};
+      std::this_thread::sleep_for(kForTheSpeaker);
+    }
     return failure.code;
   }
 }

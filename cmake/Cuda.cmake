@@ -43,9 +43,11 @@ set(CMAKE_CUDA_RUNTIME_LIBRARY Static)  # so a program starts, and says why, whe
 enable_language(CUDA)
 set(TRAINMETER_HAS_CUDA ON)
 
-# The header alone: the library is loaded at run time, from here where the loader knows of no other.
-get_filename_component(cublaslt_folder ${CUDA_cublasLt_LIBRARY} DIRECTORY)
-list(APPEND CMAKE_BUILD_RPATH ${cublaslt_folder})
+# The header alone: the library is loaded at run time, from here if the loader knows of no other. A portable folder has its own.
+set(cublaslt_folder "")
+if(NOT TRAINMETER_PORTABLE)
+  get_filename_component(cublaslt_folder ${CUDA_cublasLt_LIBRARY} DIRECTORY)
+endif()
 
 set(found "toolkit ${CUDAToolkit_VERSION}")
 set(left_out "")

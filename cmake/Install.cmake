@@ -11,8 +11,7 @@ install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 if(NOT TRAINMETER_PORTABLE)
   # Libraries outside the loader's path (OpenBLAS's OpenMP variant, CUDA's) are found where the build found them.
-  set_target_properties(trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench overlap_bench PROPERTIES
-    INSTALL_RPATH_USE_LINK_PATH ON INSTALL_RPATH "${cublaslt_folder}")
+  set_target_properties(trainmeter gemm_bench memory_bench attention_bench layer_bench collective_bench overlap_bench PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   return()
 endif()
 
@@ -56,6 +55,10 @@ install(CODE "
   foreach(library IN LISTS libraries)
     file(INSTALL \"\${library}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib\" FOLLOW_SYMLINK_CHAIN)
   endforeach()
+  file(GLOB to_load \"\${CMAKE_INSTALL_PREFIX}/lib/libcublasLt.so.*\")
+  if(NOT \"${cublaslt}\" STREQUAL \"\" AND NOT to_load)
+    message(FATAL_ERROR \"portable: ${cublaslt} is no library that a program could load\")
+  endif()
   set(cudnn_frontend \"$<$<BOOL:${TRAINMETER_HAS_CUDNN}>:${CUDNN_FRONTEND_INCLUDE_DIR}>\")
   include(\"${PROJECT_SOURCE_DIR}/cmake/Licences.cmake\")
   write_licences(\"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}/licences\" \${libraries})

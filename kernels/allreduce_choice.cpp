@@ -17,9 +17,10 @@ namespace {
 constexpr std::int64_t kTriedBytes = std::int64_t{4} << 20;
 constexpr std::int64_t kArenaBytes = std::int64_t{16} << 20;  // beyond a core's own caches
 constexpr std::int64_t kLine = 64;
-constexpr int kLeastRounds = 10;
+constexpr int kWarmUpRounds = 3;
+constexpr int kLeastRounds = 25;
 constexpr int kMostRounds = 500;
-constexpr double kEnoughS = 0.05;
+constexpr double kEnoughS = 0.1;
 constexpr double kWorth = 0.95;  // of the other's time
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
@@ -35,24 +36,29 @@ double middle_of(std::vector<double>& times_s) {
 }  // namespace
 
 AllReducePlan fastest_plan(ShmGroup& group, std::span<const AllReducePlan> plans,
-                           std::int64_t bytes, DType type) {
+                           std::int64_t bytes, DType type, bool in_place) {
   if (plans.size() == 1) return plans.front();
   const std::int64_t count = std::min(bytes, kTriedBytes) / size_of(type);
-  // Payloads lie behind each other, since those of a real run aren't in the caches either.
-  const std::int64_t stride = round_up(count * size_of(type), kLine);
-  const std::int64_t sets = std::max<std::int64_t>(1, kArenaBytes / std::max(stride, kLine));
-  std::vector<char> send(static_cast<std::size_t>(sets * stride));
-  std::vector<char> receive(send.size());
-  std::int64_t set = 0;
+  // Payloads lie behind each other, as those of a case do that rotates: an odd number of them, so
+  // that none is one plan's.
+  const std::int64_t stride = round_up(std::max(count * size_of(type), kLine), kLine);
+  const std::int64_t sets = (kArenaBytes / stride - 1) | 1;
+  std::vector<char> receive(static_cast<std::size_t>(sets * stride));
+  std::vector<char> send(in_place ? 0 : receive.size());
   std::vector<std::vector<double>> times_s(plans.size());
   double all_s = 0;
-  for (int round = 0; round < kLeastRounds || (all_s < kEnoughS && round < kMostRounds); ++round) {
+  std::int64_t set = 0;
+  for (int round = 0;
+       round < kWarmUpRounds + kLeastRounds || (all_s < kEnoughS && round < kMostRounds); ++round) {
     for (std::size_t i = 0; i < plans.size(); ++i) {
+      const std::int64_t at = set++ % sets * stride;
+      char* const to = receive.data() + at;
+      const char* const from = in_place ? to : send.data() + at;
       group.barrier();
       const auto begin = std::chrono::steady_clock::now();
-      const std::int64_t at = set++ % sets * stride;
-      group.all_reduce(send.data() + at, receive.data() + at, count, type, plans[i]);
+      group.all_reduce(from, to, count, type, plans[i]);
       const double slowest_s = std::ranges::max(group.gather(seconds_since(begin)));
+      if (round < kWarmUpRounds) continue;
       times_s[i].push_back(slowest_s);
       all_s += slowest_s;
     }

@@ -10,9 +10,10 @@
 
 namespace trainmeter {
 
-// Tries the plans in turn, for 50 ms or so, on payloads of its own of `bytes`, at most 4 MiB, that
-// lie beyond a core's own caches. A later one must be faster by 5 %. All ranks call it with the same, and get the same.
+// Tries the plans in turn, for 0.1 s or so in all, on payloads of its own (32 MiB a rank) of
+// `bytes`, at most 4 MiB. A later plan must be faster by 5 %. All ranks call it with the same, and
+// get the same.
 AllReducePlan fastest_plan(ShmGroup& group, std::span<const AllReducePlan> plans,
-                           std::int64_t bytes, DType type);
+                           std::int64_t bytes, DType type, bool in_place);
 
 }  // namespace trainmeter

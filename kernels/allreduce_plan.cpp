@@ -30,7 +30,7 @@ constexpr std::int64_t kAnyBytes = std::numeric_limits<std::int64_t>::max();
 
 // Found by trying block sizes and both ways of storing, with two ranks on two cores of an EPYC,
 // with four, and both algorithms, on two of a Xeon. Between two ranks one shot was the fastest on
-// the EPYC for all sizes; on a later Xeon two shots are, by 5 to 12 % from 16 KiB on.
+// the EPYC for all sizes; on a later Xeon two shots are, from 16 KiB on.
 constexpr std::array kSwitchPoints = {
     SwitchPoint{2, 8 * kKiB, {one_shot, 128 * kKiB, true, true}},
     SwitchPoint{2,

@@ -30,7 +30,7 @@ using fe::graph::Tensor_attributes;
 using enum AttentionTensor;
 
 void use_library() {
-  const CudnnLibrary& library = cudnn_library();
+  const RuntimeLibrary& library = cudnn_library();
   if (!library.why_not.empty()) throw Unavailable(library.why_not);
   fe::cudnn_dlhandle = library.handle;
 }

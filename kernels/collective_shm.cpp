@@ -156,27 +156,39 @@ void name_ranks(ShmGroup& group, const std::vector<int>& members,
 
 HostRun shm_collective(ShmGroup& group, const CollectiveProblem& problem) {
   require_sum("shm", problem);
-  const auto seen = [&group, before = group.stores()] { return stores_of(group.stores(), before); };
   if (problem.what != CollectiveKind::all_reduce) {
     const CollectiveLayout layout = layout_of(problem, group.rank(), group.ranks());
-    return {.run = shm_exchange(group, problem.dtype, layout), .notes = {}, .seen = seen};
+    return {
+        .run = shm_exchange(group, problem.dtype, layout),
+        .notes = {},
+        .seen = [&group, before = group.stores()] { return stores_of(group.stores(), before); }};
   }
+  struct State {
+    std::vector<AllReducePlan> plans;  // one, when it is chosen
+    std::size_t tried = 0;
+    StoreChoice before;
+  };
+  const auto state = std::make_shared<State>(
+      State{.plans = chosen_plans(group.ranks(), problem.bytes), .before = group.stores()});
   // Chosen by the first run, before which the ranks have agreed that each of them is prepared: one
   // that is not would leave the others waiting in a trial.
-  const auto plans =
-      std::make_shared<std::vector<AllReducePlan>>(chosen_plans(group.ranks(), problem.bytes));
-  const auto run = [&group, problem, plans](const void* send, void* receive) {
-    if (plans->size() > 1) *plans = {fastest_plan(group, *plans, problem.bytes, problem.dtype)};
+  const auto run = [&group, problem, state](const void* send, void* receive) {
+    if (state->plans.size() > 1) {
+      state->tried = state->plans.size();
+      state->plans = {
+          fastest_plan(group, state->plans, problem.bytes, problem.dtype, problem.in_place)};
+      state->before = group.stores();
+    }
     group.all_reduce(send, receive, problem.bytes / size_of(problem.dtype), problem.dtype,
-                     plans->front());
+                     state->plans.front());
   };
-  const auto seen_of_plan = [seen, plans, tried = plans->size()] {
-    std::map<std::string, std::string> notes = seen();
-    notes["algorithm"] = described(plans->front());
-    if (tried > 1) notes["algorithms_tried"] = std::to_string(tried);
+  const auto seen = [&group, state] {
+    std::map<std::string, std::string> notes = stores_of(group.stores(), state->before);
+    notes["algorithm"] = described(state->plans.front());
+    if (state->tried > 0) notes["algorithms_tried"] = std::to_string(state->tried);
     return notes;
   };
-  return {.run = run, .notes = {}, .seen = seen_of_plan};
+  return {.run = run, .notes = {}, .seen = seen};
 }
 
 }  // namespace trainmeter

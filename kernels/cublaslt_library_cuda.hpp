@@ -1,36 +1,27 @@
 // SPDX-FileCopyrightText: 2026 the trainmeter authors
 // SPDX-License-Identifier: Apache-2.0
-// NVIDIA's cuBLASLt, loaded at run time: half a gigabyte of library and 0.3 s of relocations that
-// only a product on a GPU is worth; and a program starts where it isn't, too, and says why it can't
-// measure it.
+// NVIDIA's cuBLASLt, loaded at run time: half a gigabyte of library and 0.4 s of relocations that
+// only a product on a GPU is worth.
 #pragma once
+
+#include "kernels/runtime_library.hpp"
 
 #include <cublasLt.h>
 
 #include <atomic>
-#include <cstddef>
-#include <string>
 
 namespace trainmeter {
 
-struct CublasLtLibrary {
-  void* handle = nullptr;   // dlopen's
-  std::size_t version = 0;  // 130002 is 13.0.2
-  std::string why_not;      // "cuBLASLt: libcublasLt.so.13 isn't found (...)"; empty where it is
-};
-
 // Loaded by the first call, and never unloaded.
-const CublasLtLibrary& cublaslt_library();
+const RuntimeLibrary& cublaslt_library();
 // Where something has asked for it before and it was found; else nullptr. Loads nothing.
-const CublasLtLibrary* loaded_cublaslt_library();
-
-std::string cublaslt_version_text(std::size_t version);  // 13.0.2
+const RuntimeLibrary* loaded_cublaslt_library();
 
 // By the names of cublasLt.h, which these hide in this namespace: each is looked up in the library
 // when it is first called. Throws Unavailable where there is none, or none such in it.
 namespace cublaslt {
 
-void* looked_up(const char* name);
+void* looked_up(const char* function);
 
 template <class Signature>
 class Function;

@@ -3,9 +3,10 @@ target_sources(trainmeter_kernels PRIVATE
   allreduce_cuda.cu attention_cuda.cpp attention_mma.cu co_runner_cuda.cu co_runner_gpus.cpp collective_cuda.cpp collective_gpus.cpp collective_nccl.cpp collective_nccl_ranks.cpp collective_peer.cpp collective_peer_ranks.cpp
   cublaslt_library_cuda.cpp cuda_support.cpp
   fastest.cpp gemm_cublaslt.cpp gemm_cublaslt_grouped.cpp gemm_cublaslt_product.cpp gemm_cuda.cpp gemm_grouped_cuda.cpp
-  gemm_mma.cu gemm_reference.cu gpu_timer.cu gpus.cpp ipc_memory_cuda.cpp memory_copy_cuda.cu memory_cuda.cu sm_share_cuda.cpp step_cuda.cu step_cuda_cast.cu
+  gemm_mma.cu gemm_reference.cu gpu_timer.cu gpus.cpp ipc_memory_cuda.cpp memory_copy_cuda.cu memory_cuda.cu runtime_library.cpp sm_share_cuda.cpp step_cuda.cu step_cuda_cast.cu
   transfer_cuda.cu)
 target_link_libraries(trainmeter_kernels PUBLIC CUDA::cudart_static)
+set_property(SOURCE cublaslt_library_cuda.cpp PROPERTY COMPILE_DEFINITIONS TRAINMETER_CUBLASLT_FOLDER="${cublaslt_folder}")
 if(TRAINMETER_HAS_CUDNN)
   target_sources(trainmeter_kernels PRIVATE attention_cudnn.cpp attention_cudnn_plan.cpp cudnn_library.cpp)
   target_link_libraries(trainmeter_kernels PRIVATE trainmeter_cudnn)

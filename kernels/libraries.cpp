@@ -66,12 +66,12 @@ std::map<std::string, std::string> library_versions() {
       std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10);
   // The GEMMs' cases on a GPU ask for it before a record begins, and attention's for cuDNN; no
   // other program's start loads them.
-  if (const CublasLtLibrary* cublaslt = loaded_cublaslt_library(); cublaslt != nullptr)
-    versions["cuBLASLt"] = cublaslt_version_text(cublaslt->version);
+  if (const RuntimeLibrary* cublaslt = loaded_cublaslt_library(); cublaslt != nullptr)
+    versions["cuBLASLt"] = library_version(cublaslt->version);
 #endif
 #if TRAINMETER_HAS_CUDNN
-  if (const CudnnLibrary* cudnn = loaded_cudnn_library(); cudnn != nullptr)
-    versions["cuDNN"] = cudnn_version_text(cudnn->version);
+  if (const RuntimeLibrary* cudnn = loaded_cudnn_library(); cudnn != nullptr)
+    versions["cuDNN"] = library_version(cudnn->version);
 #endif
 #if TRAINMETER_HAS_NCCL
   int nccl = 0;  // 22809 is 2.28.9

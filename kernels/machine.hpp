@@ -56,8 +56,8 @@ Gpus gpus();
 // Of the GPU that a process works on: it gets this process' context. Unavailable without one.
 std::int64_t gpu_memory_free_bytes(int device);
 
-// Libraries built in, with their versions: {"oneDNN", "2.6.3"}, {"cuBLASLt", "13.0"}, {"compiler",
-// "gcc 12.2.0"}, ...
+// Libraries built in, and those loaded so far (cuBLASLt, cuDNN), with their versions: {"oneDNN",
+// "2.6.3"}, {"cuBLASLt", "13.0.2"}, {"compiler", "gcc 12.2.0"}, ...
 std::map<std::string, std::string> library_versions();
 
 }  // namespace trainmeter

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 #include <thread>
@@ -177,27 +178,38 @@ Belief belief_of(const Eigen::VectorXd& logs, const Eigen::MatrixXd& covariance)
 }
 
 // Moves `logs` to the least misfit that is found downhill of it, `shift` added to the errors. The
-// linear model around that point.
+// linear model around that point. A step is judged by the paths that are known before it; the ones
+// learned there may show that it led uphill, so the best point counts, which need not be the last.
 Linear descend(const Fit& fit, const RowList& rows, const Eigen::VectorXd& shift,
                Eigen::VectorXd& logs) {
   constexpr int kMostSteps = 30;
-  constexpr double kLeastShare = 1.0 / 16;  // of a whole step
-  constexpr double kLeastGain = 0.005;      // of misfit, which is a squared number of sigmas
+  constexpr double kLeastShare = 1.0 / 8;  // of a whole step
+  constexpr double kLeastGain = 0.005;     // of misfit, which is a squared number of sigmas
   Steps steps(rows, logs);
-  for (int i = 0;; ++i) {
-    Linear here{steps.errors(logs) + shift, steps.slopes(logs)};
-    const double least = fit.misfit(here.error, logs) - kLeastGain;
+  Linear best;
+  Eigen::VectorXd best_logs;
+  double best_misfit = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < kMostSteps; ++i) {
+    const Linear here{steps.errors(logs) + shift, steps.slopes(logs)};
+    const double misfit = fit.misfit(here.error, logs);
+    if (misfit < best_misfit) {
+      best = here;
+      best_logs = logs;
+      best_misfit = misfit;
+    }
     const Eigen::VectorXd whole = fit.solve(here, logs, std::nullopt).step;
     double share = 1;
     const auto gains = [&] {
       const Eigen::VectorXd there = logs + share * whole;
-      return fit.misfit(steps.errors(there) + shift, there) < least;
+      return fit.misfit(steps.errors(there) + shift, there) < misfit - kLeastGain;
     };
-    while (share > kLeastShare && !gains()) share /= 2;
-    if (!(share > kLeastShare) || i == kMostSteps) return here;
+    while (share >= kLeastShare && !gains()) share /= 2;
+    if (share < kLeastShare) break;
     logs += share * whole;
     steps.learn(logs);
   }
+  logs = best_logs;
+  return best;
 }
 
 struct Residual {

@@ -20,14 +20,14 @@ if [ "$preset" = asan ] && [ ${#programs[@]} -eq 0 ]; then
   build_preset asan
   say "Testing under the address and undefined-behaviour sanitizers"
   exec ctest --test-dir build-asan --output-on-failure --no-tests=error -j "$jobs" \
-    -LE 'long|slurm|browser' -E '^reports_fresh|^Calibrate.TheCommittedFile'  # the latter: more than a quarter of an hour, of code that others run, too
+    -LE 'long|slurm|browser' -E '^reports_fresh|^Calibrate.TheCommittedFi'  # the latter: more than a quarter of an hour, of code that others run, too
 fi
 
 # Ranks as threads, the monitor, the journal, co-runners, the rendezvous, predictions side by side. g++'s OpenMP isn't instrumented, and
 # what its barriers order would look like races: one thread of it, whoever asks for more. MPI's ranks are processes: the sanitizer sees none of what they share.
 if [ ${#programs[@]} -eq 0 ]; then
   programs=(record_test kernels_static_test kernels_allreduce_test kernels_telemetry_test 'kernels_cpu_test:CoRunner*' bench_test
-    'report_test:Calibrate*:Validate*-*TheCommittedFile*')
+    'report_test:Calibrate*:Validate*-*TheCommittedFi*')
 fi
 build_preset "$preset" "${programs[@]%%:*}"
 if [ "$preset" = tsan ]; then export OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 OPENBLAS_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1; fi

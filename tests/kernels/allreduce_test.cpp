@@ -198,7 +198,8 @@ TEST(ShmGroup, ThePlannedBlocksAreRightToo) {
   for (const int ranks : {2, 4}) {
     const auto thrown = as_threads(ranks, 60, [](ShmGroup& group) {
       for (const std::int64_t count : {1, 1000, 40'000, 300'000, 1'500'001}) {
-        reduce_and_check<float>(group, count, plan_all_reduce(group.ranks(), 4 * count), 0, false);
+        for (const AllReducePlan& plan : chosen_plans(group.ranks(), 4 * count))
+          reduce_and_check<float>(group, count, plan, 0, false);
       }
     });
     EXPECT_THAT(thrown, ::testing::Each("")) << ranks;
@@ -211,7 +212,7 @@ TEST(ShmGroup, AllRanksAgreeOnTheFastestPlan) {
       {.block_bytes = 64}, {.block_bytes = 64 << 10}, {.block_bytes = 128}};
   std::vector<AllReducePlan> chosen(2);
   const auto thrown = as_threads(2, 60, [&](ShmGroup& group) {
-    const AllReducePlan plan = fastest_plan(group, plans, 64 << 10, DType::fp32);
+    const AllReducePlan plan = fastest_plan(group, plans, 64 << 10, DType::fp32, false);
     chosen[static_cast<std::size_t>(group.rank())] = plan;
     reduce_and_check<float>(group, 5000, plan, 0, false);  // and go on in step
   });
@@ -225,8 +226,9 @@ TEST(ShmGroup, APlanThatIsNoFasterIsNotTaken) {
   far.block_bytes = 64;
   const auto thrown = as_threads(2, 60, [&](ShmGroup& group) {
     const std::vector<AllReducePlan> plans = {first, far};
-    if (fastest_plan(group, plans, 64 << 10, DType::bf16) != first) throw std::runtime_error("far");
-    if (fastest_plan(group, {&far, 1}, 64 << 10, DType::bf16) != far)
+    if (fastest_plan(group, plans, 64 << 10, DType::bf16, true) != first)
+      throw std::runtime_error("far");
+    if (fastest_plan(group, {&far, 1}, 64 << 10, DType::bf16, true) != far)
       throw std::runtime_error("the only one");
   });
   EXPECT_THAT(thrown, ::testing::Each(""));

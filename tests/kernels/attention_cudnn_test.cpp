@@ -96,9 +96,9 @@ TEST(CudnnAttention, SaysWhatItCannotDo) {
 }
 
 TEST(CudnnLibrary, ItsVersionIsInTheUsualForm) {
-  EXPECT_EQ(cudnn_version_text(91900), "9.19.0");
-  EXPECT_EQ(cudnn_version_text(91002), "9.10.2");
-  const CudnnLibrary& library = cudnn_library();
+  EXPECT_EQ(library_version(91900), "9.19.0");
+  EXPECT_EQ(library_version(91002), "9.10.2");
+  const RuntimeLibrary& library = cudnn_library();
   EXPECT_EQ(library.why_not.empty(), library.version >= 91800) << library.why_not;
 }
 
@@ -108,7 +108,7 @@ TEST(CudnnLibrary, ARecordsVersionsLoadItForNobody) {
     (void)library_versions();
     EXPECT_EQ(::dlopen("libcudnn.so.9", RTLD_NOW | RTLD_NOLOAD), nullptr);
   }
-  const CudnnLibrary& library = cudnn_library();
+  const RuntimeLibrary& library = cudnn_library();
   EXPECT_EQ(library_versions().contains("cuDNN"), library.handle != nullptr);
 }
 

@@ -10,6 +10,8 @@
 #include <gtest/gtest.h>
 
 #include <dlfcn.h>
+#include <filesystem>
+#include <string>
 
 namespace trainmeter {
 namespace {
@@ -21,10 +23,27 @@ using ::testing::HasSubstr;
   GTEST_SKIP() << "skipped: " << why
 
 TEST(CublasLtLibrary, ItsVersionIsInTheUsualForm) {
-  EXPECT_EQ(cublaslt_version_text(130002), "13.0.2");
-  EXPECT_EQ(cublaslt_version_text(120903), "12.9.3");
+  EXPECT_EQ(library_version(130002), "13.0.2");
+  EXPECT_EQ(library_version(120903), "12.9.3");
   SKIP_WITHOUT_THE_LIBRARY();
   EXPECT_EQ(cublaslt_library().version / 10000, std::size_t{CUBLAS_VER_MAJOR});
+}
+
+TEST(RuntimeLibrary, IsLookedForInTheFolderWhereTheLoaderKnowsOfNone) {
+  Dl_info where{};
+  ASSERT_NE(::dladdr(reinterpret_cast<void*>(&::dlerror), &where), 0);
+  const std::filesystem::path folder = ::testing::TempDir() + "runtime_library";
+  const std::string name = "libtrainmeter_elsewhere.so.1";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directory(folder);
+  std::filesystem::create_symlink(where.dli_fname, folder / name);
+  EXPECT_THAT(open_library("it", name, "", "f").why_not, HasSubstr("it: " + name + " isn't found"));
+  EXPECT_THAT(open_library("it", name, "/nowhere", "f").why_not, HasSubstr("isn't found"));
+  const RuntimeLibrary found = open_library("it", name, folder.string(), "f");
+  EXPECT_EQ(found.why_not, "");
+  EXPECT_NE(found.handle, nullptr);
+  EXPECT_EQ(found.version, 0U);  // it has no such function
+  std::filesystem::remove_all(folder);
 }
 
 // By ctest in a process of its own, in which nobody has asked for it before.
@@ -34,7 +53,7 @@ TEST(CublasLtLibrary, ARecordsVersionsLoadItForNobody) {
     EXPECT_FALSE(library_versions().contains("cuBLASLt"));
     EXPECT_EQ(::dlopen(name.c_str(), RTLD_NOW | RTLD_NOLOAD), nullptr);
   }
-  const CublasLtLibrary& library = cublaslt_library();
+  const RuntimeLibrary& library = cublaslt_library();
   EXPECT_EQ(library.why_not.empty(), library.handle != nullptr);
   EXPECT_EQ(library_versions().contains("cuBLASLt"), library.handle != nullptr);
 }
@@ -54,7 +73,7 @@ TEST(CublasLtLibrary, EveryFunctionIsInIt) {
     (void)cublaslt::looked_up("cublasLtNoSuchFunction");
     ADD_FAILURE() << "found";
   } catch (const Unavailable& error) {
-    EXPECT_THAT(error.what(), HasSubstr(cublaslt_version_text(cublaslt_library().version) +
+    EXPECT_THAT(error.what(), HasSubstr(library_version(cublaslt_library().version) +
                                         " lacks cublasLtNoSuchFunction"));
   }
 }

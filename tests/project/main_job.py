@@ -26,7 +26,7 @@ def expect(condition, what):
 
 with tempfile.TemporaryDirectory() as folder:
     record = pathlib.Path(folder) / "measured" / "record.jsonl"
-    # Few and brief cases rather than a limit on all of them: what is measured doesn't depend on how busy the machine is.
+    # Few and brief cases rather than a limit on all of them: which cases are measured doesn't depend on how busy the machine is.
     quick = [f"--out={record}", "--benchmark_min_time=0.02", "--benchmark_min_warmup_time=0.02", "--case_seconds=0.3", "--device=cpu"]
     run(bin_dir / "trainmeter", "doctor")
     run(bin_dir / "gemm_bench", *quick, "--models=gpt2-124m", "--benchmark_filter=^fma/|m:1024/n:(768|2304)/k:768|m:768/n:768")

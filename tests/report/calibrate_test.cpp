@@ -75,6 +75,12 @@ TEST(Calibrate, TheCommittedFitHasArrived) {
   for (const double by : {0.01, 0.05}) {
     EXPECT_LT(left_to_gain(rows, factors, committed, by), kAbout) << by;
   }
+  const std::string family = "deepseek h800 fp8";  // and one that a run is predicted with
+  Rows others = rows;
+  std::erase_if(others.scored, [&](const ScoredRun& row) { return row.run.family == family; });
+  ASSERT_LT(others.scored.size(), rows.scored.size());
+  const Belief without = read_calibration(library.root() / "calibration.json").for_family(family);
+  EXPECT_LT(left_to_gain(others, factors, without, 0.05), kAbout);
   Belief elsewhere = committed;
   elsewhere.log_mean[static_cast<std::size_t>(Factor::network_links)] -= 0.1;
   EXPECT_GT(left_to_gain(rows, factors, elsewhere, 0.05), kAbout);

@@ -131,6 +131,17 @@ TEST(Compare, WholeDevicesOfOtherSizesMatchWithAWarning) {
   EXPECT_THAT(warnings(c), testing::Contains(HasSubstr("old Some CPU, new Other CPU")));
 }
 
+// cuBLASLt and cuDNN are in a record only where the program had loaded them.
+TEST(Compare, ALibraryThatOneSideDidNotLoadIsNoDifference) {
+  auto before = starts_of("old", 1, 1e-3), after = starts_of("new", 1, 1e-3);
+  before.front().headers.front().software["cuBLASLt"] = "13.0.2";
+  EXPECT_TRUE(compare(before, after, {}).differences.empty());
+  after.front().headers.front().software["cuBLASLt"] = "13.1.0";
+  const Comparison c = compare(before, after, {});
+  ASSERT_EQ(c.differences.size(), 1U);
+  EXPECT_EQ(c.differences.front().what, "software.cuBLASLt");
+}
+
 TEST(Compare, FailedLinesAreNamedAndCountNowhere) {
   auto before = starts_of("old", 2, 1e-3);
   before[1].lines.front().measurement.verified = false;

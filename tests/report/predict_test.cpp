@@ -109,8 +109,7 @@ TEST(Predict, TheSeedFixesTheResult) {
   EXPECT_NEAR(a.estimates.step_time_s.p95 / c.estimates.step_time_s.p95, 1, 0.05);
 }
 
-// A draw and its opposite leave the middle little to chance: independent ones gave 16 medians
-// 3 % apart.
+// A draw and its opposite leave the middle little to chance.
 TEST(Predict, TheMiddleHardlyDependsOnTheSeed) {
   std::vector<double> middles;
   for (std::uint64_t seed = 1; seed <= 16; ++seed) {
