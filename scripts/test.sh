@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Sets this machine up, builds everything and passes the tests.
-#   scripts/test.sh [CTEST ARGUMENT...]     then fuzzes for 20 s a target, under the address and undefined-behaviour sanitizers; with
-#                                           arguments, these tests alone
+#   scripts/test.sh [CTEST ARGUMENT...]     with arguments, these tests alone
 #   scripts/test.sh --all                   the long ones too (label long), the fuzzers for ten minutes each, and the CPU's suite under
 #                                           the address, undefined-behaviour and thread sanitizers
 source "$(dirname "$0")/common.sh"
@@ -20,6 +19,4 @@ if [ -n "$all" ]; then
   scripts/fuzz.sh 600
   scripts/sanitize.sh asan
   scripts/sanitize.sh tsan
-elif [ $# -eq 0 ]; then
-  scripts/fuzz.sh 20
 fi
