@@ -181,7 +181,7 @@ Examination examine() {
                           const std::string& with) {
     bench(what + " on the GPU", name, gpu, with, out.why_no_gpu, out.gpu_fix);
   };
-  on_gpu("GEMM", "gemm_bench", "cuBLASLt");
+  on_gpu("GEMM", "gemm_bench", "our own; cuBLASLt where it is found");
   bench("memory bandwidth of the GPU", "memory_bench", gpu, "copy, read, write, triad",
         out.why_no_gpu, out.gpu_fix);
   on_gpu("attention", "attention_bench",
