@@ -9,6 +9,7 @@
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <dlfcn.h>
@@ -111,6 +112,37 @@ bool loads(const char* library) {
   return handle != nullptr;
 }
 
+// What GEMMs on a GPU are measured with. Programs load cuBLASLt as the loader finds it, or else from
+// where this build found it, and each that of the CUDA that built it: which one, isn't known here.
+Capability gemm_on_gpu(int driver_cuda_version) {
+  constexpr int kLeastCuda = 12040;  // of cmake/Cuda.cmake
+  const int newest = std::max(driver_cuda_version, kLeastCuda);
+  const fs::path where_built = TRAINMETER_CUBLASLT_FOLDER;
+  std::vector<std::string> found, missing;
+  for (int major = newest / 1000; major >= kLeastCuda / 1000; --major) {
+    const std::string name = fmt::format("libcublasLt.so.{}", major);
+    void* library = ::dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
+    if (library == nullptr && !where_built.empty())
+      library = ::dlopen((where_built / name).c_str(), RTLD_LAZY | RTLD_LOCAL);
+    if (library == nullptr) {
+      missing.push_back(name);
+      continue;
+    }
+    auto* get = reinterpret_cast<std::size_t (*)()>(::dlsym(library, "cublasLtGetVersion"));
+    const std::size_t version = get == nullptr ? 0 : get();  // 130002 is 13.0.2
+    found.push_back(version == 0 ? name
+                                 : fmt::format("{}.{}.{}", version / 10000, version % 10000 / 100,
+                                               version % 100));
+    found.back() += fmt::format(" if built with CUDA {}", major);
+    ::dlclose(library);
+  }
+  if (!found.empty()) return {.why = fmt::format("our own; cuBLASLt {}", fmt::join(found, ", "))};
+  return {.why = fmt::format("our own; {} is missing", fmt::join(missing, " or ")),
+          .fix = fmt::format(
+              "apt-get install libcublas-{}-{} (or that of the CUDA that built the programs)",
+              newest / 1000, newest % 1000 / 10)};
+}
+
 std::optional<fs::path> program(const std::string& name) {
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);
@@ -181,7 +213,9 @@ Examination examine() {
                           const std::string& with) {
     bench(what + " on the GPU", name, gpu, with, out.why_no_gpu, out.gpu_fix);
   };
-  on_gpu("GEMM", "gemm_bench", "our own; cuBLASLt where it is found");
+  const Capability gemm = gpu ? gemm_on_gpu(out.driver_cuda_version) : Capability{};
+  on_gpu("GEMM", "gemm_bench", gemm.why);
+  if (out.findings.back().can) out.findings.back().fix = gemm.fix;
   bench("memory bandwidth of the GPU", "memory_bench", gpu, "copy, read, write, triad",
         out.why_no_gpu, out.gpu_fix);
   on_gpu("attention", "attention_bench",

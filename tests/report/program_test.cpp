@@ -167,6 +167,40 @@ TEST(Program, DoctorSaysWhatIsThere) {
   }
 }
 
+// With a driver that has a GPU, and a cuBLASLt or none.
+TEST(Program, DoctorLooksForTheCublasLtOfProgramsOnAGpu) {
+  const auto folder = std::filesystem::path(testing::TempDir()) / "fake_driver";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  std::filesystem::create_symlink(TRAINMETER_FAKE_DRIVER, folder / "libcuda.so.1");
+  std::filesystem::create_symlink("/bin/true", folder / "gemm_bench");  // where it isn't built
+  const auto gemm_on_gpu = [&](const std::string& cuda) {
+    const Outcome o =
+        run_program("doctor --format json",
+                    fmt::format("PATH='{0}':\"$PATH\" LD_LIBRARY_PATH='{0}' FAKE_CUDA={1}",
+                                folder.string(), cuda));
+    EXPECT_EQ(o.code, 0) << o.err;
+    const auto json = nlohmann::json::parse(o.out);
+    EXPECT_EQ(json.at("gpus").size(), 1U);
+    for (const auto& row : json.at("measurements"))
+      if (row.at("what") == "GEMM on the GPU") return row;
+    return nlohmann::json::object();
+  };
+  const auto without = gemm_on_gpu("12060");
+  if (without.at("fix") == "") {  // this machine has one
+    EXPECT_THAT(without.at("why"), HasSubstr(" if built with CUDA 12"));
+  } else {
+    EXPECT_EQ(without.at("why"), "our own; libcublasLt.so.12 is missing");
+    EXPECT_THAT(without.at("fix"), HasSubstr("apt-get install libcublas-12-6 "));
+  }
+  EXPECT_EQ(without.at("can"), true);
+
+  std::filesystem::create_symlink(TRAINMETER_FAKE_DRIVER, folder / "libcublasLt.so.14");
+  const auto with = gemm_on_gpu("14010");
+  EXPECT_THAT(with.at("why"), HasSubstr("our own; cuBLASLt 14.1.2 if built with CUDA 14"));
+  EXPECT_EQ(with.at("fix"), "");
+}
+
 TEST(Program, DoctorKnowsAGpuWithoutADriverByThePciBus) {
   const auto bus = std::filesystem::path(testing::TempDir()) / "pci";
   const auto add = [&](const char* device, const char* vendor, const char* kind) {
