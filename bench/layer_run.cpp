@@ -24,13 +24,17 @@ Watched during(const Watched& watched, const std::vector<Round>& phases) {
 
 }  // namespace
 
-void take_check(const Check& check, Measurement& layer) {
-  if (check.ok && layer.error_bound != 0 &&
-      !(check.error * layer.error_bound > layer.error * check.bound)) {
+void take_check(const Measurement& part, Measurement& layer) {
+  if (!layer.verified) return;
+  if (!part.verified) {
+    layer.verified = false;
+    layer.failure = part.name + ": " + part.failure;
+  } else if (layer.error_bound != 0 &&
+             !(part.error * layer.error_bound > layer.error * part.error_bound)) {
     return;
   }
-  layer.error = check.error;
-  layer.error_bound = check.bound;
+  layer.error = part.error;
+  layer.error_bound = part.error_bound;
 }
 
 bool right_as_a_whole(const Case& layer, Measurement& whole) {
@@ -42,7 +46,8 @@ bool right_as_a_whole(const Case& layer, Measurement& whole) {
       note_check(check, true, whole);
       return false;
     }
-    take_check(check, whole);
+    whole.error = check.error;
+    whole.error_bound = check.bound;
     whole.check += ", and " + check.how;
   } catch (const Unavailable& error) {
     whole.notes["whole_unchecked"] = error.what();

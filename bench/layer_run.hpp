@@ -13,8 +13,9 @@
 
 namespace trainmeter {
 
-// The check that is closest to its bound speaks for a layer.
-void take_check(const Check& check, Measurement& layer);
+// What a part's row says of its check, into the layer's: the one that is closest to its bound
+// speaks for the layer, and the first that failed makes it wrong.
+void take_check(const Measurement& part, Measurement& layer);
 
 // False where it is wrong, as `whole` then says.
 bool right_as_a_whole(const Case& layer, Measurement& whole);

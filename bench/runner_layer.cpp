@@ -19,6 +19,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -81,14 +82,15 @@ Outcome Runner::run_layer(const Plan& plan) {
 
   for (std::size_t i = 0; i < operations.size(); ++i) {
     if (stop_()) return interrupted();
-    const Check check = operations[i]->verify();
-    note_check(check, true, parts[i]);
-    take_check(check, whole);
-    if (check.ok) continue;
-    whole.verified = false;
-    outcome.rows.push_back(parts[i]);
+    note_check(operations[i]->verify(), true, parts[i]);
+    take_check(parts[i], whole);
   }
-  if (!whole.verified) return finished(kCheckFailed);
+  if (!whole.verified) {
+    outcome.rows = {whole};
+    std::ranges::copy_if(parts, std::back_inserter(outcome.rows),
+                         [](const Measurement& part) { return !part.verified; });
+    return finished(kCheckFailed);
+  }
 
   std::this_thread::sleep_for(std::chrono::duration<double>(rules_.rest_s));
   std::vector<Operation*> measured;
@@ -166,12 +168,16 @@ Outcome Runner::run_layers(const Plan& plan) {
   std::vector<Measurement> wrong;
   for (auto& [name, part] : parts) {
     if (stop_()) return interrupted();
-    const Check check = part.operation->verify();
-    note_check(check, true, part.row);
-    if (!check.ok) wrong.push_back(part.row);
+    note_check(part.operation->verify(), true, part.row);
+    if (!part.row.verified) wrong.push_back(part.row);
   }
-  if (!wrong.empty()) {
-    outcome.rows = std::move(wrong);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    for (const std::vector<Case>& ways : layers[i]->parts)
+      take_check(parts.at(ways.front().name).row, outcome.rows[i]);
+  }
+  if (!wrong.empty()) {  // a right layer wasn't measured, so it has nothing to say
+    std::erase_if(outcome.rows, [](const Measurement& layer) { return layer.verified; });
+    std::ranges::move(wrong, std::back_inserter(outcome.rows));
     return finished(kCheckFailed);
   }
 
@@ -185,8 +191,6 @@ Outcome Runner::run_layers(const Plan& plan) {
       Part& part = parts.at(layers[i]->parts[place].front().name);
       in_order.push_back(&part);
       steps.push_back(&*part.rotation);
-      take_check({.ok = true, .error = part.row.error, .bound = part.row.error_bound},
-                 outcome.rows[i]);
     }
     outcome.rows[i].notes["gemms_by"] = gemms_by(in_order);
     wholes.push_back(std::make_unique<WholeLayer>(std::move(steps)));

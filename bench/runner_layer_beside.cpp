@@ -225,12 +225,11 @@ class Runner::LayerBeside {
       beside_->during(true, [&] { note_check(part.left().verify(), true, part.rest); });
       if (moved_.ok) moved_ = beside_->check();
       for (const Measurement* row : {&part.all, &part.rest}) {
-        take_check({.ok = row->verified, .error = row->error, .bound = row->error_bound}, whole_);
-        if (row->verified) continue;
-        whole_.verified = false;
-        outcome_.rows.push_back(*row);
+        take_check(*row, whole_);
+        if (!row->verified) outcome_.rows.push_back(*row);
       }
     }
+    if (!whole_.verified) outcome_.rows.insert(outcome_.rows.begin(), whole_);
     Measurement mover = overlap_rows(whole_, co_runner_, problem_.sms, false).co_alone;
     note_check(moved_, true, mover);
     if (!moved_.ok) outcome_.rows.push_back(mover);

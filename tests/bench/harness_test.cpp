@@ -88,42 +88,6 @@ TEST_F(HarnessTest, AnUncheckedCaseHasRunBeforeItIsTimed) {
   EXPECT_EQ(read_record(file_).lines.front().measurement.check, "not checked");
 }
 
-TEST_F(HarnessTest, ALayerThatIsWrongAsAWholeIsNeverTimed) {
-  Case layer = fake_case("composed");
-  layer.name = "layer_forward/fp32/composed/small/dense/rows:1";
-  layer.operation = "layer_forward";
-  layer.parts = {{fake_case("a")}, {fake_case("b")}};
-  layer.order = {0, 1};
-  layer.check_whole = [] { return Check{.error = 0.5, .bound = 0.1, .how = "a small layer"}; };
-  EXPECT_EQ(run_job(job({layer})), kCheckFailed);
-  EXPECT_EQ(made_, 0);
-  const Record wrong = read_record(file_);
-  ASSERT_EQ(wrong.lines.size(), 1U);
-  EXPECT_FALSE(wrong.lines[0].measurement.usable());
-  EXPECT_TRUE(wrong.lines[0].measurement.time_s.empty());
-  EXPECT_EQ(wrong.lines[0].measurement.failure,
-            "wrong result: error 0.5, allowed 0.1 (a small layer)");
-
-  TearDown();
-  on_run_ = [] { std::this_thread::sleep_for(std::chrono::microseconds(200)); };
-  const std::vector<std::string> quick = {"--target=0", "--benchmark_min_time=0.002",
-                                          "--benchmark_min_warmup_time=0.001"};
-  layer.check_whole = [] { return Check{.ok = true, .error = 0.05, .bound = 0.1, .how = "it"}; };
-  EXPECT_EQ(run_job(job({layer}, quick)), kFine);
-  const Measurement right = read_record(file_).lines.back().measurement;
-  EXPECT_TRUE(right.usable());
-  EXPECT_EQ(right.check, "each part by itself, and it");
-  EXPECT_EQ(right.error, 0.05);
-  EXPECT_EQ(right.error_bound, 0.1);
-
-  TearDown();
-  layer.check_whole = []() -> Check { throw Unavailable("no attention here"); };
-  EXPECT_EQ(run_job(job({layer}, quick)), kFine);
-  const Measurement unchecked = read_record(file_).lines.back().measurement;
-  EXPECT_EQ(unchecked.check, "each part by itself");
-  EXPECT_EQ(unchecked.notes.at("whole_unchecked"), "no attention here");
-}
-
 // A timer with a second opinion, as a GPU's has.
 class TwoWays : public TimerBy {
  public:
