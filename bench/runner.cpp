@@ -157,6 +157,7 @@ Outcome Runner::run_in_step(const Plan& plan) {
     outcome.rows[0].paired_with = plan.versus->name;
     outcome.rows[1].paired_with = plan.main.name;
   }
+  if (!devices_.empty()) outcome.rows = {on_this_device(outcome.rows.front())};
   const auto finished = [&](int code) { return ended(std::move(outcome), code); };
   const auto interrupted = [&] { return ended_by_interrupt(std::move(outcome)); };
 
@@ -170,11 +171,10 @@ Outcome Runner::run_in_step(const Plan& plan) {
     if (failure.code != kUnavailable) throw;
     why = failure.text;
   }
-  if (!devices_.empty()) why = first_failure(why);
   if (!all(why.empty())) {
-    for (Measurement& row : outcome.rows) {
-      row.failure = why.empty() ? "another rank could not prepare it" : why;
-    }
+    if (why.empty() && devices_.empty()) why = "another rank could not prepare it";
+    for (Measurement& row : outcome.rows) row.failure = why;
+    if (!devices_.empty()) outcome.rows = failed_on_devices(outcome.rows.front());
     return finished(kUnavailable);
   }
 
@@ -189,12 +189,12 @@ Outcome Runner::run_in_step(const Plan& plan) {
     }
     const Check check = operations[i]->verify();
     if (i == 0) outcome.wrong = check.wrong;
-    note_check(check, all(check.ok), outcome.rows[i]);
-    if (!devices_.empty())
-      outcome.rows[i].failure = first_failure(check.ok ? "" : outcome.rows[i].failure);
-    right = right && outcome.rows[i].verified;
+    const bool ok_everywhere = all(check.ok);
+    note_check(check, ok_everywhere || !devices_.empty(), outcome.rows[i]);
+    right = right && ok_everywhere;
   }
   if (!right) {  // the right one of a pair wasn't measured, so it has nothing to say
+    if (!devices_.empty()) outcome.rows = failed_on_devices(outcome.rows.front());
     std::erase_if(outcome.rows, [](const Measurement& row) { return row.verified; });
     return finished(kCheckFailed);
   }

@@ -30,7 +30,7 @@ struct Plan {
 };
 
 struct Outcome {
-  // Finished ones: `main` first; with devices as bench/together.hpp has them, or one that says what
+  // Finished ones: `main` first; with devices as bench/together.hpp has them, or one of each that
   // failed; of a layer as bench/layer_rows.hpp has them. None where interrupted.
   std::vector<Measurement> rows;
   std::size_t shown = 0;  // the row that stands for all
@@ -99,7 +99,8 @@ class Runner {
   bool sample(const std::vector<Operation*>& operations, Timer& timer, const Rules& rules,
               World* world, const std::vector<Measurement*>& rows, Outcome& outcome);
   [[nodiscard]] Rules rules_of(const Plan& plan);
-  std::string first_failure(const std::string& mine);  // of all devices, naming it
+  [[nodiscard]] Measurement on_this_device(Measurement row) const;
+  std::vector<Measurement> failed_on_devices(Measurement mine);  // where `mine` failed, its row too
   [[nodiscard]] bool all(bool mine) const;
   [[nodiscard]] Measurement row_of(const Case& what) const;
 

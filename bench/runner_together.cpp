@@ -12,23 +12,32 @@
 
 namespace trainmeter {
 
-std::string Runner::first_failure(const std::string& mine) {
-  const std::vector<std::string> all = world_->gather(mine);
-  for (std::size_t device = 0; device < all.size(); ++device) {
-    if (!all[device].empty()) {
-      return fmt::format("device {} ({}): {}", device, devices_[device], all[device]);
-    }
+Measurement Runner::on_this_device(Measurement row) const {
+  const auto me = static_cast<std::size_t>(world_->rank());
+  row.name = name_on_device(row.name, me);
+  row.shape["device"] = static_cast<std::int64_t>(me);
+  row.notes["device"] = devices_[me];
+  return row;
+}
+
+std::vector<Measurement> Runner::failed_on_devices(Measurement mine) {
+  std::string line;
+  if (!mine.failure.empty()) {
+    mine.failure =
+        fmt::format("device {} ({}): {}", world_->rank(), mine.notes.at("device"), mine.failure);
+    line = to_json_line(mine);
   }
-  return "";
+  std::vector<Measurement> rows;
+  for (const std::string& text : world_->gather(line)) {
+    if (!text.empty()) rows.push_back(measurement_from_json_line(text));
+  }
+  return rows;
 }
 
 Outcome Runner::run_together(const Plan& plan, Operation& operation, Outcome outcome) {
   const auto me = static_cast<std::size_t>(world_->rank());
   Measurement alone = outcome.rows.front();
   outcome.rows.clear();
-  alone.name = name_on_device(alone.name, me);
-  alone.shape["device"] = static_cast<std::int64_t>(me);
-  alone.notes["device"] = devices_[me];
   Measurement together = alone;
   together.beside = plan.main.operation;  // the same, on the others
 

@@ -58,8 +58,8 @@ struct Gathered {
   std::vector<std::pair<std::string, std::string>> unusable;
 };
 
-// What a line with an error has of its case: neither the device of a --concurrent run, nor the SMs
-// that its kernel would have taken.
+// What a line with an error has of its case: not the device of a --concurrent run, since where one
+// fails none is measured, nor the SMs that its kernel would have taken.
 std::string failing_key(const Measurement& m, const Header& header) {
   Measurement any = on_any_device(m).value_or(m);
   any.sms = header.device.sms;

@@ -48,7 +48,7 @@ struct PartName {
   bool device = false;
 };
 
-// Where a row of --concurrent failed, it names no device: all are in it.
+// A failed row of --concurrent named no device once: all were in it.
 PartName device_name(const Measurement& m, const Header& header) {
   const std::string& kind = header.device.kind;
   const bool of_all = header.device.details.contains("concurrent") && !m.notes.contains("device");

@@ -8,6 +8,7 @@
 #include "bench/harness.hpp"
 #include "bench/together.hpp"
 #include "kernels/machine.hpp"
+#include "record/error.hpp"
 #include "record/record.hpp"
 
 #include "fakes.hpp"
@@ -25,11 +26,12 @@
 namespace trainmeter {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 const std::string kTwoDevices =
     " --device=cpu --concurrent=2 --cache=hot --benchmark_min_time=0.01 "
@@ -68,6 +70,7 @@ struct Fake {
   std::function<Check(int device)> check = [](int) {
     return Check{.ok = true, .bound = 1, .how = "fake"};
   };
+  std::function<void(int device)> on_make;
   std::string out;
 
   [[nodiscard]] int run(const DeviceProcess& process) const {
@@ -85,6 +88,7 @@ struct Fake {
       made.shape = {{"m", 1}, {"n", 1}, {"k", 1}};
       made.flops = 2;
       made.make = [this, &time, device, backend](const OperandOptions&) {
+        if (on_make) on_make(device);
         auto operation = std::make_unique<FakeOperation>(
             time, [this, device](std::int64_t) { return cost_s(device); });
         operation->check = check(device);
@@ -171,23 +175,54 @@ TEST(Concurrent, EveryDeviceIsMeasuredAloneAndTogetherAndTheSlowestNamed) {
   EXPECT_EQ(rows_in(fake.out).size(), 8U);
 }
 
+// Of each case in `file` one row, of device 1, that names it as rows with times do, and says `why`.
+void expect_failed_on_second(const std::string& file, const std::string& why) {
+  const Record record = read_record(file);
+  ASSERT_EQ(record.lines.size(), 2U);
+  for (const Line& line : record.lines) {
+    const Measurement& row = line.measurement;
+    EXPECT_FALSE(row.usable());
+    EXPECT_THAT(row.name, EndsWith("/device:1"));
+    EXPECT_EQ(row.shape.at("device"), 1);
+    EXPECT_THAT(row.notes.at("device"), HasSubstr("cores "));
+    EXPECT_THAT(row.failure, StartsWith("device 1 (" + row.notes.at("device") + "): " + why));
+  }
+}
+
 TEST(Concurrent, AWrongResultNamesItsDevice) {
   NEEDS_TWO_CORES();
   const Folder folder;
   Fake fake;
   fake.out = folder / "r.jsonl";
   fake.check = [](int device) {
-    return Check{.ok = device == 0, .error = 7, .bound = 1, .how = "fake"};
+    return Check{.ok = device == 0, .error = device == 0 ? 0.5 : 7, .bound = 1, .how = "fake"};
   };
   const Ended ended = run_on_two(fake);
   EXPECT_EQ(ended.code, kCheckFailed) << ended.err;
-  const Record record = read_record(fake.out);
-  ASSERT_EQ(record.lines.size(), 2U);  // of each case the one that says so
-  for (const Line& line : record.lines) {
-    EXPECT_FALSE(line.measurement.usable());
-    EXPECT_THAT(line.measurement.failure,
-                AllOf(HasSubstr("device 1 (cores "), HasSubstr("wrong result: error 7")));
-  }
+  expect_failed_on_second(fake.out, "wrong result: error 7");
+  EXPECT_EQ(read_record(fake.out).lines.front().measurement.error, 7);
+
+  fake.out = folder / "both.jsonl";
+  fake.check = [](int) { return Check{.ok = false, .error = 7, .bound = 1, .how = "fake"}; };
+  EXPECT_EQ(run_on_two(fake).code, kCheckFailed);
+  const std::string name = "gemm/fp32/openblas/m:1/n:1/k:1";
+  const std::vector<std::string> rows = rows_in(fake.out);
+  ASSERT_EQ(rows.size(), 4U);
+  EXPECT_EQ(rows[0], name + "/device:0 beside none");
+  EXPECT_EQ(rows[1], name + "/device:1 beside none");
+}
+
+TEST(Concurrent, ALackNamesItsDevice) {
+  NEEDS_TWO_CORES();
+  const Folder folder;
+  Fake fake;
+  fake.out = folder / "r.jsonl";
+  fake.on_make = [](int device) {
+    if (device == 1) throw Unavailable("too little memory");
+  };
+  const Ended ended = run_on_two(fake);
+  EXPECT_EQ(ended.code, kUnavailable) << ended.err;
+  expect_failed_on_second(fake.out, "too little memory");
 }
 
 TEST(Concurrent, ADeviceThatFailsInMidRunIsNamedAndFinishedWorkKept) {

@@ -278,9 +278,15 @@ TEST(AcceptFleet, EachDeviceOfAConcurrentRunIsAPart) {
 
 TEST(AcceptFleet, AFailureOfAConcurrentRunIsNotTheFirstDevices) {
   auto fleet = concurrent_fleet(8);
-  Measurement& m = fleet[5].lines.front().measurement;
+  const auto of_device_6 = [](const Line& line) {
+    return line.measurement.shape.at("device") == 6;
+  };
+  Measurement& m = std::ranges::find_if(fleet[5].lines, of_device_6)->measurement;
   m.failure = "device 6 (GPU-5-6): wrong result";
-  m.shape.erase("device");
+  const Acceptance named = accepted(fleet);
+  EXPECT_EQ(node(named, "n0005").reasons.front().part, "gpu GPU-5-6");
+  EXPECT_EQ(node(named, "n0005").reasons.front().kind, "failed");
+  m.shape.erase("device");  // as in older records
   m.notes.erase("device");
   const Acceptance acceptance = accepted(fleet);
   EXPECT_EQ(node(acceptance, "n0005").reasons.front().part, "all devices at once");

@@ -178,7 +178,7 @@ TEST(Compare, WhatFailsInNewAloneIsARegressionWithoutARatio) {
   EXPECT_EQ(unchecked.failed.size(), 1U);
 }
 
-// A line with an error names neither the device of a --concurrent run nor the SMs of its kernel.
+// A line with an error lacks the SMs of its kernel, and the device of a --concurrent run did once.
 TEST(Compare, AFailureIsOfItsCaseWhateverItLacks) {
   const auto on_a_device = [](std::vector<Record> starts) {
     for (Record& start : starts) {
