@@ -37,7 +37,8 @@ struct AcceptCommand : Command {
     app.add_option("--rules", rules, "rules file: floors, tolerance, false alarms");
     app.add_option("--drain", drain, "write failed nodes here, a line each: name and reasons");
     app.add_flag("--trend", trend, "each record is a date: what became slower, and since when");
-    app.add_flag("--strict", strict, "exit 1 also where a node or a pair can't be judged");
+    app.add_flag("--strict", strict,
+                 "exit 1 also where a node or a pair, with --trend a series, can't be judged");
     app.add_option("--format", output.format, "text, md, json or junit (JUnit XML)")
         ->check(CLI::IsMember({"text", "md", "json", "junit"}));
     app.add_option("-o,--output", output.file, "write here instead of to stdout");
@@ -75,8 +76,8 @@ struct AcceptCommand : Command {
   }
 
   int judge_history(const AcceptRules& its_rules) const {
-    if (!drain.empty() || strict || output.format == "junit")
-      throw BadInput("--trend: expected no --drain, no --strict, and text, md or json");
+    if (!drain.empty() || output.format == "junit")
+      throw BadInput("--trend: expected no --drain, and text, md or json");
     History history(its_rules);
     DevicesByHost devices;
     for_each_record([&](const Record& record) {
@@ -86,7 +87,7 @@ struct AcceptCommand : Command {
     warn(mixed_hosts(devices));
     const Trend found = history.judge();
     output.write(to_document(found), [&] { return to_json(found); });
-    return found.slower() ? kCheckFailed : kFine;
+    return found.slower() || (strict && !found.judged_all()) ? kCheckFailed : kFine;
   }
 
   // The parts of those Slurm jobs whose folders are among the records.

@@ -95,6 +95,10 @@ bool Trend::slower() const {
   return std::ranges::any_of(drifts, [](const Drift& d) { return d.change < 0; });
 }
 
+bool Trend::judged_all() const {
+  return series > 0 && too_short == 0;
+}
+
 ChangePoint change_point(const std::vector<double>& series) {
   const auto n = static_cast<double>(series.size());
   ChangePoint out;

@@ -25,6 +25,7 @@ struct Trend {
   std::size_t too_short = 0;     // whose dates are too few for any change to be beyond chance
   std::size_t dates_needed = 0;  // to judge all of them
   [[nodiscard]] bool slower() const;
+  [[nodiscard]] bool judged_all() const;  // and there was something to judge
 };
 
 // A record is one date: when its first program started.

@@ -94,7 +94,15 @@ TEST(Program, AcceptIsStrictOnRequest) {
   const Outcome o = run_program(fmt::format("accept '{}' --strict", record_file()));
   EXPECT_EQ(o.code, 1) << o.err;
   EXPECT_THAT(o.out, HasSubstr("16 parts needed, 1 there"));
-  expect_refused(fmt::format("accept '{}' --strict --trend", record_file()), "no --strict");
+}
+
+TEST(Program, ATrendIsStrictOnRequest) {
+  EXPECT_EQ(run_program(fmt::format("accept --trend '{}'", record_file())).code, 0);
+  const Outcome o = run_program(fmt::format("accept --trend '{}' --strict", record_file()));
+  EXPECT_EQ(o.code, 1) << o.err;
+  EXPECT_EQ(o.err, "");
+  EXPECT_THAT(o.out, HasSubstr("Can't tell of "));
+  expect_refused(fmt::format("accept --trend '{}' --drain drain.txt", record_file()), "no --drain");
 }
 
 TEST(Program, AcceptWarnsOfTwoMachinesOfOneName) {

@@ -94,6 +94,7 @@ TEST(Trend, WhatNoDatesCouldShowIsNotJudged) {
   const Trend few = trend_of(15, 0);
   EXPECT_EQ(few.series, 0U);
   EXPECT_EQ(few.too_short, series);
+  EXPECT_FALSE(few.judged_all());
   EXPECT_EQ(to_text(to_document(few), {.width = 500}).find("with a change"), std::string::npos);
   EXPECT_THAT(to_text(to_document(few), {.width = 500}),
               testing::HasSubstr("with 6 series 16 dates are needed"));
@@ -101,6 +102,8 @@ TEST(Trend, WhatNoDatesCouldShowIsNotJudged) {
   EXPECT_EQ(to_json(few).at("dates_needed"), 16);
   EXPECT_TRUE(to_json(few).at("drifts").empty());
   EXPECT_EQ(trend_of(16, 0).series, series);
+  EXPECT_TRUE(trend_of(16, 0).judged_all());
+  EXPECT_FALSE(History({}).judge().judged_all());  // of nothing
 }
 
 TEST(Trend, ShortSeriesTakeNothingFromLongOnes) {
@@ -117,5 +120,6 @@ TEST(Trend, ShortSeriesTakeNothingFromLongOnes) {
   const Trend trend = history.judge();
   EXPECT_EQ(trend.series, 2U);  // of 80: 14 dates of one node's GEMMs and memory
   EXPECT_EQ(trend.too_short, 78U);
+  EXPECT_FALSE(trend.judged_all());
   EXPECT_EQ(trend.dates_needed, dates_needed(80, 0.05));
 }
