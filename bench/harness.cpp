@@ -5,16 +5,15 @@
 
 #include "bench/counters.hpp"
 #include "bench/exit_code.hpp"
+#include "bench/job_record.hpp"
 #include "bench/layer_rows.hpp"
 #include "bench/plans.hpp"
 #include "bench/progress.hpp"
 #include "bench/reporter.hpp"
 #include "bench/resume.hpp"
-#include "bench/session.hpp"
 #include "bench/tally.hpp"
 #include "bench/together.hpp"
 #include "record/error.hpp"
-#include "record/journal.hpp"
 #include "record/statistics.hpp"
 
 #include <benchmark/benchmark.h>
@@ -26,8 +25,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -47,18 +44,6 @@ constexpr std::size_t kMostSearched = 2'000;
 constexpr std::size_t kKeptForTheEnd = 100;
 constexpr int kNameWidth = 44;  // of their names on the console, about
 
-// A header and where its lines go; nowhere without --out.
-struct Session {
-  Header header;
-  std::optional<Journal> journal;
-};
-
-// False where a start before was killed while it wrote its header, or nothing is there.
-bool holds_a_line(const std::filesystem::path& record) {
-  std::ifstream file(record);
-  return file && file.ignore(std::numeric_limits<std::streamsize>::max(), '\n') && !file.eof();
-}
-
 // The signal that ended a case for all ranks, whichever of them got it: the largest number.
 // Collective.
 int agreed_signal(World* world, int mine) {
@@ -68,35 +53,30 @@ int agreed_signal(World* world, int mine) {
 class Leader {
  public:
   Leader(Job& job, const std::vector<Plan>& plans, Runner& runner)
-      : job_(job), options_(job.options), plans_(plans), runner_(runner) {}
+      : job_(job),
+        options_(job.options),
+        plans_(plans),
+        runner_(runner),
+        record_(job.options, job.target) {}
 
   int run() {
-    const Header& header = session_.header = header_by(options_.rules());
-    if (options_.resume && holds_a_line(options_.out)) {
-      before_ = read_record(options_.out);
-      if (!options_.resume_anyway) {
-        require_same(before_, {header, header_by(options_.quick_rules())});
-      }
-    }
     std::vector<std::size_t> chosen = job_.search ? places() : matching();
     const std::size_t before = chosen.size();
-    if (!job_.search) drop_finished(header, chosen);
+    if (!job_.search) drop_finished(chosen);
     if (chosen.empty()) {
-      fmt::print(stderr, "{}: all {} cases are finished in {}\n", header.program, before,
-                 options_.out);
-      if (options_.google.format != "console" && !options_.google.list_tests) print_none(header);
+      fmt::print(stderr, "{}: all {} cases are finished in {}\n", program_name(options_.program),
+                 before, options_.out);
+      if (options_.google.format != "console" && !options_.google.list_tests) print_none();
       return kFine;
     }
     if (!options_.google.list_tests) {
       for (const std::string& reason : job_.list.left_out) {
         fmt::print(stderr, "left out: {}\n", reason);
       }
-      if (!options_.out.empty()) session_.journal.emplace(options_.out, header);
-      if (session_.journal && session_.journal->repaired()) {
+      if (record_.open())
         fmt::print(stderr, "{}: cut off a half-written last line\n", options_.out);
-      }
     }
-    measure_under_google(chosen, header);
+    measure_under_google(chosen);
     if (error_) std::rethrow_exception(error_);
     if (options_.google.list_tests) return kFine;
     const int code = summary();
@@ -108,10 +88,6 @@ class Leader {
   }
 
  private:
-  [[nodiscard]] Header header_by(const Rules& rules) const {
-    return make_header(options_, job_.target, rules);
-  }
-
   // Where the cases of a search will be run, whatever they are.
   static std::vector<std::size_t> places() {
     std::vector<std::size_t> chosen(kMostSearched);
@@ -134,18 +110,18 @@ class Leader {
     return chosen;
   }
 
-  void drop_finished(const Header& header, std::vector<std::size_t>& chosen) {
+  void drop_finished(std::vector<std::size_t>& chosen) {
     const std::size_t before = chosen.size();
     std::erase_if(chosen, [&](std::size_t index) {
       const std::vector<RowKey> rows =
           job_.devices.empty()
               ? rows_of(plans_[index], job_.world == nullptr ? 1 : job_.world->group().ranks())
               : rows_on_devices(plans_[index], job_.devices.size());
-      repetitions_[index] = finished_repetitions(rows, before_, header, options_.resume_anyway);
+      repetitions_[index] = record_.finished(rows);
       return repetitions_left(index) < 1;
     });
     if (before != chosen.size() && !chosen.empty()) {
-      fmt::print(stderr, "{}: {} of {} cases are finished in {}\n", header.program,
+      fmt::print(stderr, "{}: {} of {} cases are finished in {}\n", program_name(options_.program),
                  before - chosen.size(), before, options_.out);
     }
   }
@@ -156,12 +132,12 @@ class Leader {
 
   // A document without cases on stdout, for whoever reads one there; --benchmark_out's stays as
   // the run that finished them wrote it.
-  void print_none(const Header& header) {
+  void print_none() {
     finished_ = true;
-    measure_under_google({0}, header);
+    measure_under_google({0});
   }
 
-  void measure_under_google(const std::vector<std::size_t>& chosen, const Header& header) {
+  void measure_under_google(const std::vector<std::size_t>& chosen) {
     int left = 0, most = 1;  // repetitions: in all, and of one case
     for (const std::size_t index : chosen) {
       left += std::max(0, repetitions_left(index));
@@ -192,8 +168,8 @@ class Leader {
     auto count = static_cast<int>(arguments.size());
     benchmark::SetDefaultTimeUnit(benchmark::kMicrosecond);
     benchmark::Initialize(&count, arguments.data());
-    benchmark::AddCustomContext("device", header.device.name);
-    benchmark::AddCustomContext("git_revision", header.git_revision);
+    benchmark::AddCustomContext("device", record_.header().device.name);
+    benchmark::AddCustomContext("git_revision", record_.header().git_revision);
     for (const std::size_t index : chosen) {
       const std::string name =
           job_.search ? fmt::format("{:>{}}", index, kNameWidth) : plans_[index].main.name;
@@ -257,22 +233,10 @@ class Leader {
       std::optional<Plan> plan = job_.search->next(ending ? std::numeric_limits<double>::infinity()
                                                           : elapsed_s() - search_begin_s_);
       if (!plan) return plan;
-      const Measurement* const known =
-          finished_row(plan->main.name, before_, session_of(*plan).header, options_.resume_anyway);
+      const Measurement* const known = record_.finished(*plan);
       if (known == nullptr) return plan;
       job_.search->take(*known);
     }
-  }
-
-  // Rules of its own have a header of their own.
-  Session& session_of(const Plan& plan) {
-    if (!plan.rules) return session_;
-    if (!own_rules_) {
-      own_rules_.emplace();
-      own_rules_->header = header_by(*plan.rules);
-      if (session_.journal) own_rules_->journal.emplace(options_.out, own_rules_->header);
-    }
-    return *own_rules_;
   }
 
   void measure_one(benchmark::State& state, const Plan& plan, std::size_t index) {
@@ -285,10 +249,8 @@ class Leader {
     }
     const std::int64_t repetition = repetitions_[index]++;
     for (Measurement& row : outcome.rows) {
-      Session& session = session_of(plan);
-      row.session = session.header.session;
       row.repetition = repetition;
-      if (session.journal) session.journal->append(row);
+      record_.append(plan, row);
     }
     if (job_.search) job_.search->take(outcome.rows.front());
     if (job_.table != nullptr) job_.table->take(outcome.rows.front(), outcome.wrong);
@@ -351,7 +313,7 @@ class Leader {
     std::string text = fmt::format("{}: {}", program_name(options_.program), tally_.text());
     const int signal = interrupted_by();
     if (signal != 0) text += ", interrupted";
-    if (session_.journal) text += fmt::format("; record: {}", options_.out);
+    if (record_.is_open()) text += fmt::format("; record: {}", options_.out);
     fmt::print(stderr, "{}\n", text);
     for (std::size_t device = 0; !slowest_.empty() && device < job_.devices.size(); ++device) {
       say_how_often_slowest(device);
@@ -366,9 +328,7 @@ class Leader {
   const Options& options_;
   const std::vector<Plan>& plans_;
   Runner& runner_;
-  Session session_;
-  std::optional<Session> own_rules_;
-  Record before_;  // what --resume found
+  JobRecord record_;
   std::optional<std::size_t> place_;
   double search_begin_s_ = 0;     // registering its places took time, too
   std::optional<Plan> searched_;  // the plan at `place_`
