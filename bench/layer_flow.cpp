@@ -6,15 +6,14 @@
 #include "bench/layer_choice.hpp"
 #include "bench/layer_columns.hpp"
 #include "bench/layer_scaled.hpp"
+#include "bench/layer_stepper.hpp"
 #include "kernels/operand_values.hpp"
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <map>
+#include <memory>
 #include <optional>
-#include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,49 +21,32 @@
 namespace trainmeter {
 namespace {
 
-std::string described(std::string_view entry, std::string_view operation,
-                      std::optional<Pass> pass) {
-  return pass ? fmt::format("{} {}", entry, to_string(*pass)) : std::string(operation);
-}
-
-// "expert_up wgrad (algorithm id 66, ...; case gemm/fp8/...)": with all that preparing it found
-// out.
-std::string described(const LayerStep& step, const Operation& operation) {
-  std::string how;
-  for (const auto& [key, value] : operation.notes())
-    how += fmt::format("{}{} {}", how.empty() ? "" : "; ", key, value);
-  return fmt::format("{} ({})",
-                     described(step.entry, step.operation,
-                               step.gemm ? std::optional(step.gemm->pass) : std::nullopt),
-                     how);
-}
-
 // Entries of the work list.
 constexpr const char* kResidualAndNorm = "residual_and_norm";
 constexpr const char* kLatentNorm = "latent_norm";
 
 class Flow {
  public:
-  Flow(const LayerInput& input, const MakeStep& make) : in_(input), m_(input.model), make_(make) {
+  Flow(const LayerInput& input, const MakeStep& make)
+      : in_(input), m_(input.model), stepper_(make, choice_, out_) {
     if (input.share.precision != "fp8") return;
     for (const GemmWork& g : layer_gemms(m_, input.share.kind, tokens(), 1, input.share.ep))
       if (g.pass == Pass::fprop && g.low_precision) scaled_[g.name] = g;
   }
 
   Tensors run(const LayerSteps& steps) {
-    begin(steps.forward);
+    stepper_.begin(steps.forward);
     forward();
-    end();
-    begin(steps.backward);
+    stepper_.end();
+    stepper_.begin(steps.backward);
     backward();
-    end();
-    note_results();
+    stepper_.end();
     return std::move(out_);
   }
-  [[nodiscard]] const std::vector<MadeBy>& made_by() const { return by_; }
+  [[nodiscard]] const std::vector<MadeBy>& made_by() const { return stepper_.made_by(); }
 
  private:
-  using Given = std::initializer_list<std::pair<std::string_view, const Tensor&>>;
+  using Given = LayerStepper::Given;
 
   [[nodiscard]] bool experts() const { return in_.share.kind == GemmGroup::moe; }
   [[nodiscard]] bool gate() const { return m_.ffn_kind == FfnKind::swiglu; }
@@ -73,85 +55,25 @@ class Flow {
   [[nodiscard]] std::int64_t kv_heads() const { return m_.mla ? m_.heads : m_.kv_heads; }
   [[nodiscard]] const Tensor& weight(const std::string& name) const { return in_.weights.at(name); }
 
-  void begin(std::span<const LayerStep> steps) {
-    steps_ = steps;
-    at_ = 0;
-  }
-
-  void end() const {
-    if (at_ == steps_.size()) return;
-    const LayerStep& more = steps_[at_];
-    throw NotTheLayer(
-        fmt::format("step {} is {}, where the layer has ended", at_ + 1,
-                    described(more.entry, more.operation,
-                              more.gemm ? std::optional(more.gemm->pass) : std::nullopt)));
-  }
-
-  const LayerStep& next(std::string_view entry, std::string_view operation,
-                        std::optional<Pass> pass) {
-    const std::string wanted = described(entry, operation, pass);
-    if (at_ == steps_.size()) throw NotTheLayer(fmt::format("no step is left for {}", wanted));
-    const LayerStep& step = steps_[at_++];
-    const auto found = step.gemm ? std::optional(step.gemm->pass) : std::nullopt;
-    if (step.entry != entry || step.operation != operation || found != pass) {
-      throw NotTheLayer(fmt::format("step {} is {}, where the layer needs {}", at_,
-                                    described(step.entry, step.operation, found), wanted));
-    }
-    return step;
-  }
-
-  // Those that weren't there before the last operation ran.
-  void note_results() {
-    for (const auto& [name, values] : out_) {
-      if (std::ranges::find(by_, name, &MadeBy::result) == by_.end()) by_.push_back({name, last_});
-    }
-  }
-
-  std::unique_ptr<Operation> made(const LayerStep& step) {
-    note_results();
-    std::unique_ptr<Operation> operation = make_(step);
-    last_ = described(step, *operation);
-    if (operation->operand_views().empty()) {
-      throw Unavailable(
-          fmt::format("{}: {} keeps its operands to itself", step.entry, step.operation));
-    }
-    clear_results(*operation);
-    return operation;
-  }
-
-  // The step's operation after it ran on these operands, the tokens' places and choices, and a
-  // table of angles of its own.
-  std::unique_ptr<Operation> ran(const LayerStep& step, Given given) {
-    std::unique_ptr<Operation> operation = made(step);
-    for (const OperandView& view : operation->operand_views()) {
-      const bool has =
-          std::ranges::any_of(given, [&](const auto& g) { return g.first == view.name; });
-      if (view.name == "place") {
-        set_operand_indices(*operation, view.name, choice_.places());
-      } else if (view.name == "chosen" && view.role == OperandRole::input) {
-        set_operand_indices(*operation, view.name, choice_.chosen());
-      } else if (view.role == OperandRole::input && view.name != "table" && !has) {
-        throw std::logic_error(fmt::format("{}: nothing flows into {}", step.entry, view.name));
-      }
-    }
-    for (const auto& [name, values] : given) set_operand_values(*operation, name, values);
-    operation->run(0);
-    return operation;
+  // Of all but GEMMs.
+  std::unique_ptr<Operation> ran(std::string_view entry, std::string_view operation, Given given) {
+    return stepper_.ran(stepper_.next(entry, operation, std::nullopt), given);
   }
 
   Tensor gemm(const std::string& name, Pass pass, const Tensor& a, const Tensor& b) {
-    return operand_values(*ran(next(name, "gemm", pass), {{"a", a}, {"b", b}}), "c");
+    return operand_values(*stepper_.ran(stepper_.next(name, "gemm", pass), {{"a", a}, {"b", b}}),
+                          "c");
   }
 
   CastTensor cast(const Tensor& x, const GemmWork& fprop, std::int64_t cols) {
-    const auto operation = ran(next("fp8_cast", "cast_fp8_transpose", std::nullopt), {{"x", x}});
+    const auto operation = ran("fp8_cast", "cast_fp8_transpose", {{"x", x}});
     return cast_tensor(*operation, fprop.m * fprop.groups, cols);
   }
 
   Tensor scaled_gemm(const std::string& name, Pass pass, const ScaledOperands& a,
                      const ScaledOperands& b) {
-    const LayerStep& step = next(name, "gemm", pass);
-    const auto operation = made(step);
+    const LayerStep& step = stepper_.next(name, "gemm", pass);
+    const auto operation = stepper_.made(step);
     give_scaled(*operation, *step.gemm, a, b);
     operation->run(0);
     return operand_values(*operation, "c");
@@ -188,7 +110,7 @@ class Flow {
 
   Tensor step(std::string_view entry, std::string_view operation, Given given,
               std::string_view result) {
-    return operand_values(*ran(next(entry, operation, std::nullopt), given), result);
+    return operand_values(*ran(entry, operation, given), result);
   }
 
   [[nodiscard]] bool centres(std::string_view entry) const {
@@ -205,9 +127,8 @@ class Flow {
 
   Tensor norm_backward(std::string_view entry, const Tensor& x, const std::string& w,
                        const Tensor& d_n) {
-    const auto operation =
-        ran(next(entry, centres(entry) ? "layernorm_backward" : "rmsnorm_backward", std::nullopt),
-            {{"x", x}, {"w", weight(w)}, {"dy", d_n}});
+    const auto operation = ran(entry, centres(entry) ? "layernorm_backward" : "rmsnorm_backward",
+                               {{"x", x}, {"w", weight(w)}, {"dy", d_n}});
     out_["d_" + w] = operand_values(*operation, "dw");
     if (centres(entry)) out_["d_" + w + kBias] = operand_values(*operation, "db");
     return operand_values(*operation, "dx");
@@ -236,8 +157,7 @@ class Flow {
   void forward() {
     n1_ = norm(kResidualAndNorm, in_.x, "norm_1");
     m_.mla ? project_latent() : project();
-    const auto core =
-        ran(next("core", "attention_forward", std::nullopt), {{"q", q_}, {"k", k_}, {"v", v_}});
+    const auto core = ran("core", "attention_forward", {{"q", q_}, {"k", k_}, {"v", v_}});
     o_ = operand_values(*core, "o");
     l_ = operand_values(*core, "l");
     merged_ = by_tokens(o_, m_.heads);
@@ -250,7 +170,7 @@ class Flow {
     const Tensor d_n2 = experts() ? experts_backward() : up_.backward(*this, "ffn", in_.d_y);
     const Tensor d_x1 = residual(norm_backward(kResidualAndNorm, x1_, "norm_2", d_n2), in_.d_y);
     const Tensor d_o = by_heads(linear_backward("attention_output", d_x1, merged_), m_.heads);
-    const auto core = ran(next("core", "attention_backward", std::nullopt),
+    const auto core = ran("core", "attention_backward",
                           {{"q", q_}, {"k", k_}, {"v", v_}, {"o", o_}, {"l", l_}, {"d_o", d_o}});
     const Tensor d_q = by_tokens(operand_values(*core, "d_q"), m_.heads);
     const Tensor d_k = by_tokens(operand_values(*core, "d_k"), kv_heads());
@@ -358,9 +278,9 @@ class Flow {
 
   void choose(const Tensor& logits) {
     const Tensor x = choice_.reachable(logits);
-    const auto router = sigmoid() ? ran(next("router", "topk_sigmoid", std::nullopt),
-                                        {{"x", x}, {"bias", in_.router_bias}})
-                                  : ran(next("router", "topk_softmax", std::nullopt), {{"x", x}});
+    const auto router = sigmoid()
+                            ? ran("router", "topk_sigmoid", {{"x", x}, {"bias", in_.router_bias}})
+                            : ran("router", "topk_softmax", {{"x", x}});
     if (sigmoid()) affinities_ = operand_values(*router, "affinity");
     if (!choice_.take(operand_indices(*router, "chosen"), operand_values(*router, "w")))
       throw NotTheLayer("the router chose other experts than those of the largest logits");
@@ -389,7 +309,7 @@ class Flow {
   }
 
   Tensor experts_backward() {
-    const auto apart = ran(next("expert_permute", "unpermute_backward", std::nullopt),
+    const auto apart = ran("expert_permute", "unpermute_backward",
                            {{"x", by_experts_}, {"w", choice_.gates()}, {"dy", in_.d_y}});
     out_["d_gates"] = operand_values(*apart, "dw");
     const Tensor by_routed =
@@ -402,19 +322,15 @@ class Flow {
 
   const LayerInput& in_;
   const Model& m_;
-  const MakeStep& make_;
   std::map<std::string, GemmWork> scaled_;   // forward GEMMs in fp8
   std::map<std::string, CastTensor> casts_;  // of their inputs
-  std::span<const LayerStep> steps_;
-  std::size_t at_ = 0;
   Tensors out_;
-  std::vector<MadeBy> by_;
-  std::string last_;  // operation
   // What the backward pass reads again; q to o as the core has them, by heads.
   Tensor n1_, q_, k_, v_, o_, l_, merged_, x1_, n2_, q_a_, q_n_, kv_a_, kv_n_, by_experts_,
       affinities_;
   FeedForward up_, shared_;
   LayerChoice choice_{in_};
+  LayerStepper stepper_;
 };
 
 }  // namespace
