@@ -6,6 +6,7 @@
 #include "record/names.hpp"
 #include "record/real.hpp"
 #include "report/device_rates.hpp"
+#include "report/gemm_factors.hpp"
 #include "report/step_in_place.hpp"
 #include "report/step_links.hpp"
 #include "report/step_time.hpp"
@@ -18,18 +19,6 @@
 
 namespace trainmeter {
 namespace {
-
-// Blackwell has no factors of its own yet: Hopper's are used, and that is said.
-bool is_hopper(const System& s) {
-  const std::string arch = architecture(s);
-  return arch == "hopper" || arch == "blackwell";
-}
-
-bool is_ampere(const System& s) {
-  return architecture(s) == "ampere";
-}
-
-constexpr double kReferencePower = 700;  // watts of the cards that most published figures are of
 
 class Biller {
  public:
@@ -87,14 +76,6 @@ class Biller {
     }
   }
 
-  [[nodiscard]] GemmFactors factors_of(const std::string& dtype) const {
-    if (book_.in_place().of(dtype, "") != nullptr) return {std::nullopt, std::nullopt, dtype};
-    if (is_ampere(system_)) return {Factor::in_place_ampere, std::nullopt, dtype};
-    if (!is_hopper(system_)) return {Factor::in_place_other, std::nullopt, dtype};
-    if (dtype == "fp8") return {Factor::in_place_hopper_fp8, Factor::sustained_clock_fp8, dtype};
-    return {Factor::in_place_hopper, Factor::sustained_clock, dtype};
-  }
-
   void share_sms() {
     bill_.sms = communication_sms(book_.layers_beside(), rates_.low(), bill_.stack.compute_sms);
     if (!bill_.sms.how.empty()) assume(in_words(bill_.sms));
@@ -102,18 +83,10 @@ class Biller {
   }
 
   void choose_factors() {
-    bill_.gemm = factors_of(rates_.low());
-    bill_.gemm_high = factors_of(rates_.high());
-    const auto cap = run_.context.power_cap_w ? run_.context.power_cap_w : system_.power_w;
-    const double known = book_.cap_held(rates_.low());
-    const double held = known > 0 ? known : kReferencePower;
-    if ((is_hopper(system_) || known > 0) && cap && *cap < held) {
-      power_ = power_share(*cap, held);
-      assume(
-          fmt::format("power cap of {:.0f} W: GEMM rates x {:.2f}, the cap's ratio to {:.0f} W to "
-                      "the power {:.1f}",
-                      *cap, power_, held, kPowerExponent));
-    }
+    bill_.gemm = gemm_factors(system_, book_, rates_.low());
+    bill_.gemm_high = gemm_factors(system_, book_, rates_.high());
+    power_ = power_share_of(run_, system_, book_, rates_.low(),
+                            [this](std::string text) { assume(std::move(text)); });
     if (architecture(system_) == "blackwell")
       assume("in-place factors of Hopper are used for Blackwell");
   }
