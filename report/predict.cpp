@@ -8,43 +8,18 @@
 #include "record/formulas.hpp"
 #include "record/statistics.hpp"
 #include "report/mfu_peak.hpp"
-#include "report/normal.hpp"
 #include "report/price.hpp"
 #include "report/rl.hpp"
+#include "report/step_draws.hpp"
 #include "workload/step.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <random>
 
 namespace trainmeter {
 namespace {
-
-// The geometric mean of the middle tenth: the median, but one that doesn't jump from one lobe to
-// the other where what a run doesn't print (its attention kernel, say) makes two of them.
-double middle(const std::vector<double>& draws) {
-  std::vector<double> values = draws;
-  std::ranges::sort(values);
-  const std::size_t n = values.size();
-  const std::size_t trimmed = std::min(n * 9 / 20, (n - 1) / 2);
-  double sum = 0;
-  for (std::size_t i = trimmed; i < n - trimmed; ++i) sum += std::log(values[i]);
-  const double out = std::exp(sum / static_cast<double>(n - 2 * trimmed));
-  return std::clamp(out, values[trimmed], values[n - 1 - trimmed]);  // rounding apart
-}
-
-// `n` numbers in (0, 1), one in each n-th of it, in random order: shares come out as they are
-// meant.
-std::vector<double> stratified(int n, std::mt19937_64& random) {
-  std::uniform_real_distribution<double> uniform;
-  std::vector<double> out;
-  for (int i = 0; i < n; ++i) out.push_back((i + uniform(random)) / n);
-  std::ranges::shuffle(out, random);
-  return out;
-}
 
 struct RunFacts {
   double tokens_per_step = 0, flops_per_token = 0, peak = 0;
@@ -109,105 +84,16 @@ Knowledge load_knowledge(const Library& library) {
 
 namespace {
 
-// The inputs of one draw beside the factors.
-enum Extra { kGemmNoise, kGemmShape, kMemoryNoise, kForm, kLayout, kExtras };
-constexpr std::array<const char*, kExtras> kExtraNames = {
-    "spread of the GEMM measurements", "GEMM shapes that were not measured",
-    "spread of the memory measurements", "form of the model", "what the run doesn't print"};
-
-FactorValues exponentials(const FactorValues& logs) {
-  FactorValues out{};
-  for (std::size_t f = 0; f < kFactors; ++f) out[f] = std::exp(logs[f]);
-  return out;
-}
-
-// The independent standard normals of one draw: of the factors, and of the extras but the layout.
-struct Normals {
-  FactorValues factors{};
-  std::array<double, kLayout> extras{};
-};
-
-Normals fresh_normals(std::mt19937_64& random) {
-  std::normal_distribution<double> normal;
-  Normals out;
-  for (double& z : out.factors) z = normal(random);
-  for (double& z : out.extras) z = normal(random);
-  return out;
-}
-
-// As likely as `draw`, on the other side of the centre: a draw and its opposite (antithetic
-// variates) leave little to chance in the median.
-Normals opposite(Normals draw) {
-  for (double& z : draw.factors) z = -z;
-  for (double& z : draw.extras) z = -z;
-  return draw;
-}
-
-struct Sampled {
-  std::vector<double> step, slot_ratio;
-  std::vector<std::vector<double>> inputs;  // by factor, then extras: one value a draw
-};
-
-Sampled sample(const std::vector<Candidate>& candidates, const Belief& belief,
-               const FactorValues& centre, const PredictOptions& options,
-               const std::vector<MeasuredFactor>& measured = {}) {
-  std::vector<StepSampler> samplers;
-  std::vector<double> base;
-  for (const Candidate& c : candidates) {
-    samplers.emplace_back(c.bill, centre);
-    base.push_back(std::log(samplers.back()(centre, {})));
-  }
-  const NormalSampler believed(belief.log_mean, belief.log_covariance);
-  const auto factors_of = [&](const Normals& draw) {
-    return with_measured(believed(draw.factors), belief, measured);
-  };
-  std::mt19937_64 random(options.seed);
-  constexpr int kPoints = 4;  // at which a pipeline's longest path is looked for, beside the centre
-  for (int i = 0; i < kPoints; ++i) {
-    const FactorValues point = exponentials(factors_of(fresh_normals(random)));
-    for (StepSampler& sampler : samplers) sampler.learn(point);
-  }
-  const std::vector<double> choices = stratified(options.samples, random);
-  Sampled out;
-  out.inputs.resize(kFactors + kExtras);
-  Normals draw;
-  for (std::size_t d = 0; d < choices.size(); ++d) {
-    draw = d % 2 == 0 ? fresh_normals(random) : opposite(draw);
-    const FactorValues logs = factors_of(draw);
-    double u = choices[d];
-    std::size_t which = 0;
-    while (which + 1 < candidates.size() && u > candidates[which].weight) {
-      u -= candidates[which].weight;
-      ++which;
-    }
-    const Bill& bill = candidates[which].bill;
-    std::array<double, kExtras> extra{};
-    std::ranges::copy(draw.extras, extra.begin());
-    extra[kLayout] = base[which];
-    const FactorValues values = exponentials(logs);
-    const Spread spread{
-        .gemm = std::exp(bill.gemm_noise * extra[kGemmNoise] + bill.gemm_shape * extra[kGemmShape]),
-        .memory = std::exp(bill.memory_noise * extra[kMemoryNoise])};
-    const double form = std::exp(belief.form_sigma * extra[kForm]);
-    out.step.push_back(samplers[which](values, spread) * form);
-    out.slot_ratio.push_back(out.step.back() / std::exp(base[which]));
-    for (std::size_t f = 0; f < kFactors; ++f) out.inputs[f].push_back(logs[f]);
-    for (std::size_t e = 0; e < kExtras; ++e) out.inputs[kFactors + e].push_back(extra[e]);
-  }
-  return out;
-}
-
 // Squared correlation of each input with log step time: its share of the variance where the model
 // is near linear in logarithms, as a sum of products is.
-std::vector<std::pair<std::string, double>> sensitivities(const Sampled& sampled) {
+std::vector<std::pair<std::string, double>> sensitivities(const DrawnSteps& drawn) {
   std::vector<double> logs;
-  for (const double t : sampled.step) logs.push_back(std::log(t));
+  for (const double t : drawn.step_s) logs.push_back(std::log(t));
   const double centre = mean(logs);
   double variance = 0;
   for (const double l : logs) variance += (l - centre) * (l - centre);
   std::vector<std::pair<std::string, double>> out;
-  for (std::size_t i = 0; i < sampled.inputs.size(); ++i) {
-    const std::vector<double>& x = sampled.inputs[i];
+  for (const auto& [name, x] : drawn.inputs) {
     const double x_centre = mean(x);
     double xx = 0;
     double xy = 0;
@@ -217,11 +103,7 @@ std::vector<std::pair<std::string, double>> sensitivities(const Sampled& sampled
     }
     constexpr double kLeastShare = 0.01;
     const double share = xx * variance > 0 ? xy * xy / (xx * variance) : 0;
-    if (share >= kLeastShare) {
-      out.emplace_back(
-          i < kFactors ? std::string(to_string(static_cast<Factor>(i))) : kExtraNames[i - kFactors],
-          share);
-    }
+    if (share >= kLeastShare) out.emplace_back(name, share);
   }
   std::ranges::stable_sort(out, std::ranges::greater{}, &std::pair<std::string, double>::second);
   return out;
@@ -267,8 +149,9 @@ void explain(Prediction& out, const std::vector<Candidate>& candidates,
 double median_shift(const std::vector<Candidate>& candidates, const Belief& belief,
                     const PredictOptions& options) {
   const FactorValues centre = belief.medians();
-  return std::log(middle(sample(candidates, belief, centre, options).step) /
-                  central_step_s(candidates, centre));
+  return std::log(
+      middle(draw_steps(candidates, belief, centre, options.samples, options.seed).step_s) /
+      central_step_s(candidates, centre));
 }
 
 namespace {
@@ -322,6 +205,15 @@ Prediction checked(Prediction out, const Run& run, const System& system) {
 
 }  // namespace
 
+StepBelief step_belief(const Run& run, const System& system, const RateBook& book,
+                       const Knowledge& knowledge) {
+  StepBelief out;
+  out.before = knowledge.calibration.for_family(run.family);
+  out.measured = measured_factors(book.slowdowns(), run.precision, system);
+  out.centre = with_measured(out.before, out.measured).medians();
+  return out;
+}
+
 Prediction predict(const Run& original, const System& system, const RateBook& book,
                    const Knowledge& knowledge, const PredictOptions& options) {
   const Run run = carried_to(original, system);
@@ -338,11 +230,7 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
     return checked(predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book)),
                    run, system);
   }
-  const std::vector<MeasuredFactor> measured =
-      measured_factors(book.slowdowns(), run.precision, system);
-  const Belief& before = knowledge.calibration.for_family(run.family);
-  const Belief belief = with_measured(before, measured);
-  const FactorValues centre = belief.medians();
+  const auto [before, measured, centre] = step_belief(run, system, book, knowledge);
   const std::vector<Candidate> ways = candidates(run, system, book, centre);
 
   Prediction out;
@@ -352,21 +240,22 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   out.precision = computed_in(run.precision, ways.front().bill.gemm.dtype);
   out.goodput = run.goodput;
   explain(out, ways, centre);
-  out.factors = used_factors(ways.front().bill, knowledge.factors, belief, measured);
+  out.factors =
+      used_factors(ways.front().bill, knowledge.factors, with_measured(before, measured), measured);
   out.in_place = in_place_links(ways.front().bill, out.factors);
   for (std::string& text : learnt_from_one_family(out.factors, knowledge.calibration, run.family))
     out.assumptions.push_back(std::move(text));
-  Sampled sampled;
+  DrawnSteps drawn;
   if (options.samples > 0) {
-    sampled = sample(ways, before, centre, options, measured);
+    drawn = draw_steps(ways, before, centre, options.samples, options.seed, measured);
   } else {
-    sampled.step = {central_step_s(ways, centre)};
-    sampled.slot_ratio = {1};
+    drawn.step_s = {central_step_s(ways, centre)};
+    drawn.over_centre = {1};
   }
-  out.moves_most = sensitivities(sampled);
+  out.moves_most = sensitivities(drawn);
   if (ways.front().bill.layout.pp > 1) {
     const double slot = step_time(ways.front().bill, centre).slot_s;
-    const Estimate ratio = estimate_of(sampled.slot_ratio, middle);
+    const Estimate ratio = estimate_of(drawn.over_centre, middle);
     out.slot_time_s = Estimate{slot * ratio.p05, slot * ratio.p50, slot * ratio.p95};
   }
 
@@ -378,7 +267,7 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   facts.of.gpus = static_cast<double>(run.gpus);
   const UsedInput peak = mfu_peak(run, system, book);
   facts.peak = peak.value;
-  bound_by_peak(sampled.step, run, system, book);
+  bound_by_peak(drawn.step_s, run, system, book);
   facts.of.goodput = run.goodput;
   if (run.tokens) facts.of.steps = *run.tokens / facts.tokens_per_step;
   const Price price = price_of(run, system, options);
@@ -387,7 +276,7 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   out.flops_per_step = facts.tokens_per_step * facts.flops_per_token;
   out.mfu_peak_flops = facts.peak;
   add_inputs(out, run, peak, dense_peak("bf16", run, system, book), price.input());
-  out.estimates = estimates_from(sampled.step, facts);
+  out.estimates = estimates_from(drawn.step_s, facts);
   out.breakdown_s = breakdown(ways, centre, out.estimates.step_time_s.p50);
   if (const auto null_time = null_step_s(run, system, book)) {
     out.null_model = estimates_from({*null_time}, facts);

@@ -92,6 +92,15 @@ std::vector<std::string> defaults_taken(const Run& run);
 Prediction predict(const Run& run, const System& system, const RateBook& rates,
                    const Knowledge& knowledge, const PredictOptions& options);
 
+// What is believed of the factors of a run's step, whatever its layout.
+struct StepBelief {
+  Belief before;                         // without what was measured
+  std::vector<MeasuredFactor> measured;  // of the factors, on the run's own device
+  FactorValues centre{};                 // the medians with that
+};
+StepBelief step_belief(const Run& run, const System& system, const RateBook& rates,
+                       const Knowledge& knowledge);
+
 // BadInput where a figure of it is none that can be: a step, slot or part of one that takes no
 // time, a rate's share or an MFU above 100 %.
 void refuse_impossible(const Prediction& prediction);
