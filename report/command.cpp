@@ -96,7 +96,7 @@ void write_file(const std::string& file, const std::string& text) {
 }
 
 void require_no_input_replaced(const CLI::App& command) {
-  for (const char* name : {"--output", "--drain"}) {
+  for (const char* name : {"--output", "--drain", "--write_run"}) {
     const CLI::Option* target = command.get_option_no_throw(name);
     if (target == nullptr || target->empty() || !will_be_regular(target->results().back()))
       continue;

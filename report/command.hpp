@@ -38,6 +38,7 @@ struct Command {
 // All there are, in the order that --help lists them.
 std::vector<std::unique_ptr<Command>> commands();
 std::unique_ptr<Command> predict_command();
+std::unique_ptr<Command> plan_command();
 std::unique_ptr<Command> claims_command();
 std::unique_ptr<Command> accept_command();
 std::unique_ptr<Command> anonymise_command();

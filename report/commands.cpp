@@ -147,6 +147,7 @@ std::vector<std::unique_ptr<Command>> commands() {
   out.push_back(std::make_unique<DoctorCommand>());
   add_report_commands(out);
   out.push_back(predict_command());
+  out.push_back(plan_command());
   out.push_back(claims_command());
   out.push_back(std::make_unique<ValidateCommand>());
   out.push_back(std::make_unique<CompareCommand>());

@@ -135,10 +135,9 @@ std::vector<std::int64_t> microbatch_sizes(const Run& run, const Layout& layout,
     }
     return {*printed};
   }
-  constexpr std::int64_t kMostTokens = 64 * 1024;
   std::vector<std::int64_t> out;
   for (const std::int64_t size : {1, 2, 4, 8}) {
-    if (per_replica % size == 0 && (size == 1 || size * *run.seq_len <= kMostTokens) &&
+    if (per_replica % size == 0 && (size == 1 || size * *run.seq_len <= kMostMicrobatchTokens) &&
         suits(run, layout.pp, per_replica / size)) {
       out.push_back(size);
     }
@@ -146,7 +145,7 @@ std::vector<std::int64_t> microbatch_sizes(const Run& run, const Layout& layout,
   // FSDP's usual one, whatever its size.
   const bool listed = std::ranges::find(out, per_replica) != out.end();
   if (run.stack == TrainingStack::fsdp && layout.pp == 1 && !listed &&
-      per_replica * *run.seq_len <= kMostTokens)
+      per_replica * *run.seq_len <= kMostMicrobatchTokens)
     out.push_back(per_replica);
   if (out.empty()) out.push_back(1);
   return out;

@@ -35,6 +35,9 @@ struct Choice {
   std::vector<std::string> notes;  // what was assumed, for the report
 };
 
+// Tokens of a micro-batch beyond which none of several sequences is tried.
+inline constexpr std::int64_t kMostMicrobatchTokens = 64 * 1024;
+
 // Checks what the file gives (BadInput names file and key: tp x pp x cp x dp != gpus, heads or
 // experts that don't divide, a batch that dp doesn't divide, ...) and lists the plausible ways to
 // fill in the rest, at least one. Memory is not looked at here.

@@ -70,6 +70,15 @@ TEST(JsonKeys, OfAPrediction) {
   EXPECT_TRUE(step.at("estimates").at("cost_usd").is_null());
 }
 
+TEST(JsonKeys, OfAPlan) {
+  for (const char* own : {"--run llama-3-405b-8k", "--model llama-3-8b --system h100 --gpus 8"}) {
+    const auto plan = printed(std::string("plan --samples 0 --most 2 ") + own);
+    expect_keys(plan, "## `trainmeter plan`");
+    expect_keys(plan.at("layouts").at(1), "### Its `layouts`");
+    expect_keys(plan.at("layouts").at(1).at("estimates"), "### Its `estimates`");
+  }
+}
+
 TEST(JsonKeys, OfAReport) {
   const auto json = printed("report " + a_record("report.jsonl"));
   expect_keys(json, "## `trainmeter report`");
