@@ -45,6 +45,24 @@ std::vector<std::int64_t> microbatches(const Run& run, std::int64_t dp) {
   return out;
 }
 
+// What the run's software overlaps, where its own layout says it of tensor parallelism: that is no
+// matter of the layout. What its own layout doesn't have it may overlap, as every stack of the day.
+std::optional<std::vector<std::string>> overlapped(const Run& run) {
+  if (!run.parallel || !run.parallel->overlap || run.parallel->tp == 1) return std::nullopt;
+  const Parallel& own = *run.parallel;
+  const bool replicas = run.gpus > own.tp * own.pp * own.cp;
+  std::vector<std::string> out;
+  const auto add = [&](const char* what, bool otherwise) {
+    if (otherwise || std::ranges::find(*own.overlap, what) != own.overlap->end())
+      out.emplace_back(what);
+  };
+  add("tp", false);
+  add("dp", !replicas);
+  add("pp", own.pp == 1);
+  add("ep", own.ep == 1 && run.stack == TrainingStack::deepseek);
+  return out;
+}
+
 // The sizes alone; what layouts() lists for them stays open.
 std::vector<Parallel> sizes(const Run& run, const System& system) {
   const std::int64_t experts = run.model->moe ? run.model->moe->experts : 1;
@@ -59,6 +77,7 @@ std::vector<Parallel> sizes(const Run& run, const System& system) {
         p.cp = cp;
         p.dp = run.gpus / (tp * cp * pp);
         p.sp = tp > 1;
+        p.overlap = overlapped(run);
         for (const std::int64_t ep : divisors(experts, run.gpus / pp)) {
           p.ep = ep;
           for (const std::int64_t zero : zero_stages(run)) {

@@ -38,7 +38,7 @@ struct LayoutSearch {
   std::string refusal;       // why the last of those that aren't legal wasn't one
 };
 
-// `run.parallel` is not looked at. Memory only where the system says it. BadInput where the run
+// Of `run.parallel` no more is looked at than what its software overlaps. Memory only where the system says it. BadInput where the run
 // lacks model, seq_len or batch.
 LayoutSearch search_layouts(Run run, const System& system);
 

@@ -167,6 +167,22 @@ TEST(LayoutSearch, EachStackHasItsOwn) {
             (std::set<std::string>{"zero 1", "dualpipe", "zb"}));
 }
 
+// What a run's software overlaps is the same in every layout, as far as its own one shows it.
+TEST(LayoutSearch, OverlapIsTheSoftwares) {
+  trainmeter::Run run = asked(published("llama-3-8b"), 64);
+  const auto overlap = [&](const Parallel& own) {
+    run.parallel = own;
+    return search_layouts(run, machine()).fitting.front().parallel.overlap;
+  };
+  const std::vector<std::string> none = {"dp", "pp"}, tp = {"tp", "dp", "pp"};
+  EXPECT_EQ(overlap({.tp = 8, .overlap = {{"dp"}}}), none);
+  EXPECT_EQ(overlap({.tp = 8, .overlap = {{"tp", "dp"}}}), tp);
+  EXPECT_EQ(overlap({.tp = 8, .pp = 8, .overlap = {{"tp"}}}),
+            std::vector<std::string>({"tp", "dp"}));
+  EXPECT_EQ(overlap({.overlap = {{"dp"}}}), std::nullopt);  // without tp it says nothing of tp
+  EXPECT_EQ(overlap({.tp = 8}), std::nullopt);
+}
+
 TEST(LayoutSearch, SaysWhatComesNearestWhereNothingFits) {
   const LayoutSearch none = search_layouts(asked(published("llama-3-405b"), 8), machine());
   EXPECT_TRUE(none.fitting.empty());
