@@ -148,4 +148,35 @@ std::optional<Arithmetic> faster_than_steady(const Run& run, std::optional<doubl
                 1 + kCountingTolerance, "TFLOP/s");
 }
 
+std::optional<Arithmetic> steady_rates_apart(const Run& run) {
+  const auto below = [](const Printed& a, const Printed& b) {
+    return (a.value + a.slack) * (1 + kCountingTolerance) < b.value - b.slack;
+  };
+  const std::vector<TokenRate> rates = steady_token_rates(run);
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    for (std::size_t j = i + 1; j < rates.size(); ++j) {
+      const Printed &a = rates[i].tokens_per_s, &b = rates[j].tokens_per_s;
+      if (!below(a, b) && !below(b, a)) continue;
+      return Arithmetic{.what = fmt::format("{}{:.5g} tokens/s per GPU by its {}", rates[j].said,
+                                            b.value, rates[j].figure),
+                        .computed = b.value,
+                        .printed = a.value,
+                        .unit = "tokens/s",
+                        .agrees = false,
+                        .rule = "steady_rates_apart",
+                        .note = fmt::format("that is the rate by its {}", rates[i].figure)};
+    }
+  }
+  const Published& p = run.published;
+  const auto share = [](double value) { return Printed{value, printed(value * 100).slack / 100}; };
+  if (!p.hfu || !p.mfu || !below(share(*p.hfu), share(*p.mfu))) return std::nullopt;
+  return Arithmetic{.what = fmt::format("an HFU of {}", format_percent(*p.hfu)),
+                    .computed = *p.hfu * 100,
+                    .printed = *p.mfu * 100,
+                    .unit = "% MFU or more",
+                    .agrees = false,
+                    .rule = "steady_rates_apart",
+                    .note = "HFU counts what MFU does, and what is computed again"};
+}
+
 }  // namespace trainmeter

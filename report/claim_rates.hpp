@@ -37,6 +37,10 @@ std::vector<ImpliedRate> implied_rates(const Run& run, std::optional<double> hou
 // FLOP/s also beyond how authors count. Nothing where no figure is passed.
 std::optional<Arithmetic> faster_than_steady(const Run& run, std::optional<double> hours);
 
+// Two steady rates of one run (tokens/s, step time, tokens a day) that are apart beyond rounding and
+// kCountingTolerance, or an HFU below the MFU, of which it is the MFU and what is computed again.
+std::optional<Arithmetic> steady_rates_apart(const Run& run);
+
 double bf16_peak(const Run& run);  // 0: unknown
 
 }  // namespace trainmeter

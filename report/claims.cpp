@@ -126,6 +126,7 @@ void add_arithmetic(Verdict& out, const Claim& claim) {
   if (const auto work = work_of(claim.run)) out.arithmetic.push_back(*work);
   if (const auto peak = denominator_of(claim.run)) out.arithmetic.push_back(*peak);
   const auto add_speed = [&](const Run& run, std::optional<double> hours) {
+    if (const auto apart = steady_rates_apart(run)) out.arithmetic.push_back(*apart);
     if (const auto wrong = faster_than_steady(run, hours)) out.arithmetic.push_back(*wrong);
   };
   add_speed(claim.run, hours_of(claim.run));

@@ -86,6 +86,24 @@ TEST(ClaimRates, NoWholeRunIsFasterThanItsSteps) {
   EXPECT_EQ(judged("gpt-2-90-minutes").verdict, "consistent");
 }
 
+TEST(ClaimRates, TwoRatesOfOneRunAgree) {
+  // 2,048 x 8,192 tokens on 2,048 GPUs are 8,192 a step.
+  EXPECT_EQ(llama_with(R"(, "step_time_s": 10, "tokens_per_s_per_gpu": 820)").verdict,
+            "consistent");
+  const Verdict apart = llama_with(R"(, "step_time_s": 10.1, "tokens_per_s_per_gpu": 911)");
+  EXPECT_EQ(apart.rule, "steady_rates_apart");
+  EXPECT_EQ(apart.verdict, "contradictory");
+  EXPECT_THAT(apart.reason,
+              HasSubstr("10.1 s a step: 811.09 tokens/s per GPU by its step time, not "
+                        "911 tokens/s: that is the rate by its tokens/s"));
+  EXPECT_EQ(llama_with(R"(, "step_time_s": 10.1, "tokens_per_day": 1.7e11)").rule,
+            "steady_rates_apart");
+  EXPECT_EQ(llama_with(R"(, "mfu": 0.45, "hfu": 0.45)").verdict, "consistent");
+  const Verdict less = llama_with(R"(, "mfu": 0.45, "hfu": 0.31)");
+  EXPECT_EQ(less.rule, "steady_rates_apart");
+  EXPECT_THAT(less.reason, HasSubstr("an HFU of 31.0 %, not 45 % MFU or more"));
+}
+
 TEST(ClaimRates, HoursOutsideTheirPredictionAreSaid) {
   const auto place = [](const Verdict& v) { return v.predicted.at(0).place(); };
   EXPECT_EQ(place(judged("deepseek-v3")), "within");
