@@ -106,8 +106,10 @@ nlohmann::json read_json_file(const std::filesystem::path& file) {
     throw BadInput(
         fmt::format("{}:{}: not JSON: {}", file.string(), line, shortened(why, kLongestWhy)));
   } catch (const nlohmann::json::exception& error) {  // a number beyond double, say
-    throw BadInput(
-        fmt::format("{}: not JSON: {}", file.string(), shortened(error.what(), kLongestWhy)));
+    std::string why = error.what();                   // "[json.exception.out_of_range.406] <why>"
+    if (const auto bracket = why.find("] "); bracket != std::string::npos)
+      why = why.substr(bracket + 2);
+    throw BadInput(fmt::format("{}: not JSON: {}", file.string(), shortened(why, kLongestWhy)));
   }
 }
 
@@ -222,7 +224,8 @@ std::int64_t StrictObject::integer(std::string_view key) {
   const auto& found = at(key);
   if (!found.is_number()) refuse(key, "a whole number");
   const auto value = found.get<double>();
-  if (value != std::floor(value) || !(std::abs(value) < kExact)) refuse(key, "a whole number");
+  if (value != std::floor(value)) refuse(key, "a whole number");
+  if (!(std::abs(value) < kExact)) refuse(key, "a whole number below 2^53");
   return static_cast<std::int64_t>(value);
 }
 

@@ -134,6 +134,8 @@ class Text {
       comment(text, words);
     } else if (number<std::int64_t>(words[0])) {
       row(words);
+    } else if (ends_as_a_row(words)) {
+      leave_out("a row that doesn't begin with its size: other text runs into it");
     } else if (given_.empty()) {  // a warning, or what a launcher printed: its command
       const auto found = std::ranges::find_if(
           words, [](const std::string& word) { return is_program(base_name(word)); });
@@ -144,6 +146,18 @@ class Text {
   }
 
  private:
+  // Within a table: as many words as a row has, and times, bandwidths and counts at the end.
+  [[nodiscard]] bool ends_as_a_row(const std::vector<std::string>& words) const {
+    std::vector<std::string> columns = run_.columns;
+    if (!columns.empty() && columns.back() == "timestamp") columns.pop_back();
+    const auto first = std::ranges::find_if(
+        columns, [](const std::string& column) { return column == "time" || column == "cputime"; });
+    if (first == columns.end() || words.size() < columns.size()) return false;
+    return std::all_of(
+        words.end() - (columns.end() - first), words.end(),
+        [](const std::string& word) { return word == "N/A" || number<double>(word); });
+  }
+
   void leave_out(const std::string& why) {
     to_.left_out.push_back(fmt::format("{}:{}: {}", where_, line_, why));
   }

@@ -161,7 +161,8 @@ double seconds_of(StrictObject& row) {
 }
 
 // Operation, element type, backend and sizes of a name as ours are: gemm/fp32/onednn/m:64/n:64.
-// False, and nothing taken, for others.
+// False, and no more than the name taken, for others, and for collectives: how many ranks there
+// were isn't in it.
 bool take_our_name(const std::string& name, Measurement& m) {
   std::istringstream in(name);
   std::vector<std::string> parts;
@@ -171,6 +172,8 @@ bool take_our_name(const std::string& name, Measurement& m) {
       std::ranges::find(dtype_names(), parts[1]) == dtype_names().end()) {
     return false;
   }
+  m.name = name.substr(0, name.find("/iterations:"));
+  if (std::ranges::find(collective_names(), parts[0]) != collective_names().end()) return false;
   std::map<std::string, std::int64_t> shape;
   for (std::size_t i = 3; i < parts.size(); ++i) {
     const std::size_t colon = parts[i].find(':');
@@ -190,7 +193,6 @@ bool take_our_name(const std::string& name, Measurement& m) {
   m.dtype = parts[1];
   m.backend = parts[2];
   m.shape = shape;
-  m.name = name.substr(0, name.find("/iterations:"));
   return true;
 }
 
