@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <sstream>
+#include <utility>
 
 namespace trainmeter {
 namespace {
@@ -87,6 +89,42 @@ std::optional<Measurement> on_any_device(const Measurement& m) {
 
 std::string start_key(const Header& header) {
   return fmt::format("{}\n{}\n{}", header.session, header.started_at, header.host);
+}
+
+void leave_out_copies(std::vector<Record>& records, std::vector<std::string>& warnings) {
+  struct Longest {
+    std::size_t record = 0, rows = 0;
+  };
+  const auto start_of = [](const Record& record, const Line& line) {
+    const Header& header = record.header_of(line);
+    return start_key(header) + "\n" + device_of(line.measurement, header);
+  };
+  std::map<std::string, Longest> longest;  // by start
+  for (std::size_t r = 0; r < records.size(); ++r) {
+    std::map<std::string, std::size_t> rows;
+    for (const Line& line : records[r].lines) ++rows[start_of(records[r], line)];
+    for (const auto& [start, count] : rows) {
+      Longest& known = longest[start];
+      if (known.rows < count) known = {r, count};
+    }
+  }
+  std::vector<std::string> files;
+  for (const Record& record : records) files.push_back(record.file.string());
+  std::vector<Record> out;
+  for (std::size_t r = 0; r < records.size(); ++r) {
+    Record& record = records[r];
+    std::size_t other = r;
+    const std::size_t copies = std::erase_if(record.lines, [&](const Line& line) {
+      const std::size_t kept = longest.at(start_of(record, line)).record;
+      if (kept != r) other = kept;
+      return kept != r;
+    });
+    if (copies > 0)
+      warnings.push_back(fmt::format("{}: {} rows are those of {} once more: they count once",
+                                     files[r], copies, files[other]));
+    if (copies == 0 || !record.lines.empty()) out.push_back(std::move(record));
+  }
+  records = std::move(out);
 }
 
 std::vector<std::filesystem::path> record_files(const std::string& list) {

@@ -185,6 +185,9 @@ std::vector<Record> read_records(const std::vector<std::string>& names) {
     out.push_back(read_record(fs::is_directory(name, ignored) ? newest_in(name) : fs::path(name)));
     warn(out.back().warnings);
   }
+  std::vector<std::string> copies;
+  leave_out_copies(out, copies);
+  warn(copies);
   return out;
 }
 

@@ -92,6 +92,10 @@ std::vector<std::pair<std::string, double>> sensitivities(const DrawnSteps& draw
   const double centre = mean(logs);
   double variance = 0;
   for (const double l : logs) variance += (l - centre) * (l - centre);
+  // A draw and its opposite are one, so an input that moves nothing has a squared correlation of
+  // chi-squared / pairs. Of some 30 such inputs about one in 30 lists passes kByChance for one.
+  constexpr double kByChance = 10.8;  // 99.9 % of chi-squared with one degree of freedom
+  const double pairs = static_cast<double>(logs.size()) / 2;
   std::vector<std::pair<std::string, double>> out;
   for (const auto& [name, x] : drawn.inputs) {
     const double x_centre = mean(x);
@@ -103,7 +107,7 @@ std::vector<std::pair<std::string, double>> sensitivities(const DrawnSteps& draw
     }
     constexpr double kLeastShare = 0.01;
     const double share = xx * variance > 0 ? xy * xy / (xx * variance) : 0;
-    if (share >= kLeastShare) out.emplace_back(name, share);
+    if (share >= std::max(kLeastShare, kByChance / pairs)) out.emplace_back(name, share);
   }
   std::ranges::stable_sort(out, std::ranges::greater{}, &std::pair<std::string, double>::second);
   return out;
@@ -156,16 +160,26 @@ double median_shift(const std::vector<Candidate>& candidates, const Belief& beli
 
 namespace {
 
+// The fastest peak that a run may use; nothing where none is known.
+double fastest_peak(const Run& run, const System& system, const RateBook& book) {
+  double out = 0;
+  for (const std::string& dtype : {std::string("bf16"), run.precision}) {
+    if (const auto known = dense_peak(dtype, run, system, book)) out = std::max(out, known->value);
+  }
+  return out;
+}
+
+// Above 1 where MFU is against bf16's peak and the GEMMs have a faster one.
+double most_mfu(const Run& run, const System& system, const RateBook& book) {
+  const auto usual = dense_peak("bf16", run, system, book);
+  return usual ? std::max(1.0, fastest_peak(run, system, book) / usual->value) : 1;
+}
+
 // The step with all its causal FLOPs at the fastest peak that it may use.
 double least_step_s(const Run& run, const System& system, const RateBook& book) {
   const double flops = training_flops_per_token(*run.model, {.seq_len = *run.seq_len}) *
                        static_cast<double>(*run.global_batch_sequences * *run.seq_len);
-  double peak = 0;
-  for (const std::string& dtype : {std::string("bf16"), run.precision}) {
-    if (const auto known = dense_peak(dtype, run, system, book))
-      peak = std::max(peak, known->value);
-  }
-  return flops / (peak * static_cast<double>(run.gpus));
+  return flops / (fastest_peak(run, system, book) * static_cast<double>(run.gpus));
 }
 
 // No draw is faster than the peak. Where the middle one would be, some rate or peak is wrong.
@@ -227,8 +241,9 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   }
   refuse_impossible(book, system);
   if (run.rl) {
-    return checked(predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book)),
-                   run, system);
+    Prediction out = predict_rl(run, system, book, knowledge, options, mfu_peak(run, system, book));
+    out.most_mfu = most_mfu(run, system, book);
+    return checked(std::move(out), run, system);
   }
   const auto [before, measured, centre] = step_belief(run, system, book, knowledge);
   const std::vector<Candidate> ways = candidates(run, system, book, centre);
@@ -275,6 +290,7 @@ Prediction predict(const Run& original, const System& system, const RateBook& bo
   out.price_how = price.how;
   out.flops_per_step = facts.tokens_per_step * facts.flops_per_token;
   out.mfu_peak_flops = facts.peak;
+  out.most_mfu = most_mfu(run, system, book);
   add_inputs(out, run, peak, dense_peak("bf16", run, system, book), price.input());
   out.estimates = estimates_from(drawn.step_s, facts);
   out.breakdown_s = breakdown(ways, centre, out.estimates.step_time_s.p50);

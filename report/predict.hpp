@@ -49,6 +49,7 @@ struct Prediction {
   double goodput = 1;         // share of wall time that trains; hours are divided by it
   double flops_per_step = 0;  // of the whole run's step, model FLOPs
   double mfu_peak_flops = 0;  // the denominator
+  double most_mfu = 1;        // that the peak of its GEMMs allows: fp8's is twice bf16's
 };
 
 // What is known besides rates: the factors' priors, and what published steps say about them.

@@ -138,7 +138,7 @@ void refuse_impossible(const Prediction& p) {
     if (!(0 <= used.share && used.share <= 1 + kRounding))
       refuse(fmt::format("{}: {:.1f} % of the step", used.what, used.share * 100));
   }
-  if (!(p.estimates.mfu.p50 <= 1))
+  if (!(p.estimates.mfu.p50 <= p.most_mfu * (1 + kRounding)))
     refuse(fmt::format("an MFU of {:.0f} %", p.estimates.mfu.p50 * 100));
 }
 

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -32,6 +33,18 @@ void require_one_device(const std::vector<Record>& records) {
   }
 }
 
+// The run's own, or that which all its stages have.
+std::optional<System> own_system(const Run& run) {
+  if (run.system) return run.system;
+  std::optional<System> out;
+  for (const Stage& stage : run.stages) {
+    if (!stage.run || !stage.run->system) return std::nullopt;
+    if (out && out->id != stage.run->system->id) return std::nullopt;
+    out = stage.run->system;
+  }
+  return out;
+}
+
 }  // namespace
 
 RunRates rates_for(const Run& run, const std::vector<Record>& records, const Library& library,
@@ -40,13 +53,15 @@ RunRates rates_for(const Run& run, const std::vector<Record>& records, const Lib
   System& on = out.system;
   RateBook& book = out.book;
   bool on_measured = options.system == "measured";
-  if (options.system.empty() && !records.empty() && device_kind(records) == "cpu" && run.system &&
-      run.system->kind == "gpu") {
+  const std::optional<System> own = own_system(run);
+  const bool of_a_cpu = !records.empty() && device_kind(records) == "cpu";
+  if (options.system.empty() && of_a_cpu && !own) on_measured = true;
+  if (options.system.empty() && of_a_cpu && own && own->kind == "gpu") {
     on_measured = true;
     out.notes.push_back(
         fmt::format("the records are a CPU's, whose rates say nothing of {}: the run as "
                     "on that CPU (--system measured)",
-                    run.system->id));
+                    own->id));
     out.warnings.push_back(out.notes.back());
   }
   if (on_measured) {
@@ -57,10 +72,11 @@ RunRates rates_for(const Run& run, const std::vector<Record>& records, const Lib
     on = measured_system(records, book, library, out.notes);
   } else if (!options.system.empty()) {
     on = library.system(options.system);
-  } else if (run.system) {
-    on = *run.system;
+  } else if (own) {
+    on = *own;
   } else {
-    throw BadInput(fmt::format("run {}: system: missing; name one with --system", run.id));
+    throw BadInput(fmt::format("{}: system: missing; name one with --system",
+                               run.place.file.empty() ? "run " + run.id : run.place.file));
   }
   if (!on_measured) {
     for (std::string text :

@@ -117,9 +117,10 @@ std::vector<Stack> stacks_of(const Run& run, const System& system) {
   const auto says = prefers_cudnn(run);
   if (run.stack != TrainingStack::megatron || says.value_or(false)) return {cudnn};
   if (is_plan(run) && !says) {
-    cudnn.assumed =
-        "attention kernel isn't said: cudnn, as software since May 2024 has it (context.software "
-        "names an older one)";
+    if (system.kind == "gpu")
+      cudnn.assumed =
+          "attention kernel isn't said: cudnn, as software since May 2024 has it (context.software "
+          "names an older one)";
     return {cudnn};
   }
   Stack flash = with("flash-attention-2");

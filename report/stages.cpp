@@ -135,6 +135,10 @@ double step_of(const Prediction& p) {
   return out;
 }
 
+double gpu_time_of(const Part& part) {
+  return part.prediction.estimates.step_time_s.p50 * part.steps * part.gpus;
+}
+
 void add_breakdown(Prediction& out, const Prediction& part, double share) {
   for (const auto& [name, seconds] : part.breakdown_s) {
     const auto same =
@@ -201,7 +205,8 @@ Prediction predict_run(const Run& original, const System& system, const RateBook
     sum.add_stage(parts.back(), parts.back().prediction.estimates);
     null_sum.add_stage(parts.back(), parts.back().prediction.null_model);
   }
-  const Prediction& first = parts.front().prediction;
+  // Factors, and what moves the whole most, are those of the stage that takes most of its GPU-time.
+  const Prediction& longest = std::ranges::max_element(parts, {}, gpu_time_of)->prediction;
   Prediction out;
   out.run_id = run.id;
   out.system_id = system.id;
@@ -211,19 +216,25 @@ Prediction predict_run(const Run& original, const System& system, const RateBook
   out.mfu_peak_flops = sum.peak.value();
   out.goodput = sum.goodput.value();
   if (sum.priced) out.price_usd_per_gpu_hour = sum.price.value();
-  out.moves_most = first.moves_most;
-  out.factors = first.factors;
-  out.in_place = first.in_place;
+  out.moves_most = longest.moves_most;
+  out.factors = longest.factors;
+  out.in_place = longest.in_place;
   for (const Part& part : parts) add_breakdown(out, part.prediction, part.steps / sum.steps);
-  out.price_how = first.price_how;
+  out.price_how = parts.front().prediction.price_how;
   out.place = run.place;
   for (const Part& part : parts) {
     out.gpus = std::max(out.gpus, part.prediction.gpus);
+    out.most_mfu = std::max(out.most_mfu, part.prediction.most_mfu);
     const std::string& precision = part.prediction.precision;
     if (out.precision.find(precision) == std::string::npos)
       out.precision += (out.precision.empty() ? "" : ", ") + precision;
   }
   add_stage_inputs(out, parts);
+  if (longest.run_id != out.run_id)
+    assume(out,
+           fmt::format("factors, in-place ratios and what moves it most are those of {}, which "
+                       "takes the most GPU-time",
+                       longest.run_id));
   const double step = step_of(out);
   for (const Part& part : parts) {
     const Prediction& p = part.prediction;

@@ -191,6 +191,17 @@ Run here(const Run& published, const Story& story, const std::string& dtype) {
   return run;
 }
 
+// A refusal of its layout is none of the file's own.
+Prediction predicted_here(const Run& file, const Run& carried, const Story& story,
+                          const Knowledge& knowledge, const PredictOptions& options) {
+  try {
+    return predict(carried, story.machine, story.rates, knowledge, options);
+  } catch (const BadInput& error) {
+    if (!file.parallel) throw;
+    throw BadInput(fmt::format("in a layout of this machine, not the run's own: {}", error.what()));
+  }
+}
+
 // A line under the header that counts as many devices as the story has of them: its own, of the
 // first in a file.
 std::string devices_line(const Story& story, std::int64_t most) {
@@ -326,7 +337,7 @@ Story tell(std::vector<Record> records, const Library& library, const StoryOptio
     if (!run.seq_len || !run.global_batch_sequences)
       throw BadInput("run " + run.id + ": seq_len and global_batch_sequences: expected both");
     const Run carried = here(run, story, training_dtype(run, story.rates));
-    story.prediction = predict(carried, story.machine, story.rates, knowledge, options.predict);
+    story.prediction = predicted_here(run, carried, story, knowledge, options.predict);
     say_whose_gpus(*story.prediction, story);
     const Prediction& p = *story.prediction;
     story.prediction_title = fmt::format("{} on this machine, {} device{}, GEMMs in {}", run.title,

@@ -267,6 +267,28 @@ TEST(Compare, ADocumentNamesWhatCounts) {
   EXPECT_LT(text.find("case/0 "), text.find("case/1 "));  // the slower one first
 }
 
+TEST(Cases, ACopyOfARowCountsOnce) {
+  Record one = small_cpu();
+  one.file = "one.jsonl";
+  one.headers.front().session = "first";
+  Record cut = one;  // a copy that was made while it grew
+  cut.file = "cut.jsonl";
+  cut.lines.pop_back();
+  Record other = one;
+  other.file = "other.jsonl";
+  other.headers.front().session = "second";
+  std::vector<Record> records = {cut, one, other, one};
+  std::vector<std::string> warnings;
+  leave_out_copies(records, warnings);
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(records[0].file, "one.jsonl");
+  EXPECT_EQ(records[0].lines.size(), one.lines.size());
+  EXPECT_EQ(records[1].file, "other.jsonl");
+  EXPECT_EQ(records[1].lines.size(), one.lines.size());
+  EXPECT_THAT(warnings,
+              ElementsAre(HasSubstr("cut.jsonl: "), HasSubstr("rows are those of one.jsonl")));
+}
+
 TEST(Cases, AListNamesFilesAndFolders) {
   const auto folder = file_of_test("list");
   std::filesystem::remove_all(folder);

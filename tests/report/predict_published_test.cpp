@@ -103,6 +103,66 @@ TEST(Predict, PublishedStepOfDeepSeekV3) {
   }
 }
 
+// MFU is against bf16's peak, and fp8 GEMMs have twice that.
+TEST(Predict, AnMfuAboveOneIsPossibleInFp8) {
+  trainmeter::Run run = library().run("llama-3-405b-8k");
+  run.published = {};
+  run.source.reset();
+  run.precision = "fp8";
+  run.gpus = 8;
+  run.model->layers = 8;
+  run.model->hidden = 8192;
+  run.model->heads = 64;
+  run.model->ffn = 28672;
+  run.seq_len = 2048;
+  run.global_batch_sequences = 256;
+  run.parallel = Parallel{.tp = 1, .zero = 1, .microbatch_sequences = 8};
+  // With kernels as fast in the step as alone, at rates near fp8's peak.
+  RateBook book = published_book(*run.system);
+  book.set_in_place(InPlaceRatios::all_one());
+  const Prediction p = predict(run, *run.system, book, knowledge(), {.samples = 0});
+  EXPECT_NEAR(p.most_mfu, 2, 0.01);
+  Prediction fast = p;
+  fast.estimates.mfu.p50 = 1.02;
+  EXPECT_NO_THROW(refuse_impossible(fast));
+  fast.estimates.mfu.p50 = 2.1;
+  EXPECT_THROW(refuse_impossible(fast), BadInput);
+  run.precision = "bf16";
+  EXPECT_EQ(
+      predict(run, *run.system, published_book(*run.system), knowledge(), {.samples = 0}).most_mfu,
+      1);
+}
+
+TEST(Predict, HowMfuIsCountedIsNoPublishedFigure) {
+  trainmeter::Run run = library().run("llama-3-405b-8k");
+  run.published = {};
+  run.source.reset();
+  ASSERT_TRUE(is_plan(run));
+  run.published.mfu_attention = AttentionFlops::causal;
+  run.published.mfu_peak_flops = 989e12;
+  EXPECT_TRUE(is_plan(run));
+  run.published.mfu = 0.4;
+  EXPECT_FALSE(is_plan(run));
+}
+
+// A dense model in bf16 has no experts, and its GEMMs aren't fp8's or Ampere's.
+TEST(Predict, WhatMovesNothingIsNotSaidToMoveIt) {
+  const trainmeter::Run run = library().run("megatron-h100-70b");
+  const RateBook book = published_book(*run.system);
+  for (const std::uint64_t seed : {1, 2, 3, 4, 5, 6}) {
+    for (const int samples : {100, 1000}) {
+      const Prediction p =
+          predict(run, *run.system, book, knowledge(), {.samples = samples, .seed = seed});
+      EXPECT_FALSE(p.moves_most.empty());
+      for (const auto& [name, share] : p.moves_most) {
+        for (const char* idle : {"experts_host_s", "traffic_experts", "grouped_gemm",
+                                 "in_place_ampere", "in_place_hopper_fp8", "traffic_eager"})
+          EXPECT_NE(name, idle) << share << " with seed " << seed << ", " << samples << " draws";
+      }
+    }
+  }
+}
+
 TEST(Predict, EveryKindOfPublishedFigureComesToTheSameStep) {
   trainmeter::Run run = library().run("deepseek-v3-step");
   const double tokens = 15360.0 * 4096;

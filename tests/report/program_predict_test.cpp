@@ -77,6 +77,40 @@ TEST(Program, PredictWarnsOfWhatItDoesNotFollow) {
   EXPECT_THAT(slower.out, HasSubstr("assumed: system h100: memory_bytes_per_s as given"));
 }
 
+TEST(Program, ARunOfStagesIsOnTheSystemThatTheyShare) {
+  const auto stage = [](const char* id, const char* system) {
+    return nlohmann::json{{"id", id},
+                          {"title", id},
+                          {"gpus", 8},
+                          {"tokens", 1e9},
+                          {"seq_len", 1024},
+                          {"global_batch_sequences", 512},
+                          {"model", "gpt2-124m"},
+                          {"system", system}};
+  };
+  const auto predicted = [&](const char* second) {
+    const nlohmann::json run = {
+        {"id", "st"}, {"title", "St"}, {"stages", {stage("one", "h100"), stage("two", second)}}};
+    return run_program(fmt::format("predict --samples 0 --run '{}'",
+                                   write_text(run.dump(), "stages.json").string()));
+  };
+  EXPECT_EQ(predicted("h100").code, 0) << predicted("h100").err;
+  const Outcome apart = predicted("h800");
+  EXPECT_EQ(apart.code, 2);
+  EXPECT_THAT(apart.err, HasSubstr("stages.json: system: missing; name one with --system"));
+}
+
+TEST(Program, ARecordNamedTwiceCountsOnce) {
+  const std::string record = record_file();
+  const auto predicted = [&](const std::string& rates) {
+    return run_program(fmt::format(
+        "predict --samples 0 --run gpt2-124m-10b --rates '{}' --system measured", rates));
+  };
+  const Outcome once = predicted(record), twice = predicted(record + "," + record);
+  EXPECT_EQ(twice.out, once.out);
+  EXPECT_THAT(twice.err, HasSubstr("they count once"));
+}
+
 TEST(Program, PredictWarnsOfGpusThatDifferAndOfMemory) {
   Record slow = gpu_record(), good = gpu_record();
   slow.headers[0].device.details["uuid"] = "GPU-slow";

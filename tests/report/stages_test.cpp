@@ -182,6 +182,20 @@ TEST(Stages, AGoodputOfOneIsAStagesOwnIfItSaysSo) {
               testing::Not(testing::Contains(HasSubstr("goodput isn't printed"))));
 }
 
+// A short stage first says nothing of the whole.
+TEST(Stages, WhatMovesTheWholeIsThatOfTheLongestStage) {
+  const Library library = published_library();
+  const trainmeter::Run first = stage_run(library, 2048, 480, 1e8);
+  const trainmeter::Run main = stage_run(library, 8192, 480, 1e12);
+  const Prediction whole = predicted(whole_of({first, main}));
+  const Prediction alone = predicted(whole_of({main}));
+  EXPECT_EQ(whole.moves_most, alone.moves_most);
+  ASSERT_FALSE(whole.factors.empty());
+  EXPECT_EQ(whole.factors.front().factor, alone.factors.front().factor);
+  EXPECT_EQ(whole.factors.front().elasticity, alone.factors.front().elasticity);
+  EXPECT_THAT(whole.assumptions, testing::Contains(HasSubstr("are those of stage-8192")));
+}
+
 TEST(Stages, OfStagesAreRefused) {
   const Library library = published_library();
   trainmeter::Run inner = whole_of({stage_run(library, 4096, 192, 1e10)});
