@@ -92,36 +92,25 @@ std::string start_key(const Header& header) {
 }
 
 void leave_out_copies(std::vector<Record>& records, std::vector<std::string>& warnings) {
-  struct Longest {
-    std::size_t record = 0, rows = 0;
-  };
-  const auto start_of = [](const Record& record, const Line& line) {
-    const Header& header = record.header_of(line);
-    return start_key(header) + "\n" + device_of(line.measurement, header);
-  };
-  std::map<std::string, Longest> longest;  // by start
-  for (std::size_t r = 0; r < records.size(); ++r) {
-    std::map<std::string, std::size_t> rows;
-    for (const Line& line : records[r].lines) ++rows[start_of(records[r], line)];
-    for (const auto& [start, count] : rows) {
-      Longest& known = longest[start];
-      if (known.rows < count) known = {r, count};
-    }
-  }
-  std::vector<std::string> files;
-  for (const Record& record : records) files.push_back(record.file.string());
+  std::map<std::string, std::string> seen;  // a row, and the file that has it
   std::vector<Record> out;
-  for (std::size_t r = 0; r < records.size(); ++r) {
-    Record& record = records[r];
-    std::size_t other = r;
+  for (Record& record : records) {
+    std::map<std::string, std::string> own;
+    std::string other;
     const std::size_t copies = std::erase_if(record.lines, [&](const Line& line) {
-      const std::size_t kept = longest.at(start_of(record, line)).record;
-      if (kept != r) other = kept;
-      return kept != r;
+      const Measurement& m = line.measurement;
+      const Header& header = record.header_of(line);
+      const std::string row = fmt::format("{}\n{}\n{}\n{}\n{}", start_key(header),
+                                          device_of(m, header), m.name, m.repetition, m.at);
+      own.emplace(row, record.file.string());
+      const auto before = seen.find(row);
+      if (before != seen.end()) other = before->second;
+      return before != seen.end();
     });
+    seen.merge(own);
     if (copies > 0)
       warnings.push_back(fmt::format("{}: {} rows are those of {} once more: they count once",
-                                     files[r], copies, files[other]));
+                                     record.file.string(), copies, other));
     if (copies == 0 || !record.lines.empty()) out.push_back(std::move(record));
   }
   records = std::move(out);

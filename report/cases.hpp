@@ -35,9 +35,8 @@ std::optional<Measurement> on_any_device(const Measurement& measurement);
 // Equal for headers of one process start, also where its record was copied to another file.
 std::string start_key(const Header& header);
 
-// Leaves out the rows of starts that another record has too (a file named twice, or a copy of it):
-// a measurement counts once. Of copies that are cut short differently the longest stays. Says so in
-// `warnings`; a record without other rows goes.
+// Leaves out the rows that an earlier record has too (a file named twice, or a copy of it): a
+// measurement counts once. Says so in `warnings`; a record without other rows goes.
 void leave_out_copies(std::vector<Record>& records, std::vector<std::string>& warnings);
 
 // A file, a folder (every *.jsonl in it), or several, separated by commas; in order of their paths.

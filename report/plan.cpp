@@ -93,13 +93,17 @@ void compare_draws(Plan& plan, const std::vector<std::vector<Candidate>>& ways,
     for (std::size_t i = 0; i < ways.size(); ++i) {
       const double ratio = central_step_s(ways[i], belief.centre) / first;
       plan.best[i].over_first = {ratio, ratio, ratio};
-      plan.best[i].chance_fastest = i == 0 ? 1 : 0;
     }
     return;
   }
   std::vector<std::vector<double>> step_s;
   for (std::size_t i = 0; i < ways.size(); ++i) {
-    DrawnSteps drawn = draw_steps(ways[i], belief.before, belief.centre, options.samples,
+    // A draw has the same attention kernel in all of them: layouts differ in whether overlap is
+    // open, and so in how many candidates there are of each kernel.
+    std::vector<Candidate> by_kernel = ways[i];
+    std::ranges::stable_sort(by_kernel, {},
+                             [](const Candidate& c) { return c.bill.stack.attention; });
+    DrawnSteps drawn = draw_steps(by_kernel, belief.before, belief.centre, options.samples,
                                   options.seed, belief.measured);
     std::mt19937_64 random(options.seed + 1 + i);
     std::normal_distribution<double> own(0, belief.before.form_sigma);
@@ -108,25 +112,32 @@ void compare_draws(Plan& plan, const std::vector<std::vector<Candidate>>& ways,
     step_s.push_back(std::move(drawn.step_s));
   }
   const std::size_t draws = step_s.front().size();
+  std::vector<std::size_t> won(step_s.size());
   for (std::size_t d = 0; d < draws; ++d) {
     std::size_t fastest = 0;
     for (std::size_t i = 1; i < step_s.size(); ++i)
       if (step_s[i][d] < step_s[fastest][d]) fastest = i;
-    plan.best[fastest].chance_fastest += 1 / static_cast<double>(draws);
+    ++won[fastest];
   }
   for (std::size_t i = 0; i < step_s.size(); ++i) {
     std::vector<double> ratios;
     for (std::size_t d = 0; d < draws; ++d) ratios.push_back(step_s[i][d] / step_s[0][d]);
     plan.best[i].over_first = estimate_of(ratios, middle);
+    plan.best[i].chance_fastest = static_cast<double>(won[i]) / static_cast<double>(draws);
   }
+}
+
+std::string gpus_of(const Run& run) {
+  return fmt::format("{} GPU{}", run.gpus, run.gpus == 1 ? "" : "s");
 }
 
 [[noreturn]] void refuse(const Run& run, const System& system, const LayoutSearch& found) {
   if (found.legal == 0)
-    throw BadInput(fmt::format("no layout of {} GPUs is possible; the last one tried: {}", run.gpus,
-                               found.refusal));
-  throw BadInput(fmt::format("none of {} layouts of {} GPUs fits {}; the nearest, {}", found.legal,
-                             run.gpus, system.id, found.nearest_miss));
+    throw BadInput(
+        fmt::format("no layout of {} with {} sequences a step is possible; the last one tried: {}",
+                    gpus_of(run), *run.global_batch_sequences, found.refusal));
+  throw BadInput(fmt::format("none of {} layouts of {} fits {}; the nearest, {}", found.legal,
+                             gpus_of(run), system.id, found.nearest_miss));
 }
 
 }  // namespace
@@ -165,7 +176,7 @@ Plan make_plan(const Run& original, const System& system, const RateBook& book,
     if (out.best.size() == options.most) break;
     run.parallel = found.fitting[i].parallel;
     out.best.push_back(
-        {found.fitting[i], predict(run, system, book, knowledge, options.predict), {}, 0});
+        {found.fitting[i], predict(run, system, book, knowledge, options.predict), {}, {}});
   }
   std::ranges::stable_sort(
       out.best, {}, [](const PlannedLayout& l) { return l.prediction.estimates.step_time_s.p50; });
@@ -202,7 +213,8 @@ std::string beyond_published(const Plan& plan, const Library& library) {
           fmt::format("{} {} (up to {} in published runs)", kSizes[i].name, largest, most[i]));
   }
   if (out.empty()) return "";
-  return fmt::format("beyond what the engine was fitted to: {}", fmt::join(out, ", "));
+  return fmt::format("beyond the sizes of published runs, to which the engine was fitted: {}",
+                     fmt::join(out, ", "));
 }
 
 }  // namespace trainmeter

@@ -25,7 +25,8 @@ struct PlannedLayout {
   // Step time / the first layout's. What both have in common cancels; the error of the model's form
   // counts as each layout's own, since it may err in one and not in the other.
   Estimate over_first;
-  double chance_fastest = 0;  // share of the draws in which it is, among those listed
+  // Share of the draws in which it is, among those listed; nothing without draws.
+  std::optional<double> chance_fastest;
 };
 
 // The layout that the run came with.
@@ -38,7 +39,7 @@ struct OwnLayout {
 };
 
 struct Plan {
-  Run run;  // what it was made for; its layout is not used
+  Run run;  // what it was made for, with the layout that it came with
   std::string system_id;
   std::size_t legal = 0, fitting = 0;  // layouts, recomputation apart
   std::size_t sizes = 0;               // of those that fit, different in tp, pp, cp, ep or ZeRO

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <set>
 
 namespace trainmeter {
 namespace {
@@ -57,7 +58,7 @@ struct PlanCommand : Command {
         ->check(CLI::IsMember(words<TrainingStack>()));
     app.add_option("--price", planning.predict.price_usd_per_gpu_hour, "USD per GPU-hour")
         ->check(dollars());
-    app.add_option("--most", planning.most, "layouts to list")
+    app.add_option("--most", planning.most, "layouts to list of one number of GPUs")
         ->check(whole_number(1, 1000))
         ->capture_default_str();
     app.add_option("--write_run", write_run,
@@ -79,6 +80,8 @@ struct PlanCommand : Command {
     const Library library(published_data());
     if (!write_run.empty()) {
       if (gpus.size() > 1) throw BadInput("--write_run: expected one number of --gpus");
+      if (!will_be_regular(write_run) || write_run == output.file)
+        throw BadInput("--write_run: expected a file of its own, found " + write_run);
       require_writable(write_run);
     }
     if (!gpus.empty()) request.gpus = *std::ranges::max_element(gpus);  // all have its batch
@@ -87,7 +90,7 @@ struct PlanCommand : Command {
         file.run, read_records(rates), library,
         {.system = system, .priced = planning.predict.price_usd_per_gpu_hour.has_value()});
     warn(from.warnings);
-    fill_in(file, from.system);
+    fill_in(file, from.system, gpus);
     const Knowledge knowledge = load_knowledge(library);
     const auto planned = [&](const Run& run) {
       Plan plan = make_plan(run, from.system, from.book, knowledge, planning);
@@ -99,20 +102,31 @@ struct PlanCommand : Command {
     };
     if (gpus.size() > 1) {
       const std::vector<PlanOfGpus> plans = planned_by_gpus(file.run, planned);
+      std::set<std::string> traffic;
+      for (const PlanOfGpus& one : plans) {
+        if (one.plan) traffic.merge(left_out(*one.plan));
+      }
+      warn({traffic.begin(), traffic.end()});
       output.write(to_document(plans), [&] { return to_json(plans); });
       return kFine;
     }
     const Plan plan = planned(file.run);
     warn(left_out_traffic(plan.best.front().prediction));
     if (!write_run.empty()) {
-      write_file(write_run, dumped(run_file(file, plan.best.front().layout.parallel, system,
-                                            library, planning.predict.price_usd_per_gpu_hour)));
+      write_file(write_run,
+                 dumped(run_file(file, plan.best.front().layout.parallel, system, from.system,
+                                 library, planning.predict.price_usd_per_gpu_hour)));
     }
     output.write(to_document(plan), [&] { return to_json(plan); });
     return kFine;
   }
 
  private:
+  static std::set<std::string> left_out(const Plan& plan) {
+    const std::vector<std::string> traffic = left_out_traffic(plan.best.front().prediction);
+    return {traffic.begin(), traffic.end()};
+  }
+
   // What is wrong with all of them is said once, as of one.
   std::vector<PlanOfGpus> planned_by_gpus(Run run, const std::function<Plan(const Run&)>& planned) {
     planning.most = 1;

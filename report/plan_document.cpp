@@ -6,8 +6,10 @@
 #include "report/story.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 
 namespace trainmeter {
 namespace {
@@ -88,16 +90,21 @@ Table table_of(const Plan& plan) {
   Table out{{}, {}};
   for (const Field& field : told) out.columns.emplace_back(field.column);
   columns.add_titles(out.columns);
-  for (const char* column : {">/ first", ">5 %", ">95 %", ">fastest in"})
-    out.columns.emplace_back(column);
+  const bool drawn = plan.best.front().chance_fastest.has_value();
+  out.columns.emplace_back(">/ first");
+  if (drawn) {
+    for (const char* column : {">5 %", ">95 %", ">fastest in"}) out.columns.emplace_back(column);
+  }
   for (const PlannedLayout& planned : plan.best) {
     std::vector<Text> row;
     for (const Field& field : told) row.emplace_back(field.shown(planned.layout.parallel));
     columns.add_cells(row, planned);
-    for (const double ratio :
-         {planned.over_first.p50, planned.over_first.p05, planned.over_first.p95})
-      row.emplace_back(fmt::format("{:.2f}", ratio));
-    row.emplace_back(format_percent(planned.chance_fastest));
+    row.emplace_back(fmt::format("{:.2f}", planned.over_first.p50));
+    if (drawn) {
+      row.emplace_back(fmt::format("{:.2f}", planned.over_first.p05));
+      row.emplace_back(fmt::format("{:.2f}", planned.over_first.p95));
+      row.emplace_back(format_percent(*planned.chance_fastest));
+    }
     out.rows.push_back(std::move(row));
   }
   return out;
@@ -156,12 +163,14 @@ Document to_document(const Plan& plan) {
       format_count(static_cast<double>(plan.fitting)),
       format_count(static_cast<double>(plan.sizes)))});
   out.emplace_back(table_of(plan));
-  const auto alike = std::ranges::count_if(
-      plan.best, [](const PlannedLayout& planned) { return !told_apart(planned); });
-  out.emplace_back(Paragraph{fmt::format(
-      "\"/ first\": step time over the first line's, draw by draw; \"fastest in\": the share of "
-      "draws. {} of these {} can't be told from the fastest with 95 % confidence: try them.",
-      alike, plan.best.size())});
+  if (first.chance_fastest && plan.best.size() > 1) {
+    const auto alike = std::count_if(plan.best.begin() + 1, plan.best.end(),
+                                     [](const auto& planned) { return !told_apart(planned); });
+    out.emplace_back(Paragraph{fmt::format(
+        "\"/ first\": step time over the first line's, draw by draw; \"fastest in\": the share of "
+        "draws. {} of the {} others can't be told from the first with 95 % confidence{}.",
+        alike, plan.best.size() - 1, alike > 0 ? ": try them" : "")});
+  }
   if (plan.own) out.emplace_back(Paragraph{own_layout_text(plan)});
   std::vector<Text> notes;
   for (const std::string& note : plan.notes) notes.emplace_back(note);
@@ -183,6 +192,7 @@ Document to_document(const std::vector<PlanOfGpus>& plans) {
   for (const Field& field : told) table.columns.emplace_back(field.column);
   columns.add_titles(table.columns);
   std::vector<Text> notes;
+  std::map<std::string, std::vector<std::int64_t>> said;  // a note, and of which numbers
   std::string title;
   for (const PlanOfGpus& one : plans) {
     std::vector<Text> row{format_count(static_cast<double>(one.gpus))};
@@ -192,13 +202,17 @@ Document to_document(const std::vector<PlanOfGpus>& plans) {
       columns.add_cells(row, planned);
       if (title.empty()) {
         title = one.plan->run.title + " on " + one.plan->system_id;
-        for (const std::string& note : one.plan->notes) notes.emplace_back(note);
       }
+      for (const std::string& note : one.plan->notes) said[note].push_back(one.gpus);
     } else {
       row.resize(table.columns.size(), Text("-"));
       notes.emplace_back(one.why_not);
     }
     table.rows.push_back(std::move(row));
+  }
+  for (const auto& [note, of] : said) {
+    notes.emplace_back(
+        of.size() == fastest.size() ? note : fmt::format("{} GPUs: {}", fmt::join(of, ", "), note));
   }
   Document out;
   out.emplace_back(Heading{2, title + ": the fastest layout by number of GPUs"});
@@ -245,7 +259,8 @@ nlohmann::ordered_json to_json(const Plan& plan) {
                                {"estimates", prediction["estimates"]},
                                {"breakdown_s", prediction["breakdown_s"]},
                                {"over_first", to_json(planned.over_first)},
-                               {"chance_fastest", planned.chance_fastest}});
+                               {"chance_fastest", nullptr}});
+    if (planned.chance_fastest) json["layouts"].back()["chance_fastest"] = *planned.chance_fastest;
   }
   json["own_layout"] = nullptr;
   if (plan.own) {

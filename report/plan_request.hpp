@@ -35,16 +35,18 @@ struct PlanFile {
   std::vector<std::string> notes;  // what was assumed
 };
 
-// BadInput where there is neither run nor model or GPUs, or where it isn't one model's steps.
+// Its run has the layout of the file, for its GPUs, where the model is the same. BadInput where
+// there is neither run nor model or GPUs, or where it isn't one model's steps.
 PlanFile read_request(const PlanRequest& request, const Library& library);
 
-// Sequences and batch where nothing says them; the batch is one that every node has a share of.
-void fill_in(PlanFile& file, const System& system);
+// Sequences and batch where nothing says them. The batch is one of which every GPU can have a share,
+// of each of `gpus`, too, or every node where that is more than usual.
+void fill_in(PlanFile& file, const System& system, const std::vector<std::int64_t>& gpus = {});
 
-// A run file that predicts the layout: complete in itself, but for ids of published models and
-// systems. `system` as it was asked for; "measured" leaves it out.
+// A run file that predicts the layout on the system `on`: complete in itself, but for ids of
+// published models and systems. `system` as it was asked for; "measured" leaves it out.
 nlohmann::ordered_json run_file(const PlanFile& file, const Parallel& parallel,
-                                const std::string& system, const Library& library,
+                                const std::string& system, const System& on, const Library& library,
                                 std::optional<double> price_usd_per_gpu_hour);
 
 }  // namespace trainmeter

@@ -29,9 +29,11 @@ std::vector<std::int64_t> context_sizes(const Run& run) {
   return out;
 }
 
-std::vector<std::int64_t> zero_stages(const Run& run) {
-  if (run.stack == TrainingStack::fsdp) return {2, 3};
-  return {1};
+// FSDP's ZeRO 2 and 3 are one under a pipeline (whole_for_a_step()).
+std::vector<std::int64_t> zero_stages(const Run& run, std::int64_t pp) {
+  if (run.stack != TrainingStack::fsdp) return {1};
+  if (pp > 1) return {2};
+  return {2, 3};
 }
 
 // Those that divide a replica's sequences. layouts() guesses at what somebody else chose among few;
@@ -45,10 +47,12 @@ std::vector<std::int64_t> microbatches(const Run& run, std::int64_t dp) {
   return out;
 }
 
-// What the run's software overlaps, where its own layout says it of tensor parallelism: that is no
-// matter of the layout. What its own layout doesn't have it may overlap, as every stack of the day.
-std::optional<std::vector<std::string>> overlapped(const Run& run) {
-  if (!run.parallel || !run.parallel->overlap || run.parallel->tp == 1) return std::nullopt;
+// What the run's software overlaps, where its own layout says it: that is no matter of the layout.
+// What its own layout doesn't have it may overlap, as every stack of the day. Open for tensor
+// parallelism, where its own layout has none.
+std::optional<std::vector<std::string>> overlapped(const Run& run, std::int64_t tp) {
+  if (!run.parallel || !run.parallel->overlap) return std::nullopt;
+  if (run.parallel->tp == 1 && tp > 1) return std::nullopt;
   const Parallel& own = *run.parallel;
   const bool replicas = run.gpus > own.tp * own.pp * own.cp;
   std::vector<std::string> out;
@@ -67,7 +71,8 @@ std::optional<std::vector<std::string>> overlapped(const Run& run) {
 std::vector<Parallel> sizes(const Run& run, const System& system) {
   const std::int64_t experts = run.model->moe ? run.model->moe->experts : 1;
   std::vector<Parallel> out;
-  for (const std::int64_t tp : divisors(system.gpus_per_node, run.gpus)) {
+  for (const std::int64_t tp :
+       divisors(system.gpus_per_node, std::min(run.gpus, run.model->heads))) {
     for (const std::int64_t cp : context_sizes(run)) {
       if (run.gpus % (tp * cp) != 0) continue;
       for (const std::int64_t pp : divisors(run.gpus / (tp * cp), run.model->layers)) {
@@ -77,10 +82,10 @@ std::vector<Parallel> sizes(const Run& run, const System& system) {
         p.cp = cp;
         p.dp = run.gpus / (tp * cp * pp);
         p.sp = tp > 1;
-        p.overlap = overlapped(run);
+        p.overlap = overlapped(run, tp);
         for (const std::int64_t ep : divisors(experts, run.gpus / pp)) {
           p.ep = ep;
-          for (const std::int64_t zero : zero_stages(run)) {
+          for (const std::int64_t zero : zero_stages(run, pp)) {
             p.zero = zero;
             for (const std::int64_t size : microbatches(run, *p.dp)) {
               p.microbatch_sequences = size;
@@ -110,6 +115,7 @@ bool same_but_recompute(const Layout& a, const Layout& b) {
 
 LayoutSearch search_layouts(Run run, const System& system) {
   LayoutSearch out;
+  const bool bounded = system.memory_bytes && system.kind == "gpu";  // as candidates() has it
   double least = std::numeric_limits<double>::infinity();
   for (const Parallel& sized : sizes(run, system)) {
     run.parallel = sized;
@@ -132,7 +138,7 @@ LayoutSearch search_layouts(Run run, const System& system) {
       if (fitted) continue;
       const MemoryNeed need =
           memory_need(*run.model, choice.layout, {.precision = run.precision, .stack = run.stack});
-      fitted = !system.memory_bytes || fits(need, *system.memory_bytes);
+      fitted = !bounded || fits(need, *system.memory_bytes);
       if (fitted) {
         out.fitting.push_back({with(sized, choice.layout), held(need)});
       } else if (need.total() < least) {

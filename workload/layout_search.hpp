@@ -7,7 +7,8 @@
 //   more than it gains (Megatron-LM, arXiv 2104.04473, takeaway 1). pp: divisors of the GPUs, up to
 //   the layers. cp: powers of two that leave each rank kLeastTokens of a sequence. ep: divisors of
 //   the experts; etp 1, as Megatron-Core and DeepSeek have it (experts are not cut). sp wherever
-//   tp > 1. ZeRO: 1 under Megatron and its like, 2 and 3 under FSDP. Micro-batches: divisors of a
+//   tp > 1. ZeRO: 1 under Megatron and its like, 2 and 3 under FSDP (one under a pipeline, where
+//   they are the same). Micro-batches: divisors of a
 //   replica's sequences, up to kMostSequences and kMostMicrobatchTokens. Schedule and virtual
 //   stages: what layouts() lists. Recomputation: the least that fits.
 #pragma once
@@ -38,7 +39,8 @@ struct LayoutSearch {
   std::string refusal;       // why the last of those that aren't legal wasn't one
 };
 
-// Of `run.parallel` no more is looked at than what its software overlaps. Memory only where the system says it. BadInput where the run
+// Of `run.parallel` no more is looked at than what its software overlaps. Memory only of a
+// GPU that says it. BadInput where the run
 // lacks model, seq_len or batch.
 LayoutSearch search_layouts(Run run, const System& system);
 

@@ -87,7 +87,7 @@ TEST(Plan, AgreesWithThePredictionOfItsRunFile) {
   const PlanFile file = asked();
   const Plan& plan = plan_of_64();
   const nlohmann::json json =
-      run_file(file, plan.best.front().layout.parallel, "h100", library(), std::nullopt);
+      run_file(file, plan.best.front().layout.parallel, "h100", h100(), library(), std::nullopt);
   const trainmeter::Run run = read_run(StrictObject(json, "best.json"), library());
   const Prediction p = predict(run, *run.system, published_book(h100()), knowledge(), {});
   const RunEstimates& e = plan.best.front().prediction.estimates;
@@ -106,7 +106,7 @@ TEST(Plan, ComparesDrawByDraw) {
   const Plan& plan = plan_of_64();
   double chances = 0;
   for (const PlannedLayout& planned : plan.best) {
-    chances += planned.chance_fastest;
+    chances += planned.chance_fastest.value();
     const double over = middle_step(planned) / middle_step(plan.best.front());
     EXPECT_NEAR(planned.over_first.p50, over, 0.03);
     // What both have in common cancels.
@@ -117,7 +117,31 @@ TEST(Plan, ComparesDrawByDraw) {
   EXPECT_NEAR(chances, 1, 1e-9);
   EXPECT_EQ(plan.best.front().over_first.p05, 1);
   EXPECT_EQ(plan.best.front().over_first.p95, 1);
-  EXPECT_GT(plan.best.front().chance_fastest, plan.best.back().chance_fastest);
+  EXPECT_GT(*plan.best.front().chance_fastest, *plan.best.back().chance_fastest);
+  EXPECT_FALSE(planned(asked().run, {.predict = kMiddle}).best.front().chance_fastest);
+}
+
+// What isn't known of the software is the same in two layouts: their ratio is no wider for it.
+TEST(Plan, LayoutsShareWhatIsNotKnownOfTheSoftware) {
+  PlanFile file = asked();
+  file.run.seq_len = 32768;  // mostly attention
+  file.run.global_batch_sequences = 128;
+  const auto width = [&](const char* software) {
+    file.run.context.software = software;
+    const Plan plan = planned(file.run);
+    double widest = 0;
+    for (const PlannedLayout& planned : plan.best)
+      widest = std::max(widest, planned.over_first.p95 / planned.over_first.p05);
+    return widest;
+  };
+  EXPECT_LT(width("Megatron-Core 0.7"), 1.3 * width("Megatron-Core 0.9"));
+}
+
+TEST(Plan, UnderAPipelineShardingTwiceIsOneLayout) {
+  PlanFile file = read_request({.run = "llama-3-405b-8k", .model = "", .stack = "fsdp"}, library());
+  const Plan plan = planned(file.run, {.predict = kMiddle});
+  for (std::size_t i = 1; i < plan.best.size(); ++i)
+    EXPECT_NE(middle_step(plan.best[i]), middle_step(plan.best[i - 1])) << i;
 }
 
 TEST(Plan, IsTheSameForAnyNumberOfThreads) {
@@ -141,20 +165,26 @@ TEST(Plan, LayoutsThatTheirAuthorsTunedAreNearTheFastest) {
   const std::string page =
       slurp(std::filesystem::path(TRAINMETER_SOURCE_DIR) / "docs" / "planning.md");
   const std::regex row(R"(\| `([\w.-]+)` \| ([\d.]+) \| (\d+) of (\d+) \|)");
-  int rows = 0;
-  for (std::sregex_iterator at(page.begin(), page.end(), row), end; at != end; ++at, ++rows) {
+  const auto exceptions = static_cast<std::ptrdiff_t>(page.find("### Where it isn't so"));
+  ASSERT_GT(exceptions, 0);
+  int tuned = 0, others = 0;
+  for (std::sregex_iterator at(page.begin(), page.end(), row), end; at != end; ++at) {
     const trainmeter::Run run = library().run((*at)[1]);
     const Plan plan = make_plan(run, *run.system, published_book(*run.system), knowledge(),
                                 {.predict = kMiddle, .most = 1});
     ASSERT_TRUE(plan.own) << run.id;
     EXPECT_EQ(plan.own->why_not, "") << run.id;
-    EXPECT_LT(plan.own->over_best, 1.10)
-        << run.id << ": " << shown(plan.best.front().layout.parallel);
+    ++(at->position() < exceptions ? tuned : others);
+    if (at->position() < exceptions) {
+      EXPECT_LT(plan.own->over_best, 1.10)
+          << run.id << ": " << shown(plan.best.front().layout.parallel);
+    }
     EXPECT_EQ(fmt::format("| `{}` | {:.2f} | {} of {} |", run.id, plan.own->over_best,
                           plan.own->faster, plan.sizes),
               (*at)[0]);
   }
-  EXPECT_GE(rows, 10);
+  EXPECT_GE(tuned, 20);
+  EXPECT_GE(others, 10);
 }
 
 TEST(Plan, ARunsPublishedFiguresHaveNoPartInIt) {
@@ -178,7 +208,8 @@ TEST(PlanRequest, OptionsComeBeforeTheRunsKeys) {
                                        .stack = "fsdp"},
                                       library());
   EXPECT_EQ(other.run.gpus, 4096);
-  EXPECT_FALSE(other.run.parallel);  // was one of other GPUs
+  EXPECT_EQ(other.run.parallel->tp, own.run.parallel->tp);  // for other GPUs:
+  EXPECT_FALSE(other.run.parallel->dp);
   EXPECT_EQ(other.run.seq_len, 16384);
   EXPECT_EQ(other.run.global_batch_sequences, 1024);
   EXPECT_EQ(other.run.tokens, 2e12);
@@ -198,14 +229,21 @@ TEST(PlanRequest, TheStackIsTheRunsWithoutItsLayout) {
   EXPECT_EQ(plan.run.stack, TrainingStack::fsdp);
 }
 
-TEST(PlanRequest, TheUsualBatchIsSharedByAllNodes) {
-  PlanFile file = read_request({.run = "", .model = "llama-3-8b", .gpus = 96}, library());
-  fill_in(file, h100());
-  EXPECT_EQ(*file.run.seq_len, kUsualSequence);
-  EXPECT_EQ(*file.run.global_batch_sequences % 12, 0);
-  EXPECT_GE(*file.run.global_batch_sequences * kUsualSequence, kUsualStepTokens);
-  EXPECT_LT((*file.run.global_batch_sequences - 12) * kUsualSequence, kUsualStepTokens);
-  EXPECT_EQ(file.notes.size(), 2U);
+TEST(PlanRequest, TheUsualBatchHasAShareForEveryGpu) {
+  const auto batch = [](std::int64_t gpus, const std::vector<std::int64_t>& counts,
+                        std::optional<std::int64_t> seq_len = std::nullopt) {
+    PlanFile file = read_request(
+        {.run = "", .model = "llama-3-8b", .gpus = gpus, .seq_len = seq_len}, library());
+    fill_in(file, h100(), counts);
+    EXPECT_EQ(file.notes.size(), seq_len ? 1U : 2U);
+    return *file.run.global_batch_sequences;
+  };
+  EXPECT_EQ(batch(64, {}), kUsualStepTokens / kUsualSequence);
+  EXPECT_EQ(batch(96, {96}), 1056);      // 11 each
+  EXPECT_EQ(batch(32, {24, 32}), 1056);  // a multiple of 96
+  EXPECT_EQ(batch(8, {8}, 1000), 4200);  // of 4,194
+  EXPECT_EQ(batch(4096, {4096}), 1024);  // more GPUs than sequences: 2 for each node
+  EXPECT_EQ(batch(4104, {4104}), 1026);  // 513 nodes
 }
 
 TEST(PlanRequest, RefusesWhatIsNotOneModelsSteps) {
@@ -216,6 +254,14 @@ TEST(PlanRequest, RefusesWhatIsNotOneModelsSteps) {
   refused({.run = "", .model = ""}, "expected --model or --run");
   refused({.run = "", .model = "llama-3-8b"}, "--gpus: missing");
   refused({.run = "deepseek-r1-zero", .model = ""}, "rl: expected none");
+  const auto with = [](const char* key, const nlohmann::json& value) {
+    nlohmann::json json = {
+        {"id", "r"}, {"title", "R"}, {"model", "llama-3-8b"}, {"system", "h100"}};
+    json[key] = value;
+    return write_text(json.dump(), "with.json").string();
+  };
+  refused({.run = with("host_s", 30), .model = "", .gpus = 8}, "host_s: expected none");
+  refused({.run = with("tokens", 1e12), .model = ""}, "gpus: missing; say how many with --gpus");
   refused({.run = "deepseek-v3-pretrain", .model = "no-such-model"}, "no such id in models");
 }
 
@@ -233,15 +279,19 @@ TEST(PlanRequest, ARunFileHoldsWhatItsNamesMean) {
   PlanFile file = read_request({.run = (folder / "run.json").string(), .model = ""}, library());
   fill_in(file, h100());
   const Parallel layout{.dp = 8};
-  const nlohmann::json own = run_file(file, layout, "", library(), std::nullopt);
+  const nlohmann::json own = run_file(file, layout, "", h100(), library(), std::nullopt);
   EXPECT_EQ(own["model"]["id"], "mine");
   EXPECT_EQ(own["system"], "h100");
   EXPECT_EQ(own["price_usd_per_gpu_hour"], 2);
   EXPECT_EQ(own["parallel"]["dp"], 8);
+  const nlohmann::json named = run_file(file, layout, "h100", h100(), library(), std::nullopt);
+  EXPECT_EQ(named["price_usd_per_gpu_hour"], 2);
   // Another system's price isn't this one's.
-  const nlohmann::json carried = run_file(file, layout, "h800", library(), std::nullopt);
+  const System h800 = library().system("h800");
+  const nlohmann::json carried = run_file(file, layout, "h800", h800, library(), std::nullopt);
   EXPECT_EQ(carried["system"], "h800");
   EXPECT_FALSE(carried.contains("price_usd_per_gpu_hour"));
-  EXPECT_EQ(run_file(file, layout, "h800", library(), 3.0)["price_usd_per_gpu_hour"], 3.0);
-  EXPECT_FALSE(run_file(file, layout, "measured", library(), std::nullopt).contains("system"));
+  EXPECT_EQ(run_file(file, layout, "h800", h800, library(), 3.0)["price_usd_per_gpu_hour"], 3.0);
+  EXPECT_FALSE(
+      run_file(file, layout, "measured", h800, library(), std::nullopt).contains("system"));
 }

@@ -48,6 +48,12 @@ TEST(Program, APlanOfSeveralNumbersOfGpusHasOneForEach) {
   };
   EXPECT_GT(step(1), 3 * step(2));  // a quarter of the GPUs for the same batch
   EXPECT_EQ(json[1].at("global_batch_sequences"), json[2].at("global_batch_sequences"));
+  // What is of one of them is said of it.
+  const Outcome experts =
+      run_program("plan --samples 0 --model qwen3-235b-a22b --system h100 --gpus 64,4096");
+  EXPECT_THAT(experts.out, HasSubstr("4096 GPUs: beyond the sizes of published runs"));
+  EXPECT_THAT(run_program("plan --samples 0 --model llama-3-8b --system mi300x --gpus 8,16").err,
+              HasSubstr("nvlink_bytes_per_s isn't known"));
   expect_refused("plan --samples 0 --model llama-3-405b --system h100 --gpus 4,8",
                  "layouts of 4 GPUs fits h100");
 }
@@ -72,7 +78,11 @@ TEST(Program, PlanRefusesWhatItCannotPlan) {
   expect_refused("plan --model llama-3-70b --system h100 --gpus 64,128 --write_run /tmp/x",
                  "--write_run: expected one number of --gpus");
   expect_refused("plan --model llama-3-70b --system h100 --gpus 83 --global_batch_sequences 5",
-                 "no layout of 83 GPUs is possible; the last one tried");
+                 "no layout of 83 GPUs with 5 sequences a step is possible; the last one tried");
+  expect_refused("plan --model llama-3-8b --system h100 --gpus 8 --write_run x.json -o x.json",
+                 "--write_run: expected a file of its own");
+  expect_refused("plan --model llama-3-8b --system h100 --gpus 8 --write_run /dev/stdout",
+                 "--write_run: expected a file of its own");
   const std::string run =
       write_text(slurp(published_library().file("runs", "llama-3-405b-8k")), "run.json").string();
   expect_refused(fmt::format("plan --run '{0}' --write_run '{0}'", run), "is read by this command");

@@ -179,7 +179,11 @@ TEST(LayoutSearch, OverlapIsTheSoftwares) {
   EXPECT_EQ(overlap({.tp = 8, .overlap = {{"tp", "dp"}}}), tp);
   EXPECT_EQ(overlap({.tp = 8, .pp = 8, .overlap = {{"tp"}}}),
             std::vector<std::string>({"tp", "dp"}));
-  EXPECT_EQ(overlap({.overlap = {{"dp"}}}), std::nullopt);  // without tp it says nothing of tp
+  EXPECT_EQ(overlap({.overlap = {{"dp"}}}), none);
+  for (const FittingLayout& found : search_layouts(run, machine()).fitting) {
+    // Without tp of its own it says nothing of tp.
+    EXPECT_EQ(found.parallel.overlap.has_value(), found.parallel.tp == 1);
+  }
   EXPECT_EQ(overlap({.tp = 8}), std::nullopt);
 }
 
@@ -199,8 +203,11 @@ TEST(LayoutSearch, SaysWhyNothingIsLegal) {
   EXPECT_THAT(none.refusal, HasSubstr("global_batch_sequences: expected a multiple of dp = 7"));
 }
 
-TEST(LayoutSearch, WhereMemoryIsNotKnownAllFit) {
+TEST(LayoutSearch, WhereMemoryIsNotKnownOrNoGpusAllFit) {
   System system = machine();
+  system.kind = "cpu";
+  EXPECT_FALSE(search_layouts(asked(published("llama-3-405b"), 8), system).fitting.empty());
+  system.kind = "gpu";
   system.memory_bytes.reset();
   const LayoutSearch all = search_layouts(asked(published("llama-3-405b"), 8), system);
   EXPECT_EQ(all.fitting.size(), all.legal);
