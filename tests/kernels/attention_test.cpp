@@ -87,6 +87,8 @@ TEST_P(OpenMpAttention, AgreesWithTheReference) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes, OpenMpAttention,
     testing::Values(Sizes{"one query, one key", 1, 1, 1, 1, 1, 1, 1, true},
+                    Sizes{"one token of each sequence", 8, 12, 12, 1, 1, 64, 64, true},
+                    Sizes{"one token, grouped", 2, 32, 4, 1, 1, 192, 128, true},
                     Sizes{"full blocks", 1, 2, 2, 256, 256, 64, 64, true},
                     Sizes{"ragged", 2, 3, 3, 131, 131, 80, 80, true},
                     Sizes{"grouped queries", 2, 8, 2, 70, 70, 32, 32, true},
@@ -146,6 +148,38 @@ TEST(VerifyAttention, FindsOneWrongElementAndNaN) {
   o[1000] = right;
   l[5] += 0.001F;
   EXPECT_FALSE(verify_attention(p, data).ok);
+}
+
+// With one key dQ and dK are 0, but for the rounding of dO V - dO O: a gradient that forgets one of
+// the two, or the softmax's altogether, is found.
+TEST(VerifyAttention, OfOneTokenTakesRoundingAndNothingElse) {
+  constexpr std::size_t kWidth = 64;
+  const AttentionProblem p{.pass = AttentionPass::backward,
+                           .dtype = DType::fp32,
+                           .queries = 1,
+                           .keys = 1,
+                           .head_dim = kWidth,
+                           .value_dim = kWidth};
+  std::vector<float> q(kWidth), k(kWidth), v(kWidth), d_o(kWidth), d_q(kWidth), d_k(kWidth);
+  float score = 0, d_p = 0;
+  for (std::size_t i = 0; i < kWidth; ++i) {
+    const float wave = std::sin(static_cast<float>(7 * i));
+    q[i] = wave + 0.1F, k[i] = 1.5F * wave, v[i] = wave - 0.2F, d_o[i] = wave + 0.3F;
+    score += q[i] * k[i] / 8;
+    d_p += d_o[i] * v[i];
+  }
+  const std::vector<float> l = {score};
+  const AttentionData data = {q.data(),   k.data(),   v.data(),   v.data(),  l.data(),
+                              d_o.data(), d_q.data(), d_k.data(), d_o.data()};
+  const auto error_with = [&](float d_score) {
+    for (std::size_t i = 0; i < kWidth; ++i) d_q[i] = d_score * k[i], d_k[i] = d_score * q[i];
+    return verify_attention(p, data).error;
+  };
+  const float rounding = 4 * 0x1p-24F * d_p / 8;
+  EXPECT_LT(error_with(rounding), 0.5);
+  EXPECT_GT(error_with(d_p / 8), 1e4);          // delta forgotten
+  EXPECT_GT(error_with(0.001F * d_p / 8), 10);  // both there, one a thousandth off
+  EXPECT_FALSE(error_with(std::numeric_limits<float>::quiet_NaN()) < 1);
 }
 
 TEST(Attention, RefusesSizesThatMakeNoSense) {
