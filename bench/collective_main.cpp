@@ -61,6 +61,7 @@ std::unique_ptr<World> collective_world(const Options& options) {
                       "most",
                       options.collective.gpus));
     }
+    note_meeting();
     const Leave leave = [](const RankLost& error) {
       leave_at_once(Program::collective, nullptr, error);
     };
@@ -120,11 +121,7 @@ double least_bandwidth() {
   constexpr const char* kVariable = "NCCL_TESTS_MIN_BW";
   const char* const text = std::getenv(kVariable);
   if (text == nullptr || *text == '\0') return -1;
-  try {
-    return parse_non_negative(kVariable, text);
-  } catch (const BadInput& error) {
-    throw OwnMistake(error.what());
-  }
+  return parse_non_negative(kVariable, text);
 }
 
 // The job with nccl-tests' text around it.

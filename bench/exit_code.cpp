@@ -3,6 +3,7 @@
 // Errors to exit codes.
 #include "bench/exit_code.hpp"
 
+#include "bench/interrupt.hpp"
 #include "kernels/launch.hpp"
 #include "kernels/operation.hpp"
 #include "record/error.hpp"
@@ -43,6 +44,16 @@ void throw_failure(const Failure& failure) {
 
 namespace {
 
+bool have_met = false;
+
+// mpirun ends all ranks when one fails.
+void let_rank_0_speak() {
+  constexpr std::chrono::milliseconds kLook{50};
+  constexpr std::chrono::seconds kLongEnough{2};  // it may start later
+  for (auto waited = kLook; waited < kLongEnough && interrupted_by() == 0; waited += kLook)
+    std::this_thread::sleep_for(kLook);
+}
+
 // What was printed last may still lie in a buffer, and earlier failures are remembered by it.
 void require_printed() {
   errno = 0;
@@ -60,23 +71,22 @@ int run_program(const std::string& program, const std::function<int()>& body) {
     const int code = body();
     require_printed();
     return code;
-  } catch (const OwnMistake& mistake) {
-    const Launch launch = launched();
-    const bool one_of_several = launch.rank > 0 && launch.rank < launch.ranks;
-    const std::string whose = one_of_several ? fmt::format("rank {}: ", launch.rank) : "";
-    fmt::print(stderr, "{}: {}{}\n", program, whose, mistake.what());
-    return kBadInput;
   } catch (...) {
     const Failure failure = failure_in_flight();
     const Launch launch = launched();  // a rank that is none has nobody to speak for it
-    if (launch.rank == 0 || launch.rank >= launch.ranks) {
+    const bool first = launch.rank == 0 || launch.rank >= launch.ranks;
+    if (!first) let_rank_0_speak();
+    if (first) {
       fmt::print(stderr, "{}: {}\n", program, failure.text);
-    } else {  // mpirun ends all ranks when one fails: let rank 0 say why first
-      constexpr std::chrono::seconds kForTheSpeaker{1};
-      std::this_thread::sleep_for(kForTheSpeaker);
+    } else if (!have_met && interrupted_by() == 0) {
+      fmt::print(stderr, "{}: rank {}: {}\n", program, launch.rank, failure.text);
     }
     return failure.code;
   }
+}
+
+void note_meeting() {
+  have_met = true;
 }
 
 int launched_rank() {

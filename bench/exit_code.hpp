@@ -19,15 +19,11 @@ struct Failure {
 Failure failure_in_flight();
 [[noreturn]] void throw_failure(const Failure& failure);  // the error that it was made of
 
-// A mistake in this process's own environment, found before the ranks met: no other can say it.
-class OwnMistake : public BadInput {
- public:
-  using BadInput::BadInput;
-};
-
-// Runs a program's body. An error becomes "PROGRAM: text" on stderr (of rank 0 alone, but for the
-// above) and its code.
+// Runs a program's body. An error becomes "PROGRAM: text" on stderr and its code. Rank 0 speaks for
+// ranks that met. Of those that haven't no other can say what is wrong with one, so each says it,
+// with its number; but rank 0 first, in case its launcher then ends all.
 int run_program(const std::string& program, const std::function<int()>& body);
+void note_meeting();  // the ranks meet now; what goes wrong in that is said by whoever finds it
 
 // This process's rank as its launcher says it (mpirun, srun, torchrun). 0 without one.
 int launched_rank();

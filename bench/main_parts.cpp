@@ -35,7 +35,7 @@ void leave_at_once(Program program, World* world, const std::exception& error) {
 }
 
 void refuse(const std::string& mistake) {
-  if (!mistake.empty()) throw OwnMistake(mistake);
+  if (!mistake.empty()) throw BadInput(mistake);
 }
 
 }  // namespace trainmeter

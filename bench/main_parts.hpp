@@ -22,7 +22,7 @@ void require_alone(const Options& options, const Target& target);
 // Of ranks: leaving in order would wait for ranks that wait for this one.
 [[noreturn]] void leave_at_once(Program program, World* world, const std::exception& error);
 
-// OwnMistake with a mistake of this process's environment, if there is one: it's as wrong on every
+// BadInput with a mistake of this process's environment, if there is one: it's as wrong on every
 // machine.
 void refuse(const std::string& mistake);
 

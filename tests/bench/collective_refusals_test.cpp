@@ -45,6 +45,18 @@ TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
                               HasSubstr("NCCL: not found"), HasSubstr("more ranks than GPUs")));
 }
 
+// Rank 0, which waits in MPI, can't know of it.
+TEST_F(CollectiveTest, ARankWithAMistakeOfItsOwnSaysIt) {
+  const std::string other = " : -n 1 collective_bench --device=cpu --bites=1024";
+  Said said = run(mpirun(1) + "collective_bench --device=cpu --bytes=1024" + other);
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("collective_bench: rank 1: unknown flag '--bites'"));
+  // Ranks of other programs never meet.
+  said = run("OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=1 memory_bench --device=cpu --bites=8");
+  EXPECT_EQ(said.code, 2) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("memory_bench: rank 1: unknown flag '--bites'"));
+}
+
 // What no backend of theirs adds is said once, whatever the sizes; what is moved goes on.
 TEST_F(CollectiveTest, ATypeThatIsNotAddedIsOneLine) {
   for (const std::string format : {"google", "nccl-tests"}) {

@@ -376,6 +376,8 @@ TEST_F(LocalTest, ARankThatFailsAloneSaysWhy) {
   EXPECT_EQ(said.err,
             "collective_bench: rank 1: TRAINMETER_TIMEOUT: 'abc': expected seconds, above 0, at "
             "most 1000000\n");
+  said = ranks({kBrief + "--bytes=1024", kBrief + "--bites=1024"}, 2);
+  EXPECT_THAT(said.err, HasSubstr("collective_bench: rank 1: unknown flag '--bites'"));
 }
 
 // While the ranks still meet.
