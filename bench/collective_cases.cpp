@@ -14,7 +14,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <set>
 #include <stdexcept>
@@ -196,7 +195,7 @@ class Lister {
                     .ranks = ranks_,
                     .nodes = asked_.nodes,
                     .group_limit = asked_.group_limit,
-                    .skew = asked_.skew};
+                    .skew = static_cast<double>(asked_.skew_pct) / 100};
     if (routing.group_limit == 0) {
       routing.group_limit = std::min(routing.nodes, moe.group_limit.value_or(routing.nodes));
     }
@@ -229,9 +228,7 @@ class Lister {
       shape.emplace_back("nodes", routing.nodes);
       shape.emplace_back("group_limit", routing.group_limit);
     }
-    if (const auto skew = static_cast<std::int64_t>(std::lround(100 * routing.skew)); skew > 0) {
-      shape.emplace_back("skew_pct", skew);
-    }
+    if (asked_.skew_pct > 0) shape.emplace_back("skew_pct", asked_.skew_pct);
     if (!(work > 0)) {
       list_.left_out.push_back(fmt::format("{}: every token stays where it is", operation));
       return;

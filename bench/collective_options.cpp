@@ -25,6 +25,7 @@ constexpr std::int64_t kMostCount = 1 << 24;
 constexpr std::int64_t kNcclDefault = 32 << 20;  // -b and -e
 constexpr std::int64_t kNcclStep = 1 << 20;      // -i
 constexpr std::int64_t kOwnFactor = 4;  // without their table, where neither -i nor -f is given
+constexpr std::int64_t kMostSkew = 100;
 constexpr std::int64_t kNcclIterations = 20, kNcclWarmup = 1;
 
 void require_known(const char* flag, const std::string& word,
@@ -53,6 +54,18 @@ std::int64_t size(const char* flag, const std::string& text) {
 
 std::int64_t or_zero(const char* flag, const std::string& text) {
   return text == "0" ? 0 : parse_count(flag, text, kMostCount);
+}
+
+// In hundredths, as records have it.
+std::int64_t read_skew(const std::string& text) {
+  constexpr double kRoundingOfBinary = 1e-9;
+  const double hundredths = 100 * parse_non_negative("--skew", text);
+  const double whole = std::round(hundredths);
+  if (!(whole <= 100 * kMostSkew && std::abs(hundredths - whole) < kRoundingOfBinary)) {
+    throw BadInput(
+        fmt::format("--skew: '{}': expected 0 to {}, in steps of 0.01", text, kMostSkew));
+  }
+  return static_cast<std::int64_t>(whole);
 }
 
 Split read_split(const std::string& text) {
@@ -108,8 +121,10 @@ void CollectiveFlags::add(CLI::App& app) {
   app.add_option("--nodes", nodes, "dispatch, combine: as if the ranks lay on so many (1)");
   app.add_option("--group_limit", group_limit,
                  "dispatch, combine: nodes that a token may go to (the model's)");
-  app.add_option("--skew", skew,
-                 "dispatch, combine: the k-th most wanted expert is chosen as k^-SKEW (0)");
+  app.add_option(
+      "--skew", skew,
+      "dispatch, combine: the k-th most wanted expert is chosen as k^-SKEW (0; at most 100, "
+      "in steps of 0.01)");
   app.add_option("--format", format, "google|nccl-tests: what stdout gets");
   app.add_option("-b,--minbytes", least, "nccl-tests: least size, as 8 or 32M (32M)");
   app.add_option("-e,--maxbytes", most, "nccl-tests: most (32M)");
@@ -163,7 +178,7 @@ CollectiveOptions CollectiveFlags::read(std::vector<std::int64_t>& bytes,
   if (!group_limit.empty()) {
     out.group_limit = parse_count("--group_limit", group_limit, kMostCount);
   }
-  if (!skew.empty()) out.skew = parse_non_negative("--skew", skew);
+  if (!skew.empty()) out.skew_pct = read_skew(skew);
   const bool any_of_experts = std::ranges::any_of(out.operations, of_experts);
   if (!any_of_experts && (!nodes.empty() || !group_limit.empty() || !skew.empty())) {
     throw BadInput(

@@ -26,9 +26,9 @@ struct CollectiveOptions {
   std::string split_text;                // as it was given
   Split split;
   std::int64_t nodes = 1, group_limit = 0;  // of dispatch and combine; 0: the model's
-  double skew = 0;
-  int virtual_ranks = 0;  // on one GPU; 0: none
-  std::string system;     // whose links are expected where NVML doesn't tell; "": none
+  std::int64_t skew_pct = 0;                // hundredths of the exponent
+  int virtual_ranks = 0;                    // on one GPU; 0: none
+  std::string system;  // whose links are expected where NVML doesn't tell; "": none
 
   bool nccl_tests = false;                                                   // --format=nccl-tests
   std::int64_t least_bytes = 0, most_bytes = 0, step_bytes = 0, factor = 1;  // -b -e -i -f

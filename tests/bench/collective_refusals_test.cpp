@@ -18,6 +18,7 @@ namespace {
 
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST_F(CollectiveTest, MistakesAreSaidOnceAndEndEveryRank) {
   Said said = run(mpirun(2) + "collective_bench --device=cpu --devcie=x");
@@ -113,6 +114,23 @@ TEST(CollectiveMistakes, AFlagThatWouldDoNothingIsRefused) {
     EXPECT_EQ(said.err.find('\n'), said.err.size() - 1) << said.err;
   }
   EXPECT_EQ(run("collective_bench --device=cpu --benchmark_list_tests --system=h100").code, 0);
+}
+
+// The record has hundredths.
+TEST(CollectiveMistakes, ASkewThatARecordCannotHoldIsRefused) {
+  const std::string list =
+      "collective_bench --device=cpu --benchmark_list_tests --operation=dispatch --tokens=16 ";
+  for (const std::string skew : {"0.004", "1.231", "100.01", "1e18", "1e300"}) {
+    const Said said = run(list + "--skew=" + skew);
+    EXPECT_EQ(said.code, 2) << skew << ": " << said.out;
+    EXPECT_EQ(said.err,
+              "collective_bench: --skew: '" + skew + "': expected 0 to 100, in steps of 0.01\n");
+  }
+  for (const auto& [skew, recorded] : std::vector<std::pair<std::string, std::string>>{
+           {"0.01", "/skew_pct:1/"}, {"0.29", "/skew_pct:29/"}, {"1.10", "/skew_pct:110/"}}) {
+    EXPECT_THAT(run(list + "--skew=" + skew).out, HasSubstr(recorded)) << skew;
+  }
+  EXPECT_THAT(run(list + "--skew=0").out, Not(HasSubstr("skew_pct")));
 }
 
 TEST(VirtualRanks, AreOfAGpuAndNoLinks) {
