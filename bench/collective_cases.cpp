@@ -70,6 +70,8 @@ class Lister {
   }
 
  private:
+  using Shape = std::vector<std::pair<std::string, std::int64_t>>;
+
   // Without a world: all that this build could have.
   void choose_backends() {
     std::vector<std::string> there = {"shm", "mpi", "gloo"};
@@ -199,27 +201,6 @@ class Lister {
     if (routing.group_limit == 0) {
       routing.group_limit = std::min(routing.nodes, moe.group_limit.value_or(routing.nodes));
     }
-    std::vector<std::int64_t> tokens;
-    try {
-      tokens = route(routing);
-    } catch (const std::invalid_argument& error) {
-      throw BadInput(fmt::format("{}: {}", operation, error.what()));
-    }
-    CollectiveProblem problem{.dtype = *dtype_from(dtype_name),
-                              .bytes = 0,
-                              .what = CollectiveKind::all_to_all_v,
-                              .in_place = false,
-                              .counts = {}};
-    const std::int64_t sent = sent_elements(problem.dtype, hidden);
-    const auto n = static_cast<std::size_t>(ranks_);
-    for (std::size_t from = 0; from < n; ++from) {
-      for (std::size_t to = 0; to < n; ++to) {
-        problem.counts.push_back(
-            sent * (operation == "dispatch" ? tokens[from * n + to] : tokens[to * n + from]));
-      }
-    }
-    const double work =
-        static_cast<double>(busiest(problem.counts, ranks_, false) * size_of(problem.dtype));
     Shape shape = {{"rows", routing.tokens},
                    {"cols", hidden},
                    {"experts", routing.experts},
@@ -229,6 +210,34 @@ class Lister {
       shape.emplace_back("group_limit", routing.group_limit);
     }
     if (asked_.skew_pct > 0) shape.emplace_back("skew_pct", asked_.skew_pct);
+    const DType dtype = *dtype_from(dtype_name);
+    const std::int64_t sent = sent_elements(dtype, hidden);
+    const auto bytes_of_token = static_cast<double>(sent * size_of(dtype));
+    std::vector<std::int64_t> tokens;
+    try {
+      // Drawing the experts of more tokens than fit would take minutes.
+      const auto copies =
+          static_cast<double>(routing.tokens) * static_cast<double>(fewest_ranks(routing));
+      require_memory(named(fmt::format("{}/{}", operation, dtype_name), shape),
+                     memory_of(copies * bytes_of_token, false), target_);
+      tokens = route(routing);
+    } catch (const std::invalid_argument& error) {
+      throw BadInput(fmt::format("{}: {}", operation, error.what()));
+    }
+    CollectiveProblem problem{.dtype = dtype,
+                              .bytes = 0,
+                              .what = CollectiveKind::all_to_all_v,
+                              .in_place = false,
+                              .counts = {}};
+    const auto n = static_cast<std::size_t>(ranks_);
+    for (std::size_t from = 0; from < n; ++from) {
+      for (std::size_t to = 0; to < n; ++to) {
+        problem.counts.push_back(
+            sent * (operation == "dispatch" ? tokens[from * n + to] : tokens[to * n + from]));
+      }
+    }
+    const double work =
+        static_cast<double>(busiest(problem.counts, ranks_, false) * size_of(problem.dtype));
     if (!(work > 0)) {
       list_.left_out.push_back(fmt::format("{}: every token stays where it is", operation));
       return;
@@ -242,7 +251,16 @@ class Lister {
     }
   }
 
-  using Shape = std::vector<std::pair<std::string, std::int64_t>>;
+  // Of the ranks on this device, where a rank sends and gets so much.
+  [[nodiscard]] double memory_of(double bytes, bool in_place) const {
+    const bool each_its_own = world_ == nullptr || (gpu_ && !virtual_);  // device
+    return (in_place ? 1 : 2) * bytes * (each_its_own ? 1 : world_->ranks());
+  }
+
+  static std::string named(std::string name, const Shape& shape) {
+    for (const auto& [key, value] : shape) name += fmt::format("/{}:{}", key, value);
+    return name;
+  }
 
   void add(const std::string& operation, const std::string& dtype, const std::string& backend,
            const CollectiveProblem& problem, double work, Shape shape) {
@@ -266,16 +284,15 @@ class Lister {
     made.operation = operation;
     made.dtype = dtype;
     made.backend = backend;
-    made.name = fmt::format("{}/{}/{}", operation, dtype, backend);
-    for (const auto& [key, value] : shape) {
-      made.name += fmt::format("/{}:{}", key, value);
-      made.shape[key] = value;
-    }
+    made.name = named(fmt::format("{}/{}/{}", operation, dtype, backend), shape);
+    for (const auto& [key, value] : shape) made.shape[key] = value;
     if (made.scaling != "none") made.name += "/scaling:" + made.scaling;
     made.bytes = work;
-    const bool each_its_own = world_ == nullptr || (gpu_ && !virtual_);  // device
-    const int ranks_here = each_its_own ? 1 : world_->ranks();
-    made.memory_bytes = (problem.in_place ? 1 : 2) * work * ranks_here;  // what is sent, and got
+    const double held =
+        problem.counts.empty()  // a rank's own part, too
+            ? work
+            : static_cast<double>(busiest(problem.counts, ranks_, true) * size_of(problem.dtype));
+    made.memory_bytes = memory_of(held, problem.in_place);
     require_memory(made.name, made.memory_bytes, target_);
     made.make = [problem, backend, world = world_](const OperandOptions& operands) {
       return world->collective(backend, problem, operands);

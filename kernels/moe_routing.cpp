@@ -3,6 +3,7 @@
 // Draws each token's experts.
 #include "kernels/moe_routing.hpp"
 
+#include "kernels/rounding.hpp"
 #include "kernels/step_arrays.hpp"
 
 #include <algorithm>
@@ -89,6 +90,11 @@ class Router {
 };
 
 }  // namespace
+
+std::int64_t fewest_ranks(const Routing& r) {
+  require_fit(r);
+  return ceil_div(r.top_k, r.experts / r.ranks);
+}
 
 bool sent_with_scales(DType type) {
   return type == DType::fp8 || type == DType::fp8_e5m2;

@@ -28,6 +28,10 @@ struct Routing {
 // M is 2). std::invalid_argument, with the reason, for sizes that don't fit each other.
 std::vector<std::int64_t> route(const Routing& routing);
 
+// Ranks that a token goes to at least: its experts may all be on as few. It throws as `route` does,
+// and takes no time.
+std::int64_t fewest_ranks(const Routing& routing);
+
 // Whether tokens of this type are sent with their scales: fp8's, one in fp32 for each 1 x 128, as
 // DeepSeek-V3 sends them (its report, 3.3.3).
 bool sent_with_scales(DType type);

@@ -77,6 +77,15 @@ TEST_F(CollectiveTest, ATypeThatIsNotAddedIsOneLine) {
   EXPECT_EQ(said.err.find(why, first + 1), std::string::npos) << said.err;
 }
 
+// Before any of them is drawn, which would take hours.
+TEST_F(CollectiveTest, TokensThatDontFitAreRefusedAtOnce) {
+  const Said said = run(mpirun(2) + "timeout 60 " + kBrief +
+                        "--operation=dispatch --models=deepseek-v3 --tokens=1000000000");
+  EXPECT_EQ(said.code, 3) << said.err;
+  EXPECT_THAT(said.err, HasSubstr("dispatch/fp8/rows:1000000000/cols:7168/experts:256/top_k:8: "
+                                  "needs 26.9 TiB, "));
+}
+
 // As nccl-tests has it: 10 bytes are two floats, and three are none.
 TEST(CollectiveMistakes, NcclTestsSizesAreWholeElements) {
   Said said = run("collective_bench --device=cpu --benchmark_list_tests --backend=shm -b 10 -e 10");

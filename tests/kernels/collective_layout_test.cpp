@@ -169,6 +169,17 @@ TEST(MoeRouting, NodesLimitAndSkewUnbalances) {
   EXPECT_GT(busiest(route(r), 8, true), busiest(even, 8, true) * 11 / 10);
 }
 
+TEST(MoeRouting, KnowsTheFewestRanksWithoutDrawing) {
+  const Routing many{.tokens = 1LL << 40, .experts = 64, .top_k = 6, .ranks = 8};
+  EXPECT_EQ(fewest_ranks(many), 1);
+  Routing narrow{.tokens = 100, .experts = 16, .top_k = 6, .ranks = 8};
+  EXPECT_EQ(fewest_ranks(narrow), 3) << "two experts a rank";
+  const auto counts = route(narrow);
+  EXPECT_GE(std::accumulate(counts.begin(), counts.end(), 0LL), 8 * 100 * 3);
+  narrow.ranks = 3;
+  EXPECT_THROW((void)fewest_ranks(narrow), std::invalid_argument);
+}
+
 TEST(MoeRouting, RefusesWhatDoesNotFit) {
   EXPECT_THROW(route({.tokens = 0, .experts = 8, .top_k = 2}), std::invalid_argument);
   EXPECT_THROW(route({.tokens = 1, .experts = 8, .top_k = 2, .ranks = 3}), std::invalid_argument);
