@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace trainmeter {
@@ -77,16 +78,27 @@ void NcclTestsTable::begin(const std::vector<std::string>& devices) {
 }
 
 void NcclTestsTable::take(const Measurement& row, std::int64_t wrong) {
-  const bool in_place = row.shape.contains("in_place");
-  if (!in_place) finish_line();
-  if (!half_done_) begin_line(row);
-  if (in_place && !half_done_) nothing();  // the filter left out the other
-  half(row, wrong);
-  half_done_ = !in_place;
-  if (in_place) put_("\n");
+  Half mine{.row = row, .wrong = wrong};
+  if (!row.shape.contains("in_place")) {
+    if (!waiting_.empty() && (waiting_.back().row.name != row.name ||
+                              waiting_.back().row.repetition >= row.repetition)) {
+      print_waiting();
+    }
+    waiting_.push_back(std::move(mine));
+    return;
+  }
+  const auto other = std::ranges::find_if(
+      waiting_, [&](const Half& one) { return one.row.repetition == row.repetition; });
+  if (other == waiting_.end()) {  // the filter left it out
+    line(nullptr, &mine);
+  } else {
+    line(&*other, &mine);
+    waiting_.erase(other);
+  }
 }
 
-void NcclTestsTable::begin_line(const Measurement& row) {
+void NcclTestsTable::line(const Half* out_of_place, const Half* in_place) {
+  const Measurement& row = (out_of_place != nullptr ? out_of_place : in_place)->row;
   const std::int64_t elements =
       row.shape.at("bytes") / static_cast<std::int64_t>(dtype_bytes(row.dtype));
   const bool rooted = row.operation == "broadcast" || row.operation == "reduce";
@@ -94,9 +106,17 @@ void NcclTestsTable::begin_line(const Measurement& row) {
                    nccl_counts_parts(row.operation) ? elements / row.ranks : elements,
                    nccl_type(row.dtype), names_sum(row.operation) ? "sum" : "none",
                    rooted ? 0 : -1));
+  half(out_of_place);
+  half(in_place);
+  put_("\n");
 }
 
-void NcclTestsTable::half(const Measurement& row, std::int64_t wrong) {
+void NcclTestsTable::half(const Half* half) {
+  if (half == nullptr) {
+    put_(fmt::format("  {:>7}  {:>6}  {:>6}  {:>6}", kNotThere, kNotThere, kNotThere, kNotThere));
+    return;
+  }
+  const auto& [row, wrong] = *half;
   if (wrong > 0 || !row.failure.empty()) ++failed_rows_;
   const std::string wrong_text = options_.collective.checks > 0
                                      ? fmt::format("{:>6.6g}", static_cast<double>(wrong))
@@ -114,20 +134,14 @@ void NcclTestsTable::half(const Measurement& row, std::int64_t wrong) {
   ++halves_;
 }
 
-void NcclTestsTable::nothing() {
-  put_(fmt::format("  {:>7}  {:>6}  {:>6}  {:>6}", kNotThere, kNotThere, kNotThere, kNotThere));
-}
-
-// A line whose second half doesn't come: the backend can't do it in place.
-void NcclTestsTable::finish_line() {
-  if (!half_done_) return;
-  nothing();
-  put_("\n");
-  half_done_ = false;
+// Whose other half doesn't come: the backend can't do it in place.
+void NcclTestsTable::print_waiting() {
+  for (const Half& one : waiting_) line(&one, nullptr);
+  waiting_.clear();
 }
 
 bool NcclTestsTable::end(double least_GBps) {
-  finish_line();
+  print_waiting();
   // Of no row there is nothing to say: --max_seconds left all out, or a signal came before.
   const bool none = halves_ == 0 && failed_rows_ == 0;
   const double average = halves_ > 0 ? bus_sum_ / static_cast<double>(halves_) : 0;

@@ -27,23 +27,27 @@ class NcclTestsTable {
   NcclTestsTable(const Options& options, std::string by, Put put);
 
   void begin(const std::vector<std::string>& devices);
-  // Out of place first, then in place where there is such a case. `wrong`: elements.
+  // Out of place first, all its repetitions, then in place where there is such a case: each with the
+  // same repetition of the other. `wrong`: elements.
   void take(const Measurement& row, std::int64_t wrong);
   // The footer. `least_GBps` is NCCL_TESTS_MIN_BW, below 0 where it isn't set; false where nine
   // tenths of it aren't reached, or an element was wrong. Of no row there is no verdict.
   bool end(double least_GBps);
 
  private:
-  void begin_line(const Measurement& row);
-  void finish_line();
-  void nothing();  // of a half
-  void half(const Measurement& row, std::int64_t wrong);
+  struct Half {
+    Measurement row;
+    std::int64_t wrong = 0;
+  };
+  void line(const Half* out_of_place, const Half* in_place);  // one may be null
+  void print_waiting();
+  void half(const Half* half);
 
   const Options& options_;
   std::string by_;
   Put put_;
   std::string program_;
-  bool half_done_ = false;
+  std::vector<Half> waiting_;  // a size's out of place, by repetition
   std::int64_t failed_rows_ = 0, halves_ = 0;
   double bus_sum_ = 0;
 };

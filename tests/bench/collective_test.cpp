@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <string>
@@ -20,6 +21,7 @@ namespace {
 
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Of a run that ended early: what was finished is in the record.
 void expect_some_of(std::size_t cases, const std::string& file) {
@@ -113,6 +115,43 @@ TEST_F(CollectiveTest, NcclTestsTextIsReadBackAsTheSameRecord) {
     }
     const std::string hash = b.headers[0].device.details.at("original_sha256");
     EXPECT_EQ(read_text(theirs + ".originals/" + hash), printed);
+  }
+}
+
+// As its -N has them: each line is one repetition, out of place and in place.
+TEST_F(CollectiveTest, NcclTestsRepetitionsAreWholeLines) {
+  const std::string text = folder_ / "r.txt";
+  const std::string command =
+      mpirun(2) +
+      "collective_bench --device=cpu --format=nccl-tests -b 1K -e 4K -f 4 "
+      "-n 3 --benchmark_repetitions=2 --cache=hot --benchmark_min_warmup_time=0.01 ";
+  const Said said = run(command + "--out=" + (folder_ / "ours.jsonl") + " > " + text);
+  ASSERT_EQ(said.code, 0) << said.err;
+  const std::string printed = read_text(text);
+  EXPECT_EQ(printed.find("N/A"), std::string::npos) << printed;
+  EXPECT_THAT(printed, ::testing::ContainsRegex("\n +1024 [^\n]*\n +1024 [^\n]*\n +4096 [^\n]*"
+                                                "\n +4096 [^\n]*\n# Out of bounds"));
+  const Said imported = run("trainmeter import " + text + " -o " + (folder_ / "r.jsonl"));
+  EXPECT_EQ(imported.code, 0) << imported.err;
+  EXPECT_THAT(imported.err, Not(HasSubstr("warning"))) << imported.err;
+  const Record a = read_record(folder_ / "ours.jsonl");
+  const Record b = read_record(folder_ / "r.jsonl");
+  ASSERT_EQ(a.lines.size(), 8U);
+  ASSERT_EQ(b.lines.size(), 8U);
+  for (const Line& line : a.lines) {  // the time stands under the same name and repetition
+    const double us = mean(line.measurement.time_s) * 1e6;
+    const auto same = std::ranges::count_if(b.lines, [&](const Line& other) {
+      const Measurement& m = other.measurement;
+      return m.name == line.measurement.name && m.repetition == line.measurement.repetition &&
+             std::abs(m.time_s[0] * 1e6 - us) < 0.0051 + us * 1e-3;
+    });
+    EXPECT_EQ(same, 1) << line.measurement.name;
+  }
+  // Halves without the other.
+  for (const std::string place : {"in_place", "-in_place"}) {
+    const Said half = run(command + "--benchmark_filter=" + place);
+    ASSERT_EQ(half.code, 0) << half.err;
+    EXPECT_THAT(half.out, ::testing::ContainsRegex("\n +1024 .*\n +1024 .*\n +4096 .*\n +4096 "));
   }
 }
 
