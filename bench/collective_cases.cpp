@@ -89,6 +89,11 @@ class Lister {
       backends_ = there;
       if (std::ranges::find(there, "shm") != there.end()) std::erase(backends_, "gloo");
     }
+    const std::string& other = options_.versus;  // is named, too
+    if (std::ranges::find(there, other) != there.end() &&
+        std::ranges::find(backends_, other) == backends_.end()) {
+      backends_.push_back(other);
+    }
     if (asked_.nccl_tests) backends_.resize(1);
   }
 

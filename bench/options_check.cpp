@@ -132,6 +132,14 @@ void require_consistent(const Options& options) {
     throw BadInput(
         "--resume: expected without --format=nccl-tests, whose table has what this run measures");
   }
+  if (!options.versus.empty() && options.collective.nccl_tests) {
+    throw BadInput("--versus: expected without --format=nccl-tests, which has one backend a run");
+  }
+  if (!options.versus.empty() &&
+      options.collective.backends == std::vector<std::string>{options.versus}) {
+    throw BadInput(
+        fmt::format("--backend and --versus: {}: expected two backends", options.versus));
+  }
   if (options.google.out.empty()) return;
   if (!options.out.empty() && are_one_file(options.out, options.google.out)) {
     throw BadInput(fmt::format("--out and --benchmark_out: {}: expected two files", options.out));

@@ -114,6 +114,8 @@ TEST(CollectiveMistakes, AFlagThatWouldDoNothingIsRefused) {
       {"--nodes=2", "--nodes, --group_limit and --skew: " + experts},
       {"--tokens=64", "--models and --tokens: " + experts},
       {"--models=deepseek-v3", "--models and --tokens: " + experts},
+      {"--backend=mpi --versus=mpi", "--backend and --versus: mpi: expected two backends"},
+      {"--format=nccl-tests --versus=mpi", "--versus: expected without --format=nccl-tests"},
       {"--operation=dispatch --bytes=1024", "expected with another operation than dispatch"},
       {"--system=nope", "--system: 'nope': no such file, and no such id in systems"}};
   for (const auto& [flags, message] : wrong) {

@@ -74,6 +74,19 @@ TEST_F(CollectiveTest, EveryOperationInBothPlacesWithItsSlowestRank) {
   }
 }
 
+// --backend need not name the other of the two, as elsewhere --benchmark_filter need not.
+TEST_F(CollectiveTest, VersusBringsItsBackend) {
+  const std::string file = folder_ / "r.jsonl";
+  const Said said =
+      run(mpirun(2) + kBrief + "--bytes=1024 --backend=shm --versus=mpi --out=" + file);
+  ASSERT_EQ(said.code, 0) << said.err;
+  const Record record = read_record(file);
+  ASSERT_EQ(record.lines.size(), 2U);
+  EXPECT_EQ(record.lines[0].measurement.backend, "shm");
+  EXPECT_EQ(record.lines[1].measurement.backend, "mpi");
+  EXPECT_EQ(record.lines[0].measurement.paired_with, record.lines[1].measurement.name);
+}
+
 // The text, to the space, and that our own importer finds in it what the record holds.
 TEST_F(CollectiveTest, NcclTestsTextIsReadBackAsTheSameRecord) {
   for (const std::string operation : {"allreduce", "allgather", "alltoallv", "broadcast"}) {
