@@ -32,4 +32,17 @@ int done_by_all(World& world, const std::function<void()>& work,
   return kFine;
 }
 
+void keep_common(World& world, CaseList& list, const std::string& whom) {
+  std::string mine = "\n";
+  for (const Case& one : list.cases) mine += one.name + "\n";
+  const std::vector<std::string> all = world.gather(mine);
+  std::erase_if(list.cases, [&](const Case& one) {
+    const bool everywhere = std::ranges::all_of(all, [&](const std::string& names) {
+      return names.find("\n" + one.name + "\n") != std::string::npos;
+    });
+    if (!everywhere) list.left_out.push_back(fmt::format("{}: not on every {}", one.name, whom));
+    return !everywhere;
+  });
+}
+
 }  // namespace trainmeter

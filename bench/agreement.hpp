@@ -4,6 +4,7 @@
 // together, and rank 0 says what the others can't.
 #pragma once
 
+#include "bench/case.hpp"
 #include "kernels/collective.hpp"
 
 #include <cstddef>
@@ -17,5 +18,9 @@ namespace trainmeter {
 // the others return its exit code.
 int done_by_all(World& world, const std::function<void()>& work,
                 const std::function<std::string(std::size_t rank)>& who);
+
+// Collective. Leaves out what not all have in their lists: those with less memory have fewer cases,
+// and ranks call a case by its place in the list. `whom`: "rank", "device".
+void keep_common(World& world, CaseList& list, const std::string& whom);
 
 }  // namespace trainmeter

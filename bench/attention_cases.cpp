@@ -80,10 +80,8 @@ class Builder {
       list_.left_out.push_back(why);
       return;
     }
-    try {
-      require_memory(made.name, made.memory_bytes, target_);
-    } catch (const Unavailable& error) {
-      list_.left_out.emplace_back(error.what());
+    if (std::string why = why_no_room(made.name, made.memory_bytes, target_); !why.empty()) {
+      list_.left_out.push_back(std::move(why));
       return;
     }
     list_.cases.push_back(std::move(made));

@@ -22,8 +22,8 @@
 
 namespace trainmeter {
 
-// Each throws BadInput for what is wrong on every machine, and Unavailable for sizes asked for that
-// this one has no memory for.
+// Each throws BadInput for what is wrong on every machine. Sizes that this one has no memory for are
+// left out.
 CaseList gemm_cases(const Options& options, const Target& target);
 CaseList grouped_cases(const Options& options, const Target& target);        // with --groups
 CaseList model_grouped_cases(const Options& options, const Target& target);  // with --models

@@ -223,8 +223,10 @@ class Lister {
       // Drawing the experts of more tokens than fit would take minutes.
       const auto copies =
           static_cast<double>(routing.tokens) * static_cast<double>(fewest_ranks(routing));
-      require_memory(named(fmt::format("{}/{}", operation, dtype_name), shape),
-                     memory_of(copies * bytes_of_token, false), target_);
+      if (!fits(named(fmt::format("{}/{}", operation, dtype_name), shape),
+                memory_of(copies * bytes_of_token, false))) {
+        return;
+      }
       tokens = route(routing);
     } catch (const std::invalid_argument& error) {
       throw BadInput(fmt::format("{}: {}", operation, error.what()));
@@ -260,6 +262,13 @@ class Lister {
   [[nodiscard]] double memory_of(double bytes, bool in_place) const {
     const bool each_its_own = world_ == nullptr || (gpu_ && !virtual_);  // device
     return (in_place ? 1 : 2) * bytes * (each_its_own ? 1 : world_->ranks());
+  }
+
+  bool fits(const std::string& what, double bytes) {
+    std::string why = why_no_room(what, bytes, target_);
+    if (why.empty()) return true;
+    list_.left_out.push_back(std::move(why));
+    return false;
   }
 
   static std::string named(std::string name, const Shape& shape) {
@@ -298,7 +307,7 @@ class Lister {
             ? work
             : static_cast<double>(busiest(problem.counts, ranks_, true) * size_of(problem.dtype));
     made.memory_bytes = memory_of(held, problem.in_place);
-    require_memory(made.name, made.memory_bytes, target_);
+    if (!fits(made.name, made.memory_bytes)) return;
     made.make = [problem, backend, world = world_](const OperandOptions& operands) {
       return world->collective(backend, problem, operands);
     };

@@ -206,6 +206,7 @@ int collective_program(const std::vector<std::string>& command) {
       return fmt::format("rank {} (host {})", rank, world->hosts()[rank]);
     });
     if (code != kFine) return code;
+    keep_common(*world, job.list, "rank");
     if (const std::string nodes = nodes_of(*world); !nodes.empty()) {
       for (Case& one : job.list.cases) one.notes["hosts"] = nodes;
     }

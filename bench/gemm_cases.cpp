@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -81,9 +82,7 @@ class Builder {
  public:
   Builder(const Options& options, const Target& target) : options_(options), target_(target) {}
 
-  enum class TooLarge { refuse, leave_out };
-
-  void add(const std::vector<Shape>& shapes, std::span<const DType> dtypes, TooLarge too_large) {
+  void add(const std::vector<Shape>& shapes, std::span<const DType> dtypes) {
     for (const Shape& shape : shapes) {
       for (const DType dtype : types_asked_for(options_, dtypes)) {
         GemmProblem problem = {.m = shape.m,
@@ -103,7 +102,7 @@ class Builder {
         }
         for (const Scaling scaling : scalings_of(dtype, options_)) {
           problem.scaling = scaling;
-          add(problem, too_large, &shape);
+          add(problem, &shape);
         }
       }
     }
@@ -112,7 +111,7 @@ class Builder {
   // Those of experts are grouped_cases.cpp's.
   void add(const std::vector<GemmProblem>& problems) {
     for (const GemmProblem& problem : problems)
-      if (problem.groups == 1) add(problem, TooLarge::leave_out);
+      if (problem.groups == 1) add(problem);
   }
 
   void add_peaks() {
@@ -151,7 +150,7 @@ class Builder {
   // A model's weight gradient in bf16 is there twice where the backend can: added to a sum in fp32
   // by the GEMM itself, as Megatron-LM and DeepSeek train; and C alone, in bf16, which PyTorch adds
   // up afterwards.
-  void add(const GemmProblem& problem, TooLarge too_large, const Shape* of = nullptr) {
+  void add(const GemmProblem& problem, const Shape* of = nullptr) {
     const bool sums = of != nullptr && of->pass == Pass::wgrad && problem.dtype == DType::bf16;
     bool here = false;
     for (const GemmBackend& backend : gemm_backends()) {
@@ -162,29 +161,23 @@ class Builder {
       if (sums) {
         GemmProblem sum = problem;
         sum.accumulate = true;
-        if (backend.why_not(sum).empty()) add(sum, backend, too_large, of);
+        if (backend.why_not(sum).empty()) add(sum, backend, of);
       }
       if (const std::string why = backend.why_not(problem); !why.empty()) {
         reasons_.add(problem.dtype, backend.name, why);
       } else {
-        add(problem, backend, too_large, of);
+        add(problem, backend, of);
       }
     }
     if (!here) reasons_.add("no GEMM implementation for this device was built in");
   }
 
-  void add(const GemmProblem& problem, const GemmBackend& backend, TooLarge too_large,
-           const Shape* of) {
+  void add(const GemmProblem& problem, const GemmBackend& backend, const Shape* of) {
     Case made = gemm_case(problem, backend);
     if (of != nullptr) of->notes.write(made);
-    if (made.memory_bytes > static_cast<double>(target_.memory_available_bytes)) {
-      try {
-        require_memory(made.name, made.memory_bytes, target_);
-      } catch (const Unavailable& error) {
-        if (too_large == TooLarge::refuse) throw;
-        list_.left_out.emplace_back(error.what());
-        return;
-      }
+    if (std::string why = why_no_room(made.name, made.memory_bytes, target_); !why.empty()) {
+      list_.left_out.push_back(std::move(why));
+      return;
     }
     const auto [at, fresh] = places_.try_emplace(made.name, list_.cases.size());
     if (fresh) {
@@ -342,12 +335,12 @@ CaseList gemm_cases(const Options& options, const Target& target) {
         fmt::format("--sms={}: this GPU has {} multiprocessors", options.sms, target.device.sms));
   if (options.groups) return grouped_cases(options, target);
   Builder builder(options, target);
-  builder.add(own_shapes(options), kAllTypes, Builder::TooLarge::refuse);
+  builder.add(own_shapes(options), kAllTypes);
   builder.add(published_gemms(options));
   const bool own = !options.m.empty() || !options.published.empty();
   if (!own && target.kind == DeviceKind::cpu) builder.add_peaks();
-  builder.add(model_shapes(options, target), kTrainingTypes, Builder::TooLarge::leave_out);
-  if (!own) builder.add(squares(target), kAllTypes, Builder::TooLarge::leave_out);
+  builder.add(model_shapes(options, target), kTrainingTypes);
+  if (!own) builder.add(squares(target), kAllTypes);
   CaseList list = builder.take();
   for (CaseList experts :
        {published_grouped_cases(options, target), model_grouped_cases(options, target)}) {

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <string>
 #include <tuple>
@@ -164,6 +165,7 @@ CaseList published_grouped_cases(const Options& options, const Target& target) {
 CaseList grouped_cases(const Options& options, const Target& target) {
   CaseList list;
   Reasons reasons;
+  std::vector<std::string> too_large;
   if (grouped_gemm_backends().empty()) reasons.add("--groups: no grouped GEMM was built in");
   for (const GemmProblem& problem : gemm_problems(options)) {
     for (const std::int64_t m : options.m) {
@@ -176,12 +178,19 @@ CaseList grouped_cases(const Options& options, const Target& target) {
             grouped.sizes = group_sizes(problem.accumulate ? k : m, *options.groups, skew);
             for (const GroupedGemmBackend& backend : grouped_gemm_backends()) {
               if (backend.on_request && !asked_for(options, backend.name)) continue;
-              const std::string why = backend.device == target.kind ? backend.why_not(grouped)
-                                                                    : "--groups: runs on GPUs only";
-              if (why.empty()) {
-                list.cases.push_back(grouped_case(grouped, skew, backend));
-              } else {
+              if (const std::string why = backend.device == target.kind
+                                              ? backend.why_not(grouped)
+                                              : "--groups: runs on GPUs only";
+                  !why.empty()) {
                 reasons.add(problem.dtype, why);
+                continue;
+              }
+              Case made = grouped_case(grouped, skew, backend);
+              if (std::string why = why_no_room(made.name, made.memory_bytes, target);
+                  why.empty()) {
+                list.cases.push_back(std::move(made));
+              } else {
+                too_large.push_back(std::move(why));
               }
             }
           }
@@ -190,6 +199,7 @@ CaseList grouped_cases(const Options& options, const Target& target) {
     }
   }
   if (list.cases.empty() || !options.dtypes.empty()) list.left_out = reasons.texts();
+  std::ranges::move(too_large, std::back_inserter(list.left_out));
   return list;
 }
 

@@ -173,13 +173,11 @@ class Builder {
     if (!missing.empty()) layer.notes["left_out"] = fmt::format("{}", fmt::join(missing, " "));
     rotate(layer);
     if (&finder != &finder_ && !pair(layer, finder.why_not_by())) return false;
-    try {
-      require_memory(layer.name, layer.memory_bytes, target_);
-      list_.cases.push_back(std::move(layer));
-    } catch (const Unavailable& error) {
-      list_.left_out.emplace_back(error.what());
+    if (std::string why = why_no_room(layer.name, layer.memory_bytes, target_); !why.empty()) {
+      list_.left_out.push_back(std::move(why));
       return false;
     }
+    list_.cases.push_back(std::move(layer));
     return true;
   }
 

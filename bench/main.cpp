@@ -16,7 +16,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -61,7 +60,7 @@ class OnOneDevice {
             return fmt::format("device {} ({})", device, devices_[device]);
           });
       if (code != kFine) return code;
-      keep_common();
+      keep_common(world_, job_.list, "device");
       return run_job(std::move(job_));
     } catch (const OutOfStep& error) {
       leave_at_once(job_.options.program, &world_, error);
@@ -85,20 +84,6 @@ class OnOneDevice {
     job_.around = around_for(job_.options, target);
     job_.world = &world_;
     job_.devices = devices_;
-  }
-
-  // Devices with less memory have fewer cases, and ranks call a case by its place in the list.
-  void keep_common() {
-    std::string mine;
-    for (const Case& one : job_.list.cases) mine += one.name + "\n";
-    const std::vector<std::string> all = world_.gather(mine);
-    std::erase_if(job_.list.cases, [&](const Case& one) {
-      const bool everywhere = std::ranges::all_of(all, [&](const std::string& names) {
-        return ("\n" + names).find("\n" + one.name + "\n") != std::string::npos;
-      });
-      if (!everywhere) job_.list.left_out.push_back(one.name + ": not on every device");
-      return !everywhere;
-    });
   }
 
   Job job_;

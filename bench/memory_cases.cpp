@@ -17,6 +17,7 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -173,7 +174,10 @@ CaseList stream_cases(const std::vector<MemoryKernel>& kernels, const std::vecto
         reasons.push_back(made.name + ": " + why);
         continue;
       }
-      require_memory(made.name, made.memory_bytes, target);
+      if (std::string why = why_no_room(made.name, made.memory_bytes, target); !why.empty()) {
+        list.left_out.push_back(std::move(why));
+        continue;
+      }
       list.cases.push_back(std::move(made));
     }
   }

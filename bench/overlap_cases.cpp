@@ -20,6 +20,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace trainmeter {
@@ -280,7 +281,10 @@ CaseList overlap_cases(const Options& options, const Target& target) {
           one.name += fmt::format("/{}:{}", kCoRate, options.co_bytes_per_s);
           one.shape[kCoRate] = options.co_bytes_per_s;
         }
-        require_memory(one.name, one.memory_bytes, target);
+        if (std::string why = why_no_room(one.name, one.memory_bytes, target); !why.empty()) {
+          list.left_out.push_back(std::move(why));
+          continue;
+        }
         list.cases.push_back(std::move(one));
       }
     }

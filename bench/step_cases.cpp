@@ -133,10 +133,8 @@ class Builder {
         leave_out(made.name + ": " + why);
         continue;
       }
-      try {
-        require_memory(made.name, made.memory_bytes, target_);
-      } catch (const Unavailable& error) {
-        leave_out(error.what());
+      if (std::string why = why_no_room(made.name, made.memory_bytes, target_); !why.empty()) {
+        leave_out(std::move(why));
         continue;
       }
       list_.cases.push_back(std::move(made));

@@ -65,11 +65,11 @@ Target choose_target(const std::string& device, int gpu) {
   return cpu_target();
 }
 
-void require_memory(const std::string& what, double bytes, const Target& target) {
+std::string why_no_room(const std::string& what, double bytes, const Target& target) {
   const auto available = static_cast<double>(target.memory_available_bytes);
-  if (bytes <= available) return;
-  throw Unavailable(
-      fmt::format("{}: needs {}, {} is free", what, format_bytes(bytes), format_bytes(available)));
+  if (bytes <= available) return "";
+  return fmt::format("{}: needs {}, {} is free", what, format_bytes(bytes),
+                     format_bytes(available));
 }
 
 }  // namespace trainmeter

@@ -22,7 +22,7 @@ struct Target {
 // this process sees. Unavailable, with the reason, where a GPU is asked for and there is none.
 Target choose_target(const std::string& device, int gpu = 0);
 
-// Unavailable ("needs 12.3 GiB, 8.0 GiB is free") where `bytes` don't fit.
-void require_memory(const std::string& what, double bytes, const Target& target);
+// "WHAT: needs 12.3 GiB, 8.0 GiB is free" where `bytes` don't fit, else "".
+std::string why_no_room(const std::string& what, double bytes, const Target& target);
 
 }  // namespace trainmeter

@@ -98,7 +98,10 @@ CaseList transfer_cases(const Options& options, const Target& target, int gpus) 
         // SMs that can't reach the host or another GPU: the copy engine's case says all there is.
         if (!backend.why_not(problem).empty()) continue;
         Case made = make_case(problem, backend);
-        require_memory(made.name, made.memory_bytes, target);
+        if (std::string why = why_no_room(made.name, made.memory_bytes, target); !why.empty()) {
+          list.left_out.push_back(std::move(why));
+          continue;
+        }
         list.cases.push_back(std::move(made));
       }
     }

@@ -74,6 +74,18 @@ TEST_F(CollectiveTest, EveryOperationInBothPlacesWithItsSlowestRank) {
   }
 }
 
+TEST_F(CollectiveTest, ASizeThatIsTooLargeIsLeftOut) {
+  const Said said = run(mpirun(2) + kBrief +
+                        "--backend=shm --bytes=1024,100000000000000 "
+                        "--operation=allreduce,dispatch --tokens=1000000000");
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out, HasSubstr("allreduce/fp32/shm/bytes:1024"));
+  for (const std::string what : {"allreduce/fp32/shm/bytes:100000000000000: needs ",
+                                 "dispatch/fp8/rows:1000000000/cols:7168/experts:256/top_k:8: "}) {
+    EXPECT_THAT(said.err, HasSubstr("left out: " + what));
+  }
+}
+
 // --backend need not name the other of the two, as elsewhere --benchmark_filter need not.
 TEST_F(CollectiveTest, VersusBringsItsBackend) {
   const std::string file = folder_ / "r.jsonl";

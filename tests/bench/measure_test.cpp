@@ -3,6 +3,7 @@
 // The measuring loop under a fake clock: how long it warms up, how much it samples, when it stops.
 #include "bench/measure.hpp"
 
+#include "bench/agreement.hpp"
 #include "record/error.hpp"
 #include "record/median_estimate.hpp"
 #include "record/statistics.hpp"
@@ -220,6 +221,23 @@ TEST(Measure, TakesAsManyRunsAsItIsTold) {
   const Measured measured = measure_one(time, operation, exact);
   EXPECT_EQ(measured.of[0].time_s.size(), 7U);
   EXPECT_EQ(operation.ran.size(), 1U + 3 + 7);  // the first one tells how long a run takes
+}
+
+// Rank 0's list lacks "b".
+class OtherHasLess : public FollowingWorld {
+ public:
+  std::vector<std::string> gather(const std::string& mine) override { return {"\na\nbb\n", mine}; }
+};
+
+TEST(KeepCommon, LeavesOutWhatAnotherRankHasNoRoomFor) {
+  CaseList list;
+  for (const char* name : {"a", "b", "bb"}) list.cases.emplace_back().name = name;
+  OtherHasLess world;
+  keep_common(world, list, "rank");
+  ASSERT_EQ(list.cases.size(), 2U);
+  EXPECT_EQ(list.cases[0].name, "a");
+  EXPECT_EQ(list.cases[1].name, "bb");
+  EXPECT_EQ(list.left_out, (std::vector<std::string>{"b: not on every rank"}));
 }
 
 // Barriers between processes that share a core take far longer than what is measured between them.

@@ -90,6 +90,21 @@ TEST(Programs, BadUsageNamesTheRemedy) {
   EXPECT_THAT(run("collective_bench --device=cpu").err, HasSubstr("mpirun -n 2 collective_bench"));
 }
 
+TEST(Programs, ASizeThatIsTooLargeIsLeftOutAndTheOthersMeasured) {
+  const std::string brief =
+      " --device=cpu --cache=hot --case_seconds=0.1 --max_seconds=20 "
+      "--benchmark_min_time=0.01 --benchmark_min_warmup_time=0.01 ";
+  for (const std::string command : {"gemm_bench --m=64 --n=64 --k=64,100000000000 --dtype=fp32",
+                                    "memory_bench --bytes=1048576,1000000000000000 --kernels=read",
+                                    "attention_bench --heads=256 --sequences=1 "
+                                    "--seq_len=64,16777216 --dtype=fp32 --pass=forward"}) {
+    const Said said = run(command + brief);
+    EXPECT_EQ(said.code, 0) << said.err;
+    EXPECT_THAT(said.err, ::testing::ContainsRegex("left out: [^\n]*: needs [0-9.]+ [TP]iB, "));
+    EXPECT_THAT(said.err, ::testing::ContainsRegex("_bench: [1-9][0-9]* measured"));
+  }
+}
+
 TEST(Programs, WhatThisMachineLacksIsExitCode3WithTheReason) {
   Said said = run("gemm_bench --device=cpu --m=4000000 --n=4000000 --k=4000000 --dtype=fp32");
   EXPECT_EQ(said.code, 3) << said.err;
