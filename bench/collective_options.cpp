@@ -45,7 +45,11 @@ std::int64_t size(const char* flag, const std::string& text) {
     if (last == 'g') unit = 1024.0 * 1024 * 1024;
     if (unit > 1) digits.pop_back();
   }
-  const double bytes = std::floor(parse_non_negative(flag, digits) * unit);
+  double bytes = 0;
+  try {
+    bytes = std::floor(parse_non_negative(flag, digits) * unit);
+  } catch (const BadInput&) {  // said below
+  }
   if (!(bytes >= 1 && bytes <= static_cast<double>(kMost))) {
     throw BadInput(fmt::format("{}: '{}': expected bytes, such as 8 or 32M", flag, text));
   }

@@ -12,8 +12,17 @@
 #include <charconv>
 #include <cmath>
 #include <system_error>
+#include <utility>
 
 namespace trainmeter {
+namespace {
+
+template <class T>
+void add_once(std::vector<T>& values, T value) {
+  if (std::ranges::find(values, value) == values.end()) values.push_back(std::move(value));
+}
+
+}  // namespace
 
 std::int64_t parse_count(const std::string& flag, const std::string& text, std::int64_t most) {
   std::int64_t value = 0;
@@ -47,10 +56,11 @@ std::vector<std::string> parse_list(const std::string& flag, const std::string& 
   std::size_t start = 0;
   for (;;) {
     const std::size_t comma = text.find(',', start);
-    words.push_back(text.substr(start, comma - start));
-    if (words.back().empty()) {
+    std::string word = text.substr(start, comma - start);
+    if (word.empty()) {
       throw BadInput(fmt::format("{}: '{}': expected values between commas", flag, text));
     }
+    add_once(words, std::move(word));
     if (comma == std::string::npos) return words;
     start = comma + 1;
   }
@@ -60,7 +70,7 @@ std::vector<std::int64_t> parse_counts(const std::string& flag, const std::strin
                                        std::int64_t most) {
   std::vector<std::int64_t> counts;
   for (const std::string& word : parse_list(flag, text)) {
-    counts.push_back(parse_count(flag, word, most));
+    add_once(counts, parse_count(flag, word, most));
   }
   return counts;
 }

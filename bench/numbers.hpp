@@ -12,7 +12,8 @@ namespace trainmeter {
 std::int64_t parse_count(const std::string& flag, const std::string& text,
                          std::int64_t most);  // 1 to most
 double parse_non_negative(const std::string& flag, const std::string& text);
-std::vector<std::string> parse_list(const std::string& flag, const std::string& text);  // a,b,c
+// Of a list a,b,c each value once: what is named twice is measured once.
+std::vector<std::string> parse_list(const std::string& flag, const std::string& text);
 std::vector<std::int64_t> parse_counts(const std::string& flag, const std::string& text,
                                        std::int64_t most);
 void one_of(const std::string& flag, const std::string& word,

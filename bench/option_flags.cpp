@@ -238,7 +238,7 @@ std::string page(Program program) {
 void add_case_flags(CLI::App& app, Options& options, FlagTexts& texts) {
   app.option_defaults()->group("What is measured");
   app.add_option("--dtype", texts.dtypes,
-                 list_of(dtype_names()) + ", as far as the backends have them");
+                 list_of(dtypes_of(options.program)) + ", as far as the backends have them");
   switch (options.program) {
     case Program::gemm:
       return add_gemm_flags(app, options, texts);
@@ -256,6 +256,11 @@ void add_case_flags(CLI::App& app, Options& options, FlagTexts& texts) {
 }
 
 }  // namespace
+
+std::vector<std::string> dtypes_of(Program program) {
+  if (program == Program::layer) return {"bf16", "fp32", "fp8"};
+  return dtype_names();
+}
 
 void add_flags(CLI::App& app, Options& options, FlagTexts& texts) {
   app.formatter(std::make_shared<HelpText>());

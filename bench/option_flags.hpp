@@ -6,6 +6,7 @@
 #include "bench/options.hpp"
 
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -22,6 +23,9 @@ struct FlagTexts {
       beside, co_sms, rate;
   CollectiveFlags collective;
 };
+
+// What --dtype takes.
+std::vector<std::string> dtypes_of(Program program);
 
 // Adds the flags of options.program, which write to `options` and `texts`.
 void add_flags(CLI::App& app, Options& options, FlagTexts& texts);

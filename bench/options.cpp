@@ -70,7 +70,8 @@ void interpret(const FlagTexts& texts, Options& options) {
     options.case_seconds = parse_non_negative("--case_seconds", texts.case_seconds);
   }
   if (!texts.dtypes.empty()) options.dtypes = parse_list("--dtype", texts.dtypes);
-  for (const std::string& dtype : options.dtypes) one_of("--dtype", dtype, dtype_names());
+  for (const std::string& dtype : options.dtypes)
+    one_of("--dtype", dtype, dtypes_of(options.program));
   if (!texts.models.empty()) options.models = parse_list("--models", texts.models);
   if (!texts.published.empty()) options.published = parse_list("--published", texts.published);
   if (!texts.tokens.empty()) options.tokens = parse_count("--tokens", texts.tokens, kMaxDimension);

@@ -222,10 +222,13 @@ void Rendezvous::welcome_all() {
     answer = "rendezvous: rank 0 was ended by signal " + std::to_string(number);
   } else if (missing > 0) {
     answer = "rendezvous at " + place(launch_) + " (listening at " + address +
-             "; TRAINMETER_BIND chooses): not there after " + seconds(timeout_s_) + ": rank";
+             "; TRAINMETER_BIND chooses): not there after " + seconds(timeout_s_) + ": " +
+             (missing > 1 ? "ranks" : "rank");
+    const char* before = " ";
     for (std::size_t rank = 1; rank < ranks; ++rank) {
       if (peers_[rank].open()) continue;
-      answer += " " + std::to_string(rank) + host_of(rank, hosts_);
+      answer += before + std::to_string(rank) + host_of(rank, hosts_);
+      before = ", ";
     }
     answer += " of " + std::to_string(ranks);
     if (others > 0) {

@@ -94,6 +94,13 @@ TEST(Options, ReadsOurFlags) {
   EXPECT_THAT(options.dtypes, ElementsAre("fp32", "bf16"));
 }
 
+TEST(Options, WhatIsNamedTwiceIsMeasuredOnce) {
+  const Options options = read({"--models=gpt2-124m,deepseek-v3,gpt2-124m", "--decode=8,1,8"});
+  EXPECT_THAT(options.models, ElementsAre("gpt2-124m", "deepseek-v3"));
+  EXPECT_THAT(options.decode, ElementsAre(8, 1));
+  EXPECT_THAT(read({"--m=1,1", "--n=2,02", "--k=3"}).n, ElementsAre(2));
+}
+
 TEST(Options, MemoryReadsModelsAndKernels) {
   const Options options =
       read({"--models=gpt2-124m", "--tokens=64", "--kernels=rmsnorm,copy"}, Program::memory);
@@ -161,6 +168,8 @@ TEST(Options, CollectivesTakeNcclTestsFlags) {
   EXPECT_THAT(sizes({"-n", "5"}), ::testing::IsEmpty());
   for (const auto& [words, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
            {{"-b", "x"}, "-b: 'x'"},
+           {{"-b", "1Q"}, "-b: '1Q': expected bytes, such as 8 or 32M"},
+           {{"-b", "0"}, "-b: '0': expected bytes, such as 8 or 32M"},
            {{"-b", "2M", "-e", "1M"}, "-b and -e: expected the least before the most"},
            {{"-b", "8", "--bytes=8"}, "expected one of them"},
            {{"-d", "int32"}, "-d: 'int32': expected one of float"},
@@ -273,7 +282,8 @@ TEST(Options, HelpIsInPlainWords) {
     EXPECT_THAT(text, ::testing::Not(HasSubstr("TEXT")));
     EXPECT_EQ(text.find('{'), std::string::npos) << text;
     EXPECT_THAT(text, ::testing::ContainsRegex("--device=auto.gpu.cpu +auto is the GPU"));
-    EXPECT_THAT(text, ::testing::ContainsRegex("--dtype=LIST +of fp64, fp32"));
+    const char* types = program == Program::layer ? "of bf16, fp32, fp8," : "of fp64, fp32, tf32,";
+    EXPECT_THAT(text, ::testing::ContainsRegex(std::string("--dtype=LIST +") + types));
     EXPECT_THAT(text, ::testing::ContainsRegex("--max_seconds=N +start no further case"));
     EXPECT_THAT(text, ::testing::ContainsRegex("--no_sentinel +don't check"));
     EXPECT_THAT(text, HasSubstr("Exit codes: 0 fine; 1 a wrong result"));

@@ -99,7 +99,7 @@ TEST(Rendezvous, TextsGoRound) {
 TEST(Rendezvous, TheMissingAreNamedToAll) {
   const int port = free_port();
   const auto said = meet({launch_of(0, 4, port), launch_of(2, 4, port)}, 0.5);
-  EXPECT_THAT(said, Each(HasSubstr("rank 1 3 of 4")));
+  EXPECT_THAT(said, Each(HasSubstr("ranks 1, 3 of 4")));
 }
 
 TEST(Rendezvous, TheMissingAreNamedWithTheirHosts) {
@@ -128,7 +128,7 @@ TEST(Rendezvous, AnotherTokenRankOrCountIsRefused) {
   Launch other_token = launch_of(1, 3, port);
   other_token.token = "u";
   const auto said = meet({launch_of(0, 3, port), other_token, launch_of(2, 4, port)}, 1);
-  EXPECT_THAT(said[0], AllOf(HasSubstr("rank 1 2 of 3"), HasSubstr("refused: 1"),
+  EXPECT_THAT(said[0], AllOf(HasSubstr("ranks 1, 2 of 3"), HasSubstr("refused: 1"),
                              HasSubstr("another TRAINMETER_TOKEN: 1")));
   EXPECT_THAT(said[1], HasSubstr("TRAINMETER_TOKEN"));
   EXPECT_THAT(said[2], HasSubstr("rank 2 of 4, where rank 0 expects 3 ranks"));
@@ -184,7 +184,7 @@ TEST(Rendezvous, MoreRanksThanStrangersAreLetIn) {
   }
   rank_zero.join();
   ::setrlimit(RLIMIT_NOFILE, &before);
-  EXPECT_THAT(said[0], HasSubstr(": rank 2 3 4 ")) << "the first guest was rank 1";
+  EXPECT_THAT(said[0], HasSubstr(": ranks 2, 3, 4, ")) << "the first guest was rank 1";
 }
 
 // What a signal handler would note.
