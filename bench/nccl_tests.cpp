@@ -79,11 +79,13 @@ void NcclTestsTable::begin(const std::vector<std::string>& devices) {
 
 void NcclTestsTable::take(const Measurement& row, std::int64_t wrong) {
   Half mine{.row = row, .wrong = wrong};
-  if (!row.shape.contains("in_place")) {
-    if (!waiting_.empty() && (waiting_.back().row.name != row.name ||
-                              waiting_.back().row.repetition >= row.repetition)) {
-      print_waiting();
-    }
+  const bool in_place = row.shape.contains("in_place");
+  if (!waiting_.empty()) {
+    const Measurement& last = waiting_.back().row;
+    const bool same_size = last.shape.at("bytes") == row.shape.at("bytes");
+    if (!same_size || (!in_place && last.repetition >= row.repetition)) print_waiting();
+  }
+  if (!in_place) {
     waiting_.push_back(std::move(mine));
     return;
   }
