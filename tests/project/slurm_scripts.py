@@ -21,7 +21,7 @@ case " $* " in *measure_node.sh*) record=$JOB/records/$step.jsonl own=$JOB/nodes
 trap 'echo 143 >"$own"; exit 143' TERM
 if [ -e "hold-$step" ]; then echo '{"kind":"measurement"}' >>"$record"; touch "held-$step"; while :; do sleep 0.05; done; fi
 code=$(cat "code-$step" 2>/dev/null || echo 0)
-if [ "$code" = killed ]; then touch "killed-$step"; exit 137; fi
+if [ "$code" = killed ]; then trap '' TERM; touch "killed-$step"; exit 137; fi
 if [ "$code" = gone ]; then exit 0; fi
 if [ "$code" = 0 ]; then echo '{"kind":"measurement"}' >>"$record"; fi
 trap '' TERM
