@@ -86,7 +86,7 @@ OwnLayout own_layout(const Run& run, const System& system, const RateBook& book,
 }
 
 // Fills in how the listed layouts compare, draw by draw.
-void compare_draws(Plan& plan, const std::vector<std::vector<Candidate>>& ways,
+void compare_draws(LayoutPlan& plan, const std::vector<std::vector<Candidate>>& ways,
                    const StepBelief& belief, const PredictOptions& options) {
   const double first = central_step_s(ways.front(), belief.centre);
   if (options.samples == 0) {
@@ -150,9 +150,9 @@ Run as_plan(Run run) {
   return run;
 }
 
-Plan make_plan(const Run& original, const System& system, const RateBook& book,
-               const Knowledge& knowledge, const PlanOptions& options) {
-  Plan out;
+LayoutPlan make_plan(const Run& original, const System& system, const RateBook& book,
+                     const Knowledge& knowledge, const PlanOptions& options) {
+  LayoutPlan out;
   out.run = as_plan(carried_to(original, system));
   out.system_id = system.id;
   const LayoutSearch found = search_layouts(out.run, system);
@@ -189,7 +189,7 @@ Plan make_plan(const Run& original, const System& system, const RateBook& book,
   return out;
 }
 
-std::string beyond_published(const Plan& plan, const Library& library) {
+std::string beyond_published(const LayoutPlan& plan, const Library& library) {
   struct Size {
     const char* name;
     std::int64_t Parallel::*of;

@@ -38,7 +38,7 @@ struct OwnLayout {
   std::size_t faster = 0;  // sizes (tp, pp, cp, ep, ZeRO) whose fastest layout is faster
 };
 
-struct Plan {
+struct LayoutPlan {
   Run run;  // what it was made for, with the layout that it came with
   std::string system_id;
   std::size_t legal = 0, fitting = 0;  // layouts, recomputation apart
@@ -58,22 +58,22 @@ struct PlanOptions {
 Run as_plan(Run run);
 
 // BadInput where no layout is legal or fits (names the one that needs least), and as predict().
-Plan make_plan(const Run& run, const System& system, const RateBook& rates,
-               const Knowledge& knowledge, const PlanOptions& options);
+LayoutPlan make_plan(const Run& run, const System& system, const RateBook& rates,
+                     const Knowledge& knowledge, const PlanOptions& options);
 
 // One of several numbers of GPUs; no layout of it may fit.
 struct PlanOfGpus {
   std::int64_t gpus = 1;
-  std::optional<Plan> plan;
+  std::optional<LayoutPlan> plan;
   std::string why_not;
 };
 
 // Which sizes of the listed layouts no published run here has: the engine's factors were fitted to
 // smaller ones. Empty: none.
-std::string beyond_published(const Plan& plan, const Library& library);
+std::string beyond_published(const LayoutPlan& plan, const Library& library);
 
-Document to_document(const Plan& plan);
-nlohmann::ordered_json to_json(const Plan& plan);
+Document to_document(const LayoutPlan& plan);
+nlohmann::ordered_json to_json(const LayoutPlan& plan);
 // Of several, at least one of which has a plan.
 Document to_document(const std::vector<PlanOfGpus>& plans);
 nlohmann::ordered_json to_json(const std::vector<PlanOfGpus>& plans);

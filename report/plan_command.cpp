@@ -93,7 +93,7 @@ struct PlanCommand : Command {
     fill_in(file, from.system, gpus);
     const Knowledge knowledge = load_knowledge(library);
     const auto planned = [&](const Run& run) {
-      Plan plan = make_plan(run, from.system, from.book, knowledge, planning);
+      LayoutPlan plan = make_plan(run, from.system, from.book, knowledge, planning);
       plan.notes = file.notes;
       plan.notes.insert(plan.notes.end(), from.notes.begin(), from.notes.end());
       if (std::string beyond = beyond_published(plan, library); !beyond.empty())
@@ -110,7 +110,7 @@ struct PlanCommand : Command {
       output.write(to_document(plans), [&] { return to_json(plans); });
       return kFine;
     }
-    const Plan plan = planned(file.run);
+    const LayoutPlan plan = planned(file.run);
     warn(left_out_traffic(plan.best.front().prediction));
     if (!write_run.empty()) {
       write_file(write_run,
@@ -122,13 +122,14 @@ struct PlanCommand : Command {
   }
 
  private:
-  static std::set<std::string> left_out(const Plan& plan) {
+  static std::set<std::string> left_out(const LayoutPlan& plan) {
     const std::vector<std::string> traffic = left_out_traffic(plan.best.front().prediction);
     return {traffic.begin(), traffic.end()};
   }
 
   // What is wrong with all of them is said once, as of one.
-  std::vector<PlanOfGpus> planned_by_gpus(Run run, const std::function<Plan(const Run&)>& planned) {
+  std::vector<PlanOfGpus> planned_by_gpus(Run run,
+                                          const std::function<LayoutPlan(const Run&)>& planned) {
     planning.most = 1;
     std::vector<PlanOfGpus> out;
     for (const std::int64_t count : gpus) {

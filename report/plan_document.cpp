@@ -82,7 +82,7 @@ struct Columns {
   }
 };
 
-Table table_of(const Plan& plan) {
+Table table_of(const LayoutPlan& plan) {
   std::vector<const PlannedLayout*> layouts;
   for (const PlannedLayout& planned : plan.best) layouts.push_back(&planned);
   const std::vector<Field> told = fields_of(layouts);
@@ -110,7 +110,7 @@ Table table_of(const Plan& plan) {
   return out;
 }
 
-std::string lead(const Plan& plan) {
+std::string lead(const LayoutPlan& plan) {
   const PlannedLayout& first = plan.best.front();
   const RunEstimates& e = first.prediction.estimates;
   std::string out =
@@ -135,7 +135,7 @@ bool told_apart(const PlannedLayout& planned) {
   return planned.over_first.p05 > 1;
 }
 
-std::string own_layout_text(const Plan& plan) {
+std::string own_layout_text(const LayoutPlan& plan) {
   const OwnLayout& own = *plan.own;
   if (!own.why_not.empty())
     return fmt::format("The run's own layout ({}) gives no step here: {}", shown(own.parallel),
@@ -148,7 +148,7 @@ std::string own_layout_text(const Plan& plan) {
 
 }  // namespace
 
-Document to_document(const Plan& plan) {
+Document to_document(const LayoutPlan& plan) {
   const PlannedLayout& first = plan.best.front();
   Document out;
   out.emplace_back(
@@ -240,7 +240,7 @@ nlohmann::ordered_json to_json(const Parallel& p) {
   return json;
 }
 
-nlohmann::ordered_json to_json(const Plan& plan) {
+nlohmann::ordered_json to_json(const LayoutPlan& plan) {
   nlohmann::ordered_json json = {
       {"run_id", plan.run.id},
       {"model_id", plan.run.model->id},

@@ -36,13 +36,13 @@ PlanFile asked() {
   return file;
 }
 
-Plan planned(const trainmeter::Run& run, const PlanOptions& options = {}) {
+LayoutPlan planned(const trainmeter::Run& run, const PlanOptions& options = {}) {
   static const RateBook kBook = published_book(h100());
   return make_plan(run, h100(), kBook, knowledge(), options);
 }
 
-const Plan& plan_of_64() {
-  static const Plan kPlan = planned(asked().run);
+const LayoutPlan& plan_of_64() {
+  static const LayoutPlan kPlan = planned(asked().run);
   return kPlan;
 }
 
@@ -53,7 +53,7 @@ double middle_step(const PlannedLayout& planned) {
 }  // namespace
 
 TEST(Plan, TheFastestComesFirstAndEverySizeOnce) {
-  const Plan& plan = plan_of_64();
+  const LayoutPlan& plan = plan_of_64();
   ASSERT_EQ(plan.best.size(), PlanOptions{}.most);
   EXPECT_TRUE(std::ranges::is_sorted(plan.best, {}, middle_step));
   std::set<std::string> sizes;
@@ -71,7 +71,7 @@ TEST(Plan, TheFastestComesFirstAndEverySizeOnce) {
 TEST(Plan, NothingThatFitsIsFasterThanTheFirst) {
   const PlanOptions middle{.predict = kMiddle, .most = 1};
   const trainmeter::Run run = asked().run;
-  const Plan plan = planned(run, middle);
+  const LayoutPlan plan = planned(run, middle);
   const RateBook book = published_book(h100());
   const FactorValues centre = step_belief(run, h100(), book, knowledge()).centre;
   trainmeter::Run with = run;
@@ -85,7 +85,7 @@ TEST(Plan, NothingThatFitsIsFasterThanTheFirst) {
 
 TEST(Plan, AgreesWithThePredictionOfItsRunFile) {
   const PlanFile file = asked();
-  const Plan& plan = plan_of_64();
+  const LayoutPlan& plan = plan_of_64();
   const nlohmann::json json =
       run_file(file, plan.best.front().layout.parallel, "h100", h100(), library(), std::nullopt);
   const trainmeter::Run run = read_run(StrictObject(json, "best.json"), library());
@@ -95,7 +95,7 @@ TEST(Plan, AgreesWithThePredictionOfItsRunFile) {
   EXPECT_EQ(p.estimates.step_time_s.p50, e.step_time_s.p50);
   EXPECT_EQ(p.estimates.cost_usd->p95, e.cost_usd->p95);
   // Planned again it is its own best layout.
-  const Plan again = planned(run);
+  const LayoutPlan again = planned(run);
   ASSERT_TRUE(again.own);
   EXPECT_EQ(again.own->why_not, "");
   EXPECT_EQ(again.own->faster, 0U);
@@ -103,7 +103,7 @@ TEST(Plan, AgreesWithThePredictionOfItsRunFile) {
 }
 
 TEST(Plan, ComparesDrawByDraw) {
-  const Plan& plan = plan_of_64();
+  const LayoutPlan& plan = plan_of_64();
   double chances = 0;
   for (const PlannedLayout& planned : plan.best) {
     chances += planned.chance_fastest.value();
@@ -128,7 +128,7 @@ TEST(Plan, LayoutsShareWhatIsNotKnownOfTheSoftware) {
   file.run.global_batch_sequences = 128;
   const auto width = [&](const char* software) {
     file.run.context.software = software;
-    const Plan plan = planned(file.run);
+    const LayoutPlan plan = planned(file.run);
     double widest = 0;
     for (const PlannedLayout& planned : plan.best)
       widest = std::max(widest, planned.over_first.p95 / planned.over_first.p05);
@@ -139,7 +139,7 @@ TEST(Plan, LayoutsShareWhatIsNotKnownOfTheSoftware) {
 
 TEST(Plan, UnderAPipelineShardingTwiceIsOneLayout) {
   PlanFile file = read_request({.run = "llama-3-405b-8k", .model = "", .stack = "fsdp"}, library());
-  const Plan plan = planned(file.run, {.predict = kMiddle});
+  const LayoutPlan plan = planned(file.run, {.predict = kMiddle});
   for (std::size_t i = 1; i < plan.best.size(); ++i)
     EXPECT_NE(middle_step(plan.best[i]), middle_step(plan.best[i - 1])) << i;
 }
@@ -170,8 +170,8 @@ TEST(Plan, LayoutsThatTheirAuthorsTunedAreNearTheFastest) {
   int tuned = 0, others = 0;
   for (std::sregex_iterator at(page.begin(), page.end(), row), end; at != end; ++at) {
     const trainmeter::Run run = library().run((*at)[1]);
-    const Plan plan = make_plan(run, *run.system, published_book(*run.system), knowledge(),
-                                {.predict = kMiddle, .most = 1});
+    const LayoutPlan plan = make_plan(run, *run.system, published_book(*run.system), knowledge(),
+                                      {.predict = kMiddle, .most = 1});
     ASSERT_TRUE(plan.own) << run.id;
     EXPECT_EQ(plan.own->why_not, "") << run.id;
     ++(at->position() < exceptions ? tuned : others);
@@ -189,7 +189,7 @@ TEST(Plan, LayoutsThatTheirAuthorsTunedAreNearTheFastest) {
 
 TEST(Plan, ARunsPublishedFiguresHaveNoPartInIt) {
   const trainmeter::Run run = library().run("llama-3-405b-8k");
-  const Plan plan = planned(run, {.predict = kMiddle, .most = 1});
+  const LayoutPlan plan = planned(run, {.predict = kMiddle, .most = 1});
   EXPECT_FALSE(plan.best.front().prediction.published_step_time_s);
   EXPECT_FALSE(plan.run.source);
 }
