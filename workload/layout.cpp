@@ -225,8 +225,10 @@ std::vector<Choice> layouts(const Run& run) {
     Layout sized = base;
     sized.microbatch_sequences = size;
     sized.microbatches = per_replica / size;
-    for (const Pipelining& pipelining : pipelinings(run, sized)) {
+    const std::vector<Pipelining> ways = pipelinings(run, sized);
+    for (const Pipelining& pipelining : ways) {
       if (sized.microbatches > kMostPasses / (sized.pp * pipelining.vpp)) {
+        if (&pipelining != &ways.front()) continue;  // the first has the fewest stages
         refuse(run, "global_batch_sequences",
                "at most {} micro-batches of a replica x pipeline stages, found {} x {}",
                kMostPasses, sized.microbatches, sized.pp * pipelining.vpp);

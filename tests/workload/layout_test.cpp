@@ -249,6 +249,18 @@ TEST(LayersOfStages, EndsGiveWayToEmbeddingAndHead) {  // Llama 3 405B
   EXPECT_TRUE(std::all_of(layers.begin() + 1, layers.end() - 1, [](auto n) { return n == 1; }));
 }
 
+// 24 layers on 8 stages, 200,000 micro-batches: three virtual stages each would be 4.8 million
+// passes.
+TEST(Layout, WhatHasTooManyPassesIsLeftOutWhereFewerAreOpen) {
+  Parallel p = printed();
+  p.pp = 8;
+  trainmeter::Run run = run_of(p, 8);
+  run.global_batch_sequences = 200'000;
+  EXPECT_EQ(values(run, &Layout::vpp), (std::vector<std::int64_t>{1, 2}));
+  run.parallel->vpp = 3;
+  EXPECT_NE(refusal(run).find("at most 4000000 micro-batches"), std::string::npos) << refusal(run);
+}
+
 TEST(LayersOfStages, EveryLayerIsOnOneStage) {
   for (std::int64_t layers = 1; layers <= 130; ++layers) {
     for (std::int64_t pp = 1; pp <= layers; ++pp) {
