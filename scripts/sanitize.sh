@@ -27,7 +27,7 @@ fi
 # what its barriers order would look like races: one thread of it, whoever asks for more. MPI's ranks are processes: the sanitizer sees none of what they share.
 if [ ${#programs[@]} -eq 0 ]; then
   programs=(record_test kernels_static_test kernels_allreduce_test kernels_telemetry_test 'kernels_cpu_test:CoRunner*' bench_test
-    'report_test:Calibrate*:Validate*-*TheCommittedFi*')
+    'report_test:Calibrate*:Validate*:Plan.IsTheSame*-*TheCommittedFi*')
 fi
 build_preset "$preset" "${programs[@]%%:*}"
 if [ "$preset" = tsan ]; then export OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 OPENBLAS_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1; fi
