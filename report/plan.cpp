@@ -140,8 +140,7 @@ std::string gpus_of(const Run& run) {
                              gpus_of(run), system.id, found.nearest_miss));
 }
 
-}  // namespace
-
+// Without what its source says of it.
 Run as_plan(Run run) {
   Published nothing;
   nothing.mfu_attention = run.published.mfu_attention;  // how FLOPs are counted
@@ -149,6 +148,8 @@ Run as_plan(Run run) {
   run.source.reset();
   return run;
 }
+
+}  // namespace
 
 LayoutPlan make_plan(const Run& original, const System& system, const RateBook& book,
                      const Knowledge& knowledge, const PlanOptions& options) {

@@ -54,9 +54,6 @@ struct PlanOptions {
   int threads = 0;        // 0: as many as there are cores; the result is the same for any number
 };
 
-// A run as a plan: without what its source says of it.
-Run as_plan(Run run);
-
 // BadInput where no layout is legal or fits (names the one that needs least), and as predict().
 LayoutPlan make_plan(const Run& run, const System& system, const RateBook& rates,
                      const Knowledge& knowledge, const PlanOptions& options);

@@ -120,7 +120,7 @@ std::string lead(const LayoutPlan& plan) {
   if (e.gpu_hours) {
     out += fmt::format(" All of it: {} device-hours ({} to {})", format_hours(e.gpu_hours->p50),
                        format_hours(e.gpu_hours->p05), format_hours(e.gpu_hours->p95));
-    out += fmt::format(", {:.3g} days", wall_days(first.prediction, e.gpu_hours->p50));
+    out += fmt::format(", {} days", format_hours(wall_days(first.prediction, e.gpu_hours->p50)));
     if (e.cost_usd)
       out += fmt::format(", {} ({} to {})", format_usd(e.cost_usd->p50),
                          format_usd(e.cost_usd->p05), format_usd(e.cost_usd->p95));
@@ -248,7 +248,7 @@ nlohmann::ordered_json to_json(const LayoutPlan& plan) {
       {"gpus", plan.run.gpus},
       {"seq_len", *plan.run.seq_len},
       {"global_batch_sequences", *plan.run.global_batch_sequences},
-      {"precision", plan.run.precision},
+      {"precision", plan.best.front().prediction.precision},
       {"stack", to_string(plan.run.stack)},
       {"searched", {{"legal", plan.legal}, {"fitting", plan.fitting}, {"sizes", plan.sizes}}}};
   json["layouts"] = nlohmann::ordered_json::array();

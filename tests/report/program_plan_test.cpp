@@ -18,6 +18,18 @@ TEST(Program, PlanNeedsNoMoreThanModelSystemAndGpus) {
   EXPECT_THAT(o.out, testing::ContainsRegex("tp +cp +pp +virtual +dp +micro-batch +schedule"));
 }
 
+TEST(Program, APlanSaysWhatItsGemmsAreInAndHowManyDays) {
+  const std::string asked =
+      "plan --samples 0 --model llama-3-70b --system a100 --gpus 64 --tokens 15e12 --precision "
+      "fp8 ";
+  const Outcome o = run_program(asked);
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("GEMMs in bf16"));  // which has no fp8
+  EXPECT_THAT(o.out, testing::ContainsRegex("hours [^$]*, [0-9],[0-9][0-9][0-9]\\s+days"));
+  const auto json = nlohmann::json::parse(run_program(asked + "--format json").out);
+  EXPECT_EQ(json.at("precision"), "bf16");
+}
+
 TEST(Program, APlansRunFilePredictsTheSame) {
   const std::string file = file_of_test("best.json").string();
   const Outcome plan = run_program(
