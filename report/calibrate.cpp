@@ -6,17 +6,16 @@
 #include "report/calibrate.hpp"
 
 #include "record/error.hpp"
+#include "report/in_parallel.hpp"
 
 #include <Eigen/Dense>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <set>
-#include <thread>
 
 namespace trainmeter {
 namespace {
@@ -369,20 +368,13 @@ Calibration calibrate(const Rows& rows, const FactorTable& factors) {
   Calibration out;
   for (const std::string& family : families) out.without.emplace_back(family, Belief{});
   // Each fit for itself; the last one is of all rows.
-  std::atomic<std::size_t> next = 0;
-  const auto work = [&] {
-    for (std::size_t i = next++; i <= out.without.size(); i = next++) {
-      if (i == out.without.size()) {
-        out.all = fitted(rows, factors, std::nullopt);
-      } else {
-        out.without[i].second = fitted(rows, factors, out.without[i].first);
-      }
+  in_parallel(out.without.size() + 1, 0, [&](std::size_t i) {
+    if (i == out.without.size()) {
+      out.all = fitted(rows, factors, std::nullopt);
+    } else {
+      out.without[i].second = fitted(rows, factors, out.without[i].first);
     }
-  };
-  std::vector<std::jthread> pool;
-  for (unsigned t = 1; t < std::thread::hardware_concurrency(); ++t) pool.emplace_back(work);
-  work();
-  pool.clear();
+  });
   return out;
 }
 

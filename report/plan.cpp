@@ -4,6 +4,7 @@
 #include "report/plan.hpp"
 
 #include "record/error.hpp"
+#include "report/in_parallel.hpp"
 #include "report/step_draws.hpp"
 
 #include <fmt/format.h>
@@ -11,12 +12,9 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
-#include <exception>
 #include <random>
 #include <set>
-#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -28,27 +26,11 @@ std::vector<double> priced(const Run& plan, const std::vector<FittingLayout>& la
                            const System& system, const RateBook& book, const FactorValues& centre,
                            int threads) {
   std::vector<double> out(layouts.size());
-  std::vector<std::exception_ptr> errors(layouts.size());
-  std::atomic<std::size_t> next = 0;
-  const auto work = [&] {
+  in_parallel(layouts.size(), threads, [&](std::size_t i) {
     Run run = plan;
-    for (std::size_t i = next++; i < layouts.size(); i = next++) {
-      try {
-        run.parallel = layouts[i].parallel;
-        out[i] = central_step_s(candidates(run, system, book, centre), centre);
-      } catch (...) {
-        errors[i] = std::current_exception();
-      }
-    }
-  };
-  const unsigned wanted = threads > 0 ? static_cast<unsigned>(threads)
-                                      : std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::jthread> pool;
-  for (unsigned t = 1; t < wanted; ++t) pool.emplace_back(work);
-  work();
-  pool.clear();
-  for (const std::exception_ptr& error : errors)
-    if (error) std::rethrow_exception(error);
+    run.parallel = layouts[i].parallel;
+    out[i] = central_step_s(candidates(run, system, book, centre), centre);
+  });
   return out;
 }
 

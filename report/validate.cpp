@@ -4,15 +4,14 @@
 #include "report/validate.hpp"
 
 #include "record/statistics.hpp"
+#include "report/in_parallel.hpp"
 #include "report/trace.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <map>
-#include <thread>
 
 namespace trainmeter {
 namespace {
@@ -224,22 +223,13 @@ Validation validate(const Library& library, const ValidateOptions& options) {
   Validation out;
   out.unscored = rows.unscored;
   out.rows.resize(rows.scored.size());
-  std::atomic<std::size_t> next = 0;
-  const auto work = [&] {
-    for (std::size_t i = next++; i < rows.scored.size(); i = next++) {
-      const Run& run = rows.scored[i].run;
-      const RateBook book = published_book(library, *run.system);
-      out.rows[i] =
-          validated(rows.scored[i], predict(run, *run.system, book, knowledge,
-                                            {.samples = options.samples, .seed = options.seed}));
-    }
-  };
-  const unsigned threads = options.threads > 0 ? static_cast<unsigned>(options.threads)
-                                               : std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::jthread> pool;
-  for (unsigned t = 1; t < threads; ++t) pool.emplace_back(work);
-  work();
-  pool.clear();
+  in_parallel(rows.scored.size(), options.threads, [&](std::size_t i) {
+    const Run& run = rows.scored[i].run;
+    const RateBook book = published_book(library, *run.system);
+    out.rows[i] =
+        validated(rows.scored[i], predict(run, *run.system, book, knowledge,
+                                          {.samples = options.samples, .seed = options.seed}));
+  });
   score_families(out);
   score_null(out);
   add_special(out, library, rows, knowledge, options);
